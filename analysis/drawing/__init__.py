@@ -1,0 +1,1 @@
+"""What every picture shares: colours of the two themes and the token strip's data."""
