@@ -1,0 +1,1 @@
+"""Models: what to load, loading it, finding its parts, and what a run will cost."""

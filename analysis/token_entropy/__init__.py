@@ -1,0 +1,1 @@
+"""Token entropy: how unsure the model was just before each token."""

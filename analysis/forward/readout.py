@@ -1,0 +1,168 @@
+"""The vocabulary head, streamed: everything a distribution says, a few rows at a time.
+
+Rows are the unit of work: the logits of a block of rows exist, are reduced to a dozen
+numbers per row, and are gone. Memory is bounded by the block, never T x V, and each
+row is normalised in one piece, so nothing is approximated. (Blocks of the vocabulary
+with running sums would bound memory just as well but lose digits in the variance.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.models.anatomy import Anatomy, Head
+
+BLOCK_BYTES = 32 << 20
+"""Size of one block of float32 logits; about three such blocks exist at a time."""
+_FLOOR = -1e4
+"""Log-probability of an impossible token: exp() of it is 0, and 0 * it is 0, not NaN."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One entry per row of states; row i predicts token i + 1."""
+
+    entropy: np.ndarray
+    varentropy: np.ndarray
+    max_prob: np.ndarray
+    surprisal: np.ndarray
+    """NaN where no target was given."""
+    rank: np.ndarray
+    """0 where no target was given."""
+    top_ids: np.ndarray
+    top_logprobs: np.ndarray
+
+
+def rows_per_block(head: Head) -> int:
+    """Rows whose logits fill one block."""
+    return max(1, BLOCK_BYTES // (4 * head.vocab_size))
+
+
+def distribution(logits: Tensor) -> Tensor:
+    """Log-probabilities of float32 logits, shape (N, V), in nats, finite everywhere."""
+    return torch.log_softmax(logits, dim=-1).clamp_(min=_FLOOR)
+
+
+def entropy_of(log_probs: Tensor) -> tuple[Tensor, Tensor]:
+    """Shannon entropy and varentropy of distributions.
+
+    Parameters
+    ----------
+    log_probs : Tensor, shape (N, V), float32 or better
+        From :func:`distribution`.
+
+    Returns
+    -------
+    tuple of Tensor, shape (N,)
+        Entropy in nats and varentropy in nats squared.
+
+    Notes
+    -----
+    ``H = -sum p ln p`` and ``V = sum p (ln p + H)^2``. The variance is taken around
+    the entropy and not as a difference of squares, which would cancel when V is small.
+    """
+    probs = log_probs.exp()
+    entropy = -(probs * log_probs).sum(-1)
+    centred = (log_probs + entropy[:, None]).square_()
+    return entropy, centred.mul_(probs).sum(-1)
+
+
+def read_rows(
+    head: Head, states: Tensor, targets: Tensor | None, top_k: int, on_rows: Callable[[int], None]
+) -> Rows:
+    """Reduce the distribution of every row to its numbers.
+
+    Parameters
+    ----------
+    head : Head
+        Vocabulary head.
+    states : Tensor, shape (N, D)
+        After the final norm.
+    targets : Tensor, shape (M,), M <= N, optional
+        Id of the token that came after each of the first M rows.
+    top_k : int
+        How many alternatives to keep per row.
+    on_rows : callable
+        Called with the number of rows of each finished block.
+    """
+    n, k = len(states), min(top_k, head.vocab_size)
+    m = 0 if targets is None else len(targets)
+    floats = {
+        name: np.full(n, np.nan, np.float32) for name in ("entropy", "varentropy", "max_prob", "surprisal")
+    }
+    rank = np.zeros(n, np.int32)
+    top_ids, top_logprobs = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
+    for begin in range(0, n, rows_per_block(head)):
+        rows = slice(begin, min(begin + rows_per_block(head), n))
+        log_probs = distribution(head.logits(states[rows]))
+        if targets is not None and begin < m:
+            known = slice(begin, min(rows.stop, m))
+            target = targets[known, None].to(log_probs.device)
+            of_target = log_probs[: known.stop - begin].gather(1, target)
+            floats["surprisal"][known] = (-of_target[:, 0]).cpu().numpy()
+            better = (log_probs[: known.stop - begin] > of_target).sum(-1)
+            rank[known] = (better + 1).cpu().numpy()
+        values, ids = log_probs.topk(k, dim=-1)
+        entropy, varentropy = entropy_of(log_probs)
+        top_ids[rows], top_logprobs[rows] = ids.cpu().numpy(), values.cpu().numpy()
+        floats["entropy"][rows] = entropy.cpu().numpy()
+        floats["varentropy"][rows] = varentropy.cpu().numpy()
+        floats["max_prob"][rows] = values[:, 0].exp().cpu().numpy()
+        on_rows(rows.stop - begin)
+    return Rows(**floats, rank=rank, top_ids=top_ids, top_logprobs=top_logprobs)
+
+
+def read_lens(
+    anatomy: Anatomy, states: list[Tensor], final_states: Tensor, on_rows: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Entropy, KL to the output, and first choice of the logit lens.
+
+    Parameters
+    ----------
+    anatomy : Anatomy
+        Parts of the model.
+    states : list of Tensor, each of shape (N, D)
+        Residual states after the chosen layers, before the final norm.
+    final_states : Tensor, shape (N, D)
+        What the head really got: the output distribution is the KL's reference.
+    on_rows : callable
+        Called with the number of rows finished, once per block and layer.
+
+    Returns
+    -------
+    tuple of numpy.ndarray, each of shape (n, N)
+        Entropy (nats), KL(output || lens) (nats), id of the first choice.
+    """
+    head, n = anatomy.head, len(final_states)
+    entropy = np.zeros((len(states), n), np.float32)
+    kl = np.zeros((len(states), n), np.float32)
+    top = np.zeros((len(states), n), np.int64)
+    for begin in range(0, n, rows_per_block(head)):
+        rows = slice(begin, min(begin + rows_per_block(head), n))
+        output = distribution(head.logits(final_states[rows]))
+        probs = output.exp()
+        output_side = (probs * output).sum(-1)
+        for i, layer_states in enumerate(states):
+            log_probs = distribution(head.logits(anatomy.final(layer_states[None, rows])[0]))
+            kl[i, rows] = (output_side - (probs * log_probs).sum(-1)).clamp(min=0).cpu().numpy()
+            top[i, rows] = log_probs.argmax(-1).cpu().numpy()
+            entropy[i, rows] = -(log_probs.exp() * log_probs).sum(-1).cpu().numpy()
+            on_rows(rows.stop - begin)
+    return entropy, kl, top
+
+
+def about_tokens(per_row: np.ndarray, missing: float) -> np.ndarray:
+    """Shift rows to tokens: entry t is what row t - 1 predicted about token t.
+
+    The only place where the shift by one happens. The last axis is the position; of an
+    array (N, k) use the transpose. Entry 0 is ``missing``; the last row, which predicts
+    what comes after the text, drops out.
+    """
+    shifted = np.full_like(per_row, missing)
+    shifted[..., 1:] = per_row[..., :-1]
+    return shifted

@@ -1,0 +1,213 @@
+"""Where a model keeps its parts: decoder layers, final norm, vocabulary head.
+
+Found by structure, not by class name: the layer list is the ``ModuleList`` as long as
+the config says, and what runs between the last layer and the head is seen in a probe
+of a few tokens. The same probe proves that the parts found give the library's own
+logits; if they do not, the model is refused instead of measured wrongly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis.errors import UnsupportedModelError
+
+PROBE_TOKENS = 8
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
+_HALF_TOLERANCE = 0.25
+"""Logits of 16-bit models are rounded to steps of 1/16 around 20; ours are not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The vocabulary head: ``softcap(scale * (x W^T + b))``, in float32."""
+
+    weight: Tensor
+    """Shape (V, D), in the model's own precision."""
+    bias: Tensor | None
+    """Shape (V,)."""
+    scale: float
+    """Factor on the logits (Cohere multiplies, Granite divides)."""
+    softcap: float | None
+    """``c tanh(x / c)`` on the logits (Gemma 2)."""
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the head V, padded ids included."""
+        return self.weight.shape[0]
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Logits of normed states.
+
+        Parameters
+        ----------
+        states : Tensor, shape (N, D)
+            After the final norm.
+
+        Returns
+        -------
+        Tensor, shape (N, V), float32
+            Computed in float32 even for a 16-bit model: rounding logits to 16 bits
+            would move entropies by more than the display shows.
+        """
+        states = states.float()
+        if self.weight.dtype == torch.float32:
+            out = states @ self.weight.T
+        else:
+            block = max(1, (64 << 20) // (4 * self.weight.shape[1]))
+            out = torch.cat([states @ w.float().T for w in self.weight.split(block)], dim=-1)
+        if self.bias is not None:
+            out += self.bias.float()
+        if self.scale != 1.0:
+            out *= self.scale
+        if self.softcap is not None:
+            out = torch.tanh_(out.div_(self.softcap)).mul_(self.softcap)
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """The parts of a decoder-only language model that a measured pass hooks."""
+
+    layers: nn.ModuleList
+    """The L decoder layers, in order."""
+    layers_path: str
+    """Dotted name of the layer list, e.g. ``model.layers``."""
+    after_layers: tuple[nn.Module, ...]
+    """Modules between the last layer and the head: the final norm, sometimes a projection."""
+    head: Head
+    head_error: float
+    """Largest difference to the library's own logits in the probe."""
+
+    def final(self, states: Tensor) -> Tensor:
+        """States of any layer as the head wants them: through the final norm."""
+        for module in self.after_layers:
+            states = first_tensor(module(states))
+        return states
+
+
+def first_tensor(output: Any) -> Tensor:
+    """What a module returned, whether a tensor or a tuple that begins with one."""
+    return output[0] if isinstance(output, (tuple, list)) else output
+
+
+@contextmanager
+def hooks() -> Iterator[list[Any]]:
+    """Collect hook handles and remove every one of them, whatever happens."""
+    handles: list[Any] = []
+    try:
+        yield handles
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def find_layers(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """Dotted name and list of the decoder layers.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If no ``ModuleList`` is as long as the config says.
+    """
+    config = model.config.get_text_config()
+    count = getattr(config, "num_hidden_layers", None)
+    found = [
+        (name, m)
+        for name, m in model.named_modules()
+        if isinstance(m, nn.ModuleList) and len(m) == count and count
+    ]
+    if not found:
+        raise UnsupportedModelError(
+            f"No list of {count} decoder layers was found in {type(model).__name__}.",
+            "Only decoder-only language models with a plain list of layers can be measured.",
+        )
+    return max(found, key=lambda item: sum(p.numel() for p in item[1].parameters()))
+
+
+def _find_head(model: Any) -> Head:
+    module = model.get_output_embeddings()
+    weight = getattr(module, "weight", None)
+    if weight is None or weight.dim() != 2:
+        raise UnsupportedModelError(
+            f"No vocabulary head with a weight matrix was found in {type(model).__name__}.",
+            "Choose a causal language model; encoders and sequence classifiers predict no next token.",
+        )
+    config = model.config.get_text_config()
+    scale = float(getattr(config, "logit_scale", None) or 1.0)
+    scale /= float(getattr(config, "logits_scaling", None) or 1.0)
+    softcap = getattr(config, "final_logit_softcapping", None)
+    return Head(weight, getattr(module, "bias", None), scale, float(softcap) if softcap else None)
+
+
+def run_body(model: Any, ids: Tensor) -> None:
+    """Run the model up to the head's input, without the head and without a cache."""
+    body = model.base_model
+    body(input_ids=ids, use_cache=False)
+
+
+@torch.inference_mode()
+def find_anatomy(model: Any) -> Anatomy:
+    """Find the parts and prove on a few tokens that they give the library's logits.
+
+    Raises
+    ------
+    UnsupportedModelError
+        Naming what was looked for and not found, or by how much the logits differ.
+    """
+    path, layers = find_layers(model)
+    head = _find_head(model)
+    head_module = model.get_output_embeddings()
+    inside = {id(m) for m in layers.modules()}
+    called: list[nn.Module] = []
+    open_calls: list[nn.Module] = []
+    seen: dict[str, Any] = {"after": False}
+
+    def before(module: nn.Module, _args: Any) -> None:
+        if seen["after"] and not open_calls:
+            called.append(module)
+        if seen["after"]:
+            open_calls.append(module)
+
+    def behind(module: nn.Module, _args: Any, _output: Any) -> None:
+        if open_calls and open_calls[-1] is module:
+            open_calls.pop()
+
+    def last_layer(_module: nn.Module, _args: Any, output: Any) -> None:
+        seen["after"], seen["state"] = True, first_tensor(output)
+
+    def at_head(_module: nn.Module, args: Any) -> None:
+        seen["head_input"] = args[0]
+
+    ids = torch.arange(PROBE_TOKENS, device=head.weight.device)[None] % head.vocab_size
+    with hooks() as handles:
+        for module in model.modules():
+            if id(module) not in inside and module is not model:
+                handles.append(module.register_forward_pre_hook(before))
+                handles.append(module.register_forward_hook(behind))
+        handles.append(layers[-1].register_forward_hook(last_layer))
+        handles.append(head_module.register_forward_pre_hook(at_head))
+        logits = model(input_ids=ids, use_cache=False).logits
+    if "head_input" not in seen or "state" not in seen:
+        raise UnsupportedModelError(
+            f"The layers {path} or the head of {type(model).__name__} were not used in a plain forward pass.",
+            "The model cannot be measured with this version of transformers.",
+        )
+    chain = tuple(m for m in called if m is not head_module)
+    anatomy = Anatomy(layers, path, chain, head, 0.0)
+    ours = head.logits(anatomy.final(seen["state"])[0])
+    error = float((ours - logits[0].float()).abs().max())
+    if not error <= _TOLERANCE.get(model.dtype, _HALF_TOLERANCE) * max(1.0, float(logits.abs().max()) / 10):
+        names = ", ".join(type(m).__name__ for m in chain) or "nothing"
+        raise UnsupportedModelError(
+            f"The logits of {type(model).__name__} are not its head applied to its final norm (looked at: {names}; "
+            f"they differ by {error:.3g}).",
+            "This model changes its logits in a way Logitscope does not know, so nothing is drawn.",
+        )
+    return Anatomy(layers, path, chain, head, error)

@@ -1,0 +1,167 @@
+"""What a run will cost, before it runs: bytes and seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+import torch
+
+from analysis.errors import OutOfMemoryError, TooLongError
+
+if TYPE_CHECKING:
+    from analysis.models.loading import LanguageModel
+
+_BLOCKS = 3 * (32 << 20)
+"""Logit blocks that exist at a time, see ``forward/readout.py``."""
+_USABLE = 0.9
+"""Share of the free memory a run may plan to take."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The price of one run."""
+
+    n_tokens: int
+    flops_body: float
+    flops_head: float
+    flops_lens: float
+    bytes_needed: int
+    """Beyond the weights, at the peak."""
+    bytes_free: int
+    """Free on the device now."""
+    seconds: float
+    """At the speed this machine has shown so far."""
+
+    @property
+    def flops(self) -> float:
+        """All floating-point operations of the run."""
+        return self.flops_body + self.flops_head + self.flops_lens
+
+    @property
+    def fits(self) -> bool:
+        """Whether the peak stays within what is free."""
+        return self.bytes_needed <= _USABLE * self.bytes_free
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that a run can still take on a device.
+
+    Notes
+    -----
+    On the CPU the smaller of what the machine and its control group leave; on CUDA
+    what the driver leaves plus what torch holds without using.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = psutil.virtual_memory().available
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    try:
+        return max(0, min(free, int(limit.read_text()) - int(used.read_text())))
+    except (OSError, ValueError):
+        return free
+
+
+def _bytes_needed(model: LanguageModel, n_tokens: int, pass_tokens: int, n_lens: int) -> int:
+    config = model.model.config.get_text_config()
+    width = model.info.hidden_size
+    inner = int(getattr(config, "intermediate_size", None) or 4 * width)
+    size = model.anatomy.head.weight.element_size()
+    activations = pass_tokens * (10 * width + 4 * inner) * size
+    if getattr(model.model.config, "_attn_implementation", "") == "eager":
+        activations += 3 * int(config.num_attention_heads) * pass_tokens**2 * 4
+    kept = n_tokens * width * 4 + (2 + n_lens) * pass_tokens * width * size
+    per_token = n_tokens * (model.info.n_layers + 4 * max(n_lens, 1) + 64) * 8
+    return activations + kept + per_token + _BLOCKS
+
+
+def plan_run(
+    model: LanguageModel,
+    n_tokens: int,
+    *,
+    n_lens: int = 0,
+    window: int | None = None,
+    stride: int | None = None,
+) -> Plan:
+    """Estimate a run without starting it.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The model that would run.
+    n_tokens : int
+        Length of the text.
+    n_lens : int
+        Layers of the logit lens, 0 for none.
+    window, stride : int, optional
+        When the text is read in windows.
+    """
+    info, head = model.info, model.anatomy.head
+    in_pass = min(n_tokens, window or n_tokens)
+    passes = 1 if window is None or n_tokens <= window else 1 + -(-(n_tokens - window) // (stride or window))
+    width = info.hidden_size
+    body = info.n_parameters - head.weight.numel()
+    flops_body = passes * (2.0 * body * in_pass + 2.0 * info.n_layers * width * in_pass**2)
+    flops_head = 2.0 * head.weight.numel() * n_tokens
+    flops_lens = flops_head * (n_lens + 1) if n_lens else 0.0
+    total = flops_body + flops_head + flops_lens
+    return Plan(
+        n_tokens,
+        flops_body,
+        flops_head,
+        flops_lens,
+        _bytes_needed(model, n_tokens, in_pass, n_lens),
+        free_bytes(head.weight.device),
+        total / model.speed.flops_per_second,
+    )
+
+
+def largest_length(model: LanguageModel, *, n_lens: int = 0, window: int | None = None) -> int:
+    """Most tokens whose run would fit into the free memory."""
+    low, high = 0, 1 << 24
+    free = _USABLE * free_bytes(model.anatomy.head.weight.device)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _bytes_needed(model, middle, min(middle, window or middle), n_lens) <= free:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def require_fit(model: LanguageModel, plan: Plan, *, n_lens: int = 0, window: int | None = None) -> None:
+    """Refuse a run that would not fit, naming the largest length that would.
+
+    Raises
+    ------
+    TooLongError
+        With both numbers.
+    """
+    if plan.fits:
+        return
+    most = largest_length(model, n_lens=n_lens, window=window)
+    raise TooLongError(
+        f"{plan.n_tokens:,} tokens would need {plan.bytes_needed / 2**30:.1f} GiB and "
+        f"{plan.bytes_free / 2**30:.1f} GiB are free.",
+        f"Up to {most:,} tokens would fit"
+        + ("; fewer lens layers would allow more." if n_lens > 1 else "; or read the text in windows."),
+    )
+
+
+def require_weights_fit(n_bytes: int, device: torch.device, name: str) -> None:
+    """Refuse weights that are larger than the free memory.
+
+    Raises
+    ------
+    OutOfMemoryError
+        With both sizes.
+    """
+    free = free_bytes(device)
+    if n_bytes > free:
+        raise OutOfMemoryError(
+            f"The weights of {name} need {n_bytes / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free on {device}.",
+            "Choose a lower precision, another device, or a smaller model.",
+        )

@@ -1,0 +1,617 @@
+// The token strip: text as coloured cells on a canvas. Only the visible rows are drawn.
+// Token text reaches fillText and textContent only, never markup.
+
+const SPECIAL = 1, MARKED = 2, SPAN = 4;
+const LINE = 28, TOP = 5, CELL = 20, RADIUS = 4, EDGE = 4, PART = 8, KEY_WAIT = 120;
+
+// ---------------------------------------------------------------- payload
+
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
+
+/** Read the payload written by `pack` in token_strip.py. */
+function parse(data) {
+  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
+  const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
+  const head = JSON.parse(utf8.decode(bytes.subarray(4, 4 + length)));
+  let at = 4 + length;
+  const take = (Type, count) => {
+    const end = at + count * Type.BYTES_PER_ELEMENT;
+    const out = new Type(bytes.slice(at, end).buffer);
+    at = end;
+    return out;
+  };
+  const texts = count => {
+    const offsets = take(Uint32Array, count + 1);
+    const block = bytes.subarray(at, at + offsets[count]);
+    at += offsets[count];
+    return i => utf8.decode(block.subarray(offsets[i], offsets[i + 1]));
+  };
+  const { n, cells } = head;
+  const strip = { ...head, values: take(Float32Array, n), cell: take(Int32Array, n) };
+  strip.flags = take(Uint8Array, n);
+  strip.ramps = { light: take(Uint8Array, 768), dark: take(Uint8Array, 768) };
+  const cellText = texts(cells);
+  strip.text = Array.from({ length: cells }, (_, c) => cellText(c));
+  strip.detail = head.details ? texts(n) : () => "";
+  strip.first = new Int32Array(cells + 1); // tokens of cell c: first[c] .. first[c + 1] - 1
+  for (let i = 0; i < n; i++) strip.first[strip.cell[i] + 1]++;
+  for (let c = 0; c < cells; c++) strip.first[c + 1] += strip.first[c];
+  return strip;
+}
+
+// ---------------------------------------------------------------- characters
+
+const HIDDEN = String.raw`\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\u00a0\u1680\u2000-\u200a\u202f\u205f\u115f\u1160\u3164\uffa0`;
+const EMOJI = String.raw`\p{Extended_Pictographic}[\uFE0F\p{Emoji_Modifier}]*`;
+const RUNS = new RegExp(
+  String.raw`${EMOJI}(?:\u200D${EMOJI})*|[ \t\n\r\u3000]|[${HIDDEN}]|[^ \u3000\p{Extended_Pictographic}${HIDDEN}]+`, "gu");
+const STANDS_FOR = { " ": "·", "\t": "→", "\n": "↵", "\r": "\\r", "\u3000": "・" };
+const IS_HIDDEN = new RegExp(`^[${HIDDEN}]$`, "u");
+const PLAIN = /^[ -~]*$/;
+const WORD_END = /[\p{Alphabetic}\p{N}\p{M}_'’-]$/u, WORD_START = /^[\p{Alphabetic}\p{N}\p{M}_'’-]/u;
+const NO_SPACES = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Khmer}\p{sc=Lao}\p{sc=Myanmar}]/u;
+const CLOSING = /^[,.;:!?)\]}»”’%。、，！？」』）]/u;
+const segmenter = typeof Intl.Segmenter === "function" ? new Intl.Segmenter() : null;
+
+const escapeOf = char => `‹U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}›`;
+
+/** Readable, unambiguous, one line: JSON quotes plus escapes for what cannot be seen. */
+function quote(text) {
+  const shown = text.length > 120 ? `${text.slice(0, 120)}…` : text;
+  const quoted = JSON.stringify(shown).replace(new RegExp(`[${HIDDEN}]`, "gu"), escapeOf);
+  return text.length > 120 ? `${quoted} (${text.length} characters)` : quoted;
+}
+
+/** Whether two neighbouring pieces belong to one word and should share a line. */
+function joins(left, right) {
+  if (!left || !right || /\s$/.test(left)) return false;
+  if (CLOSING.test(right)) return true;
+  const edge = left.slice(-2) + right.slice(0, 2);
+  return WORD_END.test(left) && WORD_START.test(right) && !NO_SPACES.test(edge);
+}
+
+// ---------------------------------------------------------------- colour
+
+const channels = css => (css.match(/[\d.]+/g) ?? [0, 0, 0]).slice(0, 3).map(Number);
+
+function luminance([r, g, b]) {
+  const part = v => ((v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
+}
+
+const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+
+/** Fill and text colour of each ramp step: the theme's ink while it reads at 4.5 : 1, else black or white. */
+function palette(ramp, ink) {
+  const inkLight = luminance(channels(ink));
+  return Array.from({ length: 256 }, (_, i) => {
+    const rgb = ramp.subarray(3 * i, 3 * i + 3), light = luminance(rgb);
+    let text = ink;
+    if (contrast(light, inkLight) < 4.5) text = contrast(light, 0) >= contrast(light, 1) ? "#000" : "#fff";
+    return { fill: `rgb(${rgb.join()})`, text };
+  });
+}
+
+function significant(value, signed) {
+  const rounded = Number(Math.abs(value).toPrecision(3));
+  const [whole, rest] = String(rounded).split(".");
+  const grouped = rounded < 1e15 ? whole.replace(/\B(?=(\d{3})+$)/g, "\u2009") : whole;
+  const sign = value < 0 && rounded ? "−" : signed && rounded ? "+" : "";
+  return sign + grouped + (rest ? `.${rest}` : "");
+}
+
+function element(parent, className, text = "") {
+  const made = document.createElement("div");
+  made.className = className;
+  made.textContent = text;
+  parent.append(made);
+  return made;
+}
+
+// ---------------------------------------------------------------- the strip
+
+/** Selection and scroll position by key, for a strip the page takes away and puts back. */
+const places = new Map();
+
+class StripView {
+  constructor(root) {
+    this.root = root;
+    for (const name of ["legend", "view", "tip", "live"]) this[name] = root.querySelector(`.ls-${name}`);
+    this.canvas = root.querySelector("canvas");
+    this.inner = root.querySelector(".ls-inner");
+    this.pen = this.canvas.getContext("2d");
+    this.strip = null;
+    this.selected = this.hover = -1;
+    this.glyphCache = new Map();
+    this.stop = new AbortController();
+    this.listen();
+    root._rect = i => this.rect(i);
+    root._redraw = () => { const from = performance.now(); this.draw(); return performance.now() - from; };
+  }
+
+  listen() {
+    const on = (target, name, run) => target.addEventListener(name, run, { signal: this.stop.signal });
+    on(this.view, "scroll", () => { this.pointAt(-1); this.requestDraw(); });
+    on(this.canvas, "pointermove", e => this.pointAt(this.tokenAt(e)));
+    on(this.canvas, "pointerleave", () => this.pointAt(-1));
+    on(this.canvas, "click", e => { const i = this.tokenAt(e); if (i >= 0) this.choose(i, 0); });
+    on(this.view, "keydown", e => this.press(e));
+    on(document.fonts, "loadingdone", () => this.refit(true));
+    this.sizes = new ResizeObserver(() => this.refit(false));
+    this.sizes.observe(this.root);
+    const watchDensity = () => {
+      if (this.stop.signal.aborted) return;
+      const media = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+      media.addEventListener("change", () => { this.requestDraw(); watchDensity(); },
+        { once: true, signal: this.stop.signal });
+    };
+    watchDensity();
+  }
+
+  close() {
+    this.stop.abort();
+    this.sizes.disconnect();
+    clearTimeout(this.timer);
+    cancelAnimationFrame(this.frame);
+  }
+
+  /** Take a payload. The same text keeps its layout and place, a new `revision` brings Python's selection. */
+  update(data, send) {
+    this.send = send;
+    if (!data) return;
+    const next = parse(data), before = this.strip;
+    const sameText = before !== null && before.text_id === next.text_id;
+    this.strip = next;
+    this.paletteKey = "";
+    this.view.setAttribute("aria-label", `${next.title}, ${next.n} tokens. Arrow keys move between tokens.`);
+    if (!sameText) { this.view.scrollTop = 0; this.laidOutFor = -1; this.hover = -1; this.tip.hidden = true; }
+    const old = before === null ? places.get(next.key) : null;
+    const known = old?.text_id === next.text_id && old.revision === next.revision;
+    const moved = before === null ? !known : before.revision !== next.revision;
+    if (moved) { clearTimeout(this.timer); this.selected = next.selected ?? -1; }
+    if (known) this.selected = old.selected;
+    this.refit(false);
+    if (known) this.view.scrollTop = old.scrollTop;
+    else if (moved && this.selected >= 0) { this.reveal(this.selected); this.speak(); }
+    this.draw();
+  }
+
+  // -------------------------------------------------------------- layout
+
+  refit(newFont) {
+    if (!this.strip || !this.root.clientWidth) return;
+    if (newFont) { this.glyphCache.clear(); this.laidOutFor = -1; }
+    const style = getComputedStyle(this.view), font = `${style.fontSize} ${style.fontFamily}`;
+    const key = `${font}|${this.root.clientWidth}|${this.strip.height}`;
+    if (key !== this.laidOutFor) {
+      this.font = font;
+      this.layOut();
+      this.laidOutFor = key;
+    }
+    this.draw();
+  }
+
+  layOut() {
+    const anchor = this.strip.n && this.rowStart ? this.cellOf?.[this.rowStart[this.topRow()]] : undefined;
+    const keep = this.laidOutFor !== -1 && this.view.scrollTop > 0 ? anchor : undefined;
+    this.pen.font = this.font;
+    this.advance = this.pen.measureText("0").width;
+    this.fixed = Math.abs(this.pen.measureText("i").width - this.pen.measureText("W").width) < 0.01;
+    if (this.font !== this.glyphFont) this.glyphCache.clear();
+    this.glyphFont = this.font;
+    const whole = () => this.rowStart.length * LINE + 4;
+    this.view.style.overflowY = "hidden";
+    this.place(this.view.clientWidth - 2 * EDGE);
+    if (whole() > this.strip.height) {
+      this.view.style.overflowY = "scroll";
+      this.place(this.view.clientWidth - 2 * EDGE); // again: the scroll bar takes room
+    }
+    this.view.style.height = `${Math.min(whole(), this.strip.height)}px`;
+    this.inner.style.height = `${whole()}px`;
+    if (keep !== undefined) this.view.scrollTop = this.rowOf[this.firstBox[keep]] * LINE;
+  }
+
+  /** Fill the box arrays: one box per stretch of a cell on one line. */
+  place(width) {
+    const { text, cells, first } = this.strip;
+    Object.assign(this, { xs: [], ws: [], rowOf: [], cellOf: [], pieces: [], rowStart: [0], firstBox: new Int32Array(cells) });
+    let x = 0;
+    const put = (c, piece, w) => {
+      this.xs.push(x); this.ws.push(w); this.rowOf.push(this.rowStart.length - 1);
+      this.cellOf.push(c); this.pieces.push(piece);
+      x += w;
+    };
+    const newLine = () => { this.rowStart.push(this.xs.length); x = 0; };
+    const wrap = piece => { // to the next line, taking the beginning of the word along
+      const start = this.rowStart.at(-1), end = this.xs.length;
+      let from = end;
+      while (from > start && joins(this.pieces[from - 1], from === end ? piece : this.pieces[from])) from--;
+      if (from === start || (from < end && x - this.xs[from] > width / 2)) from = end;
+      const shift = from < end ? this.xs[from] : x;
+      this.rowStart.push(from);
+      for (let b = from; b < end; b++) { this.xs[b] -= shift; this.rowOf[b]++; }
+      x -= shift;
+    };
+    const add = (c, piece) => {
+      const w = Math.max(this.glyphs(piece).width, (first[c + 1] - first[c] > 1) * (first[c + 1] - first[c]) * PART, 6);
+      if (w > width) { // wider than a line: fill this line if there is room, then the next ones
+        const room = width - x > width / 4 ? width - x : width;
+        for (const chunk of this.chunks(piece, width, room)) {
+          const wide = Math.min(width, this.glyphs(chunk).width);
+          if (x && x + wide > width + 0.5) newLine();
+          put(c, chunk, wide);
+        }
+        return;
+      }
+      if (x && x + w > width) wrap(piece);
+      if (x && x + w > width) newLine();
+      put(c, piece, w);
+    };
+    for (let c = 0; c < cells; c++) {
+      let from = 0;
+      this.firstBox[c] = this.xs.length;
+      do {
+        const newline = text[c].indexOf("\n", from), end = newline < 0 ? text[c].length : newline + 1;
+        add(c, text[c].slice(from, end));
+        if (newline >= 0) newLine();
+        from = end;
+      } while (from < text[c].length);
+    }
+    if (this.rowStart.length > 1 && this.rowStart.at(-1) === this.xs.length) this.rowStart.pop();
+  }
+
+  /** Stretches of a piece too wide for one line: the first within `room`, the others within `width`. */
+  chunks(piece, width, room) {
+    const units = PLAIN.test(piece) || !segmenter ? [...piece] : Array.from(segmenter.segment(piece), s => s.segment);
+    const out = [];
+    let run = "", used = 0;
+    for (const unit of units) {
+      const w = this.glyphs(unit).width;
+      if (run && used + w > (out.length ? width : room)) { out.push(run); run = ""; used = 0; }
+      run += unit;
+      used += w;
+    }
+    return [...out, run];
+  }
+
+  /** What is drawn for a piece: runs with their place and whether they only stand for something unseen. */
+  glyphs(piece) {
+    let made = this.glyphCache.get(piece);
+    if (made) return made;
+    const runs = [];
+    let width = 0;
+    const push = (shown, faint) => {
+      const w = this.fixed && PLAIN.test(shown) ? shown.length * this.advance : this.pen.measureText(shown).width;
+      const last = runs.at(-1);
+      const wide = faint && shown.length === 1 && shown !== "・" ? Math.max(w, this.advance) : w;
+      if (last && last.faint && faint && shown === "·" && last.shown.endsWith("·")) last.shown += shown;
+      else runs.push({ shown, faint, x: width });
+      width += wide;
+    };
+    this.pen.font = this.font;
+    for (const [run] of piece.matchAll(RUNS)) {
+      if (STANDS_FOR[run]) push(STANDS_FOR[run], true);
+      else if (IS_HIDDEN.test(run)) push(escapeOf(run), true);
+      else push(/^\p{M}/u.test(run) ? `◌${run}` : run, false);
+    }
+    if (!runs.length) push("∅", true);
+    made = { runs, width };
+    this.glyphCache.set(piece, made);
+    return made;
+  }
+
+  // -------------------------------------------------------------- drawing
+
+  topRow() { return Math.max(0, Math.min(this.rowStart.length - 1, Math.floor(this.view.scrollTop / LINE))); }
+
+  requestDraw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.draw());
+  }
+
+  readTheme() {
+    const ink = getComputedStyle(this.root).color, ground = getComputedStyle(this.tip).backgroundColor;
+    const key = `${ink}|${ground}|${devicePixelRatio}`;
+    if (key === this.paletteKey) return;
+    this.paletteKey = key;
+    this.ink = ink;
+    this.dark = luminance(channels(ground)) < 0.18;
+    this.colours = palette(this.strip.ramps[this.dark ? "dark" : "light"], ink);
+    const tile = document.createElement("canvas"), side = Math.round(5 * devicePixelRatio), pen = tile.getContext("2d");
+    tile.width = tile.height = side;
+    pen.strokeStyle = ink;
+    pen.globalAlpha = 0.34;
+    pen.lineWidth = devicePixelRatio;
+    pen.beginPath();
+    for (const from of [-side, 0, side]) { pen.moveTo(from, side); pen.lineTo(from + side, 0); }
+    pen.stroke();
+    this.hatch = this.pen.createPattern(tile, "repeat");
+    this.hatch.setTransform(new DOMMatrix().scale(1 / devicePixelRatio));
+    this.drawLegend();
+  }
+
+  step(value) {
+    const { low, high, buckets } = this.strip;
+    const share = buckets.length ? value / Math.max(1, buckets.length - 1) : (value - low) / (high - low || 1);
+    return Math.round(255 * Math.max(0, Math.min(1, share)));
+  }
+
+  drawLegend() {
+    const { strip, legend } = this;
+    legend.replaceChildren();
+    if (strip.title) element(legend, "ls-title", strip.title);
+    const key = (swatch, name) => {
+      const made = element(legend, "ls-key"), box = element(made, `ls-swatch ${swatch}`);
+      made.append(name);
+      return box;
+    };
+    if (strip.buckets.length) {
+      strip.buckets.forEach((name, k) => { key("", name).style.background = this.colours[this.step(k)].fill; });
+    } else if (strip.n) {
+      const scale = element(legend, "ls-scale"), signed = strip.low < 0;
+      scale.append(significant(strip.low, signed));
+      const stops = Array.from({ length: 17 }, (_, k) => this.colours[Math.round((255 * k) / 16)].fill);
+      element(scale, "ls-bar").style.background = `linear-gradient(to right, ${stops.join()})`;
+      scale.append(`${significant(strip.high, signed)}${strip.unit ? ` ${strip.unit}` : ""}`);
+    }
+    if (strip.missing && strip.values.some(Number.isNaN)) key("hatch", strip.missing);
+    if (strip.marked) key("mark", strip.marked);
+    if (strip.span) key("span", strip.span);
+    if (strip.flags.some(f => f & SPECIAL)) key("special", "special token");
+  }
+
+  draw() {
+    if (!this.strip || !this.rowStart || !this.root.clientWidth) return;
+    this.readTheme();
+    const { pen, canvas, view, strip } = this, scale = devicePixelRatio || 1;
+    const width = view.clientWidth, height = view.clientHeight;
+    if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(height * scale)) {
+      canvas.width = Math.round(width * scale);
+      canvas.height = Math.round(height * scale);
+      canvas.style.width = `${width}px`;
+      canvas.style.height = `${height}px`;
+    }
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    Object.assign(pen, { font: this.font, textBaseline: "middle", direction: "ltr", fillStyle: this.ink });
+    if (!strip.n) pen.fillText("No tokens", EDGE, LINE / 2);
+    const rows = Math.min(this.rowStart.length, this.topRow() + Math.ceil(height / LINE) + 1);
+    for (let r = this.topRow(); r < rows; r++) {
+      const end = this.rowStart[r + 1] ?? this.xs.length, y = r * LINE - view.scrollTop;
+      for (let b = this.rowStart[r]; b < end; b++) this.drawBox(b, y);
+    }
+    for (const i of [this.hover, this.selected]) this.outline(i);
+    const { key, text_id, revision } = strip;
+    places.set(key, { text_id, revision, selected: this.selected, scrollTop: view.scrollTop });
+    this.root.dataset.selected = this.selected;
+    this.root.dataset.theme = this.dark ? "dark" : "light";
+    this.root.dataset.ready = strip.n;
+  }
+
+  drawBox(b, y) {
+    const { pen, strip } = this, { first, values, flags } = strip;
+    const c = this.cellOf[b], from = first[c], parts = Math.max(1, first[c + 1] - from);
+    const x = EDGE + this.xs[b], w = this.ws[b], top = y + TOP, part = w / parts;
+    const glyphs = this.glyphs(this.pieces[b]), offset = (w - glyphs.width) / 2;
+    const shape = () => { pen.beginPath(); pen.roundRect(x + 0.5, top, Math.max(1, w - 1), CELL, RADIUS); };
+    const write = (colour, italic) => {
+      pen.font = italic ? `italic ${this.font}` : this.font;
+      pen.fillStyle = colour;
+      for (const { shown, faint, x: at } of glyphs.runs) {
+        pen.globalAlpha = faint ? 0.42 : 1;
+        pen.fillText(shown, x + offset + at, top + CELL / 2 + 0.5);
+      }
+      pen.globalAlpha = 1;
+    };
+    const special = from < first[c + 1] && flags[from] & SPECIAL;
+    const paint = i => {
+      const missing = i >= first[c + 1] || Number.isNaN(values[i]);
+      const colour = missing ? null : this.colours[this.step(values[i])];
+      pen.fillStyle = missing ? this.hatch : colour.fill;
+      return colour?.text ?? this.ink;
+    };
+    if (parts === 1) {
+      shape();
+      const text = paint(from);
+      if (first[c + 1] > from) pen.fill();
+      if (special && Number.isNaN(values[from])) pen.globalAlpha = 0.7;
+      write(text, special);
+    } else {
+      for (let k = 0; k < parts; k++) {
+        pen.save();
+        shape();
+        pen.clip();
+        pen.beginPath();
+        pen.rect(x + k * part, top, part, CELL);
+        pen.clip();
+        const text = paint(from + k);
+        pen.fillRect(x + k * part, top, part, CELL);
+        if (k) { pen.globalAlpha = 0.3; pen.fillStyle = text; pen.fillRect(x + k * part, top, 1, CELL); pen.globalAlpha = 1; }
+        write(text, special);
+        pen.restore();
+      }
+    }
+    if (special) {
+      pen.setLineDash([3, 2]);
+      pen.lineWidth = 1;
+      pen.strokeStyle = this.ink;
+      pen.globalAlpha = 0.6;
+      pen.beginPath();
+      pen.roundRect(x + 1, top + 0.5, Math.max(1, w - 2), CELL - 1, RADIUS);
+      pen.stroke();
+      pen.globalAlpha = 1;
+      pen.setLineDash([]);
+    }
+    pen.fillStyle = this.ink;
+    for (let k = 0; k < parts && from + k < first[c + 1]; k++) {
+      const flag = flags[from + k], left = x + k * part;
+      if (flag & SPAN) pen.fillRect(left, top + CELL + 1, part, 2);
+      if (flag & MARKED && this.firstBox[c] === b) {
+        const middle = left + Math.min(part, 2 * this.advance) / 2;
+        pen.beginPath();
+        pen.moveTo(middle - 4, y);
+        pen.lineTo(middle + 4, y);
+        pen.lineTo(middle, y + 5);
+        pen.fill();
+      }
+    }
+  }
+
+  /** Rectangles of a token in the scrolled text, one per line it is on. */
+  rects(i) {
+    const { strip } = this, c = strip.cell[i], k = i - strip.first[c], out = [];
+    const part = 1 / (strip.first[c + 1] - strip.first[c]);
+    for (let b = this.firstBox[c]; b < this.xs.length && this.cellOf[b] === c; b++) {
+      const w = this.ws[b] * part;
+      out.push({ row: this.rowOf[b], x: EDGE + this.xs[b] + k * w, y: this.rowOf[b] * LINE + TOP, width: w, height: CELL });
+    }
+    return out;
+  }
+
+  /** Place of a token in the window, for tests and the tip. */
+  rect(i) {
+    const [{ x, y, width, height }] = this.rects(i), at = this.view.getBoundingClientRect();
+    return { x: at.left + x, y: at.top + y - this.view.scrollTop, width, height };
+  }
+
+  outline(i) {
+    if (i < 0 || i >= this.strip.n) return;
+    const { pen } = this, chosen = i === this.selected, out = chosen ? 1 : 0;
+    pen.strokeStyle = this.ink;
+    pen.lineWidth = chosen ? 2 : 1;
+    pen.globalAlpha = chosen ? 1 : 0.6;
+    for (const { x, y, width, height } of this.rects(i)) {
+      pen.beginPath();
+      pen.roundRect(x + 0.5 - out, y - this.view.scrollTop - out, width - 1 + 2 * out, height + 2 * out, RADIUS + out);
+      pen.stroke();
+    }
+    pen.globalAlpha = 1;
+  }
+
+  // -------------------------------------------------------------- pointer
+
+  tokenAt(event) {
+    if (!this.strip?.n || !this.rowStart) return -1;
+    const at = this.canvas.getBoundingClientRect(), x = event.clientX - at.left - EDGE;
+    const row = Math.floor((event.clientY - at.top + this.view.scrollTop) / LINE);
+    if (row < 0 || row >= this.rowStart.length) return -1;
+    const end = this.rowStart[row + 1] ?? this.xs.length;
+    for (let b = this.rowStart[row]; b < end; b++) {
+      if (x < this.xs[b] || x >= this.xs[b] + this.ws[b]) continue;
+      const c = this.cellOf[b], from = this.strip.first[c], parts = this.strip.first[c + 1] - from;
+      return parts ? from + Math.min(parts - 1, Math.floor(((x - this.xs[b]) / this.ws[b]) * parts)) : -1;
+    }
+    return -1;
+  }
+
+  valueText(i) {
+    const { values, buckets, missing, unit } = this.strip, value = values[i];
+    if (Number.isNaN(value)) return missing || "no value";
+    if (buckets.length) return buckets[value] ?? String(value);
+    return `${value.toPrecision(6).replace("-", "−")}${unit ? ` ${unit}` : ""}`;
+  }
+
+  partText(i) {
+    const c = this.strip.cell[i], from = this.strip.first[c], parts = this.strip.first[c + 1] - from;
+    return parts > 1 ? `part ${i - from + 1} of ${parts} of one character` : "";
+  }
+
+  pointAt(i) {
+    this.canvas.style.cursor = i < 0 ? "default" : "pointer";
+    if (i === this.hover) return;
+    this.hover = i;
+    this.requestDraw();
+    this.tip.hidden = i < 0;
+    if (i < 0) return;
+    const { strip, tip } = this, flag = strip.flags[i];
+    tip.replaceChildren();
+    element(tip, "quiet", `Token ${i}${flag & SPECIAL ? ", special token" : ""}`);
+    element(tip, "text", quote(strip.text[strip.cell[i]]));
+    element(tip, "value", this.valueText(i));
+    const more = [this.partText(i), strip.detail(i), flag & MARKED ? strip.marked : "", flag & SPAN ? strip.span : ""];
+    for (const line of more) if (line) element(tip, "quiet", line);
+    const cell = this.rect(i), frame = this.root.getBoundingClientRect();
+    const left = Math.max(0, Math.min(cell.x - frame.left, frame.width - tip.offsetWidth));
+    const below = cell.y - frame.top + CELL + 9, above = cell.y - frame.top - tip.offsetHeight - 9;
+    tip.style.left = `${left}px`;
+    tip.style.top = `${below + tip.offsetHeight > frame.height && above >= 0 ? above : below}px`;
+  }
+
+  // -------------------------------------------------------------- selection
+
+  /** Select a token and tell Python, at once or after `wait` ms without another choice. */
+  choose(i, wait) {
+    if (!this.strip.n) return;
+    this.selected = Math.max(0, Math.min(this.strip.n - 1, i));
+    this.reveal(this.selected);
+    this.speak();
+    this.draw();
+    clearTimeout(this.timer);
+    const tell = () => this.send("token", [this.selected, this.strip.revision]);
+    if (wait) this.timer = setTimeout(tell, wait);
+    else tell();
+  }
+
+  speak() {
+    const i = this.selected, part = this.partText(i);
+    const words = [`Token ${i}`, quote(this.strip.text[this.strip.cell[i]]), this.valueText(i), part];
+    this.live.textContent = words.filter(Boolean).join(", ");
+  }
+
+  reveal(i) {
+    if (!this.rowStart || i < 0 || i >= this.strip.n) return;
+    const y = this.rects(i)[0].row * LINE, { scrollTop, clientHeight } = this.view;
+    if (y < scrollTop) this.view.scrollTop = Math.max(0, y - LINE / 2);
+    else if (y + LINE + 2 > scrollTop + clientHeight) this.view.scrollTop = y + 1.5 * LINE - clientHeight;
+  }
+
+  /** The token nearest to the selected one, `rows` lines further down. */
+  onLine(rows) {
+    const place = this.rects(this.selected).at(rows > 0 ? -1 : 0), last = this.rowStart.length - 1;
+    const row = Math.max(0, Math.min(last, place.row + rows));
+    if (row === place.row) return this.selected;
+    const goal = this.goal ?? place.x + place.width / 2;
+    let best = this.selected, distance = Infinity;
+    for (let b = this.rowStart[row]; b < (this.rowStart[row + 1] ?? this.xs.length); b++) {
+      const c = this.cellOf[b], from = this.strip.first[c], parts = this.strip.first[c + 1] - from;
+      for (let k = 0; k < parts; k++) {
+        const middle = EDGE + this.xs[b] + ((k + 0.5) * this.ws[b]) / parts, away = Math.abs(middle - goal);
+        if (away < distance) { distance = away; best = from + k; }
+      }
+    }
+    this.nextGoal = goal;
+    return best;
+  }
+
+  lineEnd(last) {
+    const row = this.rects(this.selected).at(last ? -1 : 0).row, { first } = this.strip;
+    if (!last) return first[this.cellOf[this.rowStart[row]]];
+    return first[this.cellOf[(this.rowStart[row + 1] ?? this.xs.length) - 1] + 1] - 1;
+  }
+
+  press(event) {
+    const { strip } = this, page = Math.max(1, Math.floor(this.view.clientHeight / LINE) - 1), all = event.ctrlKey || event.metaKey;
+    const moves = {
+      ArrowLeft: () => this.selected - 1, ArrowRight: () => this.selected + 1,
+      ArrowUp: () => this.onLine(-1), ArrowDown: () => this.onLine(1),
+      PageUp: () => this.onLine(-page), PageDown: () => this.onLine(page),
+      Home: () => (all ? 0 : this.lineEnd(false)), End: () => (all ? strip.n - 1 : this.lineEnd(true)),
+    };
+    if (!strip?.n || !moves[event.key] || event.altKey || event.shiftKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.pointAt(-1);
+    this.nextGoal = null;
+    const none = this.selected < 0 || this.selected >= strip.n;
+    const next = none ? strip.first[this.cellOf[this.rowStart[this.topRow()]]] : moves[event.key]();
+    this.goal = this.nextGoal;
+    this.choose(next, KEY_WAIT);
+  }
+}
+
+export default function (component) {
+  const root = component.parentElement.querySelector(".ls-strip");
+  root._view ??= new StripView(root);
+  root._view.update(component.data, component.setStateValue);
+  return () => { root._view?.close(); root._view = null; };
+}

@@ -1,0 +1,186 @@
+"""Start a Streamlit app on 127.0.0.1 and drive a Chromium that can reach nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+LOCAL = {"127.0.0.1", "localhost"}
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--disable-domain-reliability",
+    "--disable-features=OptimizationHints,MediaRouter,Translate,AutofillServerCommunication",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",  # nothing outside resolves
+]
+STREAMLIT_OPTIONS = {
+    "server.address": "127.0.0.1",
+    "server.headless": "true",
+    "server.fileWatcherType": "none",
+    "browser.gatherUsageStats": "false",
+}
+
+
+def free_port() -> int:
+    """Return a port nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _healthy(base: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{base}/_stcore/health", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+@contextlib.contextmanager
+def server(
+    script: str | Path | None = None,
+    *,
+    command: Sequence[str] | None = None,
+    options: dict[str, str] | None = None,
+    env: dict[str, str] | None = None,
+    wait_s: float = 60,
+) -> Iterator[str]:
+    """Run an app and yield its address.
+
+    Parameters
+    ----------
+    script
+        Script for ``streamlit run``.
+    command
+        A whole command instead, such as ``[sys.executable, "-m", "app"]``; the Streamlit
+        options are appended to it.
+    options
+        More Streamlit options, or others than the usual ones.
+    env
+        More environment variables.
+    wait_s
+        How long the app may take to answer, in seconds.
+    """
+    port = free_port()
+    start = list(command) if command else [sys.executable, "-m", "streamlit", "run", str(script)]
+    chosen = {**STREAMLIT_OPTIONS, "server.port": str(port), **(options or {})}
+    start += [f"--{name}={value}" for name, value in chosen.items()]
+    path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
+    base = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            start,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": path, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            deadline = time.monotonic() + wait_s
+            while not _healthy(base):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    log.seek(0)
+                    said = log.read().decode(errors="replace")[-2000:]
+                    raise RuntimeError(f"the app does not answer (exit {process.poll()}): {said}")
+                time.sleep(0.1)
+            yield base
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, sign)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """Launch a headless Chromium that resolves no outside address."""
+    with sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+@contextlib.contextmanager
+def page(started: Browser, **context: Any) -> Iterator[Page]:
+    """Open a page in a fresh profile; ``context`` goes to ``Browser.new_context``."""
+    profile = started.new_context(**{"viewport": {"width": 1280, "height": 1000}, **context})
+    try:
+        yield profile.new_page()
+    finally:
+        profile.close()
+
+
+@dataclass
+class Seen:
+    """What a page did besides showing itself."""
+
+    outside: list[str] = field(default_factory=list)
+    """Addresses requested beyond this machine."""
+    errors: list[str] = field(default_factory=list)
+    """Console errors and uncaught exceptions."""
+
+
+def instrument(watched: Page) -> Seen:
+    """Collect outside requests and console errors from now on.
+
+    A deep link makes Streamlit's frontend ask for its health below the page's own address
+    first; those two 404s are expected and left out.
+    """
+    seen = Seen()
+    expected = ("/_stcore/health", "/_stcore/host-config")
+
+    def on_request(request: Any) -> None:
+        url = urlparse(request.url)
+        if url.scheme in ("http", "https", "ws", "wss") and url.hostname not in LOCAL:
+            seen.outside.append(request.url)
+
+    def on_console(message: Any) -> None:
+        where = urlparse(message.location.get("url", "")).path
+        if message.type == "error" and not ("404" in message.text and where.endswith(expected)):
+            seen.errors.append(message.text)
+
+    watched.on("request", on_request)
+    watched.on("console", on_console)
+    watched.on("pageerror", lambda error: seen.errors.append(str(error)))
+    return seen
+
+
+def wait_done(watched: Page, timeout_ms: float = 60_000) -> None:
+    """Wait until Streamlit has no script run in progress."""
+    watched.wait_for_selector(
+        '[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=timeout_ms, state="attached"
+    )

@@ -1,0 +1,253 @@
+"""The token strip in a real browser: drawn, clicked, typed at, and attacked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.browser
+harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
+
+DEMO = Path(__file__).with_name("strip_demo.py")
+SHOTS = os.environ.get("STRIP_SHOTS", "")
+Open = Callable[..., tuple[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with harness.server(DEMO) as base:
+        yield base
+
+
+@pytest.fixture
+def visit(chromium: Any, address: str) -> Iterator[Open]:
+    with ExitStack() as stack:
+
+        def go(case: str, *, ready: bool = True, **context: Any) -> tuple[Any, Any]:
+            page = stack.enter_context(harness.page(chromium, **context))
+            seen = harness.instrument(page)
+            page.goto(f"{address}/?case={case}")
+            harness.wait_done(page)
+            if ready:
+                page.wait_for_selector(".ls-strip[data-ready]")
+            return page, seen
+
+        yield go
+
+
+def rect(page: Any, token: int) -> dict[str, float]:
+    return page.locator(".ls-strip").evaluate("(root, i) => root._rect(i)", token)
+
+
+def click(page: Any, token: int) -> None:
+    at = rect(page, token)
+    page.mouse.click(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+
+
+def expect_picked(page: Any, token: int | None) -> None:
+    page.get_by_text(f"picked: {token}", exact=True).wait_for(timeout=10_000)
+
+
+def selected(page: Any) -> int:
+    return int(page.locator(".ls-strip").get_attribute("data-selected"))
+
+
+def pixel(page: Any, token: int, dx: float, dy: float) -> list[int]:
+    """Colour of the canvas at a place inside a token."""
+    return page.locator(".ls-strip").evaluate(
+        """(root, [i, dx, dy]) => {
+            const canvas = root.querySelector("canvas"), at = canvas.getBoundingClientRect(), r = root._rect(i);
+            const x = (r.x - at.left + dx) * devicePixelRatio, y = (r.y - at.top + dy) * devicePixelRatio;
+            return [...canvas.getContext("2d").getImageData(Math.round(x), Math.round(y), 1, 1).data];
+        }""",
+        [token, dx, dy],
+    )
+
+
+def test_click_reaches_python_and_everything_is_local(visit: Open) -> None:
+    page, seen = visit("story")
+    assert page.locator(".ls-strip").get_attribute("data-ready") == "101"
+    expect_picked(page, None)
+    click(page, 9)
+    expect_picked(page, 9)
+    assert selected(page) == 9
+    assert seen.outside == []
+    assert seen.errors == []
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}_light.png")
+
+
+def test_keys_move_the_selection(visit: Open) -> None:
+    page, _ = visit("story", viewport={"width": 600, "height": 900})
+    click(page, 9)
+    page.locator(".ls-view").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    assert selected(page) == 12
+    expect_picked(page, 12)
+    page.keyboard.press("ArrowLeft")
+    expect_picked(page, 11)
+    before = rect(page, 11)
+    page.keyboard.press("ArrowDown")
+    below = rect(page, selected(page))
+    assert below["y"] == before["y"] + 28
+    assert below["x"] - before["width"] <= before["x"] <= below["x"] + below["width"]
+    page.keyboard.press("ArrowUp")
+    assert selected(page) == 11
+    page.keyboard.press("Control+End")
+    assert selected(page) == 100
+    page.keyboard.press("ArrowRight")
+    assert selected(page) == 100
+    page.keyboard.press("Control+Home")
+    expect_picked(page, 0)
+    page.keyboard.press("End")
+    assert rect(page, selected(page))["y"] == rect(page, 0)["y"]
+    assert rect(page, selected(page) + 1)["y"] > rect(page, 0)["y"]
+    spoken = page.locator(".ls-live").text_content()
+    assert spoken.startswith(f"Token {selected(page)}, ") and spoken.endswith(" nats")
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}_narrow.png")
+
+
+def test_long_text_is_drawn_fast_and_scrolls(visit: Open) -> None:
+    page, seen = visit("long", ready=False)
+    page.evaluate(
+        """() => {
+            const timing = window.timing = {};
+            const look = () => {
+                const host = document.querySelector('[data-testid="stBidiComponentIsolated"]');
+                const root = host?.shadowRoot?.querySelector(".ls-strip");
+                if (root?.dataset.ready === "32768") timing.ready = performance.now();
+                else setTimeout(look, 5);
+            };
+            document.addEventListener("click", () => { timing.click = performance.now(); look(); }, { capture: true, once: true });
+        }"""
+    )
+    page.get_by_role("button", name="show").click()
+    page.wait_for_function("() => window.timing.ready")
+    took = page.evaluate("() => window.timing.ready - window.timing.click")
+    redraws = page.locator(".ls-strip").evaluate(
+        """root => Array.from({ length: 40 }, (_, k) => {
+            root.querySelector(".ls-view").scrollTop = 997 * k;
+            return root._redraw();
+        }).sort((a, b) => a - b)"""
+    )
+    print(
+        f"32 768 tokens: ready after {took:.0f} ms, redraw median {redraws[20]:.1f} ms, max {redraws[-1]:.1f} ms"
+    )  # noqa: T201
+    assert took < 1500
+    assert redraws[20] < 16
+    page.locator(".ls-view").focus()
+    page.keyboard.press("Control+End")
+    expect_picked(page, 32_767)
+    view = page.locator(".ls-view").bounding_box()
+    last = rect(page, 32_767)
+    assert view["y"] < last["y"] < view["y"] + view["height"]
+    assert seen.errors == []
+
+
+def test_token_text_never_becomes_markup(visit: Open) -> None:
+    page, seen = visit("hostile")
+    elements = "root => root.querySelectorAll('img, script, iframe, b, a, link, style, object').length"
+    for token in range(7):
+        at = rect(page, token)
+        page.mouse.move(at["x"] + 3, at["y"] + 5)
+        page.wait_for_function("i => document.querySelector('.ls-strip') === null && true", arg=token)
+        tip = page.locator(".ls-tip")
+        tip.wait_for(state="visible")
+        assert tip.text_content().startswith(f"Token {token}")
+        click(page, token)
+        expect_picked(page, token)
+        assert page.locator(".ls-strip").evaluate(elements) == 0
+    assert page.title() == "strip demo"
+    assert seen.outside == []
+    assert seen.errors == []
+
+
+def test_pieces_of_one_character_are_clickable_parts(visit: Open) -> None:
+    page, _ = visit("story")
+    first = next(
+        i
+        for i in range(80, 100)
+        if rect(page, i + 1)["width"] < 10
+        and rect(page, i)["width"] < 10
+        and rect(page, i)["y"] == rect(page, 100)["y"]
+    )
+    for part in range(3):
+        click(page, first + part)
+        expect_picked(page, first + part)
+        page.mouse.move(0, 0)
+        at = rect(page, first + part)
+        page.mouse.move(at["x"] + at["width"] / 2, at["y"] + 5)
+        assert f"part {part + 1} of 3 of one character" in page.locator(".ls-tip").text_content()
+    assert rect(page, first + 1)["x"] == pytest.approx(rect(page, first)["x"] + rect(page, first)["width"])
+
+
+def test_newlines_break_lines(visit: Open) -> None:
+    page, _ = visit("story")
+    heights = [rect(page, i)["y"] for i in range(101)]
+    breaks = [round((b - a) / 28) for a, b in zip(heights, heights[1:], strict=False)]
+    assert 2 in breaks, "the token of two newlines has to leave an empty line"
+    assert min(breaks) == 0
+
+
+def test_dark_theme_follows_the_viewer(visit: Open) -> None:
+    light, _ = visit("story", color_scheme="light")
+    dark, seen = visit("story", color_scheme="dark")
+    assert light.locator(".ls-strip").get_attribute("data-theme") == "light"
+    assert dark.locator(".ls-strip").get_attribute("data-theme") == "dark"
+    assert pixel(light, 20, 4, 3)[:3] != pixel(dark, 20, 4, 3)[:3]
+    assert seen.errors == []
+    if SHOTS:
+        dark.screenshot(path=f"{SHOTS}_dark.png")
+
+
+def test_selection_survives_recolouring_and_python_can_select(visit: Open) -> None:
+    page, _ = visit("story")
+    click(page, 20)
+    expect_picked(page, 20)
+    colour = pixel(page, 21, 3, 3)
+    page.get_by_text("recolour").click()
+    page.wait_for_function(
+        """was => {
+            const root = document.querySelector('[data-testid="stBidiComponentIsolated"]').shadowRoot.querySelector(".ls-strip");
+            return root.querySelector(".ls-legend").textContent.includes("−7");
+        }""",
+        arg=colour,
+    )
+    assert pixel(page, 21, 3, 3) != colour
+    assert selected(page) == 20
+    wanted = page.get_by_label("wanted")
+    wanted.fill("30")
+    wanted.press("Enter")
+    expect_picked(page, 30)
+    assert selected(page) == 30
+    click(page, 20)
+    expect_picked(page, 20)
+    assert selected(page) == 20
+
+
+def test_buckets_are_named(visit: Open) -> None:
+    page, _ = visit("buckets")
+    legend = page.locator(".ls-legend").text_content()
+    assert all(name in legend for name in ("first choice", "top 10", "top 100", "beyond"))
+    expect_picked(page, 3)
+    at = rect(page, 3)
+    page.mouse.move(at["x"] + 4, at["y"] + 5)
+    assert "beyond" not in page.locator(".ls-tip").text_content()
+    assert "rank" in page.locator(".ls-tip").text_content()
+
+
+def test_very_long_cells_stay_inside(visit: Open) -> None:
+    page, _ = visit("narrow", viewport={"width": 600, "height": 900})
+    view = page.locator(".ls-view").bounding_box()
+    for token in range(int(page.locator(".ls-strip").get_attribute("data-ready"))):
+        at = rect(page, token)
+        assert view["x"] <= at["x"] and at["x"] + at["width"] <= view["x"] + view["width"]
+    click(page, 1)
+    expect_picked(page, 1)
