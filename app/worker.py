@@ -26,7 +26,7 @@ State = Literal["queued", "running", "done", "failed", "cancelled"]
 
 _log = logging.getLogger("logitscope")
 
-# The pace is an average over about this share of the work; none is given before so much was seen.
+# The pace is an average over about the last quarter of the work; no time is given before this much is done.
 _PACE_SHARE = 0.25
 _ENOUGH_FRACTION = 0.02
 _ENOUGH_SECONDS = 0.5

@@ -187,7 +187,9 @@ class _Run:
             self._read(ids, window, measured)
         info = self.model.info
         tolerance = 1e-3 if info.dtype == "float32" else 0.25
-        self.checks.append(Check("vocabulary head equals the library's logits", info.head_error, tolerance, ""))
+        self.checks.append(
+            Check("vocabulary head equals the library's logits", info.head_error, tolerance, "")
+        )
         if self.lens_layers:
             self.checks.append(Check("last lens entropy equals output entropy", self._lens_error(), 1e-4))
 

@@ -20,7 +20,6 @@ from analysis.models.preflight import require_weights_fit
 from analysis.models.spec import EMBEDDED, ModelSpec, Precision
 from analysis.models.speed import Speed
 
-
 _HUB_TIMEOUT_SECONDS = 10
 
 
@@ -236,7 +235,8 @@ def _hub_has(spec: ModelSpec) -> bool:
 
 def _as_analysis_error(error: Exception, spec: ModelSpec) -> AnalysisError:
     """One clear sentence for whatever the library raised while loading."""
-    chain, names = error, set()
+    chain: BaseException | None = error
+    names = set()
     while chain is not None:
         names.add(type(chain).__name__)
         chain = chain.__cause__ or chain.__context__

@@ -602,7 +602,7 @@ class StripView {
     event.stopPropagation();
     this.pointAt(-1);
     this.nextGoal = null;
-    const none = this.selected < 0 || this.selected >= strip.n;
+    const none = this.selected < 0 && !(all && /^(Home|End)$/.test(event.key));
     const next = none ? strip.first[this.cellOf[this.rowStart[this.topRow()]]] : moves[event.key]();
     this.goal = this.nextGoal;
     this.choose(next, KEY_WAIT);

@@ -76,8 +76,8 @@ elif case == "narrow":
 else:
     picked = None
     if st.button("show"):
-        st.session_state.long = True
-    if st.session_state.get("long"):
+        st.session_state.shown = True
+    if st.session_state.get("shown"):
         words = (STORY.split("¦")[1:60] * 600)[:32_768]
         picked = token_strip(make(words), key="long", height=600)
 st.text(f"picked: {picked}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,10 @@ def expect_picked(page: Any, token: int | None) -> None:
     page.get_by_text(f"picked: {token}", exact=True).wait_for(timeout=10_000)
 
 
+def count(page: Any) -> int:
+    return int(page.locator(".ls-strip").get_attribute("data-ready"))
+
+
 def selected(page: Any) -> int:
     return int(page.locator(".ls-strip").get_attribute("data-selected"))
 
@@ -71,7 +76,7 @@ def pixel(page: Any, token: int, dx: float, dy: float) -> list[int]:
 
 def test_click_reaches_python_and_everything_is_local(visit: Open) -> None:
     page, seen = visit("story")
-    assert page.locator(".ls-strip").get_attribute("data-ready") == "101"
+    assert count(page) == 99
     expect_picked(page, None)
     click(page, 9)
     expect_picked(page, 9)
@@ -100,9 +105,9 @@ def test_keys_move_the_selection(visit: Open) -> None:
     page.keyboard.press("ArrowUp")
     assert selected(page) == 11
     page.keyboard.press("Control+End")
-    assert selected(page) == 100
+    assert selected(page) == count(page) - 1
     page.keyboard.press("ArrowRight")
-    assert selected(page) == 100
+    assert selected(page) == count(page) - 1
     page.keyboard.press("Control+Home")
     expect_picked(page, 0)
     page.keyboard.press("End")
@@ -114,7 +119,7 @@ def test_keys_move_the_selection(visit: Open) -> None:
         page.screenshot(path=f"{SHOTS}_narrow.png")
 
 
-def test_long_text_is_drawn_fast_and_scrolls(visit: Open) -> None:
+def test_long_text_is_drawn_fast_and_scrolls(visit: Open, record_property: Callable[..., None]) -> None:
     page, seen = visit("long", ready=False)
     page.evaluate(
         """() => {
@@ -137,9 +142,12 @@ def test_long_text_is_drawn_fast_and_scrolls(visit: Open) -> None:
             return root._redraw();
         }).sort((a, b) => a - b)"""
     )
-    print(
-        f"32 768 tokens: ready after {took:.0f} ms, redraw median {redraws[20]:.1f} ms, max {redraws[-1]:.1f} ms"
-    )  # noqa: T201
+    record_property("ready_ms", round(took))
+    record_property("redraw_ms", [round(redraws[20], 1), round(redraws[-1], 1)])
+    if SHOTS:
+        Path(f"{SHOTS}_times.txt").write_text(
+            f"ready {took:.0f} ms, redraw {redraws[20]:.1f}, max {redraws[-1]:.1f} ms\n"
+        )
     assert took < 1500
     assert redraws[20] < 16
     page.locator(".ls-view").focus()
@@ -154,10 +162,9 @@ def test_long_text_is_drawn_fast_and_scrolls(visit: Open) -> None:
 def test_token_text_never_becomes_markup(visit: Open) -> None:
     page, seen = visit("hostile")
     elements = "root => root.querySelectorAll('img, script, iframe, b, a, link, style, object').length"
-    for token in range(7):
+    for token in range(6):
         at = rect(page, token)
         page.mouse.move(at["x"] + 3, at["y"] + 5)
-        page.wait_for_function("i => document.querySelector('.ls-strip') === null && true", arg=token)
         tip = page.locator(".ls-tip")
         tip.wait_for(state="visible")
         assert tip.text_content().startswith(f"Token {token}")
@@ -173,10 +180,10 @@ def test_pieces_of_one_character_are_clickable_parts(visit: Open) -> None:
     page, _ = visit("story")
     first = next(
         i
-        for i in range(80, 100)
+        for i in range(70, count(page))
         if rect(page, i + 1)["width"] < 10
         and rect(page, i)["width"] < 10
-        and rect(page, i)["y"] == rect(page, 100)["y"]
+        and rect(page, i)["y"] == rect(page, count(page) - 1)["y"]
     )
     for part in range(3):
         click(page, first + part)
@@ -190,8 +197,8 @@ def test_pieces_of_one_character_are_clickable_parts(visit: Open) -> None:
 
 def test_newlines_break_lines(visit: Open) -> None:
     page, _ = visit("story")
-    heights = [rect(page, i)["y"] for i in range(101)]
-    breaks = [round((b - a) / 28) for a, b in zip(heights, heights[1:], strict=False)]
+    heights = [rect(page, i)["y"] for i in range(count(page))]
+    breaks = [round((b - a) / 28) for a, b in pairwise(heights)]
     assert 2 in breaks, "the token of two newlines has to leave an empty line"
     assert min(breaks) == 0
 
@@ -246,7 +253,7 @@ def test_buckets_are_named(visit: Open) -> None:
 def test_very_long_cells_stay_inside(visit: Open) -> None:
     page, _ = visit("narrow", viewport={"width": 600, "height": 900})
     view = page.locator(".ls-view").bounding_box()
-    for token in range(int(page.locator(".ls-strip").get_attribute("data-ready"))):
+    for token in range(count(page)):
         at = rect(page, token)
         assert view["x"] <= at["x"] and at["x"] + at["width"] <= view["x"] + view["width"]
     click(page, 1)

@@ -1,0 +1,164 @@
+"""Trace files: one measured run in one file that opens anywhere.
+
+A file is safetensors: named arrays and a JSON header with schema version, spec, text,
+versions and self-checks. Nothing in it can run. Opening one needs no model.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.entropy_collapse.results import LayerTrace
+from analysis.errors import BrokenFileError
+from analysis.forward.results import Check, Trace, TraceSpec
+from analysis.token_entropy.results import NextToken, TokenTrace
+
+SCHEMA_VERSION = 1
+"""Raised when the meaning of a stored array changes."""
+
+_PARTS: dict[str, type] = {"tokens": TokenTrace, "layers": LayerTrace, "next": NextToken}
+
+
+def save_trace(trace: Trace, path: str | Path) -> Path:
+    """Write a run to a file, completely or not at all.
+
+    Parameters
+    ----------
+    trace : Trace
+        The run.
+    path : str or pathlib.Path
+        Target, by custom ending in ``.trace``. Replaced if it exists.
+    """
+    path = Path(path)
+    data = trace_bytes(trace)
+    handle, scratch = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def trace_bytes(trace: Trace) -> bytes:
+    """The content of a trace file."""
+    from safetensors.numpy import save
+
+    arrays: dict[str, np.ndarray] = {}
+    plain: dict[str, Any] = {}
+    for part in _PARTS:
+        for field in fields(getattr(trace, part)):
+            value = getattr(getattr(trace, part), field.name)
+            if isinstance(value, np.ndarray):
+                arrays[f"{part}.{field.name}"] = np.ascontiguousarray(value)
+            elif value is not None:
+                plain[f"{part}.{field.name}"] = value
+    if trace.final_states is not None:
+        arrays["final_states"] = np.ascontiguousarray(trace.final_states)
+    header = {
+        "schema": SCHEMA_VERSION,
+        "spec": asdict(trace.spec),
+        "text": trace.text,
+        "checks": [asdict(c) for c in trace.checks],
+        "seconds": trace.seconds,
+        "versions": trace.versions,
+        "plain": plain,
+    }
+    return save(arrays, metadata={"logitscope": json.dumps(header)})
+
+
+def load_trace(path: str | Path) -> Trace:
+    """Open a trace file.
+
+    Raises
+    ------
+    BrokenFileError
+        If the file is missing, damaged, no trace, or of a newer version.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise BrokenFileError(f"{path.name} cannot be opened ({reason}).", "Check the path.") from None
+    return trace_from_bytes(data, path.name)
+
+
+def trace_from_bytes(data: bytes, name: str = "the file") -> Trace:
+    """Open the content of a trace file; ``name`` is for messages.
+
+    Raises
+    ------
+    BrokenFileError
+        As :func:`load_trace`.
+    """
+    from safetensors.numpy import load
+
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["logitscope"])
+        schema = header["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise BrokenFileError(
+            f"{name} is not a trace file.", "Choose a file that Trace.save wrote."
+        ) from None
+    if schema != SCHEMA_VERSION:
+        raise BrokenFileError(
+            f"{name} was written with trace format {schema}; this version reads {SCHEMA_VERSION}.",
+            "Open it with the version that wrote it, or run the text again.",
+        )
+    try:
+        arrays = load(data)
+        trace = _assemble(header, arrays)
+        _check_lengths(trace)
+    except Exception as error:
+        raise BrokenFileError(
+            f"{name} is damaged or cut short ({type(error).__name__}).", "Copy or save it again."
+        ) from error
+    return trace
+
+
+def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
+    parts: dict[str, Any] = {}
+    for part, kind in _PARTS.items():
+        values: dict[str, Any] = {
+            k.removeprefix(f"{part}."): v for k, v in arrays.items() if k.startswith(f"{part}.")
+        }
+        values |= {
+            k.removeprefix(f"{part}."): v for k, v in header["plain"].items() if k.startswith(f"{part}.")
+        }
+        if part == "tokens":
+            values["text"], values["cell_text"] = tuple(values["text"]), tuple(values["cell_text"])
+            values["names"] = {int(i): str(text) for i, text in values["names"].items()}
+        parts[part] = kind(**values)
+    spec = header["spec"] | {"lens_layers": tuple(header["spec"]["lens_layers"])}
+    return Trace(
+        spec=TraceSpec(**spec),
+        text=header["text"],
+        checks=tuple(Check(**c) for c in header["checks"]),
+        final_states=arrays.get("final_states"),
+        seconds=header["seconds"],
+        versions=header["versions"],
+        **parts,
+    )
+
+
+def _check_lengths(trace: Trace) -> None:
+    """Refuse arrays that do not belong together."""
+    n, tokens = trace.spec.n_tokens, trace.tokens
+    lengths = {len(getattr(tokens, f.name)) for f in fields(tokens) if f.name not in {"cell_text", "names"}}
+    if lengths != {n} or trace.layers.residual_norm.shape != (trace.spec.n_layers + 1, n):
+        raise ValueError(f"arrays of lengths {sorted(lengths)} for {n} tokens")
+    if len(tokens.cell_text) != int(tokens.cell.max()) + 1 or (np.diff(tokens.cell) < 0).any():
+        raise ValueError("tokens and cells do not match")
+    if not {int(i) for i in np.unique(tokens.top_ids) if i >= 0} <= set(tokens.names):
+        raise ValueError("names of tokens are missing")

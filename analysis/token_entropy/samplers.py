@@ -1,0 +1,144 @@
+"""What common samplers would keep at one position.
+
+The samplers are transformers' own logits processors, so the panel shows what
+``generate`` would really do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from analysis.errors import AnalysisError
+from analysis.forward.readout import distribution
+
+if TYPE_CHECKING:
+    from analysis.forward.results import Trace
+    from analysis.models.loading import LanguageModel
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one sampler leaves of the vocabulary at one position."""
+
+    sampler: str
+    """Name with its setting."""
+    count: int
+    """Tokens left, at least 1."""
+    mass: float
+    """Probability of the tokens left, before renormalising, in (0, 1]."""
+    keeps_actual: bool | None
+    """Whether the token that came is among them; None for the position after the text."""
+
+
+def log_probs_before(model: LanguageModel, trace: Trace, position: int) -> Tensor:
+    """Full distribution that predicted one token.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The model the run was made with.
+    trace : Trace
+        A run that kept its final states.
+    position : int
+        1 to T; T is the position after the last token.
+
+    Returns
+    -------
+    Tensor, shape (V,), float32
+        Nats, on the CPU.
+
+    Raises
+    ------
+    AnalysisError
+        If the run kept no states, the position has no context, or the model is not the
+        one of the run.
+    """
+    if trace.final_states is None:
+        raise AnalysisError(
+            "Not available: this run kept no final states.",
+            "Run a shorter text; states are kept up to 256 MiB.",
+        )
+    if not 1 <= position <= len(trace.tokens):
+        raise AnalysisError("Not available: nothing came before this token.", "Choose a later token.")
+    if (model.info.name, model.info.revision) != (trace.spec.model, trace.spec.revision):
+        raise AnalysisError(
+            f"Not available: the loaded model is {model.info.name}, the run was made with {trace.spec.model}.",
+            "Load the model of the run.",
+        )
+    state = torch.from_numpy(trace.final_states[position - 1 : position].copy())
+    with model.lock, torch.inference_mode():
+        log_probs, _ = distribution(model.anatomy.head.logits(state.to(model.anatomy.head.weight.device)))
+    return log_probs[0].cpu()
+
+
+def _warpers(
+    top_k: int, top_p: float, min_p: float, typical: float, top_h: float, eta: float
+) -> list[tuple[str, Any]]:
+    from transformers import (
+        EtaLogitsWarper,
+        MinPLogitsWarper,
+        TopHLogitsWarper,
+        TopKLogitsWarper,
+        TopPLogitsWarper,
+        TypicalLogitsWarper,
+    )
+
+    return [
+        (f"top-k {top_k}", TopKLogitsWarper(top_k)),
+        (f"top-p {top_p:g}", TopPLogitsWarper(top_p)),
+        (f"min-p {min_p:g}", MinPLogitsWarper(min_p)),
+        (f"typical {typical:g}", TypicalLogitsWarper(typical)),
+        (f"top-H {top_h:g}", TopHLogitsWarper(top_h)),
+        (f"eta {eta:g}", EtaLogitsWarper(eta)),
+    ]
+
+
+def what_samplers_keep(
+    log_probs: Tensor,
+    actual: int | None = None,
+    *,
+    top_k: int = 50,
+    top_p: float = 0.9,
+    min_p: float = 0.1,
+    typical: float = 0.9,
+    top_h: float = 0.4,
+    eta: float = 3e-4,
+) -> list[Kept]:
+    """Apply six samplers to one distribution, each alone and at temperature 1.
+
+    Parameters
+    ----------
+    log_probs : Tensor, shape (V,)
+        Nats.
+    actual : int, optional
+        Id of the token that came.
+    top_k, top_p, min_p, typical, top_h, eta
+        Settings of top-k, nucleus, min-p, locally typical, top-H and eta sampling.
+    """
+    scores = log_probs[None].float()
+    probs = scores[0].exp()
+    kept = []
+    for name, warper in _warpers(top_k, top_p, min_p, typical, top_h, eta):
+        left = torch.isfinite(warper(torch.zeros(1, 1, dtype=torch.long), scores.clone()))[0]
+        mass = min(1.0, float(probs[left].double().sum()))
+        kept.append(Kept(name, int(left.sum()), mass, None if actual is None else bool(left[actual])))
+    return kept
+
+
+def sampler_panel(model: LanguageModel, trace: Trace, position: int, **settings: Any) -> list[Kept]:
+    """What each sampler would have kept just before one token of a run.
+
+    Parameters
+    ----------
+    model, trace, position
+        As in :func:`log_probs_before`.
+    **settings
+        As in :func:`what_samplers_keep`.
+    """
+    log_probs = log_probs_before(model, trace, position)
+    actual = int(trace.tokens.token_id[position]) if position < len(trace.tokens) else None
+    return what_samplers_keep(log_probs, actual, **settings)
