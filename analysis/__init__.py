@@ -26,7 +26,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis import figures
+    import analysis.figures as figures
     from analysis.errors import AnalysisError, Cancelled
     from analysis.files import load_trace
     from analysis.forward.results import Trace

@@ -75,7 +75,7 @@ def _shown(text: str) -> str:
         elif char == "\u200d" and joiner_ok and at + 1 < len(text):
             out.append(char)
         elif char in _BLANK or unicodedata.category(char) in _UNSEEN:
-            out.append(f"<i>‹U+{ord(char):04X}›</i>")
+            out.append(f"<i class=e>‹U+{ord(char):04X}›</i>")
         elif at == 0 and unicodedata.category(char).startswith("M"):
             out.append("◌" + char)
         else:
@@ -129,10 +129,12 @@ def _style(scope: str, colours: Theme, ramp: np.ndarray, used: Sequence[int]) ->
         f".{scope} .l b{{color:{colours.ink}}}.{scope} .l span{{display:inline-flex;gap:7px;align-items:center}}",
         f".{scope} .l u{{width:13px;height:13px;border-radius:4px;box-shadow:inset 0 0 0 1px {colours.line}}}",
         f".{scope} .l u.r{{width:104px;height:9px}}.{scope} .l u.p{{height:2px;background:{colours.ink};box-shadow:none}}",
+        f".{scope} .l u.k{{width:0;height:0;border:4px solid transparent;border-top:6px solid {colours.ink};"
+        "border-bottom:0;border-radius:0;box-shadow:none}",
         f".{scope} .t{{font:14px/28px {_MONO};white-space:pre-wrap;overflow-wrap:anywhere}}",
         f".{scope} .t span{{position:relative;padding:2px 0;border-radius:4px;unicode-bidi:isolate;"
         "-webkit-box-decoration-break:clone;box-decoration-break:clone}",
-        f".{scope} .t i{{font-style:normal;opacity:.42}}.{scope} .h{{background:{hatch}}}",
+        f".{scope} .t i{{font-style:normal;opacity:.42}}.{scope} .t i.e{{opacity:.65}}.{scope} .h{{background:{hatch}}}",
         f".{scope} .s{{outline:1px dashed {colours.muted};outline-offset:-1px;font-style:italic}}",
         f".{scope} .m::before{{content:'';position:absolute;left:2px;top:-4px;border:4px solid transparent;"
         f"border-top:5px solid {colours.ink};border-bottom:0}}",
@@ -163,7 +165,7 @@ def _legend(strip: Strip, ramp: np.ndarray, *, missing: bool, special: bool) -> 
     if missing and strip.missing:
         entry("<u class=h></u>", strip.missing)
     if strip.marked:
-        entry("▾", strip.marked)
+        entry("<u class=k></u>", strip.marked)
     if strip.span:
         entry("<u class=p></u>", strip.span)
     if special:
@@ -237,10 +239,11 @@ def strip_html(strip: Strip, *, theme_name: str = "light", caption: str = "") ->
         if last - first > 1:
             middle = steps[(first + last - 1) // 2]
             ink = inks[middle] if middle >= 0 else colours.ink
-            style = f' style="background:{_gradient(steps[first:last], ramp, colours)};color:{ink}"'
+            style = f' style="background:{_gradient(steps[first:last], ramp, colours)};color:{ink};padding:2px {2 * (last - first)}px"'
         quoted = json.dumps(text, ensure_ascii=not text.isprintable())
         title = "\n".join(_said(strip, i, quoted) for i in range(first, last))
-        cells.append(f'<span class="{names}"{style} title="{escape(_clean(title))}">{shown}</span>')
+        gap = "<wbr>" if text[:1].isspace() else ""  # the dots of spaces allow no line break by themselves
+        cells.append(f'{gap}<span class="{names}"{style} title="{escape(_clean(title))}">{shown}</span>')
     body = "".join(cells) or "No tokens"
     used = sorted({s for s in steps if s >= 0})
     legend = _legend(strip, ramp, missing=-1 in steps, special=any(f & SPECIAL for f in flags))

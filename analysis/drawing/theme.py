@@ -128,7 +128,8 @@ def _from_oklab(lab: np.ndarray) -> np.ndarray:
     return np.rint(srgb * 255).astype(np.uint8)
 
 
-def _ramp(stops: Sequence[str], steps: int) -> np.ndarray:
+def ramp_through(stops: Sequence[str], steps: int) -> np.ndarray:
+    """Ramp through any colours, evenly spaced; uint8, shape (steps, 3)."""
     at = np.linspace(0, len(stops) - 1, steps)
     labs = np.stack([_to_oklab(c) for c in stops])
     low = np.minimum(at.astype(int), len(stops) - 2)
@@ -145,7 +146,7 @@ def amount_ramp(picture: Picture, theme_name: ThemeName, steps: int = RAMP_STEPS
     numpy.ndarray, shape (steps, 3), uint8
     """
     colours = theme(theme_name)
-    return _ramp([colours.panel, colours.pictures[picture]], steps)
+    return ramp_through([colours.panel, colours.pictures[picture]], steps)
 
 
 @lru_cache(maxsize=8)
@@ -157,7 +158,7 @@ def signed_ramp(theme_name: ThemeName, steps: int = RAMP_STEPS) -> np.ndarray:
     numpy.ndarray, shape (steps, 3), uint8
     """
     colours = theme(theme_name)
-    return _ramp([colours.negative, colours.panel, colours.positive], steps)
+    return ramp_through([colours.negative, colours.panel, colours.positive], steps)
 
 
 def relative_luminance(rgb: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 // Token text reaches fillText and textContent only, never markup.
 
 const SPECIAL = 1, MARKED = 2, SPAN = 4;
-const LINE = 28, TOP = 5, CELL = 20, RADIUS = 4, EDGE = 4, PART = 8, KEY_WAIT = 120;
+const RADIUS = 4, EDGE = 4, PART = 8, KEY_WAIT = 120;
 
 // ---------------------------------------------------------------- payload
 
@@ -45,6 +45,7 @@ const HIDDEN = String.raw`\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\u00a0\u1680\u2000-\u200
 const EMOJI = String.raw`\p{Extended_Pictographic}[\uFE0F\p{Emoji_Modifier}]*`;
 const RUNS = new RegExp(
   String.raw`${EMOJI}(?:\u200D${EMOJI})*|[ \t\n\r\u3000]|[${HIDDEN}]|[^ \u3000\p{Extended_Pictographic}${HIDDEN}]+`, "gu");
+const SIGN = 0.42, ESCAPE = 0.65; // opacity of what stands for a space and of a spelled-out code point
 const STANDS_FOR = { " ": "·", "\t": "→", "\n": "↵", "\r": "\\r", "\u3000": "・" };
 const IS_HIDDEN = new RegExp(`^[${HIDDEN}]$`, "u");
 const PLAIN = /^[ -~]*$/;
@@ -185,6 +186,8 @@ class StripView {
     const key = `${font}|${this.root.clientWidth}|${this.strip.height}`;
     if (key !== this.laidOutFor) {
       this.font = font;
+      const size = parseFloat(style.fontSize) / 14; // larger type, larger lines
+      [this.line, this.top, this.cell] = [28, 5, 20].map(v => Math.round(v * size));
       this.layOut();
       this.laidOutFor = key;
     }
@@ -199,7 +202,7 @@ class StripView {
     this.fixed = Math.abs(this.pen.measureText("i").width - this.pen.measureText("W").width) < 0.01;
     if (this.font !== this.glyphFont) this.glyphCache.clear();
     this.glyphFont = this.font;
-    const whole = () => this.rowStart.length * LINE + 4;
+    const whole = () => this.rowStart.length * this.line + 4;
     this.view.style.overflowY = "hidden";
     this.place(this.view.clientWidth - 2 * EDGE);
     if (whole() > this.strip.height) {
@@ -208,7 +211,7 @@ class StripView {
     }
     this.view.style.height = `${Math.min(whole(), this.strip.height)}px`;
     this.inner.style.height = `${whole()}px`;
-    if (keep !== undefined) this.view.scrollTop = this.rowOf[this.firstBox[keep]] * LINE;
+    if (keep !== undefined) this.view.scrollTop = this.rowOf[this.firstBox[keep]] * this.line;
   }
 
   /** Fill the box arrays: one box per stretch of a cell on one line. */
@@ -274,27 +277,27 @@ class StripView {
     return [...out, run];
   }
 
-  /** What is drawn for a piece: runs with their place and whether they only stand for something unseen. */
+  /** What is drawn for a piece: runs with their place, faint where they stand for something unseen. */
   glyphs(piece) {
     let made = this.glyphCache.get(piece);
     if (made) return made;
     const runs = [];
     let width = 0;
-    const push = (shown, faint) => {
+    const push = (shown, strength) => {
       const w = this.fixed && PLAIN.test(shown) ? shown.length * this.advance : this.pen.measureText(shown).width;
       const last = runs.at(-1);
-      const wide = faint && shown.length === 1 && shown !== "・" ? Math.max(w, this.advance) : w;
-      if (last && last.faint && faint && shown === "·" && last.shown.endsWith("·")) last.shown += shown;
-      else runs.push({ shown, faint, x: width });
+      const wide = strength === SIGN && shown.length === 1 && shown !== "・" ? Math.max(w, this.advance) : w;
+      if (last && shown === "·" && last.shown.endsWith("·") && last.strength === SIGN) last.shown += shown;
+      else runs.push({ shown, strength, x: width });
       width += wide;
     };
     this.pen.font = this.font;
     for (const [run] of piece.matchAll(RUNS)) {
-      if (STANDS_FOR[run]) push(STANDS_FOR[run], true);
-      else if (IS_HIDDEN.test(run)) push(escapeOf(run), true);
-      else push(/^\p{M}/u.test(run) ? `◌${run}` : run, false);
+      if (STANDS_FOR[run]) push(STANDS_FOR[run], SIGN);
+      else if (IS_HIDDEN.test(run)) push(escapeOf(run), ESCAPE);
+      else push(/^\p{M}/u.test(run) ? `◌${run}` : run, 1);
     }
-    if (!runs.length) push("∅", true);
+    if (!runs.length) push("∅", SIGN);
     made = { runs, width };
     this.glyphCache.set(piece, made);
     return made;
@@ -302,7 +305,7 @@ class StripView {
 
   // -------------------------------------------------------------- drawing
 
-  topRow() { return Math.max(0, Math.min(this.rowStart.length - 1, Math.floor(this.view.scrollTop / LINE))); }
+  topRow() { return Math.max(0, Math.min(this.rowStart.length - 1, Math.floor(this.view.scrollTop / this.line))); }
 
   requestDraw() {
     cancelAnimationFrame(this.frame);
@@ -374,10 +377,10 @@ class StripView {
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, width, height);
     Object.assign(pen, { font: this.font, textBaseline: "middle", direction: "ltr", fillStyle: this.ink });
-    if (!strip.n) pen.fillText("No tokens", EDGE, LINE / 2);
-    const rows = Math.min(this.rowStart.length, this.topRow() + Math.ceil(height / LINE) + 1);
+    if (!strip.n) pen.fillText("No tokens", EDGE, this.line / 2);
+    const rows = Math.min(this.rowStart.length, this.topRow() + Math.ceil(height / this.line) + 1);
     for (let r = this.topRow(); r < rows; r++) {
-      const end = this.rowStart[r + 1] ?? this.xs.length, y = r * LINE - view.scrollTop;
+      const end = this.rowStart[r + 1] ?? this.xs.length, y = r * this.line - view.scrollTop;
       for (let b = this.rowStart[r]; b < end; b++) this.drawBox(b, y);
     }
     for (const i of [this.hover, this.selected]) this.outline(i);
@@ -391,15 +394,15 @@ class StripView {
   drawBox(b, y) {
     const { pen, strip } = this, { first, values, flags } = strip;
     const c = this.cellOf[b], from = first[c], parts = Math.max(1, first[c + 1] - from);
-    const x = EDGE + this.xs[b], w = this.ws[b], top = y + TOP, part = w / parts;
+    const x = EDGE + this.xs[b], w = this.ws[b], top = y + this.top, part = w / parts;
     const glyphs = this.glyphs(this.pieces[b]), offset = (w - glyphs.width) / 2;
-    const shape = () => { pen.beginPath(); pen.roundRect(x + 0.5, top, Math.max(1, w - 1), CELL, RADIUS); };
+    const shape = () => { pen.beginPath(); pen.roundRect(x + 0.5, top, Math.max(1, w - 1), this.cell, RADIUS); };
     const write = (colour, italic) => {
       pen.font = italic ? `italic ${this.font}` : this.font;
       pen.fillStyle = colour;
-      for (const { shown, faint, x: at } of glyphs.runs) {
-        pen.globalAlpha = faint ? 0.42 : 1;
-        pen.fillText(shown, x + offset + at, top + CELL / 2 + 0.5);
+      for (const { shown, strength, x: at } of glyphs.runs) {
+        pen.globalAlpha = strength;
+        pen.fillText(shown, x + offset + at, top + this.cell / 2 + 0.5);
       }
       pen.globalAlpha = 1;
     };
@@ -422,11 +425,11 @@ class StripView {
         shape();
         pen.clip();
         pen.beginPath();
-        pen.rect(x + k * part, top, part, CELL);
+        pen.rect(x + k * part, top, part, this.cell);
         pen.clip();
         const text = paint(from + k);
-        pen.fillRect(x + k * part, top, part, CELL);
-        if (k) { pen.globalAlpha = 0.3; pen.fillStyle = text; pen.fillRect(x + k * part, top, 1, CELL); pen.globalAlpha = 1; }
+        pen.fillRect(x + k * part, top, part, this.cell);
+        if (k) { pen.globalAlpha = 0.3; pen.fillStyle = text; pen.fillRect(x + k * part, top, 1, this.cell); pen.globalAlpha = 1; }
         write(text, special);
         pen.restore();
       }
@@ -437,7 +440,7 @@ class StripView {
       pen.strokeStyle = this.ink;
       pen.globalAlpha = 0.6;
       pen.beginPath();
-      pen.roundRect(x + 1, top + 0.5, Math.max(1, w - 2), CELL - 1, RADIUS);
+      pen.roundRect(x + 1, top + 0.5, Math.max(1, w - 2), this.cell - 1, RADIUS);
       pen.stroke();
       pen.globalAlpha = 1;
       pen.setLineDash([]);
@@ -445,7 +448,7 @@ class StripView {
     pen.fillStyle = this.ink;
     for (let k = 0; k < parts && from + k < first[c + 1]; k++) {
       const flag = flags[from + k], left = x + k * part;
-      if (flag & SPAN) pen.fillRect(left, top + CELL + 1, part, 2);
+      if (flag & SPAN) pen.fillRect(left, top + this.cell + 1, part, 2);
       if (flag & MARKED && this.firstBox[c] === b) {
         const middle = left + Math.min(part, 2 * this.advance) / 2;
         pen.beginPath();
@@ -463,7 +466,7 @@ class StripView {
     const part = 1 / (strip.first[c + 1] - strip.first[c]);
     for (let b = this.firstBox[c]; b < this.xs.length && this.cellOf[b] === c; b++) {
       const w = this.ws[b] * part;
-      out.push({ row: this.rowOf[b], x: EDGE + this.xs[b] + k * w, y: this.rowOf[b] * LINE + TOP, width: w, height: CELL });
+      out.push({ row: this.rowOf[b], x: EDGE + this.xs[b] + k * w, y: this.rowOf[b] * this.line + this.top, width: w, height: this.cell });
     }
     return out;
   }
@@ -493,7 +496,7 @@ class StripView {
   tokenAt(event) {
     if (!this.strip?.n || !this.rowStart) return -1;
     const at = this.canvas.getBoundingClientRect(), x = event.clientX - at.left - EDGE;
-    const row = Math.floor((event.clientY - at.top + this.view.scrollTop) / LINE);
+    const row = Math.floor((event.clientY - at.top + this.view.scrollTop) / this.line);
     if (row < 0 || row >= this.rowStart.length) return -1;
     const end = this.rowStart[row + 1] ?? this.xs.length;
     for (let b = this.rowStart[row]; b < end; b++) {
@@ -532,7 +535,7 @@ class StripView {
     for (const line of more) if (line) element(tip, "quiet", line);
     const cell = this.rect(i), frame = this.root.getBoundingClientRect();
     const left = Math.max(0, Math.min(cell.x - frame.left, frame.width - tip.offsetWidth));
-    const below = cell.y - frame.top + CELL + 9, above = cell.y - frame.top - tip.offsetHeight - 9;
+    const below = cell.y - frame.top + this.cell + 9, above = cell.y - frame.top - tip.offsetHeight - 9;
     tip.style.left = `${left}px`;
     tip.style.top = `${below + tip.offsetHeight > frame.height && above >= 0 ? above : below}px`;
   }
@@ -560,9 +563,9 @@ class StripView {
 
   reveal(i) {
     if (!this.rowStart || i < 0 || i >= this.strip.n) return;
-    const y = this.rects(i)[0].row * LINE, { scrollTop, clientHeight } = this.view;
-    if (y < scrollTop) this.view.scrollTop = Math.max(0, y - LINE / 2);
-    else if (y + LINE + 2 > scrollTop + clientHeight) this.view.scrollTop = y + 1.5 * LINE - clientHeight;
+    const y = this.rects(i)[0].row * this.line, { scrollTop, clientHeight } = this.view;
+    if (y < scrollTop) this.view.scrollTop = Math.max(0, y - this.line / 2);
+    else if (y + this.line + 2 > scrollTop + clientHeight) this.view.scrollTop = y + 1.5 * this.line - clientHeight;
   }
 
   /** The token nearest to the selected one, `rows` lines further down. */
@@ -590,7 +593,7 @@ class StripView {
   }
 
   press(event) {
-    const { strip } = this, page = Math.max(1, Math.floor(this.view.clientHeight / LINE) - 1), all = event.ctrlKey || event.metaKey;
+    const { strip } = this, page = Math.max(1, Math.floor(this.view.clientHeight / this.line) - 1), all = event.ctrlKey || event.metaKey;
     const moves = {
       ArrowLeft: () => this.selected - 1, ArrowRight: () => this.selected + 1,
       ArrowUp: () => this.onLine(-1), ArrowDown: () => this.onLine(1),

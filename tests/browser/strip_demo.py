@@ -67,6 +67,11 @@ elif case == "buckets":
     ranks = (np.arange(story.n_tokens) * 7 % 4).astype("f4")
     more = {"buckets": names, "values": ranks, "details": tuple(f"rank {int(r)}" for r in ranks)}
     picked = token_strip(Strip(**{**story.__dict__, **more}), key="buckets", selected=3, height=200)
+elif case == "tab":
+    first, second = st.tabs(["first", "second"])
+    first.text("nothing here")
+    with second:
+        picked = token_strip(story, key="tab")
 elif case == "hostile":
     picked = token_strip(make(HOSTILE.split("¦")), key="hostile")
 elif case == "narrow":

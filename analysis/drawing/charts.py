@@ -1,0 +1,80 @@
+"""One look for every Altair and Plotly chart, in both themes.
+
+Colours are always explicit: importing Streamlit changes the defaults of plotting
+libraries, and app, notebook and download must agree.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from analysis.drawing.theme import Theme, theme
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
+MAX_POINTS = 4000
+"""Marks a browser draws at ease; longer texts are pooled or thinned, and the figure says so."""
+
+
+def styled(chart: Any, theme_name: str) -> Any:
+    """Give a finished Altair chart the look of a theme."""
+    colours = theme(theme_name)
+    return (
+        chart.configure(background=colours.panel, font=FONT)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=colours.muted,
+            titleColor=colours.muted,
+            gridColor=colours.line,
+            domainColor=colours.line,
+            tickColor=colours.line,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+        )
+        .configure_legend(
+            labelColor=colours.ink,
+            titleColor=colours.muted,
+            labelFontSize=12,
+            titleFontSize=12,
+            titleFontWeight="normal",
+            orient="top",
+        )
+        .configure_title(
+            color=colours.ink, subtitleColor=colours.muted, anchor="start", fontSize=14, subtitleFontSize=11
+        )
+    )
+
+
+def plotly_layout(theme_name: str, **more: Any) -> dict[str, Any]:
+    """Plotly layout of a theme."""
+    colours: Theme = theme(theme_name)
+    axis = {"gridcolor": colours.line, "zeroline": False, "linecolor": colours.line, "ticks": ""}
+    layout: dict[str, Any] = {
+        "template": "none",
+        "paper_bgcolor": colours.panel,
+        "plot_bgcolor": colours.panel,
+        "font": {"family": FONT, "size": 12, "color": colours.muted},
+        "margin": {"l": 56, "r": 16, "t": 16, "b": 48},
+        "xaxis": dict(axis),
+        "yaxis": dict(axis),
+        "hoverlabel": {"font": {"family": "monospace"}},
+    }
+    for key, value in more.items():
+        layout[key] = layout[key] | value if isinstance(layout.get(key), dict) else value
+    return layout
+
+
+def chart_svg(chart: Any) -> bytes:
+    """Altair chart as an SVG file, made without a browser."""
+    import vl_convert
+
+    return vl_convert.vegalite_to_svg(chart.to_json()).encode()
+
+
+def plotly_html(figure: go.Figure) -> bytes:
+    """Plotly figure as one HTML file that needs nothing from outside."""
+    config = {"showSendToCloud": False, "displaylogo": False}
+    return figure.to_html(include_plotlyjs=True, full_html=True, config=config).encode()

@@ -1,0 +1,369 @@
+"""The pictures of token entropy. Results in, figures out; no model, no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis.drawing.charts import MAX_POINTS, plotly_layout, styled
+from analysis.drawing.strip_html import HtmlFigure, strip_html
+from analysis.drawing.theme import amount_ramp, plotly_scale, theme
+from analysis.token_entropy.measures import (
+    FORKING_SHARE,
+    forking_tokens,
+    moving_threshold,
+    quadrants,
+)
+from analysis.token_entropy.strips import Quantity, entropy_strip
+from analysis.units import Unit, from_nats
+
+if TYPE_CHECKING:
+    import altair as alt
+    import plotly.graph_objects as go
+
+    from analysis.forward.results import Trace
+
+MAX_COLUMNS = 512
+"""Widest heatmap drawn cell by cell; longer texts are pooled, keeping the largest value."""
+
+QUADRANT_TEXT = {
+    "sure": "sure: one way to go on",
+    "spread": "spread: many ways, all alike",
+    "torn": "torn: few ways, some far-fetched",
+    "lost": "lost: many ways, very unlike",
+    "between": "between",
+}
+QUADRANT_COLOURS = {
+    "sure": "#009E73",
+    "spread": "#0072B2",
+    "torn": "#CC79A7",
+    "lost": "#D55E00",
+    "between": "#999999",
+}
+QUADRANT_SHAPES = {
+    "sure": "circle",
+    "spread": "square",
+    "torn": "triangle-up",
+    "lost": "diamond",
+    "between": "cross",
+}
+
+
+def _label(text: str) -> str:
+    """Token text for an axis or a hover: quoted, white space visible, valid Unicode."""
+    shown = text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "·")
+    return shown.encode("utf-8", "replace").decode()
+
+
+def token_strip(
+    trace: Trace, quantity: Quantity = "entropy", *, unit: Unit = "nats", theme_name: str = "light"
+) -> HtmlFigure:
+    """The text with every token coloured by a quantity, as HTML for a notebook or a file.
+
+    Parameters
+    ----------
+    trace : Trace
+        A run.
+    quantity : str
+        "entropy", "surprisal", "gap", "varentropy", "rank", "gltr" or "max_prob".
+    unit : {"nats", "bits"}
+        Unit of information.
+    theme_name : {"light", "dark"}
+        Colours.
+    """
+    marked = forking_tokens(trace.tokens.entropy)
+    strip = entropy_strip(
+        trace.tokens,
+        quantity,
+        unit=unit,
+        vocab_size=trace.spec.vocab_size,
+        marked=marked,
+        marked_name=f"forking: top {FORKING_SHARE:.0%} entropy",
+    )
+    return HtmlFigure(strip_html(strip, theme_name=theme_name, caption=trace.spec.subtitle))
+
+
+def _pooled(frame: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFrame, int]:
+    """Average neighbouring rows until the frame is short enough; returns rows per point."""
+    step = -(-len(frame) // MAX_POINTS)
+    if step == 1:
+        return frame, 1
+    grouped = frame.groupby(np.arange(len(frame)) // step)
+    out = grouped[columns].mean()
+    out["position"] = grouped["position"].first()
+    out["token"] = "mean of " + str(step) + " tokens"
+    return out, step
+
+
+def along_text(
+    trace: Trace,
+    *,
+    unit: Unit = "nats",
+    theme_name: str = "light",
+    share: float = FORKING_SHARE,
+    show_threshold: bool = True,
+) -> alt.LayerChart:
+    """Entropy and surprisal along the text, with forking tokens and a moving threshold.
+
+    Texts beyond :data:`analysis.drawing.charts.MAX_POINTS` tokens are averaged over
+    equal stretches; the axis title says over how many tokens.
+    """
+    import altair as alt
+
+    alt.data_transformers.disable_max_rows()
+    colours, tokens = theme(theme_name), trace.tokens
+    accent = colours.pictures["token_entropy"]
+    frame = pd.DataFrame(
+        {
+            "position": np.arange(len(tokens)),
+            "token": [_label(t) for t in tokens.text],
+            "entropy": from_nats(tokens.entropy.astype(float), unit),
+            "surprisal": from_nats(tokens.surprisal.astype(float), unit),
+            "threshold": from_nats(moving_threshold(tokens.entropy), unit),
+        }
+    )
+    forks = frame[forking_tokens(tokens.entropy, share)]
+    lines, step = _pooled(frame, ["entropy", "surprisal", "threshold"])
+    per_point = "" if step == 1 else f", mean of {step} tokens"
+    x = alt.X("position:Q", title=f"token{per_point}", axis=alt.Axis(grid=False, tickMinStep=1))
+    top = max(float(np.nanmax(lines[["entropy", "surprisal"]].to_numpy())), 1e-6)
+    scale = alt.Scale(domain=[0, top], clamp=True)
+    hover = [
+        alt.Tooltip("position:Q", title="token"),
+        alt.Tooltip("token:N", title="text"),
+        alt.Tooltip("entropy:Q", format=".4f", title=f"entropy ({unit})"),
+        alt.Tooltip("surprisal:Q", format=".4f", title=f"surprisal ({unit})"),
+    ]
+    names = ["entropy", "surprisal"] + (["moving threshold"] if show_threshold else [])
+    colour = alt.Scale(domain=names, range=[accent, colours.muted, colours.pictures["attention_sinks"]])
+
+    def line(column: str, name: str, width: float, dash: list[int], opacity: float) -> alt.Chart:
+        return (
+            alt.Chart(lines)
+            .mark_line(strokeWidth=width, strokeDash=dash, opacity=opacity)
+            .encode(
+                x=x,
+                y=alt.Y(f"{column}:Q", title=unit, scale=scale),
+                color=alt.Color("series:N", scale=colour, title=None),
+            )
+            .transform_calculate(series=f"'{name}'")
+        )
+
+    layers: list[Any] = [line("surprisal", "surprisal", 1, [1, 0], 0.7)]
+    if show_threshold:
+        layers.append(line("threshold", "moving threshold", 1.2, [5, 3], 0.9))
+    layers.append(line("entropy", "entropy", 2, [1, 0], 1))
+    if step == 1:
+        dots = alt.Chart(forks).mark_point(filled=True, size=34, opacity=1, color=accent, stroke=colours.ink)
+        layers.append(dots.encode(x=x, y=alt.Y("entropy:Q", scale=scale), tooltip=hover))
+        anywhere = alt.Chart(frame).mark_rule(opacity=0, strokeWidth=6)
+        layers.append(anywhere.encode(x=x, tooltip=hover))
+    return styled(alt.layer(*layers).properties(height=220, width="container"), theme_name)
+
+
+def surprisal_scatter(trace: Trace, *, unit: Unit = "nats", theme_name: str = "light") -> alt.Chart:
+    """Entropy against surprisal, one mark per token, by varentropy quadrant.
+
+    On the diagonal a token was as surprising as the model expected on average.
+    """
+    import altair as alt
+
+    alt.data_transformers.disable_max_rows()
+    colours, tokens = theme(theme_name), trace.tokens
+    classes = quadrants(tokens.entropy, tokens.varentropy)
+    frame = pd.DataFrame(
+        {
+            "position": np.arange(len(tokens)),
+            "token": [_label(t) for t in tokens.text],
+            "entropy": from_nats(tokens.entropy.astype(float), unit),
+            "surprisal": from_nats(tokens.surprisal.astype(float), unit),
+            "varentropy": from_nats(tokens.varentropy.astype(float), unit, power=2),
+            "class": [QUADRANT_TEXT.get(c, "") for c in classes],
+        }
+    )[tokens.has_context]
+    step = -(-len(frame) // MAX_POINTS)
+    every = "" if step == 1 else f" (every {step}th token drawn)"
+    frame = frame.iloc[::step]
+    top = float(frame[["entropy", "surprisal"]].to_numpy().max())
+    order = list(QUADRANT_TEXT)
+    labels = [QUADRANT_TEXT[c] for c in order]
+    pick = alt.selection_point(name="pick", fields=["position"], on="click", empty=False)
+    marks = (
+        alt.Chart(frame)
+        .mark_point(filled=True, size=46, opacity=0.75)
+        .encode(
+            x=alt.X("entropy:Q", title=f"entropy before the token ({unit}){every}"),
+            y=alt.Y("surprisal:Q", title=f"surprisal of the token ({unit})"),
+            color=alt.Color(
+                "class:N",
+                title=None,
+                scale=alt.Scale(domain=labels, range=[QUADRANT_COLOURS[c] for c in order]),
+                legend=alt.Legend(columns=1, orient="right"),
+            ),
+            shape=alt.Shape(
+                "class:N",
+                title=None,
+                scale=alt.Scale(domain=labels, range=[QUADRANT_SHAPES[c] for c in order]),
+            ),
+            stroke=alt.condition(pick, alt.value(colours.ink), alt.value("transparent")),
+            tooltip=[
+                alt.Tooltip("position:Q", title="token"),
+                alt.Tooltip("token:N", title="text"),
+                alt.Tooltip("entropy:Q", format=".4f", title=f"entropy ({unit})"),
+                alt.Tooltip("surprisal:Q", format=".4f", title=f"surprisal ({unit})"),
+                alt.Tooltip("varentropy:Q", format=".4f", title=f"varentropy ({unit}²)"),
+                alt.Tooltip("class:N", title="class"),
+            ],
+        )
+        .add_params(pick)
+    )
+    diagonal = (
+        alt.Chart(pd.DataFrame({"a": [0.0, top]}))
+        .mark_line(strokeDash=[4, 4], color=colours.muted)
+        .encode(x="a:Q", y="a:Q")
+    )
+    return styled(alt.layer(diagonal, marks).properties(height=320, width="container"), theme_name)
+
+
+def entropy_histogram(
+    trace: Trace, position: int | None = None, *, unit: Unit = "nats", theme_name: str = "light"
+) -> alt.LayerChart:
+    """Distribution of entropy over the text, with a rule at one token's value."""
+    import altair as alt
+
+    colours, tokens = theme(theme_name), trace.tokens
+    values = from_nats(tokens.entropy[tokens.has_context].astype(float), unit)
+    counts, edges = np.histogram(values, bins=24, range=(0, max(float(values.max()), 1e-6)))
+    frame = pd.DataFrame({"low": edges[:-1], "high": edges[1:], "tokens": counts})
+    bars = (
+        alt.Chart(frame)
+        .mark_bar(color=colours.pictures["token_entropy"], opacity=0.55)
+        .encode(
+            x=alt.X("low:Q", title=f"entropy ({unit})", bin="binned"),
+            x2="high:Q",
+            y=alt.Y("tokens:Q", title="tokens"),
+            tooltip=[
+                alt.Tooltip("low:Q", format=".3f", title="from"),
+                alt.Tooltip("high:Q", format=".3f", title="to"),
+                "tokens:Q",
+            ],
+        )
+    )
+    layers: list[Any] = [bars]
+    if position is not None and not np.isnan(tokens.entropy[position]):
+        here = pd.DataFrame({"here": [float(from_nats(float(tokens.entropy[position]), unit))]})
+        layers.append(alt.Chart(here).mark_rule(color=colours.ink, strokeWidth=2).encode(x="here:Q"))
+    return styled(alt.layer(*layers).properties(height=110, width="container"), theme_name)
+
+
+def lens_heatmap(
+    trace: Trace,
+    quantity: Literal["entropy", "kl"] = "entropy",
+    *,
+    unit: Unit = "nats",
+    theme_name: str = "light",
+    first: int = 0,
+    last: int | None = None,
+) -> go.Figure:
+    """Logit lens, token by layer: entropy, or KL from the output to the layer.
+
+    Parameters
+    ----------
+    trace : Trace
+        A run with ``lens``.
+    quantity : {"entropy", "kl"}
+        What to colour.
+    unit, theme_name
+        As elsewhere.
+    first, last : int
+        Tokens to draw, last excluded. A stretch longer than :data:`MAX_COLUMNS` is
+        pooled to the largest value of each column, and the axis title says so.
+
+    Raises
+    ------
+    ValueError
+        If the run was made without a lens.
+    """
+    import plotly.graph_objects as go
+
+    layers, tokens = trace.layers, trace.tokens
+    if layers.lens_layers is None or layers.lens_entropy is None or layers.lens_kl is None:
+        raise ValueError("the run has no lens: trace(..., lens=True)")
+    columns = slice(first, len(tokens) if last is None else last)
+    source = layers.lens_entropy if quantity == "entropy" else layers.lens_kl
+    values = from_nats(source[:, columns].astype(np.float32), unit).astype(np.float32)
+    step = -(-values.shape[1] // MAX_COLUMNS)
+    starts = np.arange(0, values.shape[1], step)
+    pooled = np.fmax.reduceat(values, starts, axis=1)
+    x = starts + columns.start
+    text = None
+    if step == 1 and layers.lens_top_ids is not None:
+        says = layers.lens_top_ids[:, columns]
+        text = [[_label(tokens.names[int(i)]) if i >= 0 else "" for i in row] for row in says]
+    token_of = [_label(tokens.text[t]) for t in x]
+    hover = f"token %{{x}} “%{{customdata}}”<br>layer %{{y}}<br>%{{z:.4f}} {unit}"
+    figure = go.Figure(
+        go.Heatmap(
+            z=pooled,
+            x=x,
+            y=layers.lens_layers,
+            customdata=np.broadcast_to(np.array(token_of, dtype=object), pooled.shape),
+            text=text,
+            colorscale=plotly_scale(amount_ramp("token_entropy", theme(theme_name).name)),
+            zmin=0,
+            zmax=float(np.nanpercentile(pooled, 99.5)) if np.isfinite(pooled).any() else 1.0,
+            colorbar={"title": {"text": unit, "side": "right"}, "thickness": 12, "outlinewidth": 0},
+            hovertemplate=hover + ("<br>would say “%{text}”" if text else "") + "<extra></extra>",
+            hoverongaps=False,
+        )
+    )
+    pooling = "" if step == 1 else f" (largest of {step} neighbours)"
+    figure.update_layout(
+        **plotly_layout(
+            theme_name,
+            height=380,
+            xaxis={"title": {"text": f"token{pooling}"}, "showgrid": False},
+            yaxis={"title": {"text": "layer"}, "showgrid": False},
+        )
+    )
+    return figure
+
+
+def lens_curve(trace: Trace, *, unit: Unit = "nats", theme_name: str = "light") -> alt.Chart:
+    """Mean logit-lens entropy over layers.
+
+    Raises
+    ------
+    ValueError
+        If the run was made without a lens.
+    """
+    import altair as alt
+
+    layers = trace.layers
+    if layers.lens_layers is None or layers.lens_entropy is None:
+        raise ValueError("the run has no lens: trace(..., lens=True)")
+    mean = np.nanmean(layers.lens_entropy.astype(float), axis=1)
+    frame = pd.DataFrame({"layer": layers.lens_layers, "entropy": from_nats(mean, unit)})
+    colour = theme(theme_name).pictures["token_entropy"]
+    chart = (
+        alt.Chart(frame)
+        .mark_line(color=colour, point={"color": colour})
+        .encode(
+            x=alt.X("layer:Q", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("entropy:Q", title=f"mean lens entropy ({unit})"),
+            tooltip=["layer:Q", alt.Tooltip("entropy:Q", format=".4f")],
+        )
+    )
+    return styled(chart.properties(height=220, width="container"), theme_name)
+
+
+__all__ = [
+    "along_text",
+    "entropy_histogram",
+    "lens_curve",
+    "lens_heatmap",
+    "surprisal_scatter",
+    "token_strip",
+]
