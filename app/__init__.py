@@ -1,0 +1,1 @@
+"""The Streamlit shell: everything a person sees and presses."""

@@ -117,18 +117,20 @@ class Job:
                 self.fraction = fraction
 
     def begin(self) -> None:
-        """Start the clock; the worker calls this with its lock held."""
-        self.started = monotonic()
-        self._pace = _Pace(self.started)
-        self.state = "running"
+        """Start the clock; called by the worker."""
+        with self.changed:
+            self.started = monotonic()
+            self._pace = _Pace(self.started)
+            self.state = "running"
 
     def end(self, state: State, result: Any = None, error: AnalysisError | None = None) -> None:
-        """Take the outcome; the worker calls this with its lock held."""
-        self.result, self.error, self.work = result, error, None
-        self.fraction = 1.0 if state == "done" else self.fraction
-        self.ended = monotonic()
-        self.state = state
-        self.changed.notify_all()
+        """Take the outcome; called by the worker."""
+        with self.changed:
+            self.result, self.error, self.work = result, error, None
+            self.fraction = 1.0 if state == "done" else self.fraction
+            self.ended = monotonic()
+            self.state = state
+            self.changed.notify_all()
 
 
 @dataclass

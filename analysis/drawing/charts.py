@@ -18,6 +18,10 @@ MAX_POINTS = 4000
 """Marks a browser draws at ease; longer texts are pooled or thinned, and the figure says so."""
 
 
+_FILE_WIDTH = 760
+"""Pixels of a figure in a file, where there is no container to fill."""
+
+
 def styled(chart: Any, theme_name: str) -> Any:
     """Give a finished Altair chart the look of a theme."""
     colours = theme(theme_name)
@@ -71,7 +75,10 @@ def chart_svg(chart: Any) -> bytes:
     """Altair chart as an SVG file, made without a browser."""
     import vl_convert
 
-    return vl_convert.vegalite_to_svg(chart.to_json()).encode()
+    spec = chart.to_dict()
+    if spec.get("width") == "container":
+        spec["width"] = _FILE_WIDTH
+    return vl_convert.vegalite_to_svg(spec).encode()
 
 
 def plotly_html(figure: go.Figure) -> bytes:

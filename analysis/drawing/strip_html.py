@@ -39,20 +39,7 @@ class HtmlFigure:
         return self.html
 
     def save(self, path: str | Path, *, title: str = "Logitscope") -> Path:
-        """Write a whole HTML document.
-
-        Parameters
-        ----------
-        path : str or Path
-            File to write.
-        title : str, default "Logitscope"
-            Title of the document.
-
-        Returns
-        -------
-        Path
-            The file written.
-        """
+        """Write a whole HTML document and return its path."""
         head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
         document = f"<!doctype html>\n<html lang=en><head>{head}</head><body>{self.html}</body></html>\n"
         target = Path(path)

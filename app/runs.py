@@ -1,0 +1,199 @@
+"""Spec to result: the one place with caches.
+
+A request is a frozen value; its key is made of ids and hashes, never of arrays. The
+worker computes each key once for all browser sessions and keeps the newest results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from analysis.errors import AnalysisError
+from analysis.models.spec import ModelSpec
+from analysis.models.tokens import Bos
+from app.jobs import Job
+from app.shelf import Shelf
+from app.worker import Worker
+
+if TYPE_CHECKING:
+    from analysis.forward.results import Trace
+    from analysis.models.preflight import Plan
+    from analysis.token_entropy.samplers import Kept
+
+MAX_RESULTS = 12
+"""Finished runs kept for all sessions together."""
+MAX_SMALL_RESULTS = 512
+"""Sampler panels and estimates kept."""
+PATIENCE_SECONDS = 2.0
+"""How long a page waits for a small job before it says that the device is busy."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Everything that decides a run's numbers."""
+
+    model: ModelSpec
+    text: str
+    bos: Bos = "auto"
+    parse_special: bool = True
+    stride: int | None = None
+    """Windows this far apart; None refuses a text beyond the model's context."""
+    lens_step: int = 0
+    """Logit lens at every n-th layer; 0 for none."""
+
+    @property
+    def key(self) -> str:
+        """Id of the run: model, its fingerprint, a hash of the text, and options."""
+        values = asdict(self) | {"text": hashlib.sha256(self.text.encode("utf-8", "replace")).hexdigest()}
+        values["fingerprint"] = self.model.fingerprint()
+        return "run/" + hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The worker and the model it owns."""
+
+    worker: Worker
+    shelf: Shelf
+
+
+@st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda engine: engine.worker.close())
+def engine() -> Engine:
+    """One engine for all sessions of the server."""
+    return Engine(Worker(keep=MAX_RESULTS), Shelf())
+
+
+class _Session:
+    """A browser tab, so that its jobs can be dropped when it closes."""
+
+    def __init__(self) -> None:
+        context = get_script_run_ctx()
+        self.id = context.session_id if context else "no browser"
+
+
+@st.cache_resource(
+    scope="session",
+    show_spinner=False,
+    max_entries=1,
+    on_release=lambda session: engine().worker.drop_owner(session.id),
+)
+def _session() -> _Session:
+    return _Session()
+
+
+def owner() -> str:
+    """Id of this browser tab."""
+    return _session().id
+
+
+def submit(request: RunRequest) -> Job:
+    """Ask for a run; the same request is computed once."""
+    shelf = engine().shelf
+
+    def work(job: Job) -> Trace:
+        model = shelf.get(request.model, job.report)
+        from analysis.forward.trace import trace
+
+        step, n_layers = request.lens_step, model.info.n_layers
+        return trace(
+            model,
+            request.text,
+            lens=list(range(n_layers, -1, -step)) if step else False,
+            bos=request.bos,
+            parse_special=request.parse_special,
+            stride=request.stride,
+            on_progress=job.report,
+        )
+
+    return engine().worker.submit(request.key, work, owner=owner())
+
+
+def cancel(key: str) -> None:
+    """Stop waiting for a run; it stops when nobody else waits for it."""
+    engine().worker.cancel(key, owner())
+
+
+def find(request: RunRequest) -> Job | None:
+    """The job of a request, if it was asked for and not dropped since."""
+    return engine().worker.get(request.key)
+
+
+class DeviceBusyError(AnalysisError):
+    """A small question has to wait for a run."""
+
+
+def _ask(key: str, work: object) -> object:
+    """Answer a small question through the worker, or say that it is busy."""
+    worker = engine().worker
+    job = worker.submit(key, work, owner=owner())  # type: ignore[arg-type]
+    job.wait(PATIENCE_SECONDS)
+    if job.is_live:
+        worker.cancel(key, owner())
+        raise DeviceBusyError("The device is busy with a run.", "This fills in when the run is done.")
+    worker.forget(lambda j: j.key == key)
+    if job.error is not None:
+        raise job.error
+    return job.result
+
+
+@st.cache_data(max_entries=MAX_SMALL_RESULTS, show_spinner=False)
+def sampler_panel(run_key: str, position: int, _trace: Trace) -> list[Kept]:
+    """What samplers keep at one token of a run.
+
+    Raises
+    ------
+    AnalysisError
+        If the device is busy, or the model of the run is not the one loaded.
+    """
+    shelf = engine().shelf
+
+    def work(_job: Job) -> list[Kept]:
+        from analysis.token_entropy.samplers import sampler_panel as panel
+
+        spec = shelf.spec
+        if spec is None:
+            raise AnalysisError("Not available: no model is loaded.", "Run the text again to load it.")
+        return panel(shelf.get(spec, _job.report), _trace, position)
+
+    return _ask(f"samplers/{run_key}/{position}", work)  # type: ignore[return-value]
+
+
+@st.cache_data(max_entries=MAX_SMALL_RESULTS, show_spinner=False)
+def estimate(key: str, n_lens: int, _request: RunRequest) -> Plan:
+    """Price of a run on the loaded model.
+
+    Raises
+    ------
+    AnalysisError
+        If the text cannot be read, the device is busy, or another model is loaded.
+    """
+    shelf = engine().shelf
+
+    def work(_job: Job) -> Plan:
+        from analysis.models.preflight import plan_run
+        from analysis.models.tokens import encode
+
+        if shelf.spec != _request.model:
+            raise AnalysisError("Not available: the model is not loaded yet.", "The first run loads it.")
+        model = shelf.get(_request.model, _job.report)
+        tokens = encode(model.tokenizer, _request.text, bos=_request.bos, parse_special=_request.parse_special)
+        window = model.info.context_length if _request.stride else None
+        return plan_run(model, len(tokens), n_lens=n_lens, window=window, stride=_request.stride)
+
+    return _ask(f"estimate/{key}/{n_lens}", work)  # type: ignore[return-value]
+
+
+def unload() -> None:
+    """Drop the loaded model once the queue before it is done."""
+
+    def work(_job: Job) -> None:
+        engine().shelf.unload()
+
+    engine().worker.forget(lambda job: job.key == "unload")
+    engine().worker.submit("unload", work, owner=owner()).wait(PATIENCE_SECONDS)

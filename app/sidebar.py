@@ -1,0 +1,96 @@
+"""Sidebar: model, device, precision, unit; what is loaded. Every choice is in the URL."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.drawing.numbers import count, size
+from analysis.errors import AnalysisError
+from analysis.models.spec import EMBEDDED, PRECISIONS, ModelSpec
+from analysis.units import UNITS
+from app import runs, state
+from app.components.errors import show_error
+from app.components.plain import plain
+
+KINDS = {
+    "embedded": "SmolLM2-135M-Instruct (comes with the app)",
+    "hub": "Hugging Face hub",
+    "folder": "Local folder",
+    "gguf": ".gguf file",
+}
+_PLACEHOLDER = {"hub": "org/name", "folder": "/path/to/folder/", "gguf": "/path/to/model.gguf"}
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def sidebar() -> None:
+    """Draw the sidebar."""
+    with st.sidebar:
+        kind = st.selectbox(
+            "Model", list(KINDS), format_func=KINDS.__getitem__, key=state.KIND, bind="query-params"
+        )
+        if kind in _PLACEHOLDER:
+            st.text_input(
+                "Where", key=state.SOURCE, placeholder=_PLACEHOLDER[kind], bind="query-params", max_chars=500
+            )
+        if kind == "hub":
+            st.text_input(
+                "Revision", key=state.REVISION, placeholder="main", bind="query-params", max_chars=200
+            )
+        left, right = st.columns(2)
+        left.selectbox("Device", DEVICES, key=state.DEVICE, bind="query-params")
+        right.selectbox("Precision", PRECISIONS, key=state.PRECISION, bind="query-params")
+        st.segmented_control(
+            "Unit", UNITS, default=UNITS[0], required=True, key=state.UNIT, bind="query-params",
+            help="Information in natural or binary units: 1 nat = 1.443 bits.",
+        )
+        try:
+            model_spec()
+        except AnalysisError as error:
+            show_error(error)
+        _loaded()
+
+
+def model_spec() -> ModelSpec:
+    """The model chosen in the sidebar.
+
+    Raises
+    ------
+    AnalysisError
+        If the choice cannot be a model.
+    """
+    kind = st.session_state.get(state.KIND, EMBEDDED)
+    device = st.session_state.get(state.DEVICE, "auto")
+    precision = st.session_state.get(state.PRECISION, "auto")
+    if kind == EMBEDDED:
+        return ModelSpec(EMBEDDED, None, device, precision)
+    source = (st.session_state.get(state.SOURCE) or "").strip()
+    if not source:
+        raise AnalysisError(f"No {KINDS[kind]} is chosen yet.", f"Type one, as in {_PLACEHOLDER[kind]}")
+    if kind == "folder" and not source.endswith("/"):
+        source += "/"
+    revision = (st.session_state.get(state.REVISION) or "").strip() or None
+    spec = ModelSpec(source, revision if kind == "hub" else None, device, precision)
+    if spec.kind != kind:
+        raise AnalysisError(f"{source[:80]!r} is not a {KINDS[kind]}.", f"It looks like {_PLACEHOLDER[kind]}")
+    return spec
+
+
+def _loaded() -> None:
+    """Say what is in memory, and offer to drop it."""
+    info = runs.engine().shelf.info
+    st.divider()
+    if info is None:
+        st.caption("No model in memory. The first run loads it.")
+        return
+    st.caption("In memory")
+    st.text(info.name)
+    st.caption(
+        f"{count(info.n_parameters)} parameters · {size(info.bytes_held)} · {info.n_layers} layers  \n"
+        f"{plain(info.device_name)} · {info.dtype}"
+    )
+    if info.note:
+        st.caption(info.note)
+    if info.n_padded_ids:
+        st.caption(f"{count(info.n_padded_ids)} ids of the head belong to no token; they count in every sum.")
+    st.button("Unload", key="unload", on_click=runs.unload, help="Free the model's memory.")
+

@@ -1,0 +1,68 @@
+"""Every key of the session and of the URL, in one place, with typed readers."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+import streamlit as st
+
+from analysis.units import Unit
+
+# Sidebar, in the URL
+KIND = "from"
+SOURCE = "model"
+REVISION = "revision"
+DEVICE = "device"
+PRECISION = "precision"
+UNIT = "unit"
+
+# The text and how to read it, shared by all pages
+EXAMPLE = "example"
+TEXT = "text"
+BOS = "bos"
+PARSE_SPECIAL = "special"
+WINDOWS = "windows"
+STRIDE = "stride"
+
+# The run on screen and the token chosen in it
+RUN = "run"
+"""The request whose result is shown, an :class:`app.runs.RunRequest`."""
+OPENED = "opened_trace"
+"""A run opened from a file; shown instead of :data:`RUN` until the next run."""
+TOKEN = "token"
+"""Position of the chosen token, also in the URL."""
+
+# Token entropy
+QUANTITY = "color"
+FORKING_SHARE = "forking"
+SHOW_WINDOWS = "hew"
+WINDOW_WIDTH = "hew_width"
+WINDOW_PERCENTILE = "hew_percentile"
+THRESHOLD = "threshold"
+LENS_QUANTITY = "lens"
+LENS_STEP = "lens_step"
+
+
+def unit() -> Unit:
+    """Unit of information chosen in the sidebar."""
+    return cast(Unit, "bits" if st.session_state.get(UNIT) == "bits" else "nats")
+
+
+def theme_name() -> Literal["light", "dark"]:
+    """Theme the browser shows."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def chosen_token(n_tokens: int) -> int:
+    """Position of the chosen token; a URL or an older run may name one that is not there."""
+    value = st.session_state.get(TOKEN)
+    if value is None:
+        text = st.query_params.get(TOKEN, "")
+        value = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
+    return value if value is not None and 0 <= value < n_tokens else min(1, n_tokens - 1)
+
+
+def choose_token(position: int) -> None:
+    """Choose a token on all pages and in the URL."""
+    st.session_state[TOKEN] = position
+    st.query_params[TOKEN] = str(position)

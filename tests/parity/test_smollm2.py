@@ -1,0 +1,304 @@
+"""The embedded model against its own dense float64 logits, and samplers against definitions."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import unicodedata
+
+import numpy as np
+import pytest
+import torch
+
+import analysis as an
+from analysis.forward.readout import distribution, entropy_of, varentropy_of
+from analysis.models import embedded
+from analysis.token_entropy.samplers import log_probs_before, what_samplers_keep
+
+TEXT = (
+    "The harbour was quiet that morning. Two fishermen mended a net on the wall and said nothing, because "
+    "everything there was to say about the weather had been said the day before.\n\n"
+    "def mean(values):\n    total = 0\n    for value in values:\n        total += value\n"
+    "    return total / len(values)\n\n"
+    "12 + 30 = 42, 7 * 8 = 56, 1024 / 4 = 256. Der Nebel lag noch über dem Fluss, als der Zug hielt.\n"
+    "今日は天気がいいから、散歩しましょう。 👩‍👩‍👧‍👦🇩🇪 naïve café — “quoted” …\n"
+    "She opened the letter, read it twice, and put it back into the envelope. Then she opened the letter, "
+    "read it twice, and put it back into the envelope. Nobody asked her what it said, and she did not tell "
+    "them; the next boat would bring another one, as it had every week since the spring."
+)
+TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def run(smollm2):
+    return an.trace(smollm2, TEXT, lens=True)
+
+
+@pytest.fixture(scope="module")
+def eager(smollm2, run):
+    """Float64 log-probabilities of an eager float32 run, and what its layers gave."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        embedded.embedded_folder(), attn_implementation="eager", dtype=torch.float32
+    ).eval()
+    caught = {}
+    model.model.layers[-1].register_forward_hook(
+        lambda _m, _a, out: caught.update(last=out[0] if isinstance(out, tuple) else out)
+    )
+    ids = torch.from_numpy(run.tokens.token_id)[None]
+    with torch.inference_mode():
+        out = model(input_ids=ids, output_hidden_states=True, use_cache=False)
+        residual = [h[0] for h in out.hidden_states[:-1]] + [caught["last"].reshape(ids.shape[1], -1)]
+        lens = {
+            layer: (model.model.norm(residual[layer]).double() @ model.lm_head.weight.double().T).log_softmax(
+                -1
+            )
+            for layer in (0, 7, 15, 29, 30)
+        }
+    return out.logits[0].double().log_softmax(-1).numpy(), residual, lens
+
+
+@pytest.mark.embedded
+def test_the_weights_are_the_tested_ones(smollm2):
+    data = embedded.gguf_path().read_bytes()
+    assert (
+        hashlib.sha256(data).hexdigest() == "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+    )
+    info = smollm2.info
+    assert (info.n_layers, info.hidden_size, info.vocab_size, info.n_padded_ids) == (30, 576, 49152, 0)
+    assert info.dtype == "float32" and info.family == "llama" and info.context_length == 8192
+    # Sum of all weights, tied head once: the conversion of the 4-bit blocks is the tested one.
+    assert info.n_parameters == 134_515_008
+    assert not getattr(smollm2.model, "is_quantized", False)
+    assert "4-bit" in info.note
+
+
+@pytest.mark.embedded
+def test_tokens_equal_dense_float64(run, eager):
+    lp, _, _ = eager
+    tokens, p = run.tokens, np.exp(eager[0])
+    assert 250 <= len(tokens) <= 350
+    rows, ids = np.arange(len(tokens) - 1), tokens.token_id[1:]
+    h = -(p * lp).sum(-1)
+    np.testing.assert_allclose(tokens.surprisal[1:], -lp[rows, ids], atol=TOLERANCE, rtol=0)
+    np.testing.assert_allclose(tokens.entropy[1:], h[:-1], atol=TOLERANCE, rtol=0)
+    # Varentropy reaches 10 nats squared here, and the two runs' logits differ by some 1e-5.
+    np.testing.assert_allclose(
+        tokens.varentropy[1:], (p * (lp + h[:, None]) ** 2).sum(-1)[:-1], atol=3e-4, rtol=0
+    )
+    np.testing.assert_allclose(tokens.max_prob[1:], p.max(-1)[:-1], atol=TOLERANCE, rtol=0)
+    own = lp[rows, ids][:, None]
+    exact = 1 + (lp[:-1] > own).sum(-1)
+    surely, at_most = 1 + (lp[:-1] > own + 1e-4).sum(-1), (lp[:-1] > own - 1e-4).sum(-1)
+    assert ((tokens.rank[1:] >= surely) & (tokens.rank[1:] <= np.maximum(at_most, 1))).all()
+    small = exact <= 20
+    np.testing.assert_array_equal(tokens.rank[1:][small], exact[small])
+    order = np.argsort(-lp[:-1], axis=-1, kind="stable")[:, :10]
+    assert (tokens.top_ids[1:] == order).mean() > 0.99
+    np.testing.assert_allclose(
+        tokens.top_logprobs[1:], np.take_along_axis(lp[:-1], order, -1), atol=TOLERANCE, rtol=0
+    )
+    assert run.next.entropy == pytest.approx(h[-1], abs=TOLERANCE)
+    assert list(run.next.top_ids[:3]) == list(np.argsort(-lp[-1])[:3])
+    assert all(check.passed for check in run.checks) and len(run.checks) == 3
+
+
+@pytest.mark.embedded
+def test_it_reads_english_better_than_chance(run):
+    """The weights were expanded right: a wrong scale or a swapped row gives ln V = 10.8."""
+    whole = an.summary(run.tokens)
+    assert 1.0 < whole.mean_surprisal < 4.0
+    again = run.text.index("Then she opened")
+    repeated = (run.tokens.start > again + 20) & (run.tokens.end < run.text.index("Nobody"))
+    assert repeated.sum() > 10
+    assert run.tokens.surprisal[repeated].mean() < 0.5
+
+
+@pytest.mark.embedded
+def test_layers_equal_dense_float64(run, eager):
+    lp, residual, lens = eager
+    for layer, states in enumerate(residual):
+        np.testing.assert_allclose(
+            run.layers.residual_norm[layer], states.double().norm(dim=-1).numpy(), rtol=2e-5
+        )
+    for layer, reference in lens.items():
+        reference = reference.numpy()
+        q = np.exp(reference)
+        np.testing.assert_allclose(
+            run.layers.lens_entropy[layer, 1:], -(q * reference).sum(-1)[:-1], atol=3e-4, rtol=0
+        )
+        kl = (np.exp(lp) * (lp - reference)).sum(-1)
+        np.testing.assert_allclose(run.layers.lens_kl[layer, 1:], kl[:-1], atol=3e-4, rtol=3e-5)
+    assert (run.layers.lens_kl[:, 1:] >= 0).all()
+    np.testing.assert_array_equal(run.layers.lens_entropy[-1, 1:], run.tokens.entropy[1:])
+
+
+@pytest.mark.embedded
+def test_digits_are_split_one_by_one(smollm2):
+    tokens = an.trace(smollm2, "a\n  2 + 12").tokens
+    assert tokens.text[-2:] == ("1", "2")
+    assert list(tokens.text) == ["a", "\n", " ", " ", "2", " +", " ", "1", "2"]
+    assert "".join(tokens.cell_text) == "a\n  2 + 12"
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_no_normal_form_is_forced_on_the_text(smollm2, form):
+    text = unicodedata.normalize(form, "Ünïcödé café")
+    assert "".join(an.trace(smollm2, text).tokens.cell_text) == text
+
+
+# Samplers -----------------------------------------------------------------------------------------------
+# Definitions in numpy, float64, from the papers; none of them looks at transformers.
+
+
+def top_k_set(p, k):
+    return set(np.argsort(-p, kind="stable")[:k].tolist())
+
+
+def top_p_set(p, mass):
+    """The fewest most probable tokens whose mass reaches the limit."""
+    order = np.argsort(-p, kind="stable")
+    count = int(np.searchsorted(np.cumsum(p[order]), mass, side="left")) + 1
+    return set(order[:count].tolist())
+
+
+def min_p_set(p, share):
+    return set(np.flatnonzero(p >= share * p.max()).tolist())
+
+
+def typical_set(p, mass):
+    """The tokens whose surprisal is closest to the entropy, up to the mass."""
+    with np.errstate(divide="ignore"):
+        lp = np.log(p)
+    h = -np.sum(p * np.where(p > 0, lp, 0))
+    order = np.argsort(np.abs(-lp - h), kind="stable")
+    count = int(np.searchsorted(np.cumsum(p[order]), mass, side="left")) + 1
+    return set(order[:count].tolist())
+
+
+def eta_set(p, epsilon):
+    h = -np.sum(p[p > 0] * np.log(p[p > 0]))
+    kept = set(np.flatnonzero(p >= min(epsilon, math.sqrt(epsilon) * math.exp(-h))).tolist())
+    return kept | {int(p.argmax())}
+
+
+def top_h_set(p, share, top_n=100):
+    """Most probable tokens while their part of the top-100 entropy stays within the share; one at least."""
+    order = np.argsort(-p, kind="stable")[:top_n]
+    q = p[order] / p[order].sum()
+    parts = -q * np.log(q)
+    count = max(1, int((np.cumsum(parts) <= share * parts.sum()).sum()))
+    return set(order[:count].tolist())
+
+
+Z = torch.tensor([2.0, 1.0, 0.0, -1.0])
+P = np.exp(Z.double().numpy()) / np.exp(Z.double().numpy()).sum()
+
+
+def kept_by(log_probs, **settings):
+    return {k.sampler.split()[0]: k for k in what_samplers_keep(log_probs, **settings)}
+
+
+def test_the_golden_distribution():
+    log_probs, probs = distribution(Z[None].clone())
+    np.testing.assert_allclose(probs[0].numpy(), [0.643914, 0.236883, 0.087144, 0.032059], atol=5e-7)
+    h = entropy_of(log_probs, probs)
+    assert float(h) == pytest.approx(0.947537, abs=1e-6)
+    assert float(-log_probs[0, 0] + 2.0) == pytest.approx(2.4401897, abs=1e-6)
+    assert float(varentropy_of(log_probs, probs, h)) == pytest.approx(0.616586, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "settings", "count"),
+    [
+        ("min-p", {"min_p": 0.1}, 3),
+        ("min-p", {"min_p": 0.4}, 1),
+        ("top-H", {"top_h": 0.4}, 1),
+        ("top-H", {"top_h": 0.6}, 1),
+        ("top-H", {"top_h": 0.8}, 2),
+        ("eta", {"eta": 0.3}, 2),  # the cut is .212349
+        ("eta", {"eta": 3e-4}, 4),
+        ("top-k", {"top_k": 3}, 3),
+        ("top-k", {"top_k": 50}, 4),
+        ("top-p", {"top_p": 0.6}, 1),
+        ("top-p", {"top_p": 0.65}, 2),
+        ("typical", {"typical": 0.6}, 1),
+        ("typical", {"typical": 0.7}, 2),
+    ],
+)
+def test_golden_counts(sampler, settings, count):
+    kept = kept_by(Z.log_softmax(-1), **settings)[sampler]
+    assert kept.count == count
+    assert kept.mass == pytest.approx(np.sort(P)[::-1][:count].sum(), abs=1e-6)
+    assert kept.keeps_actual is None
+
+
+def test_typical_can_leave_out_the_first_choice():
+    """The surprisal of the best token is far from the entropy here; a top-p in disguise fails this."""
+    p = np.array([0.4] + [0.1] * 6)
+    log_probs = torch.from_numpy(np.log(p)).float()
+    assert 0 not in typical_set(p, 0.3)
+    kept = {k.sampler.split()[0]: k for k in what_samplers_keep(log_probs, actual=0, typical=0.3)}
+    assert kept["typical"].keeps_actual is False
+    assert kept["top-p"].keeps_actual is True
+
+
+def assert_same_sets(log_probs, **settings):
+    """Every token alone, asked through ``actual``, is kept where the definition keeps it."""
+    defaults = {"top_k": 50, "top_p": 0.9, "min_p": 0.1, "typical": 0.9, "top_h": 0.4, "eta": 3e-4}
+    s = defaults | settings
+    p = log_probs.double().exp().numpy()
+    p /= p.sum()
+    expected = {
+        "top-k": top_k_set(p, s["top_k"]),
+        "top-p": top_p_set(p, s["top_p"]),
+        "min-p": min_p_set(p, s["min_p"]),
+        "typical": typical_set(p, s["typical"]),
+        "top-H": top_h_set(p, s["top_h"]),
+        "eta": eta_set(p, s["eta"]),
+    }
+    for token in [*np.argsort(-p)[:12].tolist(), int(p.argmin())]:
+        for kept in what_samplers_keep(log_probs, token, **settings):
+            name = kept.sampler.split()[0]
+            assert kept.keeps_actual == (token in expected[name]), (name, token)
+            assert kept.count == len(expected[name]), name
+            assert kept.mass == pytest.approx(p[list(expected[name])].sum(), abs=1e-5), name
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_samplers_equal_their_definitions_on_random_distributions(seed):
+    generator = torch.Generator().manual_seed(seed)
+    log_probs = (torch.randn(300, generator=generator) * (1 + seed)).log_softmax(-1)
+    assert_same_sets(log_probs)
+    assert_same_sets(log_probs, top_k=5, top_p=0.5, min_p=0.02, typical=0.5, top_h=0.7, eta=0.02)
+
+
+@pytest.mark.embedded
+@pytest.mark.parametrize("position", [1, 40, 150, 280])
+def test_samplers_equal_their_definitions_on_the_model(smollm2, run, eager, position):
+    log_probs = log_probs_before(smollm2, run, position)
+    np.testing.assert_allclose(log_probs.numpy(), eager[0][position - 1], atol=5e-4)
+    actual = int(run.tokens.token_id[position])
+    assert -float(log_probs[actual]) == pytest.approx(run.tokens.surprisal[position], abs=1e-5)
+    assert_same_sets(log_probs)
+    panel = an.sampler_panel(smollm2, run, position, top_k=5)
+    assert panel[0].sampler == "top-k 5" and panel[0].count == 5
+    assert panel[0].keeps_actual == (run.tokens.rank[position] <= 5)
+
+
+@pytest.mark.embedded
+def test_samplers_after_the_text_and_where_nothing_came_before(smollm2, run):
+    after = log_probs_before(smollm2, run, len(run.tokens))
+    assert int(after.argmax()) == run.next.top_ids[0]
+    assert an.sampler_panel(smollm2, run, len(run.tokens))[0].keeps_actual is None
+    for position in (0, -1, len(run.tokens) + 1):
+        with pytest.raises(an.AnalysisError, match="Not available"):
+            log_probs_before(smollm2, run, position)
+
+
+def test_the_panel_refuses_another_model(load_tiny, llama):
+    run = an.trace(llama, "some text here")
+    with pytest.raises(an.AnalysisError, match="the run was made with"):
+        an.sampler_panel(load_tiny("qwen3"), run, 1)
