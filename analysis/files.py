@@ -7,8 +7,7 @@ versions and self-checks. Nothing in it can run. Opening one needs no model.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
+import secrets
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from analysis.entropy_collapse.results import LayerTrace
-from analysis.errors import BrokenFileError
+from analysis.errors import AnalysisError, BrokenFileError
 from analysis.forward.results import Check, Trace, TraceSpec
+from analysis.forward.valid import check_trace
 from analysis.token_entropy.results import NextToken, TokenTrace
 
 SCHEMA_VERSION = 1
@@ -35,18 +35,37 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
         The run.
     path : str or pathlib.Path
         Target, by custom ending in ``.trace``. Replaced if it exists.
+
+    Raises
+    ------
+    AnalysisError
+        If the place cannot be written.
     """
     path = Path(path)
     data = trace_bytes(trace)
-    handle, scratch = tempfile.mkstemp(dir=path.resolve().parent, prefix=f".{path.name}")
+    scratch = path.with_name(f".{secrets.token_hex(8)}.trace")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        Path(scratch).replace(path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+        try:
+            with scratch.open("xb") as file:
+                file.write(data)
+            scratch.replace(path)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise AnalysisError(
+            f"{_short(path.name)} cannot be written ({_reason(error)}).", "Choose another place."
+        ) from None
     return path
+
+
+def _short(name: str) -> str:
+    """A file name of a length a message can hold."""
+    return name if len(name) <= 80 else f"{name[:77]}…"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def trace_bytes(trace: Trace) -> bytes:
@@ -87,9 +106,10 @@ def load_trace(path: str | Path) -> Trace:
     path = Path(path)
     try:
         data = path.read_bytes()
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise BrokenFileError(f"{path.name} cannot be opened ({reason}).", "Check the path.") from None
+    except (OSError, ValueError) as error:
+        raise BrokenFileError(
+            f"{_short(path.name)} cannot be opened ({_reason(error)}).", "Check the path."
+        ) from None
     return trace_from_bytes(data, path.name)
 
 
@@ -103,6 +123,7 @@ def trace_from_bytes(data: bytes, name: str = "the file") -> Trace:
     """
     from safetensors.numpy import load
 
+    name = _short(name)
     try:
         length = int.from_bytes(data[:8], "little")
         header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["logitscope"])
@@ -111,15 +132,15 @@ def trace_from_bytes(data: bytes, name: str = "the file") -> Trace:
         raise BrokenFileError(
             f"{name} is not a trace file.", "Choose a file that Trace.save wrote."
         ) from None
-    if schema != SCHEMA_VERSION:
+    if type(schema) is not int or schema != SCHEMA_VERSION:
         raise BrokenFileError(
-            f"{name} was written with trace format {schema}; this version reads {SCHEMA_VERSION}.",
+            f"{name} was written with trace format {str(schema)[:20]}; this version reads {SCHEMA_VERSION}.",
             "Open it with the version that wrote it, or run the text again.",
         )
     try:
         arrays = load(data)
         trace = _assemble(header, arrays)
-        _check_lengths(trace)
+        check_trace(trace)
     except Exception as error:
         raise BrokenFileError(
             f"{name} is damaged or cut short ({type(error).__name__}).", "Copy or save it again."
@@ -150,15 +171,3 @@ def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
         versions=header["versions"],
         **parts,
     )
-
-
-def _check_lengths(trace: Trace) -> None:
-    """Refuse arrays that do not belong together."""
-    n, tokens = trace.spec.n_tokens, trace.tokens
-    lengths = {len(getattr(tokens, f.name)) for f in fields(tokens) if f.name not in {"cell_text", "names"}}
-    if lengths != {n} or trace.layers.residual_norm.shape != (trace.spec.n_layers + 1, n):
-        raise ValueError(f"arrays of lengths {sorted(lengths)} for {n} tokens")
-    if len(tokens.cell_text) != int(tokens.cell.max()) + 1 or (np.diff(tokens.cell) < 0).any():
-        raise ValueError("tokens and cells do not match")
-    if not {int(i) for i in np.unique(tokens.top_ids) if i >= 0} <= set(tokens.names):
-        raise ValueError("names of tokens are missing")

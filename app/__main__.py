@@ -18,6 +18,9 @@ def main(flags: list[str]) -> None:
     """Replace this process by ``streamlit run app/main.py``."""
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    # Idle compute threads sleep instead of spinning: on a shared or virtual CPU, spinning ones
+    # were seen to slow a forward pass tenfold while a browser runs beside it.
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     script = str(ROOT / "app" / "main.py")
     os.execve(sys.executable, [sys.executable, "-m", "streamlit", "run", script, *flags], environment)
 

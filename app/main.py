@@ -13,7 +13,12 @@ from app.navigation import build_pages  # noqa: E402
 from app.sidebar import sidebar  # noqa: E402
 
 # A picture file and not a :material: icon, which the browser would fetch from outside.
-st.set_page_config(page_title="Logitscope", page_icon=str(ROOT / "app" / "icon.png"), layout="wide")
+st.set_page_config(
+    page_title="Logitscope",
+    page_icon=str(ROOT / "app" / "icon.png"),
+    layout="wide",
+    initial_sidebar_state=280,
+)
 current = st.navigation(build_pages())
 sidebar()
 current.run()

@@ -23,7 +23,9 @@ class PageEntry:
 
 
 ENTRIES = (
-    PageEntry("overview", "Overview", ":material/dashboard:", "What does one text look like from inside a model?"),
+    PageEntry(
+        "overview", "Overview", ":material/dashboard:", "What does one text look like from inside a model?"
+    ),
     PageEntry(
         "token_entropy",
         "Token entropy",
@@ -50,6 +52,6 @@ def question(slug: str) -> str:
     return next(e.question for e in ENTRIES if e.slug == slug)
 
 
-def build_pages() -> list[Any]:
-    """All pages in menu order."""
-    return [page(entry.slug) for entry in ENTRIES]
+def build_pages() -> dict[str, list[Any]]:
+    """All pages in menu order, under the project's name."""
+    return {"Logitscope": [page(entry.slug) for entry in ENTRIES]}

@@ -182,7 +182,9 @@ def estimate(key: str, n_lens: int, _request: RunRequest) -> Plan:
         if shelf.spec != _request.model:
             raise AnalysisError("Not available: the model is not loaded yet.", "The first run loads it.")
         model = shelf.get(_request.model, _job.report)
-        tokens = encode(model.tokenizer, _request.text, bos=_request.bos, parse_special=_request.parse_special)
+        tokens = encode(
+            model.tokenizer, _request.text, bos=_request.bos, parse_special=_request.parse_special
+        )
         window = model.info.context_length if _request.stride else None
         return plan_run(model, len(tokens), n_lens=n_lens, window=window, stride=_request.stride)
 

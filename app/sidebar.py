@@ -13,11 +13,12 @@ from app.components.errors import show_error
 from app.components.plain import plain
 
 KINDS = {
-    "embedded": "SmolLM2-135M-Instruct (comes with the app)",
-    "hub": "Hugging Face hub",
-    "folder": "Local folder",
+    "embedded": "SmolLM2-135M-Instruct, comes with the app",
+    "hub": "model of the Hugging Face hub",
+    "folder": "local folder with safetensors weights",
     "gguf": ".gguf file",
 }
+"""Kinds of model by the word that a person chooses and the URL carries."""
 _PLACEHOLDER = {"hub": "org/name", "folder": "/path/to/folder/", "gguf": "/path/to/model.gguf"}
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -25,9 +26,8 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 def sidebar() -> None:
     """Draw the sidebar."""
     with st.sidebar:
-        kind = st.selectbox(
-            "Model", list(KINDS), format_func=KINDS.__getitem__, key=state.KIND, bind="query-params"
-        )
+        kind = st.selectbox("Model", list(KINDS), key=state.KIND, bind="query-params")
+        st.caption(KINDS[kind])
         if kind in _PLACEHOLDER:
             st.text_input(
                 "Where", key=state.SOURCE, placeholder=_PLACEHOLDER[kind], bind="query-params", max_chars=500
@@ -40,7 +40,12 @@ def sidebar() -> None:
         left.selectbox("Device", DEVICES, key=state.DEVICE, bind="query-params")
         right.selectbox("Precision", PRECISIONS, key=state.PRECISION, bind="query-params")
         st.segmented_control(
-            "Unit", UNITS, default=UNITS[0], required=True, key=state.UNIT, bind="query-params",
+            "Unit",
+            UNITS,
+            default=UNITS[0],
+            required=True,
+            key=state.UNIT,
+            bind="query-params",
             help="Information in natural or binary units: 1 nat = 1.443 bits.",
         )
         try:
@@ -93,4 +98,3 @@ def _loaded() -> None:
     if info.n_padded_ids:
         st.caption(f"{count(info.n_padded_ids)} ids of the head belong to no token; they count in every sum.")
     st.button("Unload", key="unload", on_click=runs.unload, help="Free the model's memory.")
-

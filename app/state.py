@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import streamlit as st
 
 from analysis.units import Unit
+
+if TYPE_CHECKING:
+    from analysis.token_entropy.results import TokenTrace
 
 # Sidebar, in the URL
 KIND = "from"
@@ -45,7 +49,7 @@ LENS_STEP = "lens_step"
 
 def unit() -> Unit:
     """Unit of information chosen in the sidebar."""
-    return cast(Unit, "bits" if st.session_state.get(UNIT) == "bits" else "nats")
+    return "bits" if st.session_state.get(UNIT) == "bits" else "nats"
 
 
 def theme_name() -> Literal["light", "dark"]:
@@ -53,13 +57,18 @@ def theme_name() -> Literal["light", "dark"]:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
-def chosen_token(n_tokens: int) -> int:
-    """Position of the chosen token; a URL or an older run may name one that is not there."""
+def chosen_token(tokens: TokenTrace) -> int:
+    """Position of the chosen token; the most uncertain one until a person chooses.
+
+    A URL or an older run may name a token that is not there.
+    """
     value = st.session_state.get(TOKEN)
     if value is None:
         text = st.query_params.get(TOKEN, "")
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
-    return value if value is not None and 0 <= value < n_tokens else min(1, n_tokens - 1)
+    if value is not None and 0 <= value < len(tokens):
+        return int(value)
+    return int(np.nanargmax(tokens.entropy))
 
 
 def choose_token(position: int) -> None:

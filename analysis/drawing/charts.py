@@ -26,7 +26,7 @@ def styled(chart: Any, theme_name: str) -> Any:
     """Give a finished Altair chart the look of a theme."""
     colours = theme(theme_name)
     return (
-        chart.configure(background=colours.panel, font=FONT)
+        chart.configure(background=colours.ground, font=FONT)
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=colours.muted,
@@ -58,8 +58,8 @@ def plotly_layout(theme_name: str, **more: Any) -> dict[str, Any]:
     axis = {"gridcolor": colours.line, "zeroline": False, "linecolor": colours.line, "ticks": ""}
     layout: dict[str, Any] = {
         "template": "none",
-        "paper_bgcolor": colours.panel,
-        "plot_bgcolor": colours.panel,
+        "paper_bgcolor": colours.ground,
+        "plot_bgcolor": colours.ground,
         "font": {"family": FONT, "size": 12, "color": colours.muted},
         "margin": {"l": 56, "r": 16, "t": 16, "b": 48},
         "xaxis": dict(axis),

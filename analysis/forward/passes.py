@@ -60,11 +60,11 @@ def plan_windows(
     Raises
     ------
     TooLongError
-        If the text is longer than the model's context and no stride is given, or the
-        stride does not fit the window.
+        If the text is longer than the model's context and no stride is given, the
+        stride does not fit the window, or the window is too small to predict in.
     """
     n, context = len(tokens), model.info.context_length
-    size = window or context or n
+    size = window if window is not None else context or n
     if context is not None and size > context:
         raise TooLongError(
             f"A window of {size:,} tokens is longer than the model's context of {context:,}.",
@@ -73,14 +73,19 @@ def plan_windows(
     if n <= size:
         everything = slice(0, n)
         return [Window(np.arange(n), everything, everything, everything, everything)]
+    lead = bool(tokens.is_special[0] and tokens.start[0] < 0)
+    longest = size - 2 if lead else size - 1
+    if longest < 1:
+        raise TooLongError(
+            f"Windows of {size:,} tokens leave nothing to predict from.",
+            f"Choose windows of at least {3 if lead else 2} tokens; some hundreds are a good start.",
+        )
     if stride is None:
         raise TooLongError(
             f"The text has {n:,} tokens and {model.info.name} reads at most {size:,}.",
             "Shorten it, or read it in windows: each token then sees only the part of the text before it "
             "that fits.",
         )
-    lead = bool(tokens.is_special[0] and tokens.start[0] < 0)
-    longest = size - 2 if lead else size - 1
     if not 1 <= stride <= longest:
         raise TooLongError(
             f"A stride of {stride:,} does not fit windows of {size:,} tokens.",

@@ -5,31 +5,19 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from analysis.entropy_collapse.results import LayerTrace
 from analysis.errors import InvalidTextError, OutOfMemoryError
-from analysis.forward.passes import Measured, Window, plan_windows, run_pass
-from analysis.forward.readout import about_tokens, read_lens, read_rows
-from analysis.forward.results import Check, Trace, TraceSpec
-from analysis.models.anatomy import Head
+from analysis.forward.passes import plan_windows
+from analysis.forward.results import Trace, TraceSpec
+from analysis.forward.run import Progress, Run
+from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
-from analysis.models.preflight import Plan, plan_run, require_fit
-from analysis.models.tokens import Bos, TokenizedText, encode, token_text
-from analysis.token_entropy.results import NextToken, TokenTrace
+from analysis.models.preflight import plan_run, require_fit
+from analysis.models.tokens import Bos, encode
 
-Progress = Callable[[float, str], None]
-"""Called with the share done (0 to 1) and what is being computed. Raising from it stops
-the run: :class:`analysis.errors.Cancelled` is meant for that."""
-
-STATE_LIMIT_BYTES = 256 << 20
-"""Final states are kept up to this size, for the sampler panel."""
-_CHECKED_ROWS = 8
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
 
 
@@ -77,31 +65,40 @@ def trace(
     ------
     InvalidTextError, TooLongError, OutOfMemoryError
         Each says what to do.
+    ValueError
+        If ``top_k`` is below 1 or a lens layer does not exist.
     """
+    if top_k < 1:
+        raise ValueError(f"top_k must be at least 1, got {top_k}")
     report = on_progress or _silent
-    tokens = encode(model.tokenizer, text, bos=bos, parse_special=parse_special)
-    if len(tokens) < 2:
-        raise InvalidTextError(
-            "The text is a single token, so there is nothing to predict.",
-            "Type a few more words, or set the beginning-of-text token to always.",
-        )
-    windows = plan_windows(model, tokens, window, stride)
     layers = _lens_layers(lens, model.info.n_layers)
-    span = max(len(w.positions) for w in windows)
-    plan = plan_run(model, len(tokens), n_lens=len(layers), window=span, stride=stride)
-    require_fit(model, plan, n_lens=len(layers), window=span if len(windows) > 1 else None)
-    started = time.perf_counter()
-    try:
-        with model.lock, torch.inference_mode():
-            run = _Run(model, tokens, windows, layers, top_k, plan, report)
+    # The lock covers the tokenizer too: asking it to split special tokens is a setting it keeps. And
+    # neither the free memory nor the time of this run may depend on somebody else's.
+    with model.lock, torch.inference_mode():
+        tokens = encode(model.tokenizer, text, bos=bos, parse_special=parse_special)
+        if len(tokens) < 2:
+            raise InvalidTextError(
+                "The text is a single token, so there is nothing to predict.",
+                "Type a few more words, or set the beginning-of-text token to always.",
+            )
+        windows = plan_windows(model, tokens, window, stride)
+        span = max(len(w.positions) for w in windows)
+        plan = plan_run(model, len(tokens), n_lens=len(layers), window=span, stride=stride)
+        require_fit(model, plan, n_lens=len(layers), window=span if len(windows) > 1 else None)
+        started = time.perf_counter()
+        try:
+            run = Run(model, tokens, windows, layers, top_k, plan, report)
             run.measure()
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(
-            f"{model.info.device_name} ran out of memory at {len(tokens):,} tokens.",
-            "Shorten the text, read it in windows, choose a lower precision, or free the device.",
-        ) from error
-    run.seconds["total"] = time.perf_counter() - started
-    model.speed.learn(plan.flops, run.seconds["total"])
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise OutOfMemoryError(
+                f"{model.info.device_name} ran out of memory at {len(tokens):,} tokens.",
+                "Shorten the text, read it in windows, choose a lower precision, or free the device.",
+            ) from error
+        run.seconds["total"] = time.perf_counter() - started
+        model.speed.learn(plan.flops, run.seconds["total"])
+        token_trace = run.token_trace()
     spec = TraceSpec(
         model=model.info.name,
         source=model.spec.source,
@@ -123,7 +120,7 @@ def trace(
     return Trace(
         spec=spec,
         text=text,
-        tokens=run.token_trace(),
+        tokens=token_trace,
         next=run.next_token,
         layers=run.layer_trace(),
         checks=tuple(run.checks),
@@ -145,161 +142,3 @@ def _lens_layers(lens: bool | Sequence[int], n_layers: int) -> list[int]:
     if wrong:
         raise ValueError(f"lens layers go from 0 to {n_layers}, got {wrong}")
     return sorted({*chosen, n_layers})
-
-
-@dataclass(eq=False)
-class _Run:
-    """The arrays of a run while it is being measured; row i predicts token i + 1."""
-
-    model: LanguageModel
-    tokens: TokenizedText
-    windows: list[Window]
-    lens_layers: list[int]
-    top_k: int
-    plan: Plan
-    report: Progress
-
-    def __post_init__(self) -> None:
-        n, k = len(self.tokens), min(self.top_k, self.model.info.vocab_size)
-        names = ("entropy", "varentropy", "max_prob", "surprisal")
-        self.rows = {name: np.full(n, np.nan, np.float32) for name in names}
-        self.rank, self.context = np.zeros(n, np.int32), np.zeros(n, np.int32)
-        self.top_ids, self.top_logprobs = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
-        self.residual_norm = np.zeros((self.model.info.n_layers + 1, n), np.float32)
-        n_lens = len(self.lens_layers)
-        self.lens_entropy = np.full((n_lens, n), np.nan, np.float32)
-        self.lens_kl = np.full((n_lens, n), np.nan, np.float32)
-        self.lens_top = np.full((n_lens, n), -1, np.int64)
-        keep = n * self.model.info.hidden_size * 4 <= STATE_LIMIT_BYTES
-        self.final_states = np.zeros((n, self.model.info.hidden_size), np.float32) if keep else None
-        self.seconds: dict[str, float] = {"body": 0.0, "head": 0.0, "lens": 0.0}
-        self.checks: list[Check] = []
-        self.done = 0.0
-
-    def advance(self, flops: float, what: str) -> None:
-        self.done += flops
-        self.report(min(1.0, self.done / self.plan.flops), what)
-
-    def measure(self) -> None:
-        ids = torch.from_numpy(self.tokens.token_id)
-        for number, window in enumerate(self.windows):
-            measured = self._body(ids, window, number)
-            self._read(ids, window, measured)
-        info = self.model.info
-        tolerance = 1e-3 if info.dtype == "float32" else 0.25
-        self.checks.append(
-            Check("vocabulary head equals the library's logits", info.head_error, tolerance, "")
-        )
-        if self.lens_layers:
-            self.checks.append(Check("last lens entropy equals output entropy", self._lens_error(), 1e-4))
-
-    def _body(self, ids: Tensor, window: Window, number: int) -> Measured:
-        started = time.perf_counter()
-        where = f" of window {number + 1}/{len(self.windows)}" if len(self.windows) > 1 else ""
-        n_layers = self.model.info.n_layers
-        share = self.plan.flops_body / n_layers / len(self.windows)
-
-        def on_layer(layer: int) -> None:
-            self.advance(share if layer else 0.0, f"layer {layer}/{n_layers}{where}")
-
-        measured = run_pass(self.model, ids[window.positions], self.lens_layers, on_layer)
-        self.seconds["body"] += time.perf_counter() - started
-        return measured
-
-    def _read(self, ids: Tensor, window: Window, measured: Measured) -> None:
-        """Reduce the rows of one window that nobody read before."""
-        local, rows = window.local_rows, window.rows
-        started = time.perf_counter()
-        head = self.model.anatomy.head
-        states = measured.final_states[local]
-        targets = ids[rows.start + 1 : rows.stop + 1]
-        per_row = self.plan.flops_head / len(self.tokens)
-        read = read_rows(
-            head, states, targets, self.top_k, lambda n: self.advance(n * per_row, "vocabulary head")
-        )
-        for name, values in self.rows.items():
-            values[rows] = getattr(read, name)
-        self.rank[rows], self.top_ids[rows], self.top_logprobs[rows] = (
-            read.rank,
-            read.top_ids,
-            read.top_logprobs,
-        )
-        self.context[rows] = np.arange(local.start, local.stop) + 1
-        self.residual_norm[:, window.seen] = measured.residual_norm[:, window.local_seen]
-        if self.final_states is not None:
-            self.final_states[rows] = states.float().cpu().numpy()
-        self.seconds["head"] += time.perf_counter() - started
-        self._check_head(head, states, rows)
-        if self.lens_layers:
-            self._read_lens(measured, local, rows)
-
-    def _read_lens(self, measured: Measured, local: slice, rows: slice) -> None:
-        started = time.perf_counter()
-        per_row = self.plan.flops_lens / len(self.tokens) / (len(self.lens_layers) + 1)
-        lens_states = [s[local] for s in measured.lens_states]
-        read = read_lens(
-            self.model.anatomy,
-            lens_states,
-            measured.final_states[local],
-            lambda n: self.advance(n * per_row, f"logit lens, {len(self.lens_layers)} layers"),
-        )
-        self.lens_entropy[:, rows], self.lens_kl[:, rows], self.lens_top[:, rows] = read
-        self.seconds["lens"] += time.perf_counter() - started
-
-    def _check_head(self, head: Head, states: Tensor, rows: slice) -> None:
-        """Recompute a few rows densely in float64: the streamed numbers must agree."""
-        if self.checks:
-            return
-        picked = np.unique(np.linspace(0, len(states) - 1, _CHECKED_ROWS).astype(int))
-        dense = torch.log_softmax(head.logits(states[picked]).double(), -1)
-        entropy = -(dense.exp() * dense).nan_to_num().sum(-1).cpu().numpy()
-        streamed = self.rows["entropy"][rows][picked]
-        error = float(np.abs(entropy - streamed).max())
-        self.checks.append(Check(f"entropy equals a float64 softmax at {len(picked)} tokens", error, 1e-4))
-
-    def _lens_error(self) -> float:
-        return float(np.nanmax(np.abs(self.lens_entropy[-1] - self.rows["entropy"])))
-
-    @property
-    def next_token(self) -> NextToken:
-        return NextToken(
-            float(self.rows["entropy"][-1]),
-            float(self.rows["varentropy"][-1]),
-            float(self.rows["max_prob"][-1]),
-            self.top_ids[-1],
-            self.top_logprobs[-1],
-        )
-
-    def token_trace(self) -> TokenTrace:
-        tokens, tokenizer = self.tokens, self.model.tokenizer
-        rows = {name: about_tokens(values, np.nan) for name, values in self.rows.items()}
-        known = np.unique(np.concatenate([tokens.token_id, self.top_ids.ravel(), self.lens_top.ravel()]))
-        names = {int(i): token_text(tokenizer, i) for i in known if i >= 0}
-        return TokenTrace(
-            token_id=tokens.token_id,
-            text=tuple(names[int(i)] for i in tokens.token_id),
-            start=tokens.start,
-            end=tokens.end,
-            n_bytes=tokens.n_bytes,
-            is_special=tokens.is_special,
-            cell=tokens.cell,
-            cell_text=tokens.cell_text,
-            context=about_tokens(self.context, 0),
-            rank=about_tokens(self.rank, 0),
-            top_ids=about_tokens(self.top_ids.T, -1).T.copy(),
-            top_logprobs=about_tokens(self.top_logprobs.T, np.nan).T.copy(),
-            names=names,
-            **rows,
-        )
-
-    def layer_trace(self) -> LayerTrace:
-        layers = LayerTrace(residual_norm=self.residual_norm)
-        if not self.lens_layers:
-            return layers
-        return replace(
-            layers,
-            lens_layers=np.array(self.lens_layers, np.int32),
-            lens_entropy=about_tokens(self.lens_entropy, np.nan),
-            lens_kl=about_tokens(self.lens_kl, np.nan),
-            lens_top_ids=about_tokens(self.lens_top, -1),
-        )

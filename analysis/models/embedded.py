@@ -85,6 +85,8 @@ def embedded_folder() -> Path:
         model.save_pretrained(scratch)
         tokenizer.save_pretrained(scratch)
         (scratch / _READY).write_text(f"{SHA256}\n")
+        if (folder / _READY).is_file():  # another process was faster
+            return folder
         if folder.exists():
             shutil.rmtree(folder)
         scratch.rename(folder)

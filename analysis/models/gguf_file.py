@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import BrokenFileError, UnsupportedModelError
+from analysis.errors import BrokenFileError, OutOfMemoryError, UnsupportedModelError
 
 _MAGIC = b"GGUF"
 
@@ -58,20 +58,27 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    from analysis.models.load_errors import is_out_of_memory, require_all_weights
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             str(path.parent), gguf_file=path.name, trust_remote_code=False
         )
-        model = AutoModelForCausalLM.from_pretrained(
+        model, loaded = AutoModelForCausalLM.from_pretrained(
             str(path.parent),
             gguf_file=path.name,
             dtype=dtype or torch.float32,
             quantization_config=GgufConfig(dequantize=True),
+            output_loading_info=True,
             trust_remote_code=False,
         )
-    except (MemoryError, ImportError):
+    except ImportError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise OutOfMemoryError(
+                f"{path.name}, expanded, does not fit into memory.", "Choose a smaller model."
+            ) from None
         text = str(error)
         if "not supported" in text or "architecture" in text.lower():
             raise UnsupportedModelError(
@@ -82,6 +89,7 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any]:
             f"{path.name} is damaged or cut short ({type(error).__name__}).",
             "Download or copy the file again.",
         ) from error
+    require_all_weights(loaded, path.name)
     _drop_quantization(model)
     _repair_split(tokenizer, path)
     return model, tokenizer

@@ -12,10 +12,16 @@ from typing import Any
 
 import torch
 
-from analysis.errors import AnalysisError, BrokenFileError, ModelNotFoundError, OutOfMemoryError
+from analysis.errors import AnalysisError, ModelNotFoundError
 from analysis.models.anatomy import Anatomy, find_anatomy
 from analysis.models.embedded import embedded_folder
 from analysis.models.gguf_file import check_gguf, read_gguf
+from analysis.models.load_errors import (
+    as_analysis_error,
+    is_out_of_memory,
+    no_memory_for,
+    require_all_weights,
+)
 from analysis.models.preflight import require_weights_fit
 from analysis.models.spec import EMBEDDED, ModelSpec, Precision
 from analysis.models.speed import Speed
@@ -116,13 +122,12 @@ def load_model(
             )
     try:
         model = model.to(target).eval()
-    except torch.OutOfMemoryError:
-        raise OutOfMemoryError(
-            f"{spec.name} does not fit into the memory of {target}.",
-            "Choose a lower precision, another device, or a smaller model.",
-        ) from None
-    model.requires_grad_(False)
-    anatomy = find_anatomy(model)
+        model.requires_grad_(False)
+        anatomy = find_anatomy(model)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise no_memory_for(spec, str(target)) from None
     info = _describe(model, tokenizer, spec, target, anatomy, note)
     return LanguageModel(model, tokenizer, spec, info, anatomy, Speed.measure(model, target))
 
@@ -178,7 +183,7 @@ def _folder(path: Path) -> Path:
             f"The folder {path} has no config.json.", "Choose the folder of a saved model."
         )
     if not any(path.glob("*.safetensors")):
-        pickled = any(path.glob("*.bin")) or any(path.glob("*.pt"))
+        pickled = any(any(path.glob(f"*.{ending}")) for ending in ("bin", "pt", "pth", "ckpt"))
         raise ModelNotFoundError(
             f"The folder {path} has no safetensors weights.",
             "Pickled weights (.bin, .pt) are not read because they can run code: convert them to safetensors."
@@ -200,15 +205,16 @@ def _from_pretrained(where: str, spec: ModelSpec, device: torch.device) -> tuple
         if spec.kind != "hub":
             stored = sum(f.stat().st_size for f in Path(where).glob("*.safetensors"))
             require_weights_fit(stored, device, spec.name)
-        model = AutoModelForCausalLM.from_pretrained(
-            where, dtype=_precision(spec.dtype, device, checkpoint), use_safetensors=True, **common
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            where,
+            dtype=_precision(spec.dtype, device, checkpoint),
+            use_safetensors=True,
+            output_loading_info=True,
+            **common,
         )
-    except (torch.OutOfMemoryError, MemoryError):
-        raise OutOfMemoryError(
-            f"{spec.name} does not fit into memory.", "Choose a lower precision or a smaller model."
-        ) from None
+        require_all_weights(loaded, spec.name)
     except Exception as error:
-        raise _as_analysis_error(error, spec) from error
+        raise as_analysis_error(error, spec) from error
     return model, tokenizer
 
 
@@ -231,49 +237,6 @@ def _hub_has(spec: ModelSpec) -> bool:
             raise
         return False
     return True
-
-
-def _as_analysis_error(error: Exception, spec: ModelSpec) -> AnalysisError:
-    """One clear sentence for whatever the library raised while loading."""
-    chain: BaseException | None = error
-    names = set()
-    while chain is not None:
-        names.add(type(chain).__name__)
-        chain = chain.__cause__ or chain.__context__
-    text = f"{error}"
-    if spec.kind == "hub":
-        if names & {"GatedRepoError"}:
-            return ModelNotFoundError(
-                f"{spec.source} asks you to accept its terms on the hub first.",
-                "Accept them there, log in with `hf auth login`, and try again.",
-            )
-        if names & {"RevisionNotFoundError"}:
-            return ModelNotFoundError(
-                f"{spec.source} has no revision {spec.revision}.", "Check the revision."
-            )
-        if names & {"RepositoryNotFoundError", "HFValidationError"}:
-            return ModelNotFoundError(
-                f"There is no public model {spec.source} on the hub.", "Check the spelling: org/name."
-            )
-        if names & {"LocalEntryNotFoundError", "OfflineModeIsEnabled", "ConnectError", "ConnectTimeout"}:
-            return ModelNotFoundError(
-                f"{spec.source} is not in the local cache and the hub cannot be reached.",
-                "Connect to the network once, or choose a local folder, a .gguf file or the embedded model.",
-            )
-    if "safetensors" in text or "SafetensorError" in names:
-        return BrokenFileError(
-            f"The weights of {spec.name} are missing, damaged or not safetensors.",
-            "Pickled weights are not read because they can run code; convert or download them again.",
-        )
-    if "Unrecognized configuration class" in text or "model type" in text or "custom code" in text:
-        return ModelNotFoundError(
-            f"{spec.name} is not a causal language model that transformers knows.",
-            "Models that need their own code are not run; choose another one.",
-        )
-    return ModelNotFoundError(
-        f"{spec.name} could not be loaded ({type(error).__name__}: {text.splitlines()[0][:200] if text else ''}).",
-        "Check the name, or try another model.",
-    )
 
 
 def _describe(

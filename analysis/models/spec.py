@@ -19,7 +19,9 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 Kind = Literal["embedded", "hub", "folder", "gguf"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95})?")
-_REVISION = re.compile(r"[\w./-]{1,200}")
+_REVISION = re.compile(r"(?!.*\.\.)[\w][\w./-]{0,199}")
+_LONGEST_NAME = 255
+"""A longer name without a slash in front is neither a hub id nor a folder here."""
 _DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,2})?")
 
 
@@ -55,11 +57,24 @@ class ModelSpec:
                 f"{self.revision!r} cannot be a revision.",
                 "Use a branch, a tag or a commit of the hub model.",
             )
+        if self.kind in ("folder", "gguf"):
+            self._check_path()
         if self.kind == "hub" and not _HUB_ID.fullmatch(self.source):
             raise AnalysisError(
                 f"{self.source[:80]!r} is neither a hub id, a folder nor a .gguf file.",
                 "A hub id looks like org/name; a folder path starts with / or ./ or ends with /.",
             )
+
+    def _check_path(self) -> None:
+        """Refuse a path that no file system can hold, before anything asks for it."""
+        try:
+            self.path.is_dir()
+        except (OSError, RuntimeError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise AnalysisError(
+                f"{self.source[:80]!a} cannot be a path ({reason.strip(' .')}).",
+                "Check the path, or use a hub id such as org/name.",
+            ) from None
 
     @property
     def kind(self) -> Kind:
@@ -69,7 +84,7 @@ class ModelSpec:
         if self.source.lower().endswith(".gguf"):
             return "gguf"
         is_path = self.source.startswith(("/", "./", "../", "~")) or self.source.endswith("/")
-        if is_path or (self.source and "\0" not in self.source and Path(self.source).is_dir()):
+        if is_path or (len(self.source) <= _LONGEST_NAME and self.source and Path(self.source).is_dir()):
             return "folder"
         return "hub"
 

@@ -90,6 +90,8 @@ def encode(tokenizer: Any, text: str, *, bos: Bos = "auto", parse_special: bool 
     fast = getattr(tokenizer, "is_fast", False)
     encoded = tokenizer(text, return_offsets_mapping=fast, verbose=False, **options)
     ids = [int(i) for i in encoded["input_ids"]]
+    if not ids:
+        raise InvalidTextError("The tokenizer leaves nothing of this text.", "Type some other text.")
     spans = (
         [tuple(s) for s in encoded["offset_mapping"]] if fast else _spans_by_decoding(tokenizer, ids, text)
     )
@@ -111,15 +113,33 @@ def _added_special_ids(tokenizer: Any) -> set[int]:
 
 
 def _spans_by_decoding(tokenizer: Any, ids: list[int], text: str) -> list[tuple[int, int]]:
-    """Spans for a tokenizer without offsets: follow the decoded pieces through the text."""
-    spans, at = [], 0
-    for piece in (token_text(tokenizer, i) for i in ids):
-        where = text.find(piece, at) if piece else -1
-        if where < 0:
-            spans.append((at, at))
-        else:
-            at = where + len(piece)
-            spans.append((where, at))
+    """Spans for a tokenizer without offsets: follow the bytes of the tokens through the text.
+
+    Tokens that are not found in it (unknown ones) share what lies before the next that is.
+    """
+    data = text.encode()
+    char_at = [i for i, letter in enumerate(text) for _ in letter.encode()] + [len(text)]
+    spans: list[tuple[int, int]] = []
+    unknown: list[int] = []
+    at = covered = 0
+    for t, token_id in enumerate(ids):
+        special = token_id in tokenizer.all_special_ids
+        raw = token_text(tokenizer, token_id).encode() if special else token_bytes(tokenizer, token_id)
+        begin = at if data.startswith(raw, at) else -1
+        if begin < 0 and not special:
+            raw = raw.strip(b" ")
+            begin = data.find(raw, at) if raw else -1
+        spans.append((covered, covered))
+        if begin >= 0 and raw:
+            at = begin + len(raw)
+            for u in unknown:
+                spans[u] = (covered, max(covered, char_at[begin]))
+            unknown, covered = [], char_at[at - 1] + 1
+            spans[t] = (char_at[begin], covered)
+        elif not special:
+            unknown.append(t)
+    for u in unknown:
+        spans[u] = (covered, len(text))
     return spans
 
 
@@ -131,23 +151,28 @@ def _with_cells(
     start, end = np.full(n, -1, np.int32), np.full(n, -1, np.int32)
     cell = np.zeros(n, np.int32)
     cell_spans: list[list[int]] = []
-    covered = 0
+    covered, last_text = 0, -1
     for t, (a, b) in enumerate(spans):
-        if b <= a and b <= covered:  # nothing of the text: an added token
-            cell_spans.append([covered, covered, t])
-            cell[t] = len(cell_spans) - 1
-            continue
         shares = bool(cell_spans) and a < covered and cell_spans[-1][1] > cell_spans[-1][0]
-        a = a if shares else covered  # characters a normalizer skipped go to the next token
-        start[t], end[t] = a, b
-        if shares:
+        if b <= a or (b <= covered and not shares):  # nothing of the text: an added token
+            cell_spans.append([covered, covered, t])
+        elif shares:
+            start[t], end[t] = max(a, cell_spans[-1][0]), b
             cell_spans[-1][1] = max(cell_spans[-1][1], b)
-        else:
-            cell_spans.append([a, b, t])
+        else:  # characters a normalizer skipped go to the next token
+            start[t], end[t] = covered, b
+            cell_spans.append([covered, b, t])
         cell[t] = len(cell_spans) - 1
-        covered = max(covered, b)
-    if covered < len(text) and cell_spans:
-        cell_spans[-1][1] = len(text)
+        if start[t] >= 0:
+            covered, last_text = max(covered, b), t
+    if covered < len(text):  # and those at the end to the last token that has any
+        if last_text < 0:
+            last_text = int(np.flatnonzero(~is_special)[-1]) if not is_special.all() else n - 1
+            start[last_text] = 0
+            cell_spans[cell[last_text]][0] = 0
+            cell_spans[cell[last_text]][1] = 0
+        end[last_text] = len(text)
+        cell_spans[cell[last_text]][1] = len(text)
     names = tuple(text[a:b] if b > a else token_text(tokenizer, ids[t]) for a, b, t in cell_spans)
     n_bytes = _bytes_per_token(tokenizer, text, ids, cell, cell_spans)
     return TokenizedText(np.array(ids, np.int64), start, end, n_bytes, is_special, cell, names)
@@ -205,7 +230,8 @@ def token_text(tokenizer: Any, token_id: int) -> str:
     tokenizer's vocabulary (padding of the head) as ``‹unused 49154›``.
     """
     token_id = int(token_id)
-    raw = tokenizer.convert_ids_to_tokens(token_id) if token_id < len(tokenizer) else None
+    known = token_id < len(tokenizer) or getattr(tokenizer, "is_fast", False)  # ids may have holes
+    raw = tokenizer.convert_ids_to_tokens(token_id) if known else None
     if raw is None:
         return f"‹unused {token_id}›"
     if token_id in tokenizer.all_special_ids or token_id in getattr(tokenizer, "added_tokens_decoder", {}):

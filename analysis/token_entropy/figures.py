@@ -28,13 +28,7 @@ if TYPE_CHECKING:
 MAX_COLUMNS = 512
 """Widest heatmap drawn cell by cell; longer texts are pooled, keeping the largest value."""
 
-QUADRANT_TEXT = {
-    "sure": "sure: one way to go on",
-    "spread": "spread: many ways, all alike",
-    "torn": "torn: few ways, some far-fetched",
-    "lost": "lost: many ways, very unlike",
-    "between": "between",
-}
+QUADRANT_ORDER = ("sure", "spread", "torn", "lost", "between")
 QUADRANT_COLOURS = {
     "sure": "#009E73",
     "spread": "#0072B2",
@@ -180,15 +174,14 @@ def surprisal_scatter(trace: Trace, *, unit: Unit = "nats", theme_name: str = "l
             "entropy": from_nats(tokens.entropy.astype(float), unit),
             "surprisal": from_nats(tokens.surprisal.astype(float), unit),
             "varentropy": from_nats(tokens.varentropy.astype(float), unit, power=2),
-            "class": [QUADRANT_TEXT.get(c, "") for c in classes],
+            "class": classes,
         }
     )[tokens.has_context]
     step = -(-len(frame) // MAX_POINTS)
     every = "" if step == 1 else f" (every {step}th token drawn)"
     frame = frame.iloc[::step]
     top = float(frame[["entropy", "surprisal"]].to_numpy().max())
-    order = list(QUADRANT_TEXT)
-    labels = [QUADRANT_TEXT[c] for c in order]
+    order = list(QUADRANT_ORDER)
     pick = alt.selection_point(name="pick", fields=["position"], on="click", empty=False)
     marks = (
         alt.Chart(frame)
@@ -199,13 +192,13 @@ def surprisal_scatter(trace: Trace, *, unit: Unit = "nats", theme_name: str = "l
             color=alt.Color(
                 "class:N",
                 title=None,
-                scale=alt.Scale(domain=labels, range=[QUADRANT_COLOURS[c] for c in order]),
-                legend=alt.Legend(columns=1, orient="right"),
+                scale=alt.Scale(domain=order, range=[QUADRANT_COLOURS[c] for c in order]),
+                legend=alt.Legend(orient="top"),
             ),
             shape=alt.Shape(
                 "class:N",
                 title=None,
-                scale=alt.Scale(domain=labels, range=[QUADRANT_SHAPES[c] for c in order]),
+                scale=alt.Scale(domain=order, range=[QUADRANT_SHAPES[c] for c in order]),
             ),
             stroke=alt.condition(pick, alt.value(colours.ink), alt.value("transparent")),
             tooltip=[

@@ -62,11 +62,18 @@ def log_probs_before(model: LanguageModel, trace: Trace, position: int) -> Tenso
             "Not available: this run kept no final states.",
             "Run a shorter text; states are kept up to 256 MiB.",
         )
-    if not 1 <= position <= len(trace.tokens):
+    if position == 0:
         raise AnalysisError("Not available: nothing came before this token.", "Choose a later token.")
-    if (model.info.name, model.info.revision) != (trace.spec.model, trace.spec.revision):
+    if not 1 <= position <= len(trace.tokens):
         raise AnalysisError(
-            f"Not available: the loaded model is {model.info.name}, the run was made with {trace.spec.model}.",
+            f"Not available: the run has no position {position}.",
+            f"Choose one from 1 to {len(trace.tokens)}.",
+        )
+    info, spec = model.info, trace.spec
+    if (info.name, info.revision, info.dtype) != (spec.model, spec.revision, spec.dtype):
+        raise AnalysisError(
+            f"Not available: the loaded model is {info.name} in {info.dtype}, "
+            f"the run was made with {spec.model} in {spec.dtype}.",
             "Load the model of the run.",
         )
     state = torch.from_numpy(trace.final_states[position - 1 : position].copy())

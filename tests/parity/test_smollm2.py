@@ -112,7 +112,8 @@ def test_it_reads_english_better_than_chance(run):
     again = run.text.index("Then she opened")
     repeated = (run.tokens.start > again + 20) & (run.tokens.end < run.text.index("Nobody"))
     assert repeated.sum() > 10
-    assert run.tokens.surprisal[repeated].mean() < 0.5
+    assert run.tokens.surprisal[repeated].mean() < 1.0
+    assert np.median(run.tokens.surprisal[repeated]) < 0.5
 
 
 @pytest.mark.embedded
@@ -138,7 +139,7 @@ def test_layers_equal_dense_float64(run, eager):
 def test_digits_are_split_one_by_one(smollm2):
     tokens = an.trace(smollm2, "a\n  2 + 12").tokens
     assert tokens.text[-2:] == ("1", "2")
-    assert list(tokens.text) == ["a", "\n", " ", " ", "2", " +", " ", "1", "2"]
+    assert list(tokens.text) == ["a", "\n  ", "2", " +", " ", "1", "2"]
     assert "".join(tokens.cell_text) == "a\n  2 + 12"
 
 
@@ -224,8 +225,8 @@ def test_the_golden_distribution():
         ("top-k", {"top_k": 50}, 4),
         ("top-p", {"top_p": 0.6}, 1),
         ("top-p", {"top_p": 0.65}, 2),
-        ("typical", {"typical": 0.6}, 1),
-        ("typical", {"typical": 0.7}, 2),
+        ("typical", {"typical": 0.6}, 2),
+        ("typical", {"typical": 0.9}, 3),
     ],
 )
 def test_golden_counts(sampler, settings, count):
@@ -233,6 +234,15 @@ def test_golden_counts(sampler, settings, count):
     assert kept.count == count
     assert kept.mass == pytest.approx(np.sort(P)[::-1][:count].sum(), abs=1e-6)
     assert kept.keeps_actual is None
+
+
+def test_the_golden_order_of_typical():
+    """Surprisals .44, 1.44, 2.44, 3.44 around the entropy .9475: the second token is the most typical."""
+    for mass, expected in [(0.2, {1}), (0.25, {0, 1}), (0.9, {0, 1, 2}), (0.99, {0, 1, 2, 3})]:
+        kept = {
+            i for i in range(4) if kept_by(Z.log_softmax(-1), actual=i, typical=mass)["typical"].keeps_actual
+        }
+        assert kept == expected == typical_set(P, mass)
 
 
 def test_typical_can_leave_out_the_first_choice():
@@ -276,7 +286,7 @@ def test_samplers_equal_their_definitions_on_random_distributions(seed):
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("position", [1, 40, 150, 280])
+@pytest.mark.parametrize("position", [1, 40, 150, 250])
 def test_samplers_equal_their_definitions_on_the_model(smollm2, run, eager, position):
     log_probs = log_probs_before(smollm2, run, position)
     np.testing.assert_allclose(log_probs.numpy(), eager[0][position - 1], atol=5e-4)

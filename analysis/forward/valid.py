@@ -1,0 +1,118 @@
+"""Whether the parts of a stored run belong together.
+
+A trace file may come from anywhere. What passes here has the kinds, shapes and ranges
+that every figure and table relies on; numpy only, no model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from analysis.forward.results import Trace
+
+_TOKEN_ARRAYS = {
+    **dict.fromkeys(("token_id",), np.int64),
+    **dict.fromkeys(("start", "end", "n_bytes", "cell", "context", "rank"), np.int32),
+    **dict.fromkeys(("surprisal", "entropy", "varentropy", "max_prob"), np.float32),
+    "is_special": np.bool_,
+}
+_SPEC_TYPES: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(("model", "source", "revision", "dtype", "device", "text_sha256", "bos"), (str,)),
+    **dict.fromkeys(("n_tokens", "vocab_size", "n_layers", "top_k"), (int,)),
+    **dict.fromkeys(("window", "stride"), (int, type(None))),
+    "parse_special": (bool,),
+}
+
+
+def require(holds: bool | np.bool_, what: str) -> None:
+    """Raise ValueError with ``what`` unless it holds."""
+    if not holds:
+        raise ValueError(what)
+
+
+def check_trace(trace: Trace) -> None:
+    """Refuse a run whose parts do not belong together.
+
+    Raises
+    ------
+    ValueError
+        Naming what does not fit. Other exceptions are possible for values of a wrong
+        kind; a caller that reads untrusted files catches those too.
+    """
+    _check_plain(trace)
+    _check_tokens(trace)
+    _check_layers(trace)
+    spec = trace.spec
+    _check_array(trace.next.top_ids, np.int64, (spec.top_k,), "next.top_ids")
+    _check_array(trace.next.top_logprobs, np.float32, (spec.top_k,), "next.top_logprobs")
+    if trace.final_states is not None:
+        require(trace.final_states.ndim == 2, "final_states")
+        _check_array(trace.final_states, np.float32, (spec.n_tokens, trace.final_states.shape[1]), "final")
+
+
+def _check_array(array: Any, dtype: Any, shape: tuple[int, ...], name: str) -> None:
+    right = isinstance(array, np.ndarray) and array.dtype == dtype and array.shape == shape
+    require(right, f"{name} is not {np.dtype(dtype)} of shape {shape}")
+
+
+def _check_plain(trace: Trace) -> None:
+    """Values that came as JSON: kinds, and the text the run was made of."""
+    for name, kinds in _SPEC_TYPES.items():
+        value = getattr(trace.spec, name)
+        require(isinstance(value, kinds) and isinstance(value, bool) == (kinds == (bool,)), f"spec.{name}")
+    require(all(type(layer) is int for layer in trace.spec.lens_layers), "spec.lens_layers")
+    require(isinstance(trace.text, str), "text")
+    require(hashlib.sha256(trace.text.encode()).hexdigest() == trace.spec.text_sha256, "another text")
+    for check in trace.checks:
+        require(isinstance(check.name, str) and isinstance(check.unit, str), "a check")
+        require(all(isinstance(v, (int, float)) for v in (check.error, check.tolerance)), "a check")
+    require(isinstance(trace.seconds, dict) and isinstance(trace.versions, dict), "seconds or versions")
+    require(all(isinstance(v, (int, float)) for v in trace.seconds.values()), "seconds")
+    require(all(isinstance(v, str) for v in trace.versions.values()), "versions")
+    require(
+        all(isinstance(getattr(trace.next, f), float) for f in ("entropy", "varentropy", "max_prob")), "next"
+    )
+
+
+def _check_tokens(trace: Trace) -> None:
+    n, tokens = trace.spec.n_tokens, trace.tokens
+    for name, dtype in _TOKEN_ARRAYS.items():
+        _check_array(getattr(tokens, name), dtype, (n,), name)
+    _check_array(tokens.top_ids, np.int64, (n, trace.spec.top_k), "top_ids")
+    _check_array(tokens.top_logprobs, np.float32, (n, trace.spec.top_k), "top_logprobs")
+    require(len(tokens.text) == n and all(isinstance(t, str) for t in tokens.text), "text of tokens")
+    require(all(isinstance(t, str) for t in tokens.cell_text), "text of cells")
+    require(tokens.cell[0] == 0 and bool(np.isin(np.diff(tokens.cell), (0, 1)).all()), "cells")
+    require(len(tokens.cell_text) == int(tokens.cell[-1]) + 1, "cells")
+    outside = tokens.start == -1
+    require(bool((outside == (tokens.end == -1)).all()), "spans")
+    require(bool((tokens.start >= -1).all() and (tokens.end >= tokens.start).all()), "spans")
+    require(bool((tokens.end <= len(trace.text)).all()), "spans")
+    require(bool(((tokens.rank >= 0) & (tokens.n_bytes >= 0) & (tokens.context >= 0)).all()), "counts")
+    require(bool((tokens.token_id >= 0).all() and (tokens.top_ids >= -1).all()), "ids")
+    require(bool((trace.next.top_ids >= 0).all()), "ids of the next token")
+    ids = [tokens.token_id, tokens.top_ids.ravel(), trace.next.top_ids]
+    if trace.layers.lens_top_ids is not None:
+        ids.append(trace.layers.lens_top_ids.ravel())
+    named = {int(i) for i in np.unique(np.concatenate(ids)) if i >= 0}
+    require(named <= set(tokens.names), "names of tokens are missing")
+
+
+def _check_layers(trace: Trace) -> None:
+    spec, layers = trace.spec, trace.layers
+    _check_array(layers.residual_norm, np.float32, (spec.n_layers + 1, spec.n_tokens), "residual_norm")
+    lens = (layers.lens_layers, layers.lens_entropy, layers.lens_kl, layers.lens_top_ids)
+    if not spec.lens_layers:
+        require(all(part is None for part in lens), "a lens nobody asked for")
+        return
+    shape = (len(spec.lens_layers), spec.n_tokens)
+    _check_array(layers.lens_layers, np.int32, shape[:1], "lens_layers")
+    _check_array(layers.lens_entropy, np.float32, shape, "lens_entropy")
+    _check_array(layers.lens_kl, np.float32, shape, "lens_kl")
+    _check_array(layers.lens_top_ids, np.int64, shape, "lens_top_ids")
+    rising = sorted(set(spec.lens_layers))
+    require(list(spec.lens_layers) == rising == lens[0].tolist(), "lens layers")  # type: ignore[union-attr]
+    require(rising[0] >= 0 and rising[-1] == spec.n_layers, "lens layers")

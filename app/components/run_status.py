@@ -1,0 +1,73 @@
+"""The run on screen: waiting, running, failed, or done."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from analysis.drawing.numbers import duration
+from app import runs, state
+from app.components.errors import show_error
+from app.components.plain import plain
+from app.jobs import Job
+
+if TYPE_CHECKING:
+    from analysis.forward.results import Trace
+
+_POLL_SECONDS = 0.3
+
+
+def current_run(request: runs.RunRequest | None = None) -> Trace | None:
+    """Result of a request, or None after drawing what stands in its place.
+
+    Parameters
+    ----------
+    request : RunRequest, optional
+        The run on screen by default.
+    """
+    if request is None and state.OPENED in st.session_state:
+        opened: Trace = st.session_state[state.OPENED]
+        return opened
+    request = request or st.session_state.get(state.RUN)
+    if request is None:
+        st.info("Nothing has been read yet. Pick an example or write a text above, then press Run.")
+        return None
+    job = runs.find(request)
+    if job is None:  # dropped to make room, or the server restarted
+        job = runs.submit(request)
+    if job.is_live:
+        _watch(job.key)
+        st.skeleton(height=96)
+        st.skeleton(height=320)
+        return None
+    if job.state == "done":
+        result: Trace = job.result
+        return result
+    if job.error is not None:
+        show_error(job.error)
+    else:
+        st.info("The run was cancelled. Press Run to start it again.")
+    return None
+
+
+@st.fragment(run_every=_POLL_SECONDS)
+def _watch(key: str) -> None:
+    """Progress, time left and cancel; redraws the page once when the run ends."""
+    job = runs.engine().worker.get(key)
+    if job is None or not job.is_live:
+        st.rerun()
+    with st.container(border=True, horizontal=True, vertical_alignment="center"):
+        st.progress(job.fraction, text=_line(job))
+        st.button("Cancel", key=f"cancel_{key}", on_click=runs.cancel, args=(key,))
+
+
+def _line(job: Job) -> str:
+    if job.state == "queued":
+        ahead = runs.engine().worker.position(job)
+        return f"Waiting for {ahead} other run{'s' * (ahead != 1)}" if ahead else "Starting"
+    if job.is_stopping:
+        return "Stopping"
+    left = job.seconds_left()
+    until = f" · about {duration(left)} left" if left is not None else ""
+    return f"{plain(job.note or 'starting').capitalize()}{until}"

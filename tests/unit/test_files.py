@@ -1,0 +1,397 @@
+"""Trace files: everything comes back, nothing hostile gets in, nothing half-written stays."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import struct
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import analysis as an
+from analysis import files
+from analysis.errors import AnalysisError, BrokenFileError
+
+TEXT = "The cat 🙂 sat on the mat.\n\x00\u202e <b>Then</b> it </s> left, naïve."
+
+
+@pytest.fixture(scope="module")
+def run(llama):
+    return an.trace(llama, TEXT, lens=[0], bos="always", top_k=4, window=15, stride=5)
+
+
+@pytest.fixture(scope="module")
+def data(run):
+    return files.trace_bytes(run)
+
+
+def same(a, b):
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    if isinstance(a, float) and math.isnan(a):
+        return isinstance(b, float) and math.isnan(b)
+    return type(a) is type(b) and a == b
+
+
+def assert_same(a, b):
+    for part in ("tokens", "next", "layers"):
+        for field in fields(getattr(a, part)):
+            x, y = getattr(getattr(a, part), field.name), getattr(getattr(b, part), field.name)
+            assert same(x, y), f"{part}.{field.name}"
+    for field in fields(a):
+        if field.name not in ("tokens", "next", "layers"):
+            assert same(getattr(a, field.name), getattr(b, field.name)), field.name
+
+
+# Round trip -------------------------------------------------------------------------------------------
+
+
+def test_everything_comes_back_bit_for_bit(run, tmp_path):
+    path = run.save(tmp_path / "run.trace")
+    assert path == tmp_path / "run.trace"
+    opened = an.load_trace(path)
+    assert_same(run, opened)
+    assert opened.spec == run.spec and hash(opened.spec) == hash(run.spec)
+    assert opened.checks == run.checks and all(c.passed for c in opened.checks)
+    assert opened.tokens.to_frame().equals(run.tokens.to_frame())
+
+
+def test_without_lens_and_states(llama, tmp_path):
+    run = replace(an.trace(llama, TEXT), final_states=None)
+    opened = an.load_trace(run.save(str(tmp_path / "run.trace")))
+    assert opened.final_states is None and opened.layers.lens_entropy is None
+    assert_same(run, opened)
+
+
+def test_views_and_odd_orders_come_back(run, tmp_path):
+    """Arrays that are not contiguous would be written in the wrong order as they lie."""
+    turned = replace(run.tokens, top_logprobs=np.asfortranarray(run.tokens.top_logprobs))
+    opened = an.load_trace(replace(run, tokens=turned).save(tmp_path / "run.trace"))
+    np.testing.assert_array_equal(opened.tokens.top_logprobs, run.tokens.top_logprobs)
+
+
+def test_numbers_that_json_does_not_know(run, tmp_path):
+    odd = replace(run, next=replace(run.next, entropy=float("nan"), varentropy=0.1 + 0.2))
+    opened = an.load_trace(odd.save(tmp_path / "run.trace"))
+    assert math.isnan(opened.next.entropy) and opened.next.varentropy == 0.1 + 0.2
+
+
+def test_no_model_and_no_torch_is_needed(run, tmp_path):
+    import subprocess
+    import sys
+
+    path = run.save(tmp_path / "run.trace")
+    code = f"import sys, analysis as an; t = an.load_trace({str(path)!r}); print(len(t.tokens), 'torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == [str(len(run.tokens)), "False"]
+
+
+# Writing ----------------------------------------------------------------------------------------------
+
+
+def test_a_failure_leaves_the_old_file(run, tmp_path, monkeypatch):
+    path = tmp_path / "run.trace"
+    path.write_bytes(b"old")
+
+    def fail(_self, _target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(KeyboardInterrupt):
+        run.save(path)
+    assert path.read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["run.trace"]
+
+
+def test_saving_replaces(run, tmp_path):
+    path = tmp_path / "run.trace"
+    path.write_bytes(b"old")
+    run.save(path)
+    assert_same(an.load_trace(path), run)
+    assert [p.name for p in tmp_path.iterdir()] == ["run.trace"]
+
+
+def test_a_place_that_cannot_be_written_is_said(run, tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "nowhere" / "run.trace", tmp_path / "folder"):
+        with pytest.raises(AnalysisError) as caught:
+            run.save(path)
+        assert path.name in caught.value.message and caught.value.hint
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_saved_file_is_as_open_as_any_other(run, tmp_path):
+    """A scratch file is private by default; what replaces a file should not be."""
+    (tmp_path / "plain").write_text("x")
+    path = run.save(tmp_path / "run.trace")
+    assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+# Hostile files ----------------------------------------------------------------------------------------
+
+
+def broken(data):
+    """The file is refused in one sentence."""
+    with pytest.raises(BrokenFileError) as caught:
+        files.trace_from_bytes(data, "x.trace")
+    error = caught.value
+    assert (
+        "x.trace" in error.message and error.hint and len(error.message) < 300 and "\n" not in error.message
+    )
+
+
+def test_missing_files_and_folders(tmp_path):
+    for path in (tmp_path / "none.trace", tmp_path, "\0.trace", "x" * 5000):
+        with pytest.raises(BrokenFileError) as caught:
+            an.load_trace(path)
+        assert caught.value.hint and len(caught.value.message) < 300
+
+
+def test_cut_at_every_kind_of_place(data):
+    header = struct.unpack("<Q", data[:8])[0]
+    lengths = {*range(0, 40), header, header + 7, header + 8, header + 9, len(data) - 1, len(data) - 8}
+    lengths |= set(np.linspace(0, len(data) - 1, 60).astype(int).tolist())
+    for length in lengths:
+        broken(data[:length])
+    broken(data + b"x")
+    broken(b"x" + data)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_bytes(seed):
+    rng = np.random.default_rng(seed)
+    for length in (0, 1, 7, 8, 9, 100, 10_000):
+        broken(rng.bytes(length))
+        broken(struct.pack("<Q", length) + rng.bytes(length))
+
+
+@pytest.mark.parametrize("length", [0, 1, 1 << 31, 1 << 62, (1 << 64) - 1])
+def test_a_header_length_that_lies(data, length):
+    broken(struct.pack("<Q", length) + data[8:])
+
+
+def test_flipped_bytes_open_or_are_refused(data):
+    """Noise in the header is refused or harmless; it never raises anything else."""
+    rng = np.random.default_rng(0)
+    header = struct.unpack("<Q", data[:8])[0]
+    refused = 0
+    for _ in range(300):
+        noisy = bytearray(data)
+        for place in rng.integers(0, header + 8, 3):
+            noisy[place] = rng.integers(256)
+        try:
+            files.trace_from_bytes(bytes(noisy))
+        except BrokenFileError:
+            refused += 1
+    assert refused > 150
+
+
+def test_a_pickle_is_not_read(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (Path.mkdir, (tmp_path / "exploded",))
+
+    broken(pickle.dumps(Bomb()))
+    assert not (tmp_path / "exploded").exists()
+    assert "pickle" not in Path(files.__file__).read_text()
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, '{"__metadata__":' * 100_000])
+def test_deep_json_outside(text):
+    broken(struct.pack("<Q", len(text)) + text.encode())
+
+
+def with_header(data, change):
+    """The same arrays under a header that was tampered with: a dict to be changed, or the text itself."""
+    length = struct.unpack("<Q", data[:8])[0]
+    outer = json.loads(data[8 : 8 + length])
+    inner = json.loads(outer["__metadata__"]["logitscope"])
+    new = change(inner)
+    outer["__metadata__"]["logitscope"] = new if isinstance(new, str) else json.dumps(inner)
+    raw = json.dumps(outer).encode()
+    return struct.pack("<Q", len(raw)) + raw + data[8 + length :]
+
+
+def test_the_tampering_itself_is_harmless(data, run):
+    assert_same(files.trace_from_bytes(with_header(data, lambda h: None)), run)
+
+
+def test_deep_json_inside(data):
+    broken(with_header(data, lambda h: "[" * 200_000))
+    broken(with_header(data, lambda h: '{"schema": 1, "plain": ' + "[" * 990 + "]" * 990 + "}"))
+
+
+@pytest.mark.parametrize("schema", [0, 2, 99, -1, "1", None, 1.5, [1], {"a": 1}, "x" * 100_000, True])
+def test_another_schema(data, schema):
+    broken(with_header(data, lambda h: h.update(schema=schema)))
+
+
+def test_a_newer_schema_is_named(data):
+    with pytest.raises(BrokenFileError, match="trace format 2; this version reads 1"):
+        files.trace_from_bytes(with_header(data, lambda h: h.update(schema=2)))
+
+
+@pytest.mark.parametrize("key", ["schema", "spec", "text", "checks", "seconds", "versions", "plain"])
+@pytest.mark.parametrize("value", [..., None, 5, "x", [], ["x"], [[]], [{}], {"x": 1}])
+def test_header_entries_of_another_kind(data, key, value):
+    harmless = {("text", "x"), ("checks", "[]"), ("seconds", "{'x': 1}")}
+    if (key, str(value)) in harmless:
+        pytest.skip("a valid header")
+
+    def change(header):
+        if value is ...:
+            del header[key]
+        else:
+            header[key] = value
+
+    broken(with_header(data, change))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("n_tokens", 3),
+        ("n_tokens", "30"),
+        ("n_tokens", -1),
+        ("n_tokens", 10**18),
+        ("n_layers", 7),
+        ("n_layers", None),
+        ("vocab_size", "x"),
+        ("model", 5),
+        ("model", None),
+        ("lens_layers", [0]),
+        ("lens_layers", "02"),
+        ("lens_layers", [[]]),
+        ("window", "x"),
+        ("top_k", 99),
+        ("surprise", 1),
+    ],
+)
+def test_a_spec_that_does_not_fit(data, field, value):
+    broken(with_header(data, lambda h: h["spec"].__setitem__(field, value)))
+
+
+@pytest.mark.parametrize("field", ["tokens.names", "tokens.text", "tokens.cell_text", "next.entropy"])
+@pytest.mark.parametrize("value", [..., None, 5, [], ["x"], {}, {"1": 2}, {"x": "y"}, "x"])
+def test_plain_values_that_do_not_fit(data, field, value):
+    if field == "next.entropy" and value == 5:
+        pytest.skip("a number")
+
+    def change(header):
+        if value is ...:
+            del header["plain"][field]
+        else:
+            header["plain"][field] = value
+
+    broken(with_header(data, change))
+
+
+def test_names_that_are_missing(data, run):
+    gone = str(int(run.tokens.top_ids[3, 0]))
+    broken(with_header(data, lambda h: h["plain"]["tokens.names"].pop(gone)))
+
+
+def test_extra_plain_values(data):
+    broken(with_header(data, lambda h: h["plain"].update({"tokens.more": 1})))
+    broken(with_header(data, lambda h: h["plain"].update({"tokens.entropy": [1, 2]})))
+
+
+def test_spec_and_text_must_agree(data):
+    """The text is not the one that was measured."""
+    broken(with_header(data, lambda h: h.update(text=h["text"] + "x")))
+
+
+def resaved(data, change):
+    """A valid safetensors file whose arrays were tampered with."""
+    from safetensors.numpy import load, save
+
+    length = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + length])["__metadata__"]
+    arrays = load(data)
+    change(arrays)
+    return save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=header)
+
+
+ARRAYS = (
+    *("token_id", "start", "end", "n_bytes", "is_special", "cell", "context", "surprisal", "entropy"),
+    *("varentropy", "max_prob", "rank", "top_ids", "top_logprobs"),
+)
+ALL_ARRAYS = (
+    *(f"tokens.{name}" for name in ARRAYS),
+    *("layers.residual_norm", "layers.lens_layers", "layers.lens_entropy", "layers.lens_kl"),
+    *("layers.lens_top_ids", "next.top_ids", "next.top_logprobs", "final_states"),
+)
+
+
+def test_the_list_of_arrays_is_whole(data):
+    from safetensors.numpy import load
+
+    assert set(load(data)) == set(ALL_ARRAYS)
+
+
+@pytest.mark.parametrize("name", ALL_ARRAYS)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a[:-1],
+        lambda a: a[None],
+        lambda a: a.ravel()[:1].reshape(()),
+        lambda a: a[:0],
+        lambda a: np.concatenate([a, a]),
+        lambda a: a.astype(np.complex64 if False else np.float64 if a.dtype.kind != "f" else np.int64),
+        lambda a: np.zeros(a.shape, np.uint8),
+    ],
+    ids=["short", "deep", "scalar", "empty", "double", "other kind", "bytes"],
+)
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_arrays_that_do_not_fit(data, name, change):
+    broken(resaved(data, lambda arrays: arrays.__setitem__(name, change(arrays[name]))))
+
+
+@pytest.mark.parametrize("name", ALL_ARRAYS)
+def test_arrays_that_are_missing(data, name):
+    if name == "final_states":
+        assert files.trace_from_bytes(resaved(data, lambda a: a.pop(name))).final_states is None
+    else:
+        broken(resaved(data, lambda arrays: arrays.pop(name)))
+
+
+def test_arrays_nobody_asked_for(data):
+    broken(resaved(data, lambda arrays: arrays.update({"tokens.more": np.zeros(3, np.float32)})))
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("tokens.start", 10_000),
+        ("tokens.end", 10_000),
+        ("tokens.start", -7),
+        ("tokens.cell", -1),
+        ("tokens.cell", 10_000_000),
+        ("tokens.rank", -1),
+        ("tokens.n_bytes", -1),
+        ("tokens.top_ids", 1 << 60),
+        ("tokens.top_ids", -5),
+        ("tokens.token_id", 1 << 60),
+        ("tokens.token_id", -1),
+        ("layers.lens_layers", 1),
+        ("layers.lens_layers", 99),
+        ("next.top_ids", -1),
+        ("next.top_ids", 1 << 60),
+    ],
+)
+def test_values_that_would_point_outside(data, name, values):
+    def change(arrays):
+        arrays[name] = arrays[name].copy()
+        arrays[name][-1] = values
+
+    broken(resaved(data, change))
