@@ -45,8 +45,8 @@ def numbers(trace: Trace) -> None:
     cells = [
         ("tokens", count(values.n_tokens), f"{count(values.n_predicted)} of them had something before them."),
         (
-            f"mean entropy, {unit}",
-            significant(from_nats(values.mean_entropy, unit)),
+            "mean entropy",
+            f"{significant(from_nats(values.mean_entropy, unit))} {unit}",
             "Mean over tokens of the entropy of the prediction, -Σ p ln p.",
         ),
         (
@@ -60,8 +60,8 @@ def numbers(trace: Trace) -> None:
             "Total surprisal in bits over the UTF-8 bytes of the text: compares models with different tokenizers.",
         ),
         (
-            f"surprise gap, {unit}",
-            significant(excess, signed=True),
+            "surprise gap",
+            f"{significant(excess, signed=True)} {unit}",
             "Mean surprisal minus mean entropy (log-perplexity minus entropy). Above 0: the text surprised the model more than it expected. "
             "About 0 for text sampled from the model itself.",
         ),
@@ -97,7 +97,7 @@ def strip_and_detail(trace: Trace) -> None:
 
 
 def _strip_controls(trace: Trace) -> tuple[Quantity, Strip]:
-    left, right = st.columns([5, 1], vertical_alignment="center")
+    left, right = st.columns([4, 1.1], vertical_alignment="center")
     quantity: Quantity = left.segmented_control(
         "Colour by",
         QUANTITIES,

@@ -11,6 +11,7 @@ from analysis.models.tokens import BOS_CHOICES
 from app import runs, state
 from app.components.errors import show_error
 from app.components.plain import plain
+from app.components.trace_files import trace_files
 from app.examples import DEFAULT, EXAMPLES
 from app.sidebar import model_spec
 
@@ -40,10 +41,12 @@ def prompt() -> None:
             persist_state="session",
             on_change=_own_text,
         )
-        left, middle, right = st.columns([1, 4, 1.4], vertical_alignment="center")
+        left, middle, right, far_right = st.columns([1, 3, 1.3, 1], vertical_alignment="center")
         pressed = left.button("Run", type="primary", key="run_button", width="stretch")
         with right.popover("How to read it", width="stretch"):
             _options()
+        with far_right.popover("File", width="stretch"):
+            trace_files()
         request = _request()
         with middle:
             _look_for_or_estimate(request)

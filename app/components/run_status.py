@@ -15,7 +15,7 @@ from app.jobs import Job
 if TYPE_CHECKING:
     from analysis.forward.results import Trace
 
-_POLL_SECONDS = 0.3
+_POLL_SECONDS = 0.4
 
 
 def current_run(request: runs.RunRequest | None = None) -> Trace | None:

@@ -283,9 +283,6 @@ def test_a_spec_that_does_not_fit(data, field, value):
 @pytest.mark.parametrize("field", ["tokens.names", "tokens.text", "tokens.cell_text", "next.entropy"])
 @pytest.mark.parametrize("value", [..., None, 5, [], ["x"], {}, {"1": 2}, {"x": "y"}, "x"])
 def test_plain_values_that_do_not_fit(data, field, value):
-    if field == "next.entropy" and value == 5:
-        pytest.skip("a number")
-
     def change(header):
         if value is ...:
             del header["plain"][field]
@@ -347,7 +344,7 @@ def test_the_list_of_arrays_is_whole(data):
         lambda a: a.ravel()[:1].reshape(()),
         lambda a: a[:0],
         lambda a: np.concatenate([a, a]),
-        lambda a: a.astype(np.complex64 if False else np.float64 if a.dtype.kind != "f" else np.int64),
+        lambda a: a.astype(np.float64 if a.dtype.kind != "f" else np.int64),
         lambda a: np.zeros(a.shape, np.uint8),
     ],
     ids=["short", "deep", "scalar", "empty", "double", "other kind", "bytes"],
