@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
@@ -14,8 +14,10 @@ from analysis.errors import OutOfMemoryError, TooLongError
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
 
-_BLOCKS = 3 * (32 << 20)
-"""Logit blocks that exist at a time, see ``forward/readout.py``."""
+_BLOCK = 32 << 20
+"""One block of float32 logits, see ``forward/readout.py``."""
+_BLOCKS, _LENS_BLOCKS = 5, 7
+"""Blocks that exist at a time, as measured, without and with the lens."""
 _USABLE = 0.9
 """Share of the free memory a run may plan to take."""
 
@@ -67,15 +69,29 @@ def free_bytes(device: torch.device) -> int:
 
 def _bytes_needed(model: LanguageModel, n_tokens: int, pass_tokens: int, n_lens: int) -> int:
     config = model.model.config.get_text_config()
-    width = model.info.hidden_size
+    head = model.anatomy.head
+    width, size = model.info.hidden_size, head.weight.element_size()
     inner = int(getattr(config, "intermediate_size", None) or 4 * width)
-    size = model.anatomy.head.weight.element_size()
+    inner *= int(getattr(config, "num_experts_per_tok", None) or 1)
     activations = pass_tokens * (10 * width + 4 * inner) * size
     if getattr(model.model.config, "_attn_implementation", "") == "eager":
         activations += 3 * int(config.num_attention_heads) * pass_tokens**2 * 4
+    if pass_tokens > _window_of(config):  # the mask of a window is a matrix: as bits, and as what is added
+        activations += pass_tokens**2 * (1 + size)
     kept = n_tokens * width * 4 + (2 + n_lens) * pass_tokens * width * size
     per_token = n_tokens * (model.info.n_layers + 4 * max(n_lens, 1) + 64) * 8
-    return activations + kept + per_token + _BLOCKS
+    block = min(max(_BLOCK, 4 * head.vocab_size), 4 * head.vocab_size * pass_tokens)
+    return activations + kept + per_token + block * (_LENS_BLOCKS if n_lens else _BLOCKS)
+
+
+def _window_of(config: Any) -> float:
+    """Keys a layer of the model sees at most, infinity without windows."""
+    window = getattr(config, "sliding_window", None)
+    used = getattr(config, "use_sliding_window", True)
+    kinds = getattr(config, "layer_types", None)
+    if not window or not used or (kinds and "sliding_attention" not in kinds):
+        return float("inf")
+    return float(window)
 
 
 def plan_run(

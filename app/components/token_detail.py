@@ -52,7 +52,7 @@ def _numbers(trace: Trace, position: int, unit: Unit) -> None:
         f"surprisal **{significant(from_nats(surprisal, unit))}** {unit} · "
         f"rank **{count(int(tokens.rank[position]))}** of {count(trace.spec.vocab_size)}  \n"
         f"It hesitated as between {significant(float(np.exp(entropy)))} equally likely tokens. "
-        f"More uncertain than {significant(place)} % of this text:"
+        f"More uncertain than {'all others' if place > 99.9 else f'{significant(place)} %'} of this text:"
     )
     chart = entropy_histogram(trace, position, unit=unit, theme_name=state.theme_name())
     st.altair_chart(
@@ -98,8 +98,8 @@ def _samplers(trace: Trace, run_key: str, position: int) -> None:
         {
             "sampler": [k.sampler for k in kept],
             "keeps": [k.count for k in kept],
-            "mass %": [100 * k.mass for k in kept],
-            "this token": ["kept" if k.keeps_actual else "cut" for k in kept],
+            "mass": [100 * k.mass for k in kept],
+            "it": ["kept" if k.keeps_actual else "cut" for k in kept],
         }
     )
     st.caption("What common samplers keep here, each alone at temperature 1:")
@@ -108,9 +108,10 @@ def _samplers(trace: Trace, run_key: str, position: int) -> None:
         hide_index=True,
         key="detail_samplers",
         column_config={
-            "keeps": st.column_config.NumberColumn(help="Tokens left of the vocabulary"),
-            "mass %": st.column_config.NumberColumn(
-                format="%.1f", help="Their probability before renormalising"
+            "keeps": st.column_config.NumberColumn(width=60, help="Tokens left of the vocabulary"),
+            "mass": st.column_config.NumberColumn(
+                format="%.1f %%", width=68, help="Their probability before renormalising"
             ),
+            "it": st.column_config.TextColumn(width=44, help="Whether the token that came is among them"),
         },
     )
