@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import streamlit as st
 
+from analysis.token_entropy.measures import forking_tokens
 from analysis.units import Unit
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def theme_name() -> Literal["light", "dark"]:
 
 
 def chosen_token(tokens: TokenTrace) -> int:
-    """Position of the chosen token; the most uncertain one until a person chooses.
+    """Position of the chosen token; the first forking token until a person chooses.
 
     A URL or an older run may name a token that is not there.
     """
@@ -68,7 +69,7 @@ def chosen_token(tokens: TokenTrace) -> int:
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
     if value is not None and 0 <= value < len(tokens):
         return int(value)
-    return int(np.nanargmax(tokens.entropy))
+    return int(np.flatnonzero(forking_tokens(tokens.entropy))[0])
 
 
 def choose_token(position: int) -> None:
