@@ -19,6 +19,7 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state=280,
 )
+st.html(ROOT / "app" / "narrow.css")
 current = st.navigation(build_pages())
 sidebar()
 current.run()

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from app.components import entropy_panels as panels
+from app.components.layout import side_by_side
 from app.components.prompt import prompt
 from app.components.run_status import current_run
 from app.navigation import question
@@ -17,7 +18,7 @@ if trace is None:
 panels.numbers(trace)
 panels.strip_and_detail(trace)
 panels.along_the_text(trace)
-left, right = st.columns(2)
+left, right = side_by_side("tables", 2)
 with left:
     panels.scatter(trace)
 with right:

@@ -18,6 +18,7 @@ from analysis.units import from_nats, unit_label
 from app import runs, state
 from app.components.errors import show_unavailable
 from app.components.figure_card import figure_card, notebook_code
+from app.components.layout import side_by_side
 from app.components.plain import plain
 from app.components.run_status import current_run
 from app.components.token_detail import token_detail
@@ -66,18 +67,18 @@ def numbers(trace: Trace) -> None:
             "About 0 for text sampled from the model itself.",
         ),
     ]
-    for column, (label, value, explanation) in zip(st.columns(5, gap="small"), cells, strict=True):
+    for column, (label, value, explanation) in zip(side_by_side("numbers", 5), cells, strict=True):
         column.metric(label, value, help=explanation, border=True)
 
 
 @st.fragment
 def strip_and_detail(trace: Trace) -> None:
     """The text as coloured tokens, and the chosen token beside it."""
-    left, right = st.columns([1.7, 1])
+    left, right = side_by_side("strip", [1.7, 1])
     with left:
         quantity, strip = _strip_controls(trace)
         with figure_card(
-            TEXTS[quantity].title,
+            "The text, token by token",
             f"{TEXTS[quantity].reading} Click a token, or focus the strip and use the arrow keys.",
             name="token_strip",
             table=lambda: trace.tokens.to_frame(state.unit()),
@@ -292,7 +293,7 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest) -> None:
             "Reads the state after each layer as if it were the last one: where does the prediction settle? "
             "It costs one vocabulary head per layer, so it runs only when asked."
         )
-        left, middle, right = st.columns([1, 1, 3], vertical_alignment="bottom")
+        left, middle, right = st.columns([1.4, 1.2, 3], vertical_alignment="bottom")
         step = left.selectbox(
             "Layers",
             list(_STEPS),

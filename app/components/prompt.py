@@ -41,9 +41,9 @@ def prompt() -> None:
             persist_state="session",
             on_change=_own_text,
         )
-        left, middle, right, far_right = st.columns([1, 3, 1.3, 1], vertical_alignment="center")
+        left, middle, right, far_right = st.columns([1, 3, 1.1, 1], vertical_alignment="center")
         pressed = left.button("Run", type="primary", key="run_button", width="stretch")
-        with right.popover("How to read it", width="stretch"):
+        with right.popover("Options", width="stretch"):
             _options()
         with far_right.popover("File", width="stretch"):
             trace_files()

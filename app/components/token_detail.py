@@ -35,7 +35,7 @@ def token_detail(trace: Trace, run_key: str, position: int) -> None:
         if not tokens.has_context[position]:
             st.caption(
                 "No context: nothing came before this token, so the model made no prediction here. "
-                "Choose a beginning-of-text token under How to read it to give it one."
+                "Choose a beginning-of-text token under Options to give it one."
             )
             return
         _numbers(trace, position, unit)

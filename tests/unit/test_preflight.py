@@ -1,0 +1,227 @@
+"""What a run is said to cost, against what it does cost."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import analysis as an
+from analysis.errors import OutOfMemoryError, TooLongError
+from analysis.models import preflight
+from analysis.models.speed import Speed
+from analysis.models.tokens import encode
+
+ROOT = Path(__file__).parents[2]
+
+MEASURE = """
+import sys, threading, time
+import psutil
+import analysis as an
+from analysis.models.preflight import plan_run
+folder, n, lens = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "lens"
+model = an.load_model(folder)
+text = "\\x01" * n  # a byte without merges: a token each
+an.trace(model, text[:40], lens=lens)
+process, peak, stop = psutil.Process(), 0, threading.Event()
+def sample():
+    global peak
+    while not stop.wait(0.0005):
+        peak = max(peak, process.memory_info().rss)
+thread = threading.Thread(target=sample)
+before = process.memory_info().rss
+thread.start()
+run = an.trace(model, text, lens=lens)
+stop.set()
+thread.join()
+plan = plan_run(model, len(run.tokens), n_lens=len(run.spec.lens_layers))
+print(len(run.tokens), plan.bytes_needed, peak - before)
+"""
+
+
+@pytest.mark.parametrize(
+    ("family", "n", "lens"),
+    [("llama", 300, "plain"), ("llama", 1500, "plain"), ("llama", 1500, "lens"), ("mistral", 3000, "plain"),
+     ("gpt_oss", 1200, "plain")],
+)  # fmt: skip
+def test_bytes_planned_are_an_upper_bound_and_no_wild_one(family, n, lens, tmp_path):
+    from analysis.models.tiny import save_tiny
+
+    size = {
+        "hidden_size": 512,
+        "intermediate_size": 1536,
+        "vocab_size": 8192,
+        "max_position_embeddings": 4096,
+    }
+    folder = save_tiny(family, tmp_path, **size)
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(folder), str(n), lens],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    tokens, planned, measured = map(int, done.stdout.split())
+    assert tokens == n
+    assert measured > 10 << 20, "nothing was measured"
+    assert measured <= planned <= 5 * measured, (planned >> 20, measured >> 20)
+
+
+def bytes_at(model, n, **options):
+    return preflight.plan_run(model, n, **options).bytes_needed
+
+
+def test_bytes_grow_linearly_with_the_length(llama):
+    """Past the first full block of logits, twice the text is twice the bytes on top."""
+    start = 100_000
+    steps = [bytes_at(llama, start * k) for k in (1, 2, 3, 5)]
+    assert steps[1] - steps[0] == pytest.approx(steps[2] - steps[1], rel=1e-3)
+    assert steps[3] - steps[0] == pytest.approx(4 * (steps[1] - steps[0]), rel=1e-3)
+    assert all(np.diff([bytes_at(llama, n) for n in range(1, 3000, 37)]) > 0)
+
+
+def test_windows_of_attention_and_eager_attention_cost_a_matrix(load_tiny):
+    for family in ("mistral", "gemma2", "gpt_oss"):
+        model = load_tiny(family)
+        ratio = bytes_at(model, 200_000) / bytes_at(model, 100_000)
+        assert ratio == pytest.approx(4, rel=0.1), family
+
+
+def test_reading_in_windows_costs_the_window(llama):
+    whole, windowed = bytes_at(llama, 100_000), bytes_at(llama, 100_000, window=2000, stride=1000)
+    assert windowed < whole
+    assert bytes_at(llama, 100_000, n_lens=3) > whole
+
+
+def test_flops_by_hand(llama):
+    plan = preflight.plan_run(llama, 100, n_lens=2)
+    body = llama.info.n_parameters - 320 * 64
+    assert plan.flops_body == 2 * body * 100 + 2 * 2 * 64 * 100**2
+    assert plan.flops_head == 2 * 320 * 64 * 100
+    assert plan.flops_lens == 3 * plan.flops_head  # two layers and the output they are compared with
+    assert plan.flops == plan.flops_body + plan.flops_head + plan.flops_lens
+    assert plan.seconds == pytest.approx(plan.flops / llama.speed.flops_per_second)
+    assert preflight.plan_run(llama, 100).flops_lens == 0
+
+
+def test_passes_are_counted_as_they_are_made(llama):
+    from analysis.forward.passes import plan_windows
+
+    tokens = encode(llama.tokenizer, "\x01" * 500)
+    for window, stride in [(100, 50), (100, 99), (64, 7), (499, 1), (500, 3)]:
+        windows = plan_windows(llama, tokens, window, stride)
+        plan = preflight.plan_run(llama, 500, window=window, stride=stride)
+        once = preflight.plan_run(llama, window)
+        assert plan.flops_body == pytest.approx(len(windows) * once.flops_body)
+
+
+# Refusals ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def free(monkeypatch):
+    """Pretend that so many bytes are free."""
+
+    def pretend(n_bytes):
+        monkeypatch.setattr(preflight, "free_bytes", lambda _device: n_bytes)
+
+    return pretend
+
+
+@pytest.mark.parametrize("n_lens", [0, 3])
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma2"])
+@pytest.mark.parametrize("mib", [3, 20, 500, 4000])
+def test_the_largest_length_fits_and_one_more_does_not(load_tiny, free, family, n_lens, mib):
+    model = load_tiny(family)
+    free(mib << 20)
+    most = preflight.largest_length(model, n_lens=n_lens)
+    assert most > 0
+    assert preflight.plan_run(model, most, n_lens=n_lens).fits
+    assert not preflight.plan_run(model, most + 1, n_lens=n_lens).fits
+    preflight.require_fit(model, preflight.plan_run(model, most, n_lens=n_lens), n_lens=n_lens)
+    with pytest.raises(TooLongError):
+        preflight.require_fit(model, preflight.plan_run(model, most + 1, n_lens=n_lens), n_lens=n_lens)
+
+
+def test_a_run_that_would_not_fit_is_refused_with_the_length_that_would(llama, free):
+    free(2 << 20)
+    text = "\x01" * 1500
+    with pytest.raises(TooLongError) as caught:
+        an.trace(llama, text)
+    assert "1,500 tokens" in caught.value.message and "GiB" in caught.value.message
+    most = int(re.search(r"Up to ([\d,]+) tokens", caught.value.hint)[1].replace(",", ""))
+    assert 10 < most < 1500
+    assert len(an.trace(llama, "\x01" * most).tokens) == most
+    with pytest.raises(TooLongError):
+        an.trace(llama, "\x01" * (most + 1))
+    with pytest.raises(TooLongError) as caught:
+        an.trace(llama, text, lens=True)
+    assert "fewer lens layers" in caught.value.hint
+
+
+def test_weights_that_do_not_fit(free):
+    free(1 << 30)
+    preflight.require_weights_fit(1 << 30, torch.device("cpu"), "m")
+    with pytest.raises(OutOfMemoryError, match=r"m need 3\.0 GiB and 1\.0 GiB are free"):
+        preflight.require_weights_fit(3 << 30, torch.device("cpu"), "m")
+
+
+def test_free_memory_is_what_the_smaller_limit_leaves(monkeypatch):
+    import psutil
+
+    cpu = torch.device("cpu")
+    assert 0 < preflight.free_bytes(cpu) <= psutil.virtual_memory().total
+    files = {"/sys/fs/cgroup/memory.max": "1000", "/sys/fs/cgroup/memory.current": "400"}
+    monkeypatch.setattr(preflight.Path, "read_text", lambda self: files[str(self)])
+    assert preflight.free_bytes(cpu) == 600
+    files["/sys/fs/cgroup/memory.current"] = "2000"
+    assert preflight.free_bytes(cpu) == 0
+    files["/sys/fs/cgroup/memory.max"] = "max"
+    assert preflight.free_bytes(cpu) > 1 << 20
+
+    def missing(_self):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(preflight.Path, "read_text", missing)
+    assert preflight.free_bytes(cpu) > 1 << 20
+
+
+# Speed ------------------------------------------------------------------------------------------------
+
+
+def test_speed_learns_from_runs():
+    speed = Speed(1e9)
+    speed.learn(4e9, 2.0)  # the first run replaces the guess
+    assert (speed.flops_per_second, speed.n_runs) == (2e9, 1)
+    speed.learn(4e9, 1.0)  # later ones count half
+    assert (speed.flops_per_second, speed.n_runs) == (3e9, 2)
+    speed.learn(1e9, 0.0)
+    assert np.isfinite(speed.flops_per_second)
+
+
+def test_a_run_teaches_the_model_s_speed(fresh_llama):
+    assert fresh_llama.speed.n_runs == 0 and fresh_llama.speed.flops_per_second > 0
+    run = an.trace(fresh_llama, "some text here " * 20)
+    plan = preflight.plan_run(fresh_llama, len(run.tokens))
+    assert fresh_llama.speed.n_runs == 1
+    assert fresh_llama.speed.flops_per_second == pytest.approx(plan.flops / run.seconds["total"])
+    assert plan.seconds == pytest.approx(run.seconds["total"])
+
+
+def test_a_stopped_run_teaches_nothing(fresh_llama):
+    def stop(share, _what):
+        if share > 0.3:
+            raise an.Cancelled
+
+    with pytest.raises(an.Cancelled):
+        an.trace(fresh_llama, "some text here", on_progress=stop)
+    assert fresh_llama.speed.n_runs == 0
+
+
+def test_the_plan_is_a_plain_value(llama):
+    plan = preflight.plan_run(llama, 100)
+    assert plan.fits and not replace(plan, bytes_free=plan.bytes_needed).fits
+    assert replace(plan, bytes_free=int(plan.bytes_needed / 0.9) + 1).fits
