@@ -2,8 +2,11 @@
 
 import streamlit as st
 
-from app.components import entropy_panels as panels
+from app.components.checks import checks
+from app.components.entropy_charts import along_the_text, scatter, token_table
+from app.components.entropy_strip import numbers, strip_and_detail
 from app.components.layout import side_by_side
+from app.components.lens_panel import lens
 from app.components.prompt import prompt
 from app.components.run_status import current_run
 from app.navigation import question
@@ -15,13 +18,13 @@ trace = current_run()
 if trace is None:
     st.stop()
 
-panels.numbers(trace)
-panels.strip_and_detail(trace)
-panels.along_the_text(trace)
+numbers(trace)
+strip_and_detail(trace)
+along_the_text(trace)
 left, right = side_by_side("tables", 2)
 with left:
-    panels.scatter(trace)
+    scatter(trace)
 with right:
-    panels.token_table(trace)
-panels.lens(trace)
-panels.checks(trace)
+    token_table(trace)
+lens(trace)
+checks(trace)

@@ -1,0 +1,121 @@
+"""The logit lens: offered with its price, computed when asked, drawn token by layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import streamlit as st
+
+from analysis import figures
+from analysis.drawing.charts import plotly_html
+from analysis.drawing.numbers import duration, size
+from analysis.errors import AnalysisError
+from analysis.units import unit_label
+from app import runs, state
+from app.components import readings
+from app.components.checks import check_line
+from app.components.errors import show_unavailable
+from app.components.figure_card import figure_card, notebook_code
+from app.components.plain import plain
+from app.components.run_status import current_run
+
+if TYPE_CHECKING:
+    from analysis.forward.results import Trace
+
+_STEPS = {1: "every layer", 2: "every 2nd layer", 4: "every 4th layer", 8: "every 8th layer"}
+
+
+@st.fragment
+def lens(trace: Trace) -> None:
+    """The logit lens, computed when asked for."""
+    request = st.session_state.get(state.RUN)
+    if trace.layers.lens_layers is None and (request is None or state.OPENED in st.session_state):
+        show_unavailable(AnalysisError("Logit lens: not available.", "The opened file was made without it."))
+        return
+    if trace.layers.lens_layers is None:
+        step = st.session_state.get(state.LENS_STEP, 2)
+        wanted = replace(cast(runs.RunRequest, request), lens_step=int(step))
+        if runs.find(wanted) is None:
+            _offer_lens(trace, wanted)
+            return
+        found = current_run(wanted)
+        if found is None:
+            return
+        trace = found
+    _draw_lens(trace)
+
+
+def _offer_lens(trace: Trace, wanted: runs.RunRequest) -> None:
+    with st.container(border=True):
+        st.markdown("**Token by layer: the logit lens**")
+        st.caption(
+            "Reads the state after each layer as if it were the last one: where does the prediction settle? "
+            "It costs one vocabulary head per layer, so it runs only when asked."
+        )
+        left, middle, right = st.columns([1.4, 1.2, 3], vertical_alignment="bottom")
+        step = left.selectbox(
+            "Layers",
+            list(_STEPS),
+            index=1,
+            format_func=_STEPS.__getitem__,
+            key=state.LENS_STEP,
+            bind="query-params",
+        )
+        wanted = replace(wanted, lens_step=step)
+        n_lens = -(-(trace.spec.n_layers + 1) // step)
+        try:
+            plan = runs.estimate(wanted.key, n_lens, wanted)
+            right.caption(
+                f"{n_lens} layers · about {duration(plan.seconds)} · {size(plan.bytes_needed)} beside the weights"
+            )
+        except AnalysisError as error:
+            right.caption(plain(str(error)))
+        if middle.button("Compute", key="lens_button", width="stretch"):
+            runs.submit(wanted)
+            st.rerun()
+
+
+def _draw_lens(trace: Trace) -> None:
+    unit, n = state.unit(), len(trace.tokens)
+    assert trace.layers.lens_layers is not None
+    kind = st.session_state.get(state.LENS_QUANTITY, "entropy")
+
+    def figure(first: int, last: int) -> Any:
+        return figures.lens_heatmap(
+            trace, kind, unit=unit, theme_name=state.theme_name(), first=first, last=last
+        )
+
+    with figure_card(
+        "Token by layer: the logit lens",
+        "Each column is a token, each row the state after a layer read as if it were the last one. "
+        + ("Pale: already sure." if kind == "entropy" else "Pale: already what the output says."),
+        name="lens",
+        table=lambda: trace.layers.lens_frame(unit),
+        figure=lambda: plotly_html(figure(0, n)),
+        figure_ending="html",
+        code=notebook_code(trace, f"an.figures.lens_heatmap(trace, {kind!r}, unit={unit!r})"),
+        spec=f"{trace.spec.subtitle} · {len(trace.layers.lens_layers)} layers",
+        more=readings.LENS,
+    ):
+        left, right = st.columns([1, 2], vertical_alignment="bottom")
+        kind = left.segmented_control(
+            "Colour",
+            ["entropy", "kl"],
+            default="entropy",
+            required=True,
+            format_func=lambda k: {"entropy": "entropy", "kl": "KL to the output"}[k],
+            key=state.LENS_QUANTITY,
+            bind="query-params",
+        )
+        first, last = 0, n
+        if n > 2:
+            first, last = right.slider("Tokens", 0, n, (0, min(n, 256)), key="lens_range")
+        st.plotly_chart(
+            figure(first, max(last, first + 1)),
+            theme=None,
+            key="lens_chart",
+            config={"displaylogo": False, "showSendToCloud": False},
+            alt=f"Logit lens, {unit_label(unit)} by token and layer",
+        )
+        check_line(trace.checks[-1])
