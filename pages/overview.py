@@ -29,7 +29,7 @@ if trace is None:
 unit, numbers = state.unit(), summary(trace.tokens)
 with st.container(border=True):
     st.markdown("**Token entropy**")
-    st.caption("How unsure was the model, just before each token? Darker means more ways to go on.")
+    st.caption("How unsure was the model, just before each token? A stronger colour means more ways to go on.")
     strip = entropy_strip(
         trace.tokens,
         unit=unit,

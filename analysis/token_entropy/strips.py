@@ -30,10 +30,10 @@ class QuantityText:
 
 TEXTS: dict[Quantity, QuantityText] = {
     "entropy": QuantityText(
-        "entropy", "Entropy before each token", "Darker: the model saw more ways to go on.", 1
+        "entropy", "Entropy before each token", "Stronger colour: the model saw more ways to go on.", 1
     ),
     "surprisal": QuantityText(
-        "surprisal", "Surprisal of each token", "Darker: the token that came was less expected.", 1
+        "surprisal", "Surprisal of each token", "Stronger colour: the token that came was less expected.", 1
     ),
     "gap": QuantityText(
         "gap",
@@ -44,25 +44,25 @@ TEXTS: dict[Quantity, QuantityText] = {
     "varentropy": QuantityText(
         "varentropy",
         "Varentropy before each token",
-        "Darker: some ways to go on were likely and others far-fetched. Pale: all about equally likely.",
+        "Stronger colour: some ways to go on were likely and others far-fetched. Faint: all about equally likely.",
         2,
     ),
     "rank": QuantityText(
         "rank",
         "Rank of each token (log scale)",
-        "Palest: the model's first choice. Each equal step darker multiplies the rank.",
+        "Faint: the model's first choice. Each equal step in colour multiplies the rank.",
         0,
     ),
     "gltr": QuantityText(
         "rank classes",
         "Rank class of each token",
-        "Palest: among the model's ten first choices. Darkest: beyond the first thousand.",
+        "Whether the token was among the model's ten, hundred or thousand first choices.",
         0,
     ),
     "max_prob": QuantityText(
         "top-1 probability",
         "Probability of the model's first choice",
-        "Darker: the model was surer of its first choice, right or wrong.",
+        "Stronger colour: the model was surer of its first choice, right or wrong.",
         0,
     ),
 }

@@ -89,7 +89,7 @@ def _draw_lens(trace: Trace) -> None:
     with figure_card(
         "Token by layer: the logit lens",
         "Each column is a token, each row the state after a layer read as if it were the last one. "
-        + ("Pale: already sure." if kind == "entropy" else "Pale: already what the output says."),
+        + ("Faint: already sure." if kind == "entropy" else "Faint: already what the output says."),
         name="lens",
         table=lambda: trace.layers.lens_frame(unit),
         figure=lambda: plotly_html(figure(0, n)),
