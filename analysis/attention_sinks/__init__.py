@@ -1,0 +1,1 @@
+"""Attention sinks: where every head of every layer looks, and what it leans on."""

@@ -1,0 +1,89 @@
+"""Which tokens a layer and KV head may see: one mechanism for windows, removal and eviction.
+
+A mask never moves anything: tokens keep their positions, and a query always sees itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Visibility:
+    """What later queries may no longer see, beyond the model's own mask.
+
+    Raises
+    ------
+    ValueError
+        If the window is not positive, or the sizes do not fit.
+    """
+
+    hidden: np.ndarray | None = None
+    """bool, (T,), (G, T) or (L, G, T): keys that queries from ``first_query`` on cannot see."""
+    first_query: int = 0
+    """First query for which ``hidden`` holds; earlier ones see as the model does."""
+    window: int | None = None
+    """Tokens a query can see, itself included; None for no limit of ours."""
+    n_sink: int = 0
+    """First tokens that stay visible outside ``window``."""
+    silenced: frozenset[tuple[int, int]] = frozenset()
+    """(layer, query head) pairs whose output is replaced by zero."""
+
+    def __post_init__(self) -> None:
+        if self.window is not None and self.window < 1:
+            raise ValueError(f"a window sees at least the token itself, got {self.window}")
+        if self.n_sink < 0 or self.first_query < 0:
+            raise ValueError("n_sink and first_query count tokens and cannot be negative")
+        if self.hidden is not None and (self.hidden.dtype != bool or self.hidden.ndim > 3):
+            raise ValueError("hidden is a bool array of shape (T,), (G, T) or (L, G, T)")
+
+    def hidden_keys(self, layer: int, group: int) -> np.ndarray | None:
+        """Keys hidden from one KV head of one layer, shape (T,), or None."""
+        if self.hidden is None or self.hidden.ndim == 1:
+            return self.hidden
+        return self.hidden[group] if self.hidden.ndim == 2 else self.hidden[layer, group]
+
+    def heads_silenced(self, layer: int) -> list[int]:
+        """Query heads of a layer whose output is zero."""
+        return sorted(head for at, head in self.silenced if at == layer)
+
+
+def blocked(
+    rows: range,
+    keys: range,
+    *,
+    window: int | None,
+    ours: Visibility | None,
+    hidden: np.ndarray | None,
+    device: torch.device,
+) -> Tensor:
+    """Which (query, key) pairs of a block are not to be seen.
+
+    Parameters
+    ----------
+    rows, keys : range
+        Positions of the queries and keys of the block.
+    window : int or None
+        The model's own sliding window.
+    ours, hidden
+        A :class:`Visibility` and its hidden keys for this layer and KV head, if any.
+
+    Returns
+    -------
+    Tensor of bool, shape (len(rows), len(keys))
+    """
+    i = torch.arange(rows.start, rows.stop, device=device)[:, None]
+    j = torch.arange(keys.start, keys.stop, device=device)[None, :]
+    out = j > i
+    if window is not None:
+        out |= i - j >= window
+    if ours is not None and ours.window is not None:
+        out |= (i - j >= ours.window) & (j >= ours.n_sink)
+    if hidden is not None and ours is not None:
+        gone = torch.from_numpy(hidden[keys.start : keys.stop]).to(device)
+        out |= gone[None, :] & (i >= ours.first_query) & (i != j)
+    return out

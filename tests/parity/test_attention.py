@@ -1,0 +1,178 @@
+"""Measured attention against a dense float64 map, every family, on the same queries and keys."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.forward import attention
+from analysis.forward.attention import Recorder, attend, measured_attention
+from analysis.forward.masks import Visibility
+from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, tiny_model
+
+ALL = FAMILIES + FAMILIES_EXTRA
+LENGTHS = (1, 2, 17, 129, 640)
+
+
+def dense(query, key, value, *, scale, softcap=None, window=None, sink_logits=None, hide=None):
+    """The whole map in float64, written without looking at the streamed code."""
+    heads, n, _ = query.shape
+    repeat = heads // key.shape[0]
+    key, value = (x.double().repeat_interleave(repeat, 0) for x in (key, value))
+    scores = query.double() @ key.transpose(1, 2) * scale
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
+    i, j = torch.arange(n)[:, None], torch.arange(n)
+    seen = j <= i
+    if window is not None:
+        seen &= i - j < window
+    seen = seen[None] & ~hide if hide is not None else seen
+    scores = scores.masked_fill(~seen, -torch.inf)
+    if sink_logits is not None:
+        column = sink_logits.double()[:, None, None].expand(heads, n, 1)
+        weights = torch.cat([scores, column], -1).softmax(-1)[..., :-1]
+    else:
+        weights = scores.softmax(-1)
+    return weights, weights @ value
+
+
+def row_entropy(weights):
+    share = weights / weights.sum(-1, keepdim=True)
+    return -torch.special.xlogy(share, share).sum(-1)
+
+
+@pytest.fixture
+def both_ways(monkeypatch):
+    """Record, inside a real model's pass, our numbers and the dense ones for identical inputs."""
+    pairs = []
+
+    def compare(query, key, value, **options):
+        ours = attend(query, key, value, **options)
+        options = {k: v for k, v in options.items() if k not in ("visibility", "layer", "weightings")}
+        pairs.append((ours, dense(query, key, value, **options)))
+        return ours
+
+    monkeypatch.setattr(attention, "attend", compare)
+    return pairs
+
+
+@pytest.mark.parametrize("family", ALL)
+def test_every_statistic_equals_the_dense_map(family, both_ways):
+    model = tiny_model(family)
+    for n in LENGTHS:
+        both_ways.clear()
+        ids = torch.randint(0, 290, (1, n), generator=torch.Generator().manual_seed(n))
+        with torch.inference_mode():
+            plain = model(ids, use_cache=False).logits
+            recorder = Recorder(4)
+            with measured_attention(model, recorder):
+                measured = model(ids, use_cache=False).logits
+        assert (measured - plain).abs().max() < 2e-4 * max(1.0, float(plain.abs().max()))
+        assert len(both_ways) == len(recorder.layers) == model.config.num_hidden_layers
+        for (ours, (weights, output)), kept in zip(both_ways, recorder.layers, strict=True):
+            window = kept["window"] or n
+            seen_by = np.minimum(n - np.arange(n), window)
+            assert (ours.output - output).abs().max() < 5e-5
+            assert (ours.entropy - row_entropy(weights)).abs().max() < 2e-5
+            np.testing.assert_allclose(kept["received"], weights.sum(1).numpy() / seen_by, atol=1e-6)
+            queries = slice(1, None) if n > 1 else slice(0, None)
+            np.testing.assert_allclose(kept["sink_mass"], weights[:, queries, 0].mean(-1).numpy(), atol=1e-6)
+            i, j = torch.arange(n)[:, None], torch.arange(n)
+            back = (weights * (i - j)).sum((1, 2)) / weights[:, queries].sum((1, 2))
+            np.testing.assert_allclose(kept["distance"], back.numpy(), atol=1e-4 * max(1, n / 64))
+            if kept["learned_sink"] is not None:
+                lost = 1 - weights[:, queries].sum(-1).mean(-1)
+                np.testing.assert_allclose(kept["learned_sink"], lost.numpy(), atol=1e-6)
+            assert (kept["learned_sink"] is not None) == (family == "gpt_oss")
+        assert recorder.row_error < 1e-6
+
+
+def test_windows_were_crossed():
+    crossed = set()
+    for family in ALL:
+        model = tiny_model(family)
+        recorder = Recorder(4)
+        with torch.inference_mode(), measured_attention(model, recorder):
+            model(torch.arange(40)[None], use_cache=False)
+        crossed |= {family for layer in recorder.layers if 0 < layer["window"] < 40}
+    assert crossed == {"mistral", "gemma2", "gemma3", "smollm3", "gpt_oss"}
+
+
+def test_any_number_of_weightings_comes_out_of_one_pass():
+    generator = torch.Generator().manual_seed(1)
+    query, key, value = (torch.randn(h, 300, 16, generator=generator) for h in (4, 2, 2))
+    steps = torch.arange(300.0)
+    weightings = torch.stack(
+        [torch.ones(300), 0.9 ** (299 - steps), (steps >= 268).float(), (steps == 299).float()], 1
+    )
+    ours = attend(query, key, value, scale=0.25, weightings=weightings)
+    weights, _ = dense(query, key, value, scale=0.25)
+    expected = weightings.double().T @ weights
+    torch.testing.assert_close(ours.columns, expected, atol=1e-5, rtol=1e-6)
+
+
+def test_uniform_attention_gives_the_baseline_exactly():
+    for n in (2, 64, 300):
+        query = torch.zeros(2, n, 8)
+        recorder = Recorder(1)
+        recorder.take(attend(query, query[:1], query[:1], scale=1.0), query[:1], query[:1], None, False)
+        layer = recorder.layers[0]
+        assert layer["sink_mass"] == pytest.approx(layer["sink_baseline"], abs=1e-7)
+        np.testing.assert_allclose(layer["entropy"][0], np.log(np.arange(1, n + 1)), atol=1e-5)
+    assert Recorder(1).layers == []
+
+
+def test_sink_baseline_is_the_published_number():
+    query = torch.zeros(1, 64, 8)
+    recorder = Recorder(1)
+    recorder.take(attend(query, query, query, scale=1.0), query, query, None, False)
+    including_row_0 = (recorder.layers[0]["sink_baseline"] * 63 + 1) / 64
+    assert including_row_0 == pytest.approx(0.0741, abs=5e-5)
+
+
+def test_a_constructed_sink_head_has_mass_one_and_identity_is_no_sink():
+    n, d = 200, 200
+    key = torch.eye(n)[None] * 60
+    everywhere_to_0 = torch.zeros(1, n, d)
+    everywhere_to_0[..., 0] = 60
+    for query, mass in ((everywhere_to_0, 1.0), (key, 0.0)):
+        recorder = Recorder(1)
+        recorder.take(attend(query, key, key, scale=1.0), key, key, None, False)
+        assert recorder.layers[0]["sink_mass"] == pytest.approx(mass, abs=1e-6)
+
+
+def test_hidden_keys_windows_and_silenced_heads():
+    generator = torch.Generator().manual_seed(2)
+    n = 150
+    query, key, value = (torch.randn(h, n, 16, generator=generator) for h in (4, 2, 2))
+    hidden = np.zeros((2, n), bool)
+    hidden[0, [0, 7]] = True
+    hidden[1, 100] = True
+    ours = attend(
+        query, key, value, scale=0.25,
+        visibility=Visibility(hidden=hidden, first_query=5, window=40, n_sink=4, silenced=frozenset({(0, 3)})),
+    )  # fmt: skip
+    i, j = torch.arange(n)[:, None], torch.arange(n)
+    gone = torch.from_numpy(hidden).repeat_interleave(2, 0)[:, None] & (i >= 5) & (i != j)
+    hide = gone | ((i - j >= 40) & (j >= 4))
+    weights, output = dense(query, key, value, scale=0.25, hide=hide)
+    output[3] = 0
+    assert (ours.output - output).abs().max() < 1e-5
+    assert (ours.entropy - row_entropy(weights)).abs().max() < 1e-5
+    assert (ours.columns[:, 0] - weights.sum(1)).abs().max() < 1e-5
+
+
+def test_the_models_own_attention_comes_back_even_after_an_error():
+    model = tiny_model("llama")
+    before = model.config._attn_implementation
+    with pytest.raises(RuntimeError, match="stop"), measured_attention(model, Recorder(2)):
+        assert model.config._attn_implementation == attention.NAME
+        raise RuntimeError("stop")
+    assert model.config._attn_implementation == before
+
+
+@pytest.mark.parametrize("wrong", [{"window": 0}, {"n_sink": -1}, {"hidden": np.zeros(3)}])
+def test_a_visibility_that_exists_is_valid(wrong):
+    with pytest.raises(ValueError, match=r"window|count|bool"):
+        Visibility(**wrong)
