@@ -139,6 +139,8 @@ def _ask(key: str, work: object) -> object:
     worker.forget(lambda j: j.key == key)
     if job.error is not None:
         raise job.error
+    if job.state != "done":  # dropped while it waited, for example with the tab that asked first
+        raise DeviceBusyError("The question was dropped.", "Ask again.")
     return job.result
 
 

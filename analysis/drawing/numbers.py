@@ -29,6 +29,7 @@ def significant(value: float, *, signed: bool = False) -> str:
         return f"{'+' if signed and value > 0 else ''}{MINUS if value < 0 else ''}∞"
     if value == 0:
         return "0"
+    value = float(f"{value:.2e}") if abs(value) < 100 else value  # first, or 9.999 becomes 10.00
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     text = f"{round(value, digits):+,.{digits}f}" if signed else f"{round(value, digits):,.{digits}f}"
     if abs(value) < 1e-3 or abs(value) >= 1e7:

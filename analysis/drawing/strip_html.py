@@ -38,12 +38,15 @@ class HtmlFigure:
     def _repr_html_(self) -> str:
         return self.html
 
+    def document(self, *, title: str = "Logitscope") -> str:
+        """Whole HTML document that says how it is encoded."""
+        head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
+        return f"<!doctype html>\n<html lang=en><head>{head}</head><body>{self.html}</body></html>\n"
+
     def save(self, path: str | Path, *, title: str = "Logitscope") -> Path:
         """Write a whole HTML document and return its path."""
-        head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-        document = f"<!doctype html>\n<html lang=en><head>{head}</head><body>{self.html}</body></html>\n"
         target = Path(path)
-        target.write_text(document, encoding="utf-8")
+        target.write_text(self.document(title=title), encoding="utf-8")
         return target
 
 

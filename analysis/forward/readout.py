@@ -18,7 +18,8 @@ from torch import Tensor
 from analysis.models.anatomy import Anatomy, Head
 
 BLOCK_BYTES = 32 << 20
-"""Size of one block of float32 logits; about three such blocks exist at a time."""
+"""Size of one block of float32 logits. Three exist at a time, five for the lens, and they are
+written again and again: new ones for every block would scatter over the heap and take ten."""
 _FLOOR = -1e4
 """Log-probability of an impossible token: exp() of it is 0, and 0 * it is 0, not NaN."""
 
@@ -43,13 +44,15 @@ def rows_per_block(head: Head) -> int:
     return max(1, BLOCK_BYTES // (4 * head.vocab_size))
 
 
-def distribution(logits: Tensor) -> tuple[Tensor, Tensor]:
+def distribution(logits: Tensor, probs: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Log-probabilities and probabilities of a block of logits, in place.
 
     Parameters
     ----------
     logits : Tensor, shape (N, V), float32 or better
         Overwritten.
+    probs : Tensor, shape (N, V), optional
+        Where to write the probabilities; a new tensor by default.
 
     Returns
     -------
@@ -59,23 +62,28 @@ def distribution(logits: Tensor) -> tuple[Tensor, Tensor]:
         50,000 terms in a row and is ten times less exact.
     """
     log_probs = logits.sub_(logits.amax(-1, keepdim=True)).clamp_(min=_FLOOR)
-    probs = log_probs.exp()
+    probs = torch.exp(log_probs, out=probs)
     total = probs.sum(-1, keepdim=True)
     return log_probs.sub_(total.log()), probs.div_(total)
 
 
-def entropy_of(log_probs: Tensor, probs: Tensor) -> Tensor:
+def entropy_of(log_probs: Tensor, probs: Tensor, scratch: Tensor | None = None) -> Tensor:
     """Shannon entropy ``-sum p ln p`` of distributions, shape (N, V) -> (N,), in nats."""
-    return -torch.linalg.vecdot(probs, log_probs)
+    return -torch.mul(probs, log_probs, out=scratch).sum(-1)
 
 
-def varentropy_of(log_probs: Tensor, probs: Tensor, entropy: Tensor) -> Tensor:
+def varentropy_of(log_probs: Tensor, probs: Tensor, entropy: Tensor, scratch: Tensor | None = None) -> Tensor:
     """Varentropy ``sum p (ln p + H)^2``, shape (N, V) -> (N,), in nats squared.
 
     Taken around the entropy and not as a difference of squares, which would cancel
     when the variance is small.
     """
-    return torch.linalg.vecdot(probs, (log_probs + entropy[:, None]).square_())
+    return torch.add(log_probs, entropy[:, None], out=scratch).square_().mul_(probs).sum(-1)
+
+
+def _buffers(head: Head, count: int, n_rows: int) -> list[Tensor]:
+    shape = (min(n_rows, rows_per_block(head)), head.vocab_size)
+    return [torch.empty(shape, dtype=torch.float32, device=head.weight.device) for _ in range(count)]
 
 
 def read_rows(
@@ -103,21 +111,24 @@ def read_rows(
     }
     rank = np.zeros(n, np.int32)
     top_ids, top_logprobs = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
+    buffers = _buffers(head, 3, n)
     for begin in range(0, n, rows_per_block(head)):
         rows = slice(begin, min(begin + rows_per_block(head), n))
-        log_probs, probs = distribution(head.logits(states[rows]))
+        logits, probs, scratch = (buffer[: rows.stop - begin] for buffer in buffers)
+        log_probs, probs = distribution(head.logits(states[rows], logits), probs)
         if targets is not None and begin < m:
             known = slice(begin, min(rows.stop, m))
             target = targets[known, None].to(log_probs.device)
             of_target = log_probs[: known.stop - begin].gather(1, target)
             floats["surprisal"][known] = (-of_target[:, 0]).cpu().numpy()
-            better = (log_probs[: known.stop - begin] > of_target).sum(-1)
-            rank[known] = (better + 1).cpu().numpy()
+            part = slice(0, known.stop - begin)
+            better = torch.gt(log_probs[part], of_target, out=scratch[part]).sum(-1)
+            rank[known] = (better + 1).to(torch.int32).cpu().numpy()
         values, ids = log_probs.topk(k, dim=-1)
-        entropy = entropy_of(log_probs, probs)
+        entropy = entropy_of(log_probs, probs, scratch)
         top_ids[rows], top_logprobs[rows] = ids.cpu().numpy(), values.cpu().numpy()
         floats["entropy"][rows] = entropy.cpu().numpy()
-        floats["varentropy"][rows] = varentropy_of(log_probs, probs, entropy).cpu().numpy()
+        floats["varentropy"][rows] = varentropy_of(log_probs, probs, entropy, scratch).cpu().numpy()
         floats["max_prob"][rows] = values[:, 0].exp().cpu().numpy()
         on_rows(rows.stop - begin)
     return Rows(**floats, rank=rank, top_ids=top_ids, top_logprobs=top_logprobs)
@@ -148,16 +159,19 @@ def read_lens(
     entropy = np.zeros((len(states), n), np.float32)
     kl = np.zeros((len(states), n), np.float32)
     top = np.zeros((len(states), n), np.int64)
+    buffers = _buffers(head, 5, n)
     for begin in range(0, n, rows_per_block(head)):
         rows = slice(begin, min(begin + rows_per_block(head), n))
-        output, output_probs = distribution(head.logits(final_states[rows]))
-        negative_entropy = -entropy_of(output, output_probs)
+        output, output_probs, logits, probs, scratch = (buffer[: rows.stop - begin] for buffer in buffers)
+        output, output_probs = distribution(head.logits(final_states[rows], output), output_probs)
+        negative_entropy = -entropy_of(output, output_probs, scratch)
         for i, layer_states in enumerate(states):
-            log_probs, probs = distribution(head.logits(anatomy.final(layer_states[None, rows])[0]))
-            cross = torch.linalg.vecdot(output_probs, log_probs)
+            normed = anatomy.final(layer_states[None, rows])[0]
+            log_probs, probs = distribution(head.logits(normed, logits), probs)
+            cross = torch.mul(output_probs, log_probs, out=scratch).sum(-1)
             kl[i, rows] = (negative_entropy - cross).clamp(min=0).cpu().numpy()
             top[i, rows] = log_probs.argmax(-1).cpu().numpy()
-            entropy[i, rows] = entropy_of(log_probs, probs).cpu().numpy()
+            entropy[i, rows] = entropy_of(log_probs, probs, scratch).cpu().numpy()
             on_rows(rows.stop - begin)
     return entropy, kl, top
 

@@ -43,13 +43,15 @@ class Head:
         """Rows of the head V, padded ids included."""
         return self.weight.shape[0]
 
-    def logits(self, states: Tensor) -> Tensor:
+    def logits(self, states: Tensor, out: Tensor | None = None) -> Tensor:
         """Logits of normed states.
 
         Parameters
         ----------
         states : Tensor, shape (N, D)
             After the final norm.
+        out : Tensor, shape (N, V), float32, optional
+            Where to write them; a new tensor by default.
 
         Returns
         -------
@@ -58,11 +60,15 @@ class Head:
             would move entropies by more than the display shows.
         """
         states = states.float()
+        if out is None:
+            out = states.new_empty(len(states), self.vocab_size)
         if self.weight.dtype == torch.float32:
-            out = states @ self.weight.T
+            torch.mm(states, self.weight.T, out=out)
         else:
             block = max(1, (64 << 20) // (4 * self.weight.shape[1]))
-            out = torch.cat([states @ w.float().T for w in self.weight.split(block)], dim=-1)
+            for begin in range(0, self.vocab_size, block):
+                part = self.weight[begin : begin + block]
+                out[:, begin : begin + block] = states @ part.float().T
         if self.bias is not None:
             out += self.bias.float()
         if self.scale != 1.0:

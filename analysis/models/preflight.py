@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BLOCK = 32 << 20
 """One block of float32 logits, see ``forward/readout.py``."""
-_BLOCKS, _LENS_BLOCKS = 5, 7
+_BLOCKS, _LENS_BLOCKS = 4, 6
 """Blocks that exist at a time, as measured, without and with the lens."""
 _USABLE = 0.9
 """Share of the free memory a run may plan to take."""

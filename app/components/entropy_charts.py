@@ -9,6 +9,7 @@ import streamlit as st
 
 from analysis import figures
 from analysis.drawing.charts import chart_svg
+from analysis.drawing.strip_html import HtmlFigure
 from analysis.token_entropy import measures
 from analysis.units import from_nats
 from app import state
@@ -120,7 +121,11 @@ def token_table(trace: Trace) -> None:
         "The strings before which the model was least sure, over this text.",
         name="by_token",
         table=table,
-        figure=lambda: table().to_html(index=False, escape=True).encode(),
+        figure=lambda: (
+            HtmlFigure(table().to_html(index=False, escape=True))
+            .document(title="Mean entropy by token")
+            .encode()
+        ),
         figure_ending="html",
         code=notebook_code(
             trace, "from analysis.token_entropy.measures import by_token\nby_token(trace.tokens)"

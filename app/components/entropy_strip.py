@@ -66,9 +66,11 @@ def strip_and_detail(trace: Trace) -> None:
             f"{TEXTS[quantity].reading} Click a token, or focus the strip and use the arrow keys.",
             name="token_strip",
             table=lambda: trace.tokens.to_frame(state.unit()),
-            figure=lambda: figures.token_strip(
-                trace, quantity, unit=state.unit(), theme_name=state.theme_name()
-            ).html.encode(),
+            figure=lambda: (
+                figures.token_strip(trace, quantity, unit=state.unit(), theme_name=state.theme_name())
+                .document(title=TEXTS[quantity].title)
+                .encode()
+            ),
             figure_ending="html",
             code=notebook_code(trace, f"an.figures.token_strip(trace, {quantity!r}, unit={state.unit()!r})"),
             spec=trace.spec.subtitle,
@@ -105,13 +107,25 @@ def _strip_controls(trace: Trace) -> tuple[Quantity, Strip]:
             bind="query-params",
         )
         show = st.toggle("Underline high-entropy windows", key=state.SHOW_WINDOWS, bind="query-params")
-        width = st.number_input("Window, tokens", 1, 64, 4, key=state.WINDOW_WIDTH, bind="query-params")
+        # Floats, because Streamlit fails on a link with an infinite whole number.
+        width = int(
+            st.number_input(
+                "Window, tokens",
+                1.0,
+                64.0,
+                4.0,
+                1.0,
+                "%.0f",
+                key=state.WINDOW_WIDTH,
+                bind="query-params",
+            )
+        )
         percentile = st.slider(
             "Percentile of all windows", 50, 99, 95, key=state.WINDOW_PERCENTILE, bind="query-params"
         )
     span, name = None, ""
     if show:
-        span, limit = measures.high_entropy_windows(trace.tokens.entropy, int(width), percentile)
+        span, limit = measures.high_entropy_windows(trace.tokens.entropy, width, percentile)
         limit = from_nats(limit, state.unit())
         name = f"mean of {width} tokens at or above {significant(limit)} {state.unit()}"
     return quantity, entropy_strip(
@@ -131,4 +145,4 @@ def _run_key(trace: Trace) -> str:
     request = st.session_state.get(state.RUN)
     if request is not None and state.OPENED not in st.session_state:
         return str(request.key)
-    return f"file/{trace.spec.text_sha256}/{trace.spec.revision}"
+    return f"file/{trace.spec!r}"  # options too: the same text read otherwise has other numbers

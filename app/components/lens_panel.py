@@ -15,7 +15,7 @@ from analysis.units import unit_label
 from app import runs, state
 from app.components import readings
 from app.components.checks import check_line
-from app.components.errors import show_unavailable
+from app.components.errors import show_error, show_unavailable
 from app.components.figure_card import figure_card, notebook_code
 from app.components.plain import plain
 from app.components.run_status import current_run
@@ -36,8 +36,9 @@ def lens(trace: Trace) -> None:
     if trace.layers.lens_layers is None:
         step = st.session_state.get(state.LENS_STEP, 2)
         wanted = replace(cast(runs.RunRequest, request), lens_step=int(step))
-        if runs.find(wanted) is None:
-            _offer_lens(trace, wanted)
+        job = runs.find(wanted)
+        if job is None or job.state in ("failed", "cancelled"):
+            _offer_lens(trace, wanted, job.error if job else None)
             return
         found = current_run(wanted)
         if found is None:
@@ -46,7 +47,7 @@ def lens(trace: Trace) -> None:
     _draw_lens(trace)
 
 
-def _offer_lens(trace: Trace, wanted: runs.RunRequest) -> None:
+def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | None) -> None:
     with st.container(border=True):
         st.markdown("**Token by layer: the logit lens**")
         st.caption(
@@ -69,11 +70,16 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest) -> None:
             right.caption(
                 f"{n_lens} layers · about {duration(plan.seconds)} · {size(plan.bytes_needed)} beside the weights"
             )
-        except AnalysisError as error:
-            right.caption(plain(str(error)))
+        except AnalysisError as reason:
+            right.caption(plain(str(reason)))
         if middle.button("Compute", key="lens_button", width="stretch"):
-            runs.submit(wanted)
-            st.rerun()
+            try:
+                runs.submit(wanted)
+                st.rerun()
+            except AnalysisError as refused:
+                error = refused
+        if error is not None:
+            show_error(error)
 
 
 def _draw_lens(trace: Trace) -> None:
@@ -112,7 +118,7 @@ def _draw_lens(trace: Trace) -> None:
         if n > 2:
             first, last = right.slider("Tokens", 0, n, (0, min(n, 256)), key="lens_range")
         st.plotly_chart(
-            figure(first, max(last, first + 1)),
+            figure(min(first, n - 1), max(last, first + 1)),
             theme=None,
             key="lens_chart",
             config={"displaylogo": False, "showSendToCloud": False},

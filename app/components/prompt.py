@@ -112,9 +112,11 @@ def _options() -> None:
     )
     st.number_input(
         "Stride, tokens",
-        1,
-        1_000_000,
-        2048,
+        1.0,  # floats, because Streamlit fails on a link with an infinite whole number
+        1e6,
+        2048.0,
+        1.0,
+        "%.0f",
         key=state.STRIDE,
         disabled=not windows,
         bind="query-params",

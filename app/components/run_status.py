@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.drawing.numbers import duration
+from analysis.errors import AnalysisError
 from app import runs, state
 from app.components.errors import show_error
 from app.components.plain import plain
@@ -35,7 +36,11 @@ def current_run(request: runs.RunRequest | None = None) -> Trace | None:
         return None
     job = runs.find(request)
     if job is None:  # dropped to make room, or the server restarted
-        job = runs.submit(request)
+        try:
+            job = runs.submit(request)
+        except AnalysisError as error:
+            show_error(error)
+            return None
     if job.is_live:
         _watch(job.key)
         st.skeleton(height=96)
@@ -70,4 +75,5 @@ def _line(job: Job) -> str:
         return "Stopping"
     left = job.seconds_left()
     until = f" · about {duration(left)} left" if left is not None else ""
-    return f"{plain(job.note or 'starting').capitalize()}{until}"
+    note = job.note or "starting"
+    return f"{plain(note[:1].upper() + note[1:])}{until}"

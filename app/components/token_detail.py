@@ -46,13 +46,12 @@ def token_detail(trace: Trace, run_key: str, position: int) -> None:
 def _numbers(trace: Trace, position: int, unit: Unit) -> None:
     tokens = trace.tokens
     entropy, surprisal = float(tokens.entropy[position]), float(tokens.surprisal[position])
-    place = percentile_of(tokens.entropy, position)
     st.caption(
         f"entropy **{significant(from_nats(entropy, unit))}** {unit} · "
         f"surprisal **{significant(from_nats(surprisal, unit))}** {unit} · "
         f"rank **{count(int(tokens.rank[position]))}** of {count(trace.spec.vocab_size)}  \n"
         f"It hesitated as between {significant(float(np.exp(entropy)))} equally likely tokens. "
-        f"More uncertain than {'all others' if place > 99.9 else f'{significant(place)} %'} of this text:"
+        f"{_place(percentile_of(tokens.entropy, position))}"
     )
     chart = entropy_histogram(trace, position, unit=unit, theme_name=state.theme_name())
     st.altair_chart(
@@ -61,6 +60,13 @@ def _numbers(trace: Trace, position: int, unit: Unit) -> None:
         alt="Distribution of entropy over the text, this token marked",
         key="detail_histogram",
     )
+
+
+def _place(percentile: float) -> str:
+    if np.isnan(percentile):  # no other token to compare with
+        return ""
+    share = "all others" if percentile > 99.9 else f"{significant(percentile)} %"
+    return f"More uncertain than {share} of this text:"
 
 
 def _alternatives(trace: Trace, position: int) -> None:

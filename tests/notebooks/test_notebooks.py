@@ -1,44 +1,106 @@
-"""Every notebook runs from top to bottom and gives the numbers that the package gives."""
+"""Every notebook runs as it is, from both folders it may be started in, and tells the truth."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 import analysis as an
 
-FOLDER = Path(__file__).parents[2] / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+
+
+def read(path: Path):
+    return nbformat.read(path, as_version=4)
+
+
+def execute(path: Path, folder: Path):
+    """Run a notebook with the kernel started in a folder; gives it back with its outputs."""
+    book = read(path)
+    nbclient.NotebookClient(
+        book, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+    ).execute()
+    return book
+
+
+def printed(book) -> str:
+    return "".join(
+        output["text"]
+        for cell in book.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == "stdout"
+    )
+
+
+def shown(book) -> list[set[str]]:
+    """Kinds of picture or table each cell shows."""
+    return [
+        set(output["data"])
+        for cell in book.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type in ("execute_result", "display_data")
+    ]
 
 
 def test_there_are_notebooks():
-    assert [n.stem for n in NOTEBOOKS] == ["01_token_entropy"]
+    assert NOTEBOOKS
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_no_output_is_stored(path):
-    notebook = nbformat.read(path, as_version=4)
-    assert not any(cell.get("outputs") for cell in notebook.cells)
+@each_notebook
+def test_no_outputs_are_stored(path):
+    book = read(path)
+    nbformat.validate(book)
+    code = [cell for cell in book.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert book.cells[0].cell_type == "markdown" and book.cells[0].source.startswith("# ")
+    pages = {p.stem for p in (ROOT / "pages").glob("*.py")}
+    assert re.sub(r"^\d+_", "", path.stem) in pages, "a notebook carries the name of its page"
+
+
+@pytest.fixture(scope="module")
+def kernel_warnings():
+    """Jupyter's client announces plans of its own; they are not about the notebooks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONWARNINGS", "ignore")
+        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+        yield
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::RuntimeWarning", "ignore::ResourceWarning")
-def test_notebook_runs_and_its_summary_is_right(path):
-    notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=240, resources={"metadata": {"path": str(FOLDER)}}).execute()
-    shown = {cell.source: cell.outputs for cell in notebook.cells if cell.cell_type == "code"}
-    summary = next(outputs for source, outputs in shown.items() if "an.summary" in source)[0]["data"][
-        "text/plain"
-    ]
-    text = re.search(r'an\.trace\(\s*model,\s*"(.+?)",?\s*\)', "\n".join(shown)).group(1)
-    expected = an.summary(an.trace(an.load_model(), text).tokens)
-    for name in ("perplexity", "bits_per_byte", "mean_entropy", "excess"):
-        value = float(re.search(rf"{name}=([-\d.e]+)", summary).group(1))
-        assert value == pytest.approx(getattr(expected, name), rel=1e-4, abs=1e-5)
-    strip = next(outputs for source, outputs in shown.items() if source.endswith("token_strip(trace)"))
-    assert any("ferry" in output.get("data", {}).get("text/html", "") for output in strip)
+def test_token_entropy_runs_and_its_numbers_are_those_of_the_library(smollm2, kernel_warnings):
+    path = ROOT / "notebooks" / "01_token_entropy.ipynb"
+    book = execute(path, ROOT / "notebooks")
+    said = printed(book)
+    text = re.search(r'^text = "(.*)"$', "\n".join(c.source for c in book.cells), re.M)[1]
+    numbers = an.summary(an.trace(smollm2, text).tokens)
+    assert f"perplexity {numbers.perplexity:.1f}, {numbers.bits_per_byte:.2f} bits per byte" in said
+    nats = float(re.search(r"mean entropy ([\d.]+) nats", said)[1])
+    bits = float(re.search(r"= ([\d.]+) bits", said)[1])
+    assert nats == pytest.approx(numbers.mean_entropy, abs=0.006)
+    assert bits == pytest.approx(numbers.mean_entropy * 1.4426950408889634, abs=0.006)
+    assert f"excess {numbers.excess:+.2f} nats" in said
+    assert said.count("passed · ") >= 2 and "FAILED" not in said
+    kinds = shown(book)
+    assert len(kinds) == 6
+    assert all("text/html" in k or any("vega" in m or "plotly" in m for m in k) for k in kinds)
+
+
+@pytest.mark.embedded
+@each_notebook
+def test_the_first_cell_finds_the_project_from_its_root(path):
+    book = read(path)
+    book.cells = [cell for cell in book.cells if cell.cell_type == "code"][:1]
+    book.cells.append(nbformat.v4.new_code_cell("import analysis; print(analysis.__file__)"))
+    nbclient.NotebookClient(
+        book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
+    ).execute()
+    assert Path(printed(book).strip()).resolve() == ROOT / "analysis" / "__init__.py"

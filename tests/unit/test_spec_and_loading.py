@@ -338,6 +338,14 @@ def test_a_whole_gguf_file_gives_the_model_s_numbers(gguf_file):
     assert (torch.from_numpy(run.tokens.surprisal[1:]) - expected).abs().max() < 1e-3
 
 
+def test_digits_are_split_where_a_gguf_file_asks_for_it(gguf_file, tmp_path):
+    other = save_tiny_gguf(tmp_path / "other.gguf", pre="llama-bpe")
+    for path, splits in [(gguf_file, True), (other, False)]:
+        before_merging = an.load_model(str(path)).tokenizer.backend_tokenizer.pre_tokenizer
+        pieces = [piece for piece, _ in before_merging.pre_tokenize_str("a 12")]
+        assert (pieces[-2:] == ["1", "2"]) == splits, pieces
+
+
 @pytest.mark.parametrize("share", [0.0, 4, 8, 24, 100, 0.01, 0.3, 0.5, 0.9, 0.9999])
 def test_truncated_gguf(gguf_file, tmp_path, share):
     data = gguf_file.read_bytes()
@@ -532,9 +540,9 @@ def test_a_model_that_fails_the_probe_is_refused_in_one_sentence(fresh_llama):
     assert "pixel_values are missing" in caught.value.message
 
 
-def test_the_probe_leaves_no_hooks(llama):
-    anatomy.find_anatomy(llama.model)
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in llama.model.modules())
+def test_the_probe_leaves_no_hooks(fresh_llama):
+    anatomy.find_anatomy(fresh_llama.model)
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in fresh_llama.model.modules())
 
 
 def test_the_embedded_package_missing_or_changed_is_said(monkeypatch, tmp_path):

@@ -1,0 +1,187 @@
+"""Measures on attention statistics: sinks anywhere, sink rate, head classes, the triad.
+
+Numpy only. L layers, H query heads, G KV heads, T tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis.attention_sinks.results import AttentionTrace
+
+SINK_EPSILON = 0.3
+"""A head has a sink at a key that gets more than this on average (Gu et al. 2024)."""
+MIN_QUERIES = 8
+"""Keys that fewer queries can see are left out: the last keys always look like sinks."""
+FIRST_ROW = 16
+"""First row whose entropy counts for a head: ln of the visible tokens is tiny before."""
+COLLAPSED, OVERLOADED = 0.05, 0.9
+"""Normalised head entropy below and above which a head is called so."""
+
+HeadClass = Literal["collapsed", "between", "overloaded"]
+
+
+def seen_by(attention: AttentionTrace) -> np.ndarray:
+    """Queries that can see each key, int, (L, T)."""
+    n_tokens = attention.entropy.shape[2]
+    queries = n_tokens - np.arange(n_tokens)
+    window = np.where(attention.window > 0, attention.window, n_tokens)
+    return np.minimum(queries[None, :], window[:, None])
+
+
+def against_baseline(attention: AttentionTrace) -> np.ndarray:
+    """Sink mass divided by what uniform attention would give, (L, H).
+
+    1 at any length means no preference for token 0; short texts cannot fake a sink.
+    """
+    return attention.sink_mass / attention.sink_baseline[:, None]
+
+
+def strongest_sink(
+    attention: AttentionTrace, min_queries: int = MIN_QUERIES
+) -> tuple[np.ndarray, np.ndarray]:
+    """The key that gets most attention, wherever it is.
+
+    Returns
+    -------
+    tuple of numpy.ndarray, each of shape (L, H)
+        Its position (-1 if no key is seen by enough queries) and what it receives (NaN).
+    """
+    enough = seen_by(attention) >= min_queries
+    received = np.where(enough[:, None, :], attention.received, -np.inf)
+    position = received.argmax(-1)
+    value = received.max(-1)
+    none = ~np.isfinite(value)
+    return np.where(none, -1, position), np.where(none, np.nan, value)
+
+
+def sink_rate(
+    attention: AttentionTrace, epsilon: float = SINK_EPSILON, min_queries: int = MIN_QUERIES
+) -> np.ndarray:
+    """Share of all heads for which each key is a sink, (T,), in [0, 1]; NaN for keys seen too rarely.
+
+    References
+    ----------
+    Gu et al. 2024, arXiv:2410.10781: Sink_k^epsilon, there for one key and in per cent.
+    """
+    enough = (seen_by(attention) >= min_queries).all(0)
+    rate = (attention.received > epsilon).mean((0, 1))
+    return np.where(enough, rate, np.nan)
+
+
+def head_entropy(attention: AttentionTrace, first_row: int = FIRST_ROW) -> np.ndarray:
+    """Mean of row entropy over ln of the visible tokens, (L, H), in [0, 1].
+
+    Rows before ``first_row`` are left out; NaN if the text is not longer than that.
+    """
+    n_tokens = attention.entropy.shape[2]
+    if n_tokens <= first_row:
+        return np.full(attention.entropy.shape[:2], np.nan)
+    rows = np.arange(first_row, n_tokens) + 1
+    window = np.where(attention.window > 0, attention.window, n_tokens)
+    visible = np.minimum(rows[None, :], window[:, None])
+    return (attention.entropy[:, :, first_row:] / np.log(visible)[:, None, :]).mean(-1)
+
+
+def head_classes(
+    normalised: np.ndarray, collapsed: float = COLLAPSED, overloaded: float = OVERLOADED
+) -> np.ndarray:
+    """Class of each head by its normalised entropy, (L, H) of str; empty for NaN."""
+    names = np.full(normalised.shape, "between", dtype="<U10")
+    names[normalised < collapsed] = "collapsed"
+    names[normalised > overloaded] = "overloaded"
+    names[np.isnan(normalised)] = ""
+    return names
+
+
+def entropy_by_position(attention: AttentionTrace) -> pd.DataFrame:
+    """Row entropy against position, averaged over heads of the layers without a window.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``position``, ``entropy`` (nats), ``uniform`` (ln N) and ``below_uniform``. Flat below_uniform is
+        dilution at work; a rising one is sharpening.
+    """
+    full = attention.window == 0
+    rows = attention.entropy[full if full.any() else slice(None)].astype(np.float64).mean((0, 1))
+    position = np.arange(len(rows))
+    uniform = np.log(position + 1.0)
+    return pd.DataFrame(
+        {"position": position, "entropy": rows, "uniform": uniform, "below_uniform": uniform - rows}
+    )
+
+
+@dataclass(frozen=True)
+class Triad:
+    """The extreme-token triad of one token, layer by layer, shape (L,) each unless said."""
+
+    position: int
+    sink: np.ndarray
+    """(L, H): attention the token receives."""
+    value_drain: np.ndarray
+    """(L, G): norm of its value over the median norm of the others' values; below 1 is drained."""
+    residual_token: np.ndarray
+    """(L + 1,): norm of its state."""
+    residual_median: np.ndarray
+    """(L + 1,): median norm of the others' states."""
+    residual_max: np.ndarray
+    """(L + 1,): largest norm of the others' states."""
+
+
+def triad(attention: AttentionTrace, residual_norm: np.ndarray, position: int = 0) -> Triad:
+    """Sink strength, value drain and residual peak of one token.
+
+    Parameters
+    ----------
+    attention : AttentionTrace
+        A run's attention.
+    residual_norm : numpy.ndarray, shape (L + 1, T)
+        ``trace.layers.residual_norm``.
+    position : int, default 0
+        The token; at least one other token must exist.
+
+    References
+    ----------
+    Guo et al. 2024, arXiv:2410.13835 (Active-Dormant Attention Heads).
+    """
+    others = np.delete(np.arange(residual_norm.shape[1]), position)
+    if not len(others):
+        raise ValueError("the triad compares a token with the others, and there are none")
+    median_value = np.median(attention.value_norm[:, :, others], axis=-1)
+    return Triad(
+        position=position,
+        sink=attention.received[:, :, position],
+        value_drain=attention.value_norm[:, :, position] / np.maximum(median_value, 1e-12),
+        residual_token=residual_norm[:, position],
+        residual_median=np.median(residual_norm[:, others], axis=-1),
+        residual_max=residual_norm[:, others].max(-1),
+    )
+
+
+def heads_frame(attention: AttentionTrace) -> pd.DataFrame:
+    """Table with one row per layer and head."""
+    n_layers, n_heads = attention.n_layers, attention.n_heads
+    position, received = strongest_sink(attention)
+    entropy = head_entropy(attention)
+    frame = pd.DataFrame(
+        {
+            "layer": np.repeat(np.arange(n_layers), n_heads),
+            "head": np.tile(np.arange(n_heads), n_layers),
+            "sink_mass": attention.sink_mass.ravel().astype(float),
+            "times_uniform": against_baseline(attention).ravel().astype(float),
+            "strongest_position": position.ravel(),
+            "strongest_received": received.ravel().astype(float),
+            "entropy_normalised": entropy.ravel().astype(float),
+            "class": head_classes(entropy).ravel(),
+            "mean_distance_tokens": attention.distance.ravel().astype(float),
+            "window_tokens": np.repeat(attention.window, n_heads),
+        }
+    )
+    if attention.learned_sink is not None:
+        frame["learned_sink"] = attention.learned_sink.ravel().astype(float)
+    return frame

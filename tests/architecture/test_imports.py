@@ -1,0 +1,302 @@
+"""Who may import whom, and what must not appear anywhere: the house rules, read from the source."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import analysis as an
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("app", "pages", "analysis")
+FILES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
+LONGEST_MODULE = 300
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def imports(path: Path, *, lazy: bool = True) -> Iterator[str]:
+    """Dotted names a file imports; without ``lazy`` only those that importing it really imports."""
+    yield from _imports(ast.parse(path.read_text()).body, path, lazy)
+
+
+def _imports(body: list[ast.stmt], path: Path, lazy: bool) -> Iterator[str]:
+    for node in body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = name_of(path).removesuffix(".py").split("/")[: -node.level] if node.level else []
+            module = ".".join([*package, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not lazy:
+            continue
+        elif isinstance(node, ast.If) and not lazy and "TYPE_CHECKING" in ast.unparse(node.test):
+            yield from _imports(node.orelse, path, lazy)
+        else:
+            yield from _imports(list(_inside(node)), path, lazy)
+
+
+def _inside(node: ast.AST) -> Iterator[ast.stmt]:
+    """Statements directly inside one: its body, its else, its handlers and cases."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        elif isinstance(child, (ast.ExceptHandler, ast.match_case)):
+            yield from child.body
+
+
+def roots(path: Path, **options: bool) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path, **options)}
+
+
+def only(folder: str, pattern: str = "*.py") -> list[Path]:
+    return sorted((ROOT / folder).rglob(pattern))
+
+
+def by_name(paths: list[Path]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("path", paths, ids=name_of)
+
+
+def test_the_walk_sees_what_it_should(tmp_path):
+    """The rules below are worth what this finds."""
+    source = """
+import a.b
+from c import d
+if x:
+    import e
+try:
+    import f
+except ImportError:
+    import g
+def h():
+    with y:
+        import i
+class J:
+    import k
+    def l(self):
+        from m.n import o
+if TYPE_CHECKING:
+    import p
+"""
+    path = ROOT / "analysis" / "none.py"
+    body = ast.parse(source).body
+    everything = ["a.b", "c.d", "e", "f", "g", "i", "k", "m.n.o", "p"]
+    assert sorted(_imports(body, path, True)) == sorted(everything)
+    assert sorted(_imports(body, path, False)) == sorted(["a.b", "c.d", "e", "f", "g", "k"])
+    assert len(FILES) > 30
+
+
+# Direction --------------------------------------------------------------------------------------------
+
+
+@by_name(only("analysis"))
+def test_analysis_knows_no_app(path):
+    assert not roots(path) & {"streamlit", "app", "pages"}
+
+
+@by_name(only("pages"))
+def test_pages_compute_and_draw_nothing(path):
+    names = set(imports(path))
+    assert not roots(path) & {
+        "torch",
+        "transformers",
+        "tokenizers",
+        "numpy",
+        "pandas",
+        "plotly",
+        "matplotlib",
+    }
+    inner = [n for n in names if n.startswith(("analysis.forward", "analysis.models", "analysis.drawing"))]
+    assert not [n for n in inner if not n.startswith(("analysis.models.spec", "analysis.drawing.numbers"))]
+    assert not any(n.startswith("pages") for n in names)
+
+
+@by_name(only("app"))
+def test_the_app_knows_no_page(path):
+    assert "pages" not in roots(path)
+
+
+FIGURES = sorted(
+    {*only("analysis", "figures*.py"), *only("analysis/drawing"), *only("analysis", "strips.py")}
+)
+
+
+@by_name(FIGURES)
+def test_figures_know_results_only(path):
+    assert not roots(path) & {"torch", "transformers", "tokenizers", "safetensors", "gguf"}
+    bad = ("analysis.forward.trace", "analysis.forward.run", "analysis.forward.passes", "analysis.models")
+    assert not [n for n in imports(path, lazy=False) if n.startswith(bad)]
+
+
+@by_name(only("analysis", "results.py"))
+def test_results_are_plain(path):
+    assert not roots(path) & {"torch", "transformers", "plotly"}
+
+
+@by_name(only("analysis", "measures.py"))
+def test_measures_know_numbers_only(path):
+    own = {n for n in imports(path) if n.startswith("analysis")}
+    assert roots(path) - {"analysis", "__future__"} <= {"numpy", "pandas", "torch", *sys.stdlib_module_names}
+    assert all(re.match(r"analysis\.(units|errors|\w+\.(results|measures))\b", n) for n in own), own
+
+
+@by_name(only("analysis/models"))
+def test_models_know_nothing_of_runs(path):
+    bad = (
+        "analysis.forward",
+        "analysis.token_entropy",
+        "analysis.figures",
+        "analysis.drawing",
+        "analysis.files",
+    )
+    assert not [n for n in imports(path, lazy=False) if n.startswith(bad)]
+
+
+@by_name(only("analysis/forward"))
+def test_the_forward_pass_draws_nothing(path):
+    assert not [n for n in imports(path, lazy=False) if "figures" in n or n.startswith("analysis.drawing")]
+    assert "plotly" not in roots(path)
+
+
+def test_only_one_place_converts_units():
+    """``log(2)`` outside units.py would be a second converter; bits per byte has its own definition."""
+    found = [
+        name_of(p)
+        for p in FILES
+        if re.search(r"log\(2(\.0)?\)|log2|0\.6931|1\.4426", p.read_text()) and p.name != "units.py"
+    ]
+    assert found == ["analysis/token_entropy/measures.py"]
+
+
+# What is loaded when ----------------------------------------------------------------------------------
+
+
+def modules_after(code: str) -> set[str]:
+    script = f"{code}\nimport sys\nprint(*sorted(m for m in sys.modules if '.' not in m))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    loaded = modules_after("import analysis")
+    assert "analysis" in loaded
+    assert not loaded & {"torch", "transformers", "plotly", "pandas", "numpy", "safetensors"}
+
+
+@pytest.mark.parametrize("module", ["analysis.figures", "analysis.token_entropy.figures"])
+def test_a_figure_needs_no_torch(module):
+    loaded = modules_after(f"import importlib; importlib.import_module({module!r})")
+    assert "analysis" in loaded and "numpy" in loaded
+    assert not loaded & {"torch", "transformers", "streamlit", "tokenizers"}
+
+
+def test_a_run_needs_no_plotting_library():
+    loaded = modules_after("import analysis; analysis.trace, analysis.load_model, analysis.sampler_panel")
+    assert "torch" in loaded
+    assert not loaded & {"plotly", "streamlit", "matplotlib"}
+
+
+# What must not appear ---------------------------------------------------------------------------------
+
+
+def calls(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Every call in a file: what is called, and its keywords as source."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), {k.arg or "**": ast.unparse(k.value) for k in node.keywords}
+
+
+@by_name(FILES)
+def test_no_code_and_no_pickle_is_read(path):
+    assert not roots(path) & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    for function, keywords in calls(path):
+        assert function not in {"torch.load", "eval", "exec", "os.system", "np.load", "numpy.load"}, function
+        assert not function.endswith((".read_pickle", ".to_pickle")), function
+        assert keywords.get("trust_remote_code", "False") == "False", function
+        assert keywords.get("allow_pickle", "False") == "False", function
+        assert keywords.get("weights_only", "True") == "True", function
+        assert keywords.get("use_safetensors", "True") == "True", function
+        assert "unsafe_allow_html" not in keywords, function
+        assert keywords.get("shell", "False") == "False", function
+    source = path.read_text()
+    assert not re.search(r"trust_remote_code[\"']?\s*[:=]\s*True", source)
+    assert "unsafe_allow_html" not in source and "unsafe_allow_javascript" not in source
+
+
+def test_weights_are_asked_for_as_safetensors():
+    """At the one place that opens a folder or a hub model."""
+    source = (ROOT / "analysis/models/loading.py").read_text()
+    assert "use_safetensors=True" in source and '"trust_remote_code": False' in source
+
+
+@by_name(FILES)
+def test_nothing_is_fetched_at_view_time(path):
+    """No address of another machine in the app; the hub is asked by its own library."""
+    addresses = re.findall(r"https?://[^\s\"'`<>)]+", path.read_text())
+    allowed = ("http://localhost", "http://127.0.0.1", "http://www.w3.org/", "https://arxiv.org/")
+    assert not [a for a in addresses if not a.startswith(allowed)]
+
+
+@by_name(FILES)
+def test_modules_stay_short(path):
+    lines = len(path.read_text().splitlines())
+    assert lines <= LONGEST_MODULE, f"{name_of(path)} has {lines} lines"
+
+
+# Names ------------------------------------------------------------------------------------------------
+
+
+def test_no_module_of_the_app_hides_one_of_python():
+    """Streamlit puts the folder of the main file first on the path."""
+    stems = {p.stem for folder in ("app", "pages") for p in (ROOT / folder).glob("*.py")} - {
+        "__init__",
+        "__main__",
+    }
+    assert stems and not stems & set(sys.stdlib_module_names)
+
+
+def test_there_is_no_folder_of_automatic_pages():
+    assert not (ROOT / "app" / "pages").exists()
+
+
+def test_there_is_no_drawer_for_everything():
+    assert not [p for p in FILES if p.stem in {"utils", "util", "helpers", "common", "misc"}]
+
+
+@pytest.mark.parametrize("name", an.__all__)
+def test_every_public_name_is_there_and_says_what_it_is(name):
+    thing = getattr(an, name)
+    own = inspect.getdoc(thing)
+    assert own and len(own.splitlines()[0]) > 15
+    if inspect.isclass(thing):
+        assert thing.__doc__ and not thing.__doc__.startswith(f"{name}("), "a dataclass's automatic docstring"
+    if inspect.isfunction(thing):
+        shown = [p for p in inspect.signature(thing).parameters if p not in {"settings"}]
+        if len(shown) > 2:
+            assert all(re.search(rf"\b{p}\b", thing.__doc__) for p in shown), "a parameter is not explained"
+            assert "Parameters\n" in thing.__doc__
+
+
+def test_the_public_names_are_the_lazy_ones():
+    assert set(an.__all__) == {*an._WHERE, "figures"}
+    assert an.__all__ == sorted(an.__all__)
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = an.no_such_name
+
+
+@by_name(only("analysis"))
+def test_public_functions_and_classes_have_docstrings(path):
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), node.name
