@@ -118,7 +118,7 @@ def _draw_lens(trace: Trace) -> None:
         if n > 2:
             first, last = right.slider("Tokens", 0, n, (0, min(n, 256)), key="lens_range")
         st.plotly_chart(
-            figure(min(first, n - 1), max(last, first + 1)),
+            figure(min(first, n - 1), min(max(last, first + 1), n)),
             theme=None,
             key="lens_chart",
             config={"displaylogo": False, "showSendToCloud": False},

@@ -85,7 +85,7 @@ def test_a_long_run_never_holds_tokens_times_vocabulary(tmp_path, record_propert
     vocab, length = 131_072, 8192
     folder = save_tiny("llama", tmp_path / "wide", vocab_size=vocab, max_position_embeddings=length)
     model = an.load_model(str(folder), device=DEVICE, dtype="float32")
-    text = "a river, 12 stones; and so on. " * 130
+    text = "a river, 12 stones; and so on. " * 150
     an.trace(model, text[:60])  # what libraries set aside on first use is not the run's
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
@@ -104,6 +104,12 @@ def test_a_long_run_never_holds_tokens_times_vocabulary(tmp_path, record_propert
     assert used <= an.plan_run(model, len(trace.tokens)).bytes_needed
     del trace
     assert torch.cuda.memory_allocated() <= before + 10**6, "nothing of a run stays on the device"
+
+
+def test_auto_takes_the_device_and_says_so(tiny_folder):
+    model = an.load_model(str(tiny_folder("llama")))
+    assert model.info.device.startswith("cuda")
+    assert model.info.device_name == torch.cuda.get_device_name(0)
 
 
 def test_unload_gives_the_memory_back(tiny_folder):

@@ -14,6 +14,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
 nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
 
+# Jupyter's client announces plans of its own; they are not about the notebooks.
+quiet = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::RuntimeWarning", "ignore::ResourceWarning"
+)
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 
 
@@ -66,17 +70,9 @@ def test_no_outputs_are_stored(path):
     assert re.sub(r"^\d+_", "", path.stem) in pages, "a notebook carries the name of its page"
 
 
-@pytest.fixture(scope="module")
-def kernel_warnings():
-    """Jupyter's client announces plans of its own; they are not about the notebooks."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONWARNINGS", "ignore")
-        patch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-        yield
-
-
 @pytest.mark.embedded
-def test_token_entropy_runs_and_its_numbers_are_those_of_the_library(smollm2, kernel_warnings):
+@quiet
+def test_token_entropy_runs_and_its_numbers_are_those_of_the_library(smollm2):
     path = ROOT / "notebooks" / "01_token_entropy.ipynb"
     book = execute(path, ROOT / "notebooks")
     said = printed(book)
@@ -95,6 +91,7 @@ def test_token_entropy_runs_and_its_numbers_are_those_of_the_library(smollm2, ke
 
 
 @pytest.mark.embedded
+@quiet
 @each_notebook
 def test_the_first_cell_finds_the_project_from_its_root(path):
     book = read(path)

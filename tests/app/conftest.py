@@ -1,0 +1,87 @@
+"""The app without a browser: every test gets empty caches, its own worker, and no large model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from analysis.models import loading
+from app import runs
+from app.jobs import Job
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("overview", "token_entropy")
+WAIT_SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def _empty_caches() -> Iterator[None]:
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    yield
+    runs.engine().worker.close()
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch, llama: Any) -> list[Any]:
+    """Specs that were loaded. The embedded model is a tiny one; anything else is really opened."""
+    asked: list[Any] = []
+    really = loading.load_model
+
+    def load_model(spec: Any) -> Any:
+        asked.append(spec)
+        return llama if spec.kind == "embedded" else really(spec)
+
+    monkeypatch.setattr(loading, "load_model", load_model)
+    return asked
+
+
+@pytest.fixture
+def submitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Keys of all jobs that were asked for and did not exist yet."""
+    keys: list[str] = []
+    from app.worker import Worker
+
+    submit = Worker.submit
+
+    def counted(self: Worker, key: str, work: Callable[[Job], Any], *, owner: str) -> Job:
+        known = self.get(key)
+        job = submit(self, key, work, owner=owner)
+        if job is not known:
+            keys.append(key)
+        return job
+
+    monkeypatch.setattr(Worker, "submit", counted)
+    return keys
+
+
+@pytest.fixture
+def open_page(loads: list[Any]) -> Callable[..., AppTest]:
+    """Opens a page at an address, as a new browser tab would; runs are not waited for."""
+
+    def go(page: str = "overview", **query: str) -> AppTest:
+        at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+        for key, value in query.items():
+            at.query_params[key.rstrip("_")] = value  # from_ is the parameter "from"
+        return at.switch_page(f"../pages/{page}.py").run()
+
+    return go
+
+
+@pytest.fixture
+def finish() -> Callable[[AppTest], AppTest]:
+    """Waits until the worker is idle, then runs the page again, as its poll would."""
+
+    def wait(at: AppTest) -> AppTest:
+        for job in list(runs.engine().worker._jobs.values()):
+            assert job.wait(WAIT_SECONDS), job
+        return at.run()
+
+    return wait

@@ -1,0 +1,359 @@
+"""What costs a run and what does not; queues, stopping, unloading, files, and closed tabs."""
+
+from __future__ import annotations
+
+import io
+import threading
+from types import SimpleNamespace
+
+import pytest
+from streamlit.runtime import caching
+
+from analysis.errors import AnalysisError
+from analysis.files import trace_bytes
+from app import runs, state
+from app.components import trace_files
+from tests.app.test_pages import press_run, result, texts, unescaped
+
+
+def run_keys(submitted):
+    return [key for key in submitted if key.startswith("run/")]
+
+
+@pytest.fixture
+def blocked():
+    """A job that keeps the worker busy until the test lets it go."""
+    gate, began = threading.Event(), threading.Event()
+
+    def work(job):
+        began.set()
+        while not gate.wait(0.01):
+            job.report(0.5)
+
+    worker = runs.engine().worker
+    worker.submit("blocker", work, owner="somebody else")
+    assert began.wait(10)
+    yield gate
+    gate.set()
+
+
+# What costs a run ---------------------------------------------------------------------------------
+
+
+def test_looking_differently_costs_nothing(open_page, finish, submitted, loads):
+    at = finish(open_page("token_entropy"))
+    assert len(run_keys(submitted)) == 1
+    at.segmented_control(key=state.UNIT).set_value("bits")
+    at = at.run()
+    at.segmented_control(key=state.QUANTITY).set_value("varentropy")
+    at = at.run()
+    at.slider(key=state.FORKING_SHARE).set_value(0.4)
+    at = at.run()
+    at.toggle(key=state.SHOW_WINDOWS).set_value(True)
+    at = at.run()
+    at.toggle(key=state.THRESHOLD).set_value(False)
+    at = at.run()
+    at = at.switch_page("../pages/overview.py").run()
+    at = at.switch_page("../pages/token_entropy.py").run()
+    at = press_run(at)  # the same request
+    assert not at.exception
+    assert len(run_keys(submitted)) == 1 and len(loads) == 1
+
+
+def test_typing_costs_nothing_until_run(open_page, finish, submitted):
+    at = finish(open_page("token_entropy"))
+    at.text_area(key=state.TEXT).set_value("Some other text that nobody has read yet.")
+    at = at.run()
+    at.selectbox(key=state.BOS).set_value("never")
+    at = at.run()
+    assert len(run_keys(submitted)) == 1
+    assert len(result(at).tokens) > 100, "the old run stays on screen"
+    at = finish(press_run(at))
+    assert len(run_keys(submitted)) == 2 and result(at).text.startswith("Some other text")
+
+
+def test_the_panel_of_a_token_is_asked_for_once(open_page, finish, submitted):
+    at = finish(open_page("token_entropy", token="5"))
+    asked = [key for key in submitted if key.startswith("samplers/")]
+    assert len(asked) == 1 and asked[0].endswith("/5")
+    at = at.run()
+    at.segmented_control(key=state.UNIT).set_value("bits")
+    at = at.run()
+    assert [key for key in submitted if key.startswith("samplers/")] == asked
+    at.session_state["entropy_strip"] = {"token": 9}
+    at = at.run()
+    assert "**Token 9**" in texts(at)
+    assert [key for key in submitted if key.startswith("samplers/")][1:] == [asked[0][:-1] + "9"]
+
+
+def test_a_click_in_the_scatter_chooses_the_token(open_page, finish):
+    at = finish(open_page("token_entropy"))
+    at.session_state["scatter_chart"] = {"selection": {"pick": [{"position": 11}]}}
+    at = at.run()
+    assert not at.exception and "**Token 11**" in texts(at)
+
+
+def test_a_new_text_keeps_a_token_that_exists(open_page, finish):
+    at = finish(open_page("token_entropy", token="200"))
+    assert at.session_state[state.TOKEN] == 200
+    at = finish(press_run(at, "Short one."))
+    assert not at.exception and 0 <= at.session_state[state.TOKEN] < len(result(at).tokens)
+
+
+def test_a_text_of_two_tokens_has_a_page(open_page, finish):
+    at = finish(press_run(finish(open_page("token_entropy")), "ab"))
+    assert not at.exception and not at.error
+    assert len(result(at).tokens) == 2
+    assert "not available %" not in texts(at)
+
+
+def test_hostile_text_is_only_text(open_page, finish):
+    hostile = "<img src=x onerror=alert(1)> ![](https://evil.example/x.png) $x$ :red[no] **b**"
+    at = finish(press_run(finish(open_page("token_entropy", token="3")), hostile))
+    assert not at.exception
+    assert "![" not in texts(at) and "<img" not in texts(at)
+    assert all(not element.allow_html for element in [*at.markdown, *at.caption])
+
+
+# The lens -----------------------------------------------------------------------------------------
+
+
+def test_the_lens_runs_when_asked_and_stays(open_page, finish, submitted):
+    at = finish(open_page("token_entropy"))
+    assert len(at.get("plotly_chart")) == 0
+    at.selectbox(key=state.LENS_STEP).set_value(1)
+    at = at.run()
+    at.button(key="lens_button").click()
+    at = finish(at.run())
+    assert not at.exception and len(at.get("plotly_chart")) == 1
+    assert len(run_keys(submitted)) == 2
+    at.segmented_control(key=state.UNIT).set_value("bits")
+    at = at.run().run()
+    assert len(at.get("plotly_chart")) == 1, "a rerun must not lose the layers that were chosen"
+    at.segmented_control(key=state.LENS_QUANTITY).set_value("kl")
+    at = at.run()
+    assert not at.exception and len(at.get("plotly_chart")) == 1
+    assert len(run_keys(submitted)) == 2
+
+
+def test_the_lens_slider_at_its_ends(open_page, finish):
+    at = finish(open_page("token_entropy"))
+    at.button(key="lens_button").click()
+    at = finish(at.run())
+    n = len(result(at).tokens)
+    for ends in ((n, n), (0, 0), (n - 1, n), (3, 3)):
+        at.slider(key="lens_range").set_value(ends)
+        at = at.run()
+        assert not at.exception and len(at.get("plotly_chart")) == 1, ends
+
+
+def test_a_cancelled_lens_can_be_asked_for_again(open_page, finish, blocked):
+    at = open_page("token_entropy")
+    blocked.set()
+    at = finish(at)
+    gate, began = threading.Event(), threading.Event()
+    worker = runs.engine().worker
+
+    def work(job):
+        began.set()
+        gate.wait(10)
+
+    worker.submit("second blocker", work, owner="somebody else")
+    assert began.wait(10)
+    at.button(key="lens_button").click()
+    at = at.run()
+    lens = [job for key, job in worker._jobs.items() if key.startswith("run/") and job.is_live]
+    assert len(lens) == 1
+    runs_owner = next(iter(lens[0].owners))
+    worker.cancel(lens[0].key, runs_owner)
+    gate.set()
+    at = finish(at)
+    assert not at.exception
+    assert [b for b in at.button if b.key == "lens_button"], "there has to be a way to start it again"
+    at.button(key="lens_button").click()
+    at = finish(at.run())
+    assert not at.exception and len(at.get("plotly_chart")) == 1
+
+
+# Waiting, stopping --------------------------------------------------------------------------------
+
+
+def test_behind_another_run_the_page_says_so(open_page, finish, blocked):
+    at = open_page("overview")
+    assert not at.exception
+    cancel = [b for b in at.button if b.label == "Cancel"]
+    assert len(cancel) == 1
+    assert len(at.get("skeleton")) >= 1
+    progress = at.get("progress")
+    assert len(progress) == 1 and "Waiting for 1 other run" in progress[0].proto.text
+    blocked.set()
+    at = finish(at)
+    assert not [b for b in at.button if b.label == "Cancel"]
+    assert len(at.get("bidi_component")) == 1
+
+
+def test_cancel_says_so_and_run_starts_again(open_page, finish, blocked):
+    at = open_page("token_entropy")
+    next(b for b in at.button if b.label == "Cancel").click()
+    at = at.run()
+    assert not at.exception
+    assert [i.value for i in at.info] == ["The run was cancelled. Press Run to start it again."]
+    assert "Mira unlocked" in at.text_area(key=state.TEXT).value
+    blocked.set()
+    at = finish(press_run(at))
+    assert not at.exception and len(at.get("bidi_component")) == 1
+
+
+def test_a_full_queue_is_a_sentence_not_a_crash(open_page, finish, submitted):
+    at = finish(open_page("token_entropy"))
+    worker = runs.engine().worker
+    gate, began = threading.Event(), threading.Event()
+
+    def work(job):
+        began.set()
+        gate.wait(30)
+
+    try:
+        worker.submit("blocker", work, owner="a0")
+        assert began.wait(10)
+        for i in range(worker._max_queue):
+            worker.submit(f"waiting {i}", work, owner=f"a{i}")
+        at = press_run(at, "A text for which there is no place in the queue.")
+        assert not at.exception
+        assert any("The queue is full" in e.value for e in at.error)
+        assert at.text_area(key=state.TEXT).value.startswith("A text for which")
+        if lens := [b for b in at.button if b.key == "lens_button"]:
+            lens[0].click()
+            at = at.run()
+            assert not at.exception
+        # The result on screen was dropped meanwhile, so that the page has to ask for it again.
+        worker._jobs.pop(at.session_state[state.RUN].key)
+        at = at.run()
+        assert not at.exception
+        assert any("The queue is full" in e.value for e in at.error)
+    finally:
+        gate.set()
+    at = finish(at)
+    at = finish(at)
+    assert not at.exception and not at.error
+
+
+def test_a_dropped_result_is_measured_again(open_page, finish, submitted):
+    at = finish(open_page("overview"))
+    runs.engine().worker._jobs.clear()
+    at = finish(at.run())
+    assert not at.exception and len(run_keys(submitted)) == 2
+    assert len(at.get("bidi_component")) == 1
+
+
+def test_progress_names_the_model_as_it_is_written():
+    from app.components.run_status import _line
+    from app.jobs import Job
+
+    job = Job("k", note="loading SmolLM2-135M-Instruct", state="running")
+    assert unescaped(_line(job)).startswith("Loading SmolLM2-135M-Instruct")
+
+
+# Model and session --------------------------------------------------------------------------------
+
+
+def test_unload_frees_the_model_and_the_page_goes_on(open_page, finish, loads):
+    at = finish(open_page("token_entropy"))
+    assert runs.engine().shelf.info is not None
+    at.button(key="unload").click()
+    at = at.run()
+    assert not at.exception and runs.engine().shelf.info is None
+    assert "No model in memory" in texts(at)
+    assert len(at.get("bidi_component")) == 1, "the picture stays"
+    at.session_state["entropy_strip"] = {"token": 12}
+    at = at.run()
+    assert not at.exception
+    assert "Not available: no model is loaded." in unescaped(texts(at))
+    at = finish(press_run(at, "Reading something else loads it again."))
+    assert not at.exception and len(loads) == 2 and runs.engine().shelf.info is not None
+
+
+def test_the_sidebar_says_what_is_wrong_with_a_model(open_page):
+    at = open_page("overview", from_="gguf", model="/models/x.bin")
+    assert [unescaped(e.value) for e in at.sidebar.error] == [
+        "'/models/x.bin' is not a .gguf file.  \nIt looks like /path/to/model.gguf"
+    ]
+    at.text_input(key=state.SOURCE).set_value("/models/x.gguf")
+    at = at.run()
+    assert not at.exception and not at.error
+
+
+def test_device_that_is_not_there(open_page, finish):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has the device")
+    at = open_page("overview", from_="folder", model="/nowhere/", device="cuda")
+    at = finish(press_run(at))
+    assert not at.exception and len(at.error) == 1
+
+
+def test_a_closed_tab_drops_its_jobs_and_no_others(open_page, finish, blocked):
+    open_page("overview")
+    worker = runs.engine().worker
+    mine = [job for key, job in worker._jobs.items() if key.startswith("run/")]
+    assert len(mine) == 1 and mine[0].state == "queued"
+    caching.cache_resource_api.clear_session_cache(next(iter(mine[0].owners)))
+    assert mine[0].state == "cancelled"
+    assert worker.get("blocker").is_live and not worker.get("blocker").stop_asked
+
+
+def test_runs_opened_from_files_do_not_share_their_panels(open_page, finish, submitted, llama, monkeypatch):
+    """Same text and model, other options: other numbers, so other answers."""
+    import analysis as an
+    from app.components import entropy_strip
+
+    text = "The same text, read in two ways."
+    traces = [an.trace(llama, text, bos=bos) for bos in ("never", "always")]
+    session = SimpleNamespace(session_state={state.OPENED: None}, fragment=lambda f: f)
+    monkeypatch.setattr(entropy_strip, "st", session)
+    assert len({entropy_strip._run_key(t) for t in traces}) == 2
+
+
+def test_an_opened_run_needs_no_model(open_page, finish, loads, submitted, llama, monkeypatch):
+    import analysis as an
+
+    kept = an.trace(llama, "A run that was made elsewhere.")
+    upload = io.BytesIO(trace_bytes(kept))
+    upload.name, upload.file_id = "run.trace", "1"
+    monkeypatch.setattr(trace_files.st, "file_uploader", lambda *a, **k: upload)
+    at = open_page("token_entropy", from_="hub", model="x/y")
+    assert not at.exception and not at.error
+    assert loads == [] and submitted == [key for key in submitted if key.startswith("samplers/")]
+    assert {m.label: m.value for m in at.metric}["tokens"] == str(len(kept.tokens))
+    assert "made without it" in texts(at)
+
+
+@pytest.mark.parametrize("data", [b"", b"not a trace", b"\x00" * 4096, b"PK\x03\x04" + b"x" * 100])
+def test_a_file_that_is_no_run_is_one_box(data, open_page, finish, monkeypatch):
+    at = finish(open_page("token_entropy"))
+    upload = io.BytesIO(data)
+    upload.name, upload.file_id = "<b>evil</b>.trace", "1"
+    monkeypatch.setattr(trace_files.st, "file_uploader", lambda *a, **k: upload)
+    at = at.run()
+    assert not at.exception and len(at.error) == 1
+    assert "<b>" not in at.error[0].value
+    assert len(at.get("bidi_component")) == 1, "the run on screen stays"
+
+
+def test_a_dropped_question_is_no_answer(blocked, monkeypatch):
+    monkeypatch.setattr(runs, "owner", lambda: "me")
+    worker = runs.engine().worker
+    timer = threading.Timer(0.3, lambda: worker.cancel("estimate/x/0", "me"))
+    timer.start()
+    with pytest.raises(AnalysisError, match="dropped"):
+        runs._ask("estimate/x/0", lambda job: 1)
+    timer.join()
+
+
+def test_a_question_behind_a_run_gives_up_soon(blocked, monkeypatch):
+    monkeypatch.setattr(runs, "owner", lambda: "me")
+    monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.2)
+    with pytest.raises(runs.DeviceBusyError, match="busy with a run"):
+        runs._ask("estimate/x/0", lambda job: 1)
+    assert not runs.engine().worker.get("estimate/x/0").is_live

