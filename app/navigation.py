@@ -32,6 +32,12 @@ ENTRIES = (
         ":material/blur_on:",
         "How unsure was the model, just before each token?",
     ),
+    PageEntry(
+        "attention_sinks",
+        "Attention sinks",
+        ":material/grid_on:",
+        "Where does every head look, and what does it lean on?",
+    ),
 )
 
 

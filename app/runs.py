@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -23,10 +24,11 @@ from app.worker import Worker
 
 if TYPE_CHECKING:
     from analysis.forward.results import Trace
+    from analysis.models.loading import LanguageModel
     from analysis.models.preflight import Plan
     from analysis.token_entropy.samplers import Kept
 
-MAX_RESULTS = 12
+MAX_RESULTS = 16
 """Finished runs kept for all sessions together."""
 MAX_SMALL_RESULTS = 512
 """Sampler panels and estimates kept."""
@@ -114,12 +116,38 @@ def submit(request: RunRequest) -> Job:
     return engine().worker.submit(request.key, work, owner=owner())
 
 
+@dataclass(frozen=True)
+class Experiment:
+    """Something computed on demand about a finished run."""
+
+    run: RunRequest
+    name: str
+    options: tuple[tuple[str, object], ...] = ()
+    """Everything else that decides the result; plain values."""
+
+    @property
+    def key(self) -> str:
+        """Id of the experiment."""
+        options = json.dumps(self.options, sort_keys=True, default=str)
+        return f"{self.name}/{self.run.key}/{hashlib.sha256(options.encode()).hexdigest()[:32]}"
+
+
+def submit_experiment(experiment: Experiment, compute: Callable[[LanguageModel, Job], object]) -> Job:
+    """Ask for an experiment; the same one is computed once."""
+    shelf = engine().shelf
+
+    def work(job: Job) -> object:
+        return compute(shelf.get(experiment.run.model, job.report), job)
+
+    return engine().worker.submit(experiment.key, work, owner=owner())
+
+
 def cancel(key: str) -> None:
     """Stop waiting for a run; it stops when nobody else waits for it."""
     engine().worker.cancel(key, owner())
 
 
-def find(request: RunRequest) -> Job | None:
+def find(request: RunRequest | Experiment) -> Job | None:
     """The job of a request, if it was asked for and not dropped since."""
     return engine().worker.get(request.key)
 

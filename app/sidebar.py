@@ -9,7 +9,7 @@ from analysis.errors import AnalysisError
 from analysis.models.spec import EMBEDDED, PRECISIONS, ModelSpec
 from analysis.units import UNITS
 from app import runs, state
-from app.components.errors import show_error
+from app.components.errors import show_unavailable
 from app.components.plain import plain
 
 KINDS = {
@@ -51,7 +51,7 @@ def sidebar() -> None:
         try:
             model_spec()
         except AnalysisError as error:
-            show_error(error)
+            show_unavailable(error)  # the box comes when somebody presses Run
         _loaded()
 
 

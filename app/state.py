@@ -37,6 +37,20 @@ OPENED = "opened_trace"
 TOKEN = "token"
 """Position of the chosen token, also in the URL."""
 
+# Attention sinks
+HEAD_QUANTITY = "heads"
+LAYER = "layer"
+HEAD = "head"
+RECEIVED = "received"
+EPSILON = "epsilon"
+OTHER_EXAMPLE = "other"
+POOL = "pool"
+ZOOM = "zoom"
+STREAM_WINDOW = "stream_window"
+STREAM_SINKS = "stream_sinks"
+BREAK = "break"
+SILENCED = "silenced"
+
 # Token entropy
 QUANTITY = "color"
 FORKING_SHARE = "forking"

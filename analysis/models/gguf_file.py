@@ -86,7 +86,7 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any]:
                 "Use the model's safetensors folder or hub id instead.",
             ) from error
         raise BrokenFileError(
-            f"{path.name} is damaged or cut short ({type(error).__name__}).",
+            f"{path.name} is damaged or cut short.",
             "Download or copy the file again.",
         ) from error
     require_all_weights(loaded, path.name)

@@ -72,6 +72,9 @@ class LanguageModel:
     info: ModelInfo
     anatomy: Anatomy
     speed: Speed
+    attention_error: float | str | None = None
+    """How far measured attention is from the library's, or why it cannot be measured; None
+    until the first run has seen."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
 

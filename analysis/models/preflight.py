@@ -18,6 +18,14 @@ _BLOCK = 32 << 20
 """One block of float32 logits, see ``forward/readout.py``."""
 _BLOCKS, _LENS_BLOCKS = 4, 6
 """Blocks that exist at a time, as measured, without and with the lens."""
+_MEASURED_ATTENTION = 2.2
+"""What measuring costs against the library's attention, as seen on a CPU."""
+_SCORES, _SCORES_CUDA = 4 << 20, 256 << 20
+"""One block of attention scores, see ``forward/attention.py``."""
+_SCORE_BLOCKS = 4
+"""Such blocks that exist at a time: scores, their exponentials, masks."""
+_LAYER_STATISTICS = 64
+"""Bytes per head and token while one layer's statistics are reduced, most of them float64."""
 _USABLE = 0.9
 """Share of the free memory a run may plan to take."""
 
@@ -67,21 +75,47 @@ def free_bytes(device: torch.device) -> int:
         return free
 
 
-def _bytes_needed(model: LanguageModel, n_tokens: int, pass_tokens: int, n_lens: int) -> int:
+def _bytes_needed(model: LanguageModel, n_tokens: int, pass_tokens: int, n_lens: int, measured: bool) -> int:
     config = model.model.config.get_text_config()
     head = model.anatomy.head
     width, size = model.info.hidden_size, head.weight.element_size()
     inner = int(getattr(config, "intermediate_size", None) or 4 * width)
     inner *= int(getattr(config, "num_experts_per_tok", None) or 1)
     activations = pass_tokens * (10 * width + 4 * inner) * size
-    if getattr(model.model.config, "_attn_implementation", "") == "eager":
-        activations += 3 * int(config.num_attention_heads) * pass_tokens**2 * 4
-    if pass_tokens > _window_of(config):  # the mask of a window is a matrix: as bits, and as what is added
-        activations += pass_tokens**2 * (1 + size)
+    attention = (_measured_bytes if measured else _own_attention_bytes)(model, pass_tokens)
     kept = n_tokens * width * 4 + (2 + n_lens) * pass_tokens * width * size
     per_token = n_tokens * (model.info.n_layers + 4 * max(n_lens, 1) + 64) * 8
     block = min(max(_BLOCK, 4 * head.vocab_size), 4 * head.vocab_size * pass_tokens)
-    return activations + kept + per_token + block * (_LENS_BLOCKS if n_lens else _BLOCKS)
+    return activations + attention + kept + per_token + block * (_LENS_BLOCKS if n_lens else _BLOCKS)
+
+
+def _measured_bytes(model: LanguageModel, n_tokens: int) -> int:
+    """Attention that measures: blocks of scores, one layer's statistics, and what every layer keeps."""
+    config = model.model.config.get_text_config()
+    heads = int(config.num_attention_heads)
+    groups = int(getattr(config, "num_key_value_heads", None) or heads)
+    row = 4 * n_tokens * (heads // groups)
+    budget = _SCORES_CUDA if model.anatomy.head.weight.is_cuda else _SCORES
+    block = max(min(16, n_tokens) * row, min(budget, min(256, n_tokens) * row))
+    one_layer = n_tokens * heads * _LAYER_STATISTICS
+    kept = 2 * n_tokens * model.info.n_layers * (2 * heads + 2 * groups) * 4  # layer by layer, then together
+    return _SCORE_BLOCKS * block + one_layer + kept
+
+
+def _own_attention_bytes(model: LanguageModel, n_tokens: int) -> int:
+    """The model's own attention: nothing of T x T unless it is eager or has windows."""
+    config = model.model.config.get_text_config()
+    n_bytes = 0
+    if getattr(model.model.config, "_attn_implementation", "") == "eager":
+        n_bytes += 3 * int(config.num_attention_heads) * n_tokens**2 * 4
+    if n_tokens > _window_of(config):  # the mask of a window is a matrix: as bits, and as what is added
+        n_bytes += n_tokens**2 * (1 + model.anatomy.head.weight.element_size())
+    return n_bytes
+
+
+def _is_measured(model: LanguageModel, attention: bool, n_passes: int) -> bool:
+    """Whether a run measures attention: asked for, over one whole text, and not known to be impossible."""
+    return attention and n_passes == 1 and not isinstance(model.attention_error, str)
 
 
 def _window_of(config: Any) -> float:
@@ -101,6 +135,7 @@ def plan_run(
     n_lens: int = 0,
     window: int | None = None,
     stride: int | None = None,
+    attention: bool = True,
 ) -> Plan:
     """Estimate a run without starting it.
 
@@ -114,13 +149,17 @@ def plan_run(
         Layers of the logit lens, 0 for none.
     window, stride : int, optional
         When the text is read in windows.
+    attention : bool
+        Whether attention is measured.
     """
     info, head = model.info, model.anatomy.head
     in_pass = min(n_tokens, window or n_tokens)
     passes = 1 if window is None or n_tokens <= window else 1 + -(-(n_tokens - window) // (stride or window))
     width = info.hidden_size
     body = info.n_parameters - head.weight.numel()
-    flops_body = passes * (2.0 * body * in_pass + 2.0 * info.n_layers * width * in_pass**2)
+    measured = _is_measured(model, attention, passes)
+    pairs = 2.0 * info.n_layers * width * in_pass**2 * (_MEASURED_ATTENTION if measured else 1)
+    flops_body = passes * (2.0 * body * in_pass + pairs)
     flops_head = 2.0 * head.weight.numel() * n_tokens
     flops_lens = flops_head * (n_lens + 1) if n_lens else 0.0
     total = flops_body + flops_head + flops_lens
@@ -129,27 +168,53 @@ def plan_run(
         flops_body,
         flops_head,
         flops_lens,
-        _bytes_needed(model, n_tokens, in_pass, n_lens),
+        _bytes_needed(model, n_tokens, in_pass, n_lens, measured),
         free_bytes(head.weight.device),
         total / model.speed.flops_per_second,
     )
 
 
-def largest_length(model: LanguageModel, *, n_lens: int = 0, window: int | None = None) -> int:
-    """Most tokens whose run would fit into the free memory."""
+def largest_length(
+    model: LanguageModel, *, n_lens: int = 0, window: int | None = None, attention: bool = True
+) -> int:
+    """Most tokens whose run would fit into the free memory.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The model that would run.
+    n_lens : int
+        Layers of the logit lens, 0 for none.
+    window : int, optional
+        When the text is read in windows, where attention is not measured.
+    attention : bool
+        Whether attention is to be measured.
+    """
+    measured = _is_measured(model, attention, 1 if window is None else 2)
     low, high = 0, 1 << 24
     free = _USABLE * free_bytes(model.anatomy.head.weight.device)
     while low < high:
         middle = (low + high + 1) // 2
-        if _bytes_needed(model, middle, min(middle, window or middle), n_lens) <= free:
+        if _bytes_needed(model, middle, min(middle, window or middle), n_lens, measured) <= free:
             low = middle
         else:
             high = middle - 1
     return low
 
 
-def require_fit(model: LanguageModel, plan: Plan, *, n_lens: int = 0, window: int | None = None) -> None:
+def require_fit(
+    model: LanguageModel, plan: Plan, *, n_lens: int = 0, window: int | None = None, attention: bool = True
+) -> None:
     """Refuse a run that would not fit, naming the largest length that would.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The model that would run.
+    plan : Plan
+        From :func:`plan_run` with the same settings.
+    n_lens, window, attention
+        As for :func:`largest_length`.
 
     Raises
     ------
@@ -158,7 +223,7 @@ def require_fit(model: LanguageModel, plan: Plan, *, n_lens: int = 0, window: in
     """
     if plan.fits:
         return
-    most = largest_length(model, n_lens=n_lens, window=window)
+    most = largest_length(model, n_lens=n_lens, window=window, attention=attention)
     raise TooLongError(
         f"{plan.n_tokens:,} tokens would need {plan.bytes_needed / 2**30:.1f} GiB and "
         f"{plan.bytes_free / 2**30:.1f} GiB are free.",

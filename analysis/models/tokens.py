@@ -187,12 +187,15 @@ def _bytes_per_token(
     sizes = np.bincount(cell, minlength=len(cell_spans))
     single = sizes[cell] == 1
     n_bytes[single] = cell_bytes[cell[single]]
-    left = cell_bytes.copy()
-    for t in np.flatnonzero(~single):
-        last = t + 1 == len(ids) or cell[t + 1] != cell[t]
-        raw = token_bytes(tokenizer, ids[t])
-        n_bytes[t] = left[cell[t]] if last else min(len(raw), left[cell[t]])
-        left[cell[t]] -= n_bytes[t]
+    shared = np.flatnonzero(~single).tolist()
+    width = {i: len(token_bytes(tokenizer, i)) for i in {ids[t] for t in shared}}
+    left, of_cell = cell_bytes.tolist(), cell.tolist()
+    for t in shared:
+        here = of_cell[t]
+        last = t + 1 == len(ids) or of_cell[t + 1] != here
+        taken = left[here] if last else min(width[ids[t]], left[here])
+        n_bytes[t] = taken
+        left[here] -= taken
     return n_bytes
 
 

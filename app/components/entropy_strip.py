@@ -106,6 +106,9 @@ def _strip_controls(trace: Trace) -> tuple[Quantity, Strip]:
             key=state.FORKING_SHARE,
             bind="query-params",
         )
+        if st.session_state.setdefault("drawn_share", share) != share:
+            st.session_state["drawn_share"] = share
+            st.rerun()  # the curve below marks the same tokens
         show = st.toggle("Underline high-entropy windows", key=state.SHOW_WINDOWS, bind="query-params")
         # Floats, because Streamlit fails on a link with an infinite whole number.
         width = int(

@@ -16,3 +16,10 @@ def show_error(error: AnalysisError) -> None:
 def show_unavailable(error: AnalysisError) -> None:
     """Draw something that could not be measured, with the reason, calmly."""
     st.caption(f"{plain(error.message)} {plain(error.hint)}")
+
+
+def unavailable(what: str, reason: str) -> None:
+    """Say in the place of a picture that it was not measured, and why."""
+    with st.container(border=True):
+        st.markdown(f"**{plain(what)}: not available**")
+        st.caption(plain(reason))

@@ -17,6 +17,8 @@ from app.sidebar import model_spec
 
 _OWN = "own text"
 _SLOW_SECONDS = 10
+_ESTIMATED_CHARACTERS = 200_000
+"""Longer texts are only tokenized when they are run: doing it twice would take seconds."""
 
 
 def prompt() -> None:
@@ -141,7 +143,8 @@ def _request() -> runs.RunRequest | AnalysisError:
 
 def _look_for_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
     """One line beside the button: what a run will cost, else what to look for."""
-    if isinstance(request, runs.RunRequest) and runs.engine().shelf.spec == request.model:
+    is_short = isinstance(request, runs.RunRequest) and len(request.text) <= _ESTIMATED_CHARACTERS
+    if isinstance(request, runs.RunRequest) and is_short and runs.engine().shelf.spec == request.model:
         try:
             plan = runs.estimate(request.key, 0, request)
         except AnalysisError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -41,14 +41,27 @@ def current_run(request: runs.RunRequest | None = None) -> Trace | None:
         except AnalysisError as error:
             show_error(error)
             return None
+    result: Trace | None = outcome(job)
+    return result
+
+
+def outcome(job: Job, heights: tuple[int, ...] = (96, 320)) -> Any:
+    """Result of a job, or None after drawing what stands in its place.
+
+    Parameters
+    ----------
+    job : Job
+        A run or an experiment.
+    heights : tuple of int
+        Places held while it is computed, in pixels.
+    """
     if job.is_live:
         _watch(job.key)
-        st.skeleton(height=96)
-        st.skeleton(height=320)
+        for height in heights:
+            st.skeleton(height=height)
         return None
     if job.state == "done":
-        result: Trace = job.result
-        return result
+        return job.result
     if job.error is not None:
         show_error(job.error)
     else:

@@ -1,0 +1,76 @@
+"""Explanations of the attention figures: definition, formula, what to look for, source."""
+
+HEAD_LABELS = {
+    "sink_mass": "token 0",
+    "times_uniform": "× uniform",
+    "strongest": "strongest sink",
+    "entropy": "entropy",
+    "distance": "distance",
+    "learned_sink": "learned sink",
+}
+
+HEAD_READINGS = {
+    "sink_mass": "Stronger colour: the head puts more of its attention on the first token. Click a cell.",
+    "times_uniform": "Against what uniform attention would give: 1 is no preference, so short texts fake nothing.",
+    "strongest": "The most any one token gets from the head, wherever it stands. Click a cell to see which.",
+    "entropy": "Stronger colour: the head spreads its attention; faint: it looks at one token.",
+    "distance": "Stronger colour: the head looks further back.",
+    "learned_sink": "Weight on the learned sink logit, which is no token: rows sum to 1 minus it.",
+}
+
+SINKS = r"""
+For one head, $p_{ij}$ is how much query token $i$ attends to key token $j \le i$; each row sums to 1.
+
+- **Attention on token 0**: mean of $p_{i0}$ over $i \ge 1$.
+- **× uniform**: divided by the mean of $1/(i+1)$, what uniform causal attention would give.
+- **Strongest sink**: largest column mean $\frac{1}{T-j}\sum_{i \ge j} p_{ij}$. Keys that fewer than 8 queries can see
+  are left out, or the last tokens would always win.
+- **Sink rate**: share of heads whose column mean exceeds $\epsilon$ (0.3 in Gu et al. 2024, arXiv:2410.10781).
+- **Entropy**: mean of $-\sum_j p_{ij}\ln p_{ij} / \ln(\text{visible})$ over rows from 16 on. Under 5 % *collapsed*,
+  over 90 % *overloaded*.
+
+Everything is measured while the model runs, a block of rows at a time; no attention map is ever stored.
+Why a sink? A head that has nothing to add needs somewhere harmless to look: a token with a tiny value.
+"""
+
+TRIAD = r"""
+Three things come together at an extreme token (Guo et al. 2024, arXiv:2410.13835):
+
+- **Sink**: heads attend to it. Line: mean over heads; band: least to most.
+- **Value drain**: its value vectors are small next to the others' median, so attending to it adds little.
+- **State peak**: its residual state is enormous (log scale).
+
+Where the state jumps, the sink begins and the value drains: one mechanism in three pictures.
+"""
+
+DILUTION = r"""
+Row entropy averaged over all heads of layers without a window, against position. Uniform attention would follow
+$\ln N$. A flat difference means attention dilutes as the text grows; a growing one means it sharpens.
+"""
+
+RECEIVED = r"""
+Mean attention a token gets from the queries that can see it. The last tokens are seen by few queries, so their
+values are noisy. The ramp ends at the 99th percentile of the tokens after the first: the first is often far beyond it.
+"""
+
+ACTIVE = r"""
+Sink mass of each head on one text minus the other. A *dormant* head rests on token 0; on other texts the same head
+is *active* (Guo et al. 2024). Texts of different length have different uniform baselines: compare heads, not digits.
+"""
+
+HEAD_MAP = r"""
+One head's attention, computed now from this layer's queries and keys only. Rows are queries, columns keys; each row
+of the full map sums to 1. A long text is pooled to the screen: the largest weight of each cell keeps single bright
+tokens visible, the mean keeps the mass.
+"""
+
+BREAK = r"""
+The same text is read again with one thing changed; tokens keep their positions. The bars are the change in surprisal
+of each token: above zero it became less expected. If heads only rest on token 0, hiding it should hurt everywhere.
+"""
+
+STREAMING = r"""
+Perplexity along the text under three rules of what a token may see: everything; only the last tokens; the first few and
+the last ones, the same number in all (StreamingLLM, Xiao et al. 2023, arXiv:2309.17453). Keys keep their original positions here;
+StreamingLLM's code renumbers them inside its cache.
+"""
