@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.attention_sinks.results import AttentionTrace
 from analysis.entropy_collapse.results import LayerTrace
 from analysis.errors import AnalysisError, BrokenFileError
 from analysis.forward.results import Check, Trace, TraceSpec
@@ -23,7 +24,12 @@ from analysis.token_entropy.results import NextToken, TokenTrace
 SCHEMA_VERSION = 1
 """Raised when the meaning of a stored array changes."""
 
-_PARTS: dict[str, type] = {"tokens": TokenTrace, "layers": LayerTrace, "next": NextToken}
+_PARTS: dict[str, type] = {
+    "tokens": TokenTrace,
+    "layers": LayerTrace,
+    "next": NextToken,
+    "attention": AttentionTrace,
+}
 
 
 def save_trace(trace: Trace, path: str | Path) -> Path:
@@ -75,6 +81,8 @@ def trace_bytes(trace: Trace) -> bytes:
     arrays: dict[str, np.ndarray] = {}
     plain: dict[str, Any] = {}
     for part in _PARTS:
+        if getattr(trace, part) is None:
+            continue
         for field in fields(getattr(trace, part)):
             value = getattr(getattr(trace, part), field.name)
             if isinstance(value, np.ndarray):
@@ -90,6 +98,7 @@ def trace_bytes(trace: Trace) -> bytes:
         "checks": [asdict(c) for c in trace.checks],
         "seconds": trace.seconds,
         "versions": trace.versions,
+        "unavailable": trace.unavailable,
         "plain": plain,
     }
     return save(arrays, metadata={"logitscope": json.dumps(header)})
@@ -160,7 +169,7 @@ def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
         if part == "tokens":
             values["text"], values["cell_text"] = tuple(values["text"]), tuple(values["cell_text"])
             values["names"] = {int(i): str(text) for i, text in values["names"].items()}
-        parts[part] = kind(**values)
+        parts[part] = kind(**values) if values or part != "attention" else None
     spec = header["spec"] | {"lens_layers": tuple(header["spec"]["lens_layers"])}
     return Trace(
         spec=TraceSpec(**spec),
@@ -169,5 +178,6 @@ def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
         final_states=arrays.get("final_states"),
         seconds=header["seconds"],
         versions=header["versions"],
+        unavailable=header["unavailable"],
         **parts,
     )

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from analysis.attention_sinks.figures import head_map
 from analysis.drawing.numbers import significant
 from analysis.figures import along_text
 from analysis.token_entropy.measures import forking_tokens, summary
@@ -29,7 +30,9 @@ if trace is None:
 unit, numbers = state.unit(), summary(trace.tokens)
 with st.container(border=True):
     st.markdown("**Token entropy**")
-    st.caption("How unsure was the model, just before each token? A stronger colour means more ways to go on.")
+    st.caption(
+        "How unsure was the model, just before each token? A stronger colour means more ways to go on."
+    )
     strip = entropy_strip(
         trace.tokens,
         unit=unit,
@@ -55,4 +58,24 @@ with st.container(border=True):
         f"**{significant(abs(from_nats(numbers.excess, unit)))} {unit}** {direction} than it expected."
     )
     st.page_link(page("token_entropy"), label="Look closer: token entropy", icon=":material/arrow_forward:")
+if trace.attention is not None:
+    with st.container(border=True):
+        st.markdown("**Attention sinks**")
+        st.caption(
+            "Where does every head look? One cell per layer and head: its attention on the first token."
+        )
+        st.altair_chart(
+            head_map(trace, theme_name=state.theme_name()),
+            theme=None,
+            alt="Attention on token 0, one cell per layer and head",
+            key="overview_heads",
+        )
+        share, uniform = trace.attention.sink_mass.mean(), trace.attention.sink_baseline.mean()
+        st.markdown(
+            f"Heads give the first token **{significant(100 * float(share))} %** of their attention on average; "
+            f"attention without any preference would give it **{significant(100 * float(uniform))} %**."
+        )
+        st.page_link(
+            page("attention_sinks"), label="Look closer: attention sinks", icon=":material/arrow_forward:"
+        )
 st.caption(plain(trace.spec.subtitle))

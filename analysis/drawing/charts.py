@@ -75,10 +75,22 @@ def chart_svg(chart: Any) -> bytes:
     """Altair chart as an SVG file, made without a browser."""
     import vl_convert
 
-    spec = chart.to_dict()
-    if spec.get("width") == "container":
-        spec["width"] = _FILE_WIDTH
-    return vl_convert.vegalite_to_svg(spec).encode()
+    return vl_convert.vegalite_to_svg(_with_width(chart.to_dict())).encode()
+
+
+def _with_width(spec: Any) -> Any:
+    """A chart's spec with a width in pixels wherever it, or a chart inside it, fills a container."""
+    if not isinstance(spec, dict):
+        return spec
+    out = dict(spec)
+    if out.get("width") == "container":
+        out["width"] = _FILE_WIDTH
+    for key in ("vconcat", "hconcat", "concat", "layer"):
+        if key in out:
+            out[key] = [_with_width(inner) for inner in out[key]]
+    if "spec" in out:
+        out["spec"] = _with_width(out["spec"])
+    return out
 
 
 def plotly_html(figure: go.Figure) -> bytes:

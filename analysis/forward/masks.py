@@ -41,6 +41,22 @@ class Visibility:
         if self.hidden is not None and (self.hidden.dtype != bool or self.hidden.ndim > 3):
             raise ValueError("hidden is a bool array of shape (T,), (G, T) or (L, G, T)")
 
+    def describe(self) -> str:
+        """What is hidden, in words: part of a run's spec."""
+        parts = []
+        if self.window is not None:
+            first = f"first {self.n_sink} and " if self.n_sink else ""
+            parts.append(f"attention sees the {first}last {self.window} tokens")
+        if self.hidden is not None:
+            where = np.flatnonzero(self.hidden.reshape(-1, self.hidden.shape[-1]).any(0))
+            named = ", ".join(map(str, where[:8])) + (f" and {len(where) - 8} more" if len(where) > 8 else "")
+            parts.append(f"tokens {named} hidden from query {self.first_query} on")
+        if self.silenced:
+            heads = sorted(self.silenced)
+            named = ", ".join(f"{layer}.{head}" for layer, head in heads[:8])
+            parts.append(f"heads {named}{f' and {len(heads) - 8} more' if len(heads) > 8 else ''} silenced")
+        return "; ".join(parts)
+
     def hidden_keys(self, layer: int, group: int) -> np.ndarray | None:
         """Keys hidden from one KV head of one layer, shape (T,), or None."""
         if self.hidden is None or self.hidden.ndim == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import TooLongError
+from analysis.forward.attention import Recorder, measured_attention
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import TokenizedText
@@ -112,7 +114,11 @@ def _shift(span: slice, by: int) -> slice:
 
 
 def run_pass(
-    model: LanguageModel, ids: Tensor, lens_layers: list[int], on_layer: Callable[[int], None]
+    model: LanguageModel,
+    ids: Tensor,
+    lens_layers: list[int],
+    on_layer: Callable[[int], None],
+    recorder: Recorder | None = None,
 ) -> Measured:
     """Run the body once over one window.
 
@@ -126,6 +132,9 @@ def run_pass(
         Layers whose states are kept, 0 to L.
     on_layer : callable
         Called with the number of finished layers, 0 to L. Raising from it stops the pass.
+    recorder : Recorder, optional
+        Takes what the attention of every layer measures; without it the model's own
+        attention runs.
     """
     anatomy = model.anatomy
     n_layers = len(anatomy.layers)
@@ -154,5 +163,7 @@ def run_pass(
             handles.append(layer.register_forward_hook(leave(i + 1)))
         last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
         handles.append(last.register_forward_hook(final))
-        run_body(model.model, ids[None].to(anatomy.head.weight.device))
+        handles_attention = measured_attention(model.model, recorder) if recorder else nullcontext()
+        with handles_attention:
+            run_body(model.model, ids[None].to(anatomy.head.weight.device))
     return Measured(caught["final"], [kept[layer] for layer in lens_layers], norms)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.attention_sinks.results import AttentionTrace
 from analysis.entropy_collapse.results import LayerTrace
 from analysis.token_entropy.results import NextToken, TokenTrace
 
@@ -37,6 +38,8 @@ class TraceSpec:
     """Tokens per window when the text was read in windows, else None."""
     stride: int | None = None
     """Tokens from one window's start to the next."""
+    visibility: str = ""
+    """What was hidden from the model's attention, in words; empty for the model as it is."""
 
     @property
     def subtitle(self) -> str:
@@ -46,6 +49,8 @@ class TraceSpec:
             parts.append(f"beginning-of-text token: {self.bos}")
         if self.window is not None:
             parts.append(f"windows of {self.window}, stride {self.stride}")
+        if self.visibility:
+            parts.append(self.visibility)
         return " · ".join(parts)
 
 
@@ -76,6 +81,10 @@ class Trace:
     next: NextToken
     layers: LayerTrace
     checks: tuple[Check, ...]
+    attention: AttentionTrace | None = None
+    """None when it was not measured; ``unavailable`` says why."""
+    unavailable: dict[str, str] = field(default_factory=dict)
+    """Why a part is missing, by its name."""
     final_states: np.ndarray | None = None
     """float32, (T, D): state after the final norm, row t after reading token t. None when it
     would take more than the limit; the sampler panel needs it."""

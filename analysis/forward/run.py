@@ -10,7 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.attention_sinks.results import AttentionTrace
 from analysis.entropy_collapse.results import LayerTrace
+from analysis.errors import AnalysisError
+from analysis.forward.attention import Recorder
+from analysis.forward.attention_probe import attention_error
+from analysis.forward.masks import Visibility
 from analysis.forward.passes import Measured, Window, run_pass
 from analysis.forward.readout import about_tokens, read_lens, read_rows
 from analysis.forward.results import Check
@@ -40,6 +45,10 @@ class Run:
     top_k: int
     plan: Plan
     report: Progress
+    attention: bool = True
+    """Whether to measure attention."""
+    visibility: Visibility | None = None
+    """Keys hidden and heads silenced; needs ``attention``."""
 
     def __post_init__(self) -> None:
         n, k = len(self.tokens), min(self.top_k, self.model.info.vocab_size)
@@ -57,6 +66,8 @@ class Run:
         self.seconds: dict[str, float] = {"body": 0.0, "head": 0.0, "lens": 0.0}
         self.checks: list[Check] = []
         self.done = 0.0
+        self.attention_trace: AttentionTrace | None = None
+        self.unavailable: dict[str, str] = {}
 
     def advance(self, flops: float, what: str) -> None:
         """Report that so much more of the planned work is done."""
@@ -66,6 +77,8 @@ class Run:
     def measure(self) -> None:
         """Run every window and fill the arrays. The caller holds the lock."""
         ids = torch.from_numpy(self.tokens.token_id)
+        self._decide_attention(ids)
+        self._require_visibility()
         for number, window in enumerate(self.windows):
             measured = self._body(ids, window, number)
             self._read(ids, window, measured)
@@ -77,6 +90,36 @@ class Run:
         if self.lens_layers:
             self.checks.append(Check("last lens entropy equals output entropy", self._lens_error(), 1e-4))
 
+    def _decide_attention(self, ids: Tensor) -> None:
+        """Measure attention only where it was seen to give what the library's own gives."""
+        if not self.attention:
+            self.unavailable["attention"] = "The run was made without it."
+            return
+        if len(self.windows) > 1:
+            self.attention = False
+            self.unavailable["attention"] = (
+                "The text was read in windows; attention is measured over one whole text."
+            )
+            return
+        error = attention_error(self.model, ids)
+        tolerance = 1e-3 if self.model.info.dtype == "float32" else 0.1
+        if isinstance(error, str) or error > tolerance:
+            self.attention = False
+            self.unavailable["attention"] = (
+                error
+                if isinstance(error, str)
+                else f"It differs from the library's by {error:.2g} of a state."
+            )
+            return
+        self.checks.append(Check("measured attention equals the library's", error, tolerance, "of a state"))
+
+    def _require_visibility(self) -> None:
+        if self.visibility is not None and not self.attention:
+            raise AnalysisError(
+                f"Nothing can be hidden in this run. {self.unavailable['attention']}",
+                "Use a shorter text or another model.",
+            )
+
     def _body(self, ids: Tensor, window: Window, number: int) -> Measured:
         started = time.perf_counter()
         where = f" of window {number + 1}/{len(self.windows)}" if len(self.windows) > 1 else ""
@@ -86,7 +129,11 @@ class Run:
         def on_layer(layer: int) -> None:
             self.advance(share if layer else 0.0, f"layer {layer}/{n_layers}{where}")
 
-        measured = run_pass(self.model, ids[window.positions], self.lens_layers, on_layer)
+        recorder = Recorder(n_layers, self.visibility) if self.attention else None
+        measured = run_pass(self.model, ids[window.positions], self.lens_layers, on_layer, recorder)
+        if recorder is not None:
+            self.attention_trace = recorder.result()
+            self.checks.append(Check("attention rows sum to 1", recorder.row_error, 1e-5, ""))
         self.seconds["body"] += time.perf_counter() - started
         return measured
 
@@ -132,7 +179,7 @@ class Run:
 
     def _check_head(self, head: Head, states: Tensor, rows: slice) -> None:
         """Recompute a few rows densely in float64: the streamed numbers must agree."""
-        if self.checks:
+        if any(check.name.startswith("entropy") for check in self.checks):
             return
         picked = np.unique(np.linspace(0, len(states) - 1, _CHECKED_ROWS).astype(int))
         dense = torch.log_softmax(head.logits(states[picked]).double(), -1)

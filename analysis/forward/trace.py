@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from analysis.errors import InvalidTextError, OutOfMemoryError
+from analysis.forward.masks import Visibility
 from analysis.forward.passes import plan_windows
 from analysis.forward.results import Trace, TraceSpec
 from analysis.forward.run import Progress, Run
@@ -31,6 +32,8 @@ def trace(
     parse_special: bool = True,
     stride: int | None = None,
     window: int | None = None,
+    attention: bool = True,
+    visibility: Visibility | None = None,
     on_progress: Progress | None = None,
 ) -> Trace:
     """Read one text with one model and measure every token.
@@ -54,6 +57,11 @@ def trace(
         Without it a text longer than the model's context is refused.
     window : int, optional
         Tokens per window, the model's context by default.
+    attention : bool, default True
+        Measure the attention of every head as well.
+    visibility : Visibility, optional
+        Hide keys from later queries, limit the window, or silence heads; tokens keep
+        their positions.
     on_progress : callable, optional
         ``on_progress(share, what)``, at least once per layer.
 
@@ -83,11 +91,19 @@ def trace(
             )
         windows = plan_windows(model, tokens, window, stride)
         span = max(len(w.positions) for w in windows)
-        plan = plan_run(model, len(tokens), n_lens=len(layers), window=span, stride=stride)
-        require_fit(model, plan, n_lens=len(layers), window=span if len(windows) > 1 else None)
+        plan = plan_run(
+            model, len(tokens), n_lens=len(layers), window=span, stride=stride, attention=attention
+        )
+        require_fit(
+            model,
+            plan,
+            n_lens=len(layers),
+            window=span if len(windows) > 1 else None,
+            attention=attention,
+        )
         started = time.perf_counter()
         try:
-            run = Run(model, tokens, windows, layers, top_k, plan, report)
+            run = Run(model, tokens, windows, layers, top_k, plan, report, attention, visibility)
             run.measure()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -115,6 +131,7 @@ def trace(
         lens_layers=tuple(layers),
         window=span if len(windows) > 1 else None,
         stride=stride if len(windows) > 1 else None,
+        visibility=visibility.describe() if visibility else "",
     )
     report(1.0, "done")
     return Trace(
@@ -123,6 +140,8 @@ def trace(
         tokens=token_trace,
         next=run.next_token,
         layers=run.layer_trace(),
+        attention=run.attention_trace,
+        unavailable=run.unavailable,
         checks=tuple(run.checks),
         final_states=run.final_states,
         seconds=run.seconds,

@@ -19,8 +19,12 @@ _TOKEN_ARRAYS = {
     **dict.fromkeys(("surprisal", "entropy", "varentropy", "max_prob"), np.float32),
     "is_special": np.bool_,
 }
+_SLACK = 0.01
+"""Rounding allowed beyond the range of a measured quantity."""
 _SPEC_TYPES: dict[str, tuple[type, ...]] = {
-    **dict.fromkeys(("model", "source", "revision", "dtype", "device", "text_sha256", "bos"), (str,)),
+    **dict.fromkeys(
+        ("model", "source", "revision", "dtype", "device", "text_sha256", "bos", "visibility"), (str,)
+    ),
     **dict.fromkeys(("n_tokens", "vocab_size", "n_layers", "top_k"), (int,)),
     **dict.fromkeys(("window", "stride"), (int, type(None))),
     "parse_special": (bool,),
@@ -45,6 +49,7 @@ def check_trace(trace: Trace) -> None:
     _check_plain(trace)
     _check_tokens(trace)
     _check_layers(trace)
+    _check_attention(trace)
     spec = trace.spec
     _check_array(trace.next.top_ids, np.int64, (spec.top_k,), "next.top_ids")
     _check_array(trace.next.top_logprobs, np.float32, (spec.top_k,), "next.top_logprobs")
@@ -72,6 +77,8 @@ def _check_plain(trace: Trace) -> None:
     require(isinstance(trace.seconds, dict) and isinstance(trace.versions, dict), "seconds or versions")
     require(all(isinstance(v, (int, float)) for v in trace.seconds.values()), "seconds")
     require(all(isinstance(v, str) for v in trace.versions.values()), "versions")
+    require(isinstance(trace.unavailable, dict), "unavailable")
+    require(all(isinstance(v, str) for v in trace.unavailable.values()), "unavailable")
     require(
         all(isinstance(getattr(trace.next, f), float) for f in ("entropy", "varentropy", "max_prob")), "next"
     )
@@ -116,3 +123,28 @@ def _check_layers(trace: Trace) -> None:
     rising = sorted(set(spec.lens_layers))
     require(list(spec.lens_layers) == rising == lens[0].tolist(), "lens layers")  # type: ignore[union-attr]
     require(rising[0] >= 0 and rising[-1] == spec.n_layers, "lens layers")
+
+
+def _check_attention(trace: Trace) -> None:
+    attention, spec = trace.attention, trace.spec
+    if attention is None:
+        return
+    require(attention.entropy.ndim == 3 and attention.value_norm.ndim == 3, "attention")
+    n_heads, n_groups = attention.entropy.shape[1], attention.value_norm.shape[1]
+    require(n_groups > 0 and n_heads % n_groups == 0, "heads of attention")
+    rows, groups = (spec.n_layers, n_heads, spec.n_tokens), (spec.n_layers, n_groups, spec.n_tokens)
+    shapes = {"entropy": rows, "received": rows, "sink_mass": rows[:2], "distance": rows[:2]}
+    shapes |= {"value_norm": groups, "key_norm": groups, "sink_baseline": rows[:1]}
+    for name, shape in shapes.items():
+        _check_array(getattr(attention, name), np.float32, shape, f"attention.{name}")
+    _check_array(attention.window, np.int32, rows[:1], "attention.window")
+    require(bool((attention.window >= 0).all()), "attention.window")
+    if attention.learned_sink is not None:
+        _check_array(attention.learned_sink, np.float32, rows[:2], "attention.learned_sink")
+    most = dict.fromkeys(("received", "sink_mass", "sink_baseline", "learned_sink"), 1.0)
+    most |= {"entropy": float(np.log(spec.n_tokens)), "distance": float(spec.n_tokens)}
+    for name, highest in most.items():
+        array = getattr(attention, name)
+        # a model that overflows gives NaN, which every figure shows as missing
+        outside = array is not None and bool(((array < -_SLACK) | (array > highest + _SLACK)).any())
+        require(not outside, f"attention.{name}")

@@ -29,6 +29,17 @@ def data(run):
     return files.trace_bytes(run)
 
 
+@pytest.fixture(scope="module")
+def attended(load_tiny):
+    """A run whose attention was measured, with windows and a learned sink."""
+    return an.trace(load_tiny("gpt_oss"), TEXT * 2, top_k=4)
+
+
+@pytest.fixture(scope="module")
+def attended_data(attended):
+    return files.trace_bytes(attended)
+
+
 def same(a, b):
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
@@ -38,12 +49,16 @@ def same(a, b):
 
 
 def assert_same(a, b):
-    for part in ("tokens", "next", "layers"):
+    parts = ("tokens", "next", "layers", "attention")
+    for part in parts:
+        if getattr(a, part) is None:
+            assert getattr(b, part) is None, part
+            continue
         for field in fields(getattr(a, part)):
             x, y = getattr(getattr(a, part), field.name), getattr(getattr(b, part), field.name)
             assert same(x, y), f"{part}.{field.name}"
     for field in fields(a):
-        if field.name not in ("tokens", "next", "layers"):
+        if field.name not in parts:
             assert same(getattr(a, field.name), getattr(b, field.name)), field.name
 
 
@@ -65,6 +80,30 @@ def test_without_lens_and_states(llama, tmp_path):
     opened = an.load_trace(run.save(str(tmp_path / "run.trace")))
     assert opened.final_states is None and opened.layers.lens_entropy is None
     assert_same(run, opened)
+
+
+def test_attention_comes_back_bit_for_bit(attended, tmp_path):
+    opened = an.load_trace(attended.save(tmp_path / "run.trace"))
+    assert_same(attended, opened)
+    assert opened.attention.learned_sink is not None and {0, 32} == set(opened.attention.window.tolist())
+    assert opened.unavailable == {}
+
+
+def test_why_attention_is_missing_comes_back(llama, run, tmp_path):
+    opened = an.load_trace(run.save(tmp_path / "windows.trace"))
+    assert opened.attention is None and "windows" in opened.unavailable["attention"]
+    plain = an.trace(llama, TEXT, attention=False)
+    opened = an.load_trace(plain.save(tmp_path / "plain.trace"))
+    assert opened.attention is None and opened.unavailable == plain.unavailable != {}
+
+
+def test_what_was_hidden_comes_back(llama, tmp_path):
+    from analysis.forward.masks import Visibility
+
+    hidden = np.zeros(an.trace(llama, TEXT).spec.n_tokens, bool)
+    hidden[0] = True
+    run = an.trace(llama, TEXT, visibility=Visibility(hidden=hidden, first_query=1))
+    assert an.load_trace(run.save(tmp_path / "run.trace")).spec.visibility == run.spec.visibility != ""
 
 
 def test_views_and_odd_orders_come_back(run, tmp_path):
@@ -329,14 +368,21 @@ ALL_ARRAYS = (
 )
 
 
-def test_the_list_of_arrays_is_whole(data):
+ATTENTION = (
+    *("entropy", "received", "sink_mass", "sink_baseline", "distance", "value_norm", "key_norm", "window"),
+    "learned_sink",
+)
+
+
+def test_the_list_of_arrays_is_whole(data, attended_data):
     from safetensors.numpy import load
 
     assert set(load(data)) == set(ALL_ARRAYS)
+    without_lens = {name for name in ALL_ARRAYS if "lens" not in name}
+    assert set(load(attended_data)) == without_lens | {f"attention.{name}" for name in ATTENTION}
 
 
-@pytest.mark.parametrize("name", ALL_ARRAYS)
-@pytest.mark.parametrize(
+CHANGES = pytest.mark.parametrize(
     "change",
     [
         lambda a: a[:-1],
@@ -349,9 +395,86 @@ def test_the_list_of_arrays_is_whole(data):
     ],
     ids=["short", "deep", "scalar", "empty", "double", "other kind", "bytes"],
 )
+
+
+@pytest.mark.parametrize("name", ALL_ARRAYS)
+@CHANGES
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
 def test_arrays_that_do_not_fit(data, name, change):
     broken(resaved(data, lambda arrays: arrays.__setitem__(name, change(arrays[name]))))
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+@CHANGES
+def test_arrays_of_attention_that_do_not_fit(attended_data, name, change):
+    name = f"attention.{name}"
+    broken(resaved(attended_data, lambda arrays: arrays.__setitem__(name, change(arrays[name]))))
+
+
+@pytest.mark.parametrize("name", ATTENTION)
+def test_arrays_of_attention_that_are_missing(attended_data, name):
+    """Only the learned sink may be: most models have none."""
+    without = resaved(attended_data, lambda arrays: arrays.pop(f"attention.{name}"))
+    if name == "learned_sink":
+        assert files.trace_from_bytes(without).attention.learned_sink is None
+    else:
+        broken(without)
+
+
+def test_all_of_attention_may_be_missing(attended_data):
+    def change(arrays):
+        for name in ATTENTION:
+            del arrays[f"attention.{name}"]
+
+    assert files.trace_from_bytes(resaved(attended_data, change)).attention is None
+
+
+def test_heads_that_do_not_divide(attended_data):
+    """Four query heads cannot share three KV heads, nor none."""
+
+    def heads(count):
+        def change(arrays):
+            for name in ("attention.value_norm", "attention.key_norm"):
+                arrays[name] = np.repeat(arrays[name][:, :1], count, 1)
+
+        return change
+
+    files.trace_from_bytes(resaved(attended_data, heads(4)))
+    for count in (3, 0):
+        broken(resaved(attended_data, heads(count)))
+
+
+@pytest.mark.parametrize("value", [-1, -(2**31)])
+def test_windows_that_are_negative(attended_data, value):
+    def change(arrays):
+        arrays["attention.window"] = np.full_like(arrays["attention.window"], value)
+
+    broken(resaved(attended_data, change))
+
+
+@pytest.mark.parametrize(
+    "name", ["entropy", "received", "sink_mass", "sink_baseline", "distance", "learned_sink"]
+)
+@pytest.mark.parametrize("value", [np.inf, -np.inf, -0.5, 1e9])
+def test_attention_that_cannot_be(attended_data, name, value):
+    """Shares outside 0 to 1, entropies beyond any text, distances beyond the text."""
+
+    def change(arrays):
+        arrays[f"attention.{name}"] = arrays[f"attention.{name}"].copy()
+        arrays[f"attention.{name}"].flat[-1] = value
+
+    broken(resaved(attended_data, change))
+
+
+@pytest.mark.parametrize("value", [..., None, 5, "x", [], {"attention": 5}, {"attention": None}])
+def test_reasons_of_another_kind(attended_data, value):
+    def change(header):
+        if value is ...:
+            del header["unavailable"]
+        else:
+            header["unavailable"] = value
+
+    broken(with_header(attended_data, change))
 
 
 @pytest.mark.parametrize("name", ALL_ARRAYS)

@@ -40,14 +40,17 @@ def is_free(lock):
 
 def assert_same(a, b):
     """Bit for bit, every array and value but the times."""
-    for part in ("tokens", "layers", "next"):
+    for part in ("tokens", "layers", "next", "attention"):
+        if getattr(a, part) is None:
+            assert getattr(b, part) is None, part
+            continue
         for field in fields(getattr(a, part)):
             x, y = getattr(getattr(a, part), field.name), getattr(getattr(b, part), field.name)
             if isinstance(x, np.ndarray):
                 assert x.dtype == y.dtype and x.tobytes() == y.tobytes(), f"{part}.{field.name}"
             else:
                 assert x == y, f"{part}.{field.name}"
-    assert a.spec == b.spec and a.text == b.text
+    assert a.spec == b.spec and a.text == b.text and a.unavailable == b.unavailable
     assert a.final_states.tobytes() == b.final_states.tobytes()
 
 
@@ -198,14 +201,14 @@ def test_a_single_token(llama):
 
 
 def test_checks_are_there_and_hold(llama, run):
-    names = [check.name for check in run.checks]
-    assert names == [
-        "entropy equals a float64 softmax at 8 tokens",
-        "vocabulary head equals the library's logits",
-        "last lens entropy equals output entropy",
-    ]
+    of_attention = ["measured attention equals the library's", "attention rows sum to 1"]
+    always = ["entropy equals a float64 softmax at 8 tokens", "vocabulary head equals the library's logits"]
+    of_lens = ["last lens entropy equals output entropy"]
+    assert [check.name for check in run.checks] == of_attention + always + of_lens
     assert all(check.passed and 0 <= check.error <= check.tolerance <= 1e-3 for check in run.checks)
-    assert len(an.trace(llama, TEXT).checks) == 2
+    assert [c.name for c in an.trace(llama, TEXT).checks] == of_attention + always
+    assert [c.name for c in an.trace(llama, TEXT, attention=False).checks] == always
+    assert [c.name for c in an.trace(llama, TEXT, window=17, stride=5).checks] == always
 
 
 def test_a_wrong_readout_fails_its_check(llama, monkeypatch):
@@ -213,7 +216,8 @@ def test_a_wrong_readout_fails_its_check(llama, monkeypatch):
 
     wrong = readout.entropy_of
     monkeypatch.setattr(readout, "entropy_of", lambda *args: wrong(*args) + 1e-3)
-    assert [check.passed for check in an.trace(llama, TEXT).checks] == [False, True]
+    failed = [check.name for check in an.trace(llama, TEXT).checks if not check.passed]
+    assert failed == ["entropy equals a float64 softmax at 8 tokens"]
 
 
 def test_a_check_that_is_not_a_number_fails():

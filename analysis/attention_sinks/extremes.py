@@ -1,0 +1,176 @@
+"""Massive activations of the residual stream, and how little of a sink's value leaves its head.
+
+On demand, in one extra pass over a run's tokens: each layer is reduced as it goes by.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from analysis.attention_sinks.again import reading_again, silent
+from analysis.attention_sinks.massive import Extremes
+from analysis.forward.attention import Attended, Recorder, measured_attention
+from analysis.forward.masks import Visibility
+from analysis.forward.results import Trace
+from analysis.forward.run import Progress
+from analysis.models.anatomy import first_tensor, hooks, run_body
+from analysis.models.loading import LanguageModel
+
+TOP = 3
+"""Largest activations kept per layer."""
+
+
+def largest_activations(states: Tensor, n: int = TOP) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Largest activations of one layer.
+
+    Parameters
+    ----------
+    states : Tensor, shape (T, D)
+        Residual stream.
+    n : int, default 3
+        How many.
+
+    Returns
+    -------
+    token, dimension, value : Tensor, shape (n,)
+        Largest size first; values keep their sign.
+    median : float
+        Median size, the lower of the two in the middle.
+    """
+    flat = states.float().flatten()
+    sizes = flat.abs()
+    at = sizes.topk(min(n, len(flat))).indices
+    return at // states.shape[1], at % states.shape[1], flat[at], float(sizes.median())
+
+
+def projected_norms(weight: Tensor, value: Tensor, n_heads: int) -> Tensor:
+    """Norm of ``W_O^h v`` for every query head and token.
+
+    Parameters
+    ----------
+    weight : Tensor, shape (D, H dv)
+        Output projection; columns ``h dv`` to ``(h + 1) dv - 1`` belong to head h.
+    value : Tensor, shape (G, T, dv)
+        Head h uses KV head ``h // (H / G)``.
+    n_heads : int
+        Query heads H.
+
+    Returns
+    -------
+    Tensor, shape (H, T), float32
+    """
+    per_group = n_heads // value.shape[0]
+    parts = weight.float().unflatten(1, (n_heads, -1)).unbind(1)
+    return torch.stack(
+        [
+            torch.linalg.vector_norm(value[h // per_group].float() @ part.T, dim=-1)
+            for h, part in enumerate(parts)
+        ]
+    )
+
+
+class _Watcher(Recorder):
+    """Holds each layer's attention output until the projection it goes into comes by."""
+
+    pending: tuple[Tensor, Tensor] | None = None
+
+    def take(self, attended: Attended, key: Tensor, value: Tensor, window: int | None, sinks: bool) -> None:  # noqa: ARG002
+        """Count the layer and keep its output (H, T, dv) and values (G, T, dv)."""
+        self.layers.append({})
+        self.pending = (attended.output, value)
+
+
+def _orientated(module: nn.Module) -> Tensor | None:
+    """Weight of a linear layer as (out, in); GPT-2's Conv1D keeps (in, out)."""
+    weight = getattr(module, "weight", None)
+    if not isinstance(weight, Tensor) or weight.dim() != 2 or not weight.is_floating_point():
+        return None
+    if isinstance(module, nn.Linear):
+        return weight
+    return weight.T if type(module).__name__ == "Conv1D" else None
+
+
+def extreme_tokens(
+    model: LanguageModel,
+    trace: Trace,
+    *,
+    visibility: Visibility | None = None,
+    on_progress: Progress | None = None,
+) -> Extremes:
+    """Massive activations and projected value norms of a run, in one more pass.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The one that made the run.
+    trace : Trace
+        A run that measured attention.
+    visibility : Visibility, optional
+        What the run hid; required when it hid something.
+    on_progress : callable, optional
+        ``on_progress(share, what)``, once per layer. Raising from it stops the pass.
+
+    Returns
+    -------
+    Extremes
+
+    Raises
+    ------
+    AnalysisError
+        If the run is not this model's or measured no attention.
+
+    Notes
+    -----
+    The output projection is the linear layer that receives the attention output as it is. Where
+    something changes that output first, ``value_out_norm`` is None and ``unavailable`` says so.
+    """
+    report, n_layers = on_progress or silent, model.info.n_layers
+    watcher = _Watcher(n_layers, visibility)
+    found: list[tuple[Tensor, Tensor, Tensor, float]] = []
+    norms: dict[int, np.ndarray] = {}
+
+    def enter(_module: nn.Module, args: Any, kwargs: Any) -> None:
+        found.append(largest_activations((args[0] if args else kwargs["hidden_states"])[0]))
+
+    def leave(_module: nn.Module, _args: Any, output: Any) -> None:
+        found.append(largest_activations(first_tensor(output)[0]))
+        layer = len(found) - 1
+        report(layer / n_layers, f"layer {layer}/{n_layers}")
+
+    def project(module: nn.Module, args: Any) -> None:
+        weight = _orientated(module)
+        if watcher.pending is None or weight is None or not args:
+            return
+        output, value = watcher.pending
+        mixed = output.transpose(0, 1).flatten(1)
+        if args[0].numel() == mixed.numel() and torch.equal(args[0].reshape(mixed.shape), mixed):
+            norms[len(watcher.layers) - 1] = projected_norms(weight, value, len(output)).cpu().numpy()
+            watcher.pending = None
+
+    layers = model.anatomy.layers
+    with reading_again(model, trace, visibility) as ids, hooks() as handles:
+        handles.append(layers[0].register_forward_pre_hook(enter, with_kwargs=True))
+        for layer in layers:
+            handles.append(layer.register_forward_hook(leave))
+            handles += [
+                m.register_forward_pre_hook(project) for m in layer.modules() if _orientated(m) is not None
+            ]
+        with measured_attention(model.model, watcher):
+            run_body(model.model, ids[None].to(model.anatomy.head.weight.device))
+    complete = len(norms) == n_layers
+    missing = sorted(set(range(n_layers)) - set(norms))
+    return Extremes(
+        token=np.stack([f[0].cpu().numpy() for f in found]),
+        dimension=np.stack([f[1].cpu().numpy() for f in found]),
+        value=np.stack([f[2].cpu().numpy() for f in found]),
+        median=np.array([f[3] for f in found], np.float32),
+        value_out_norm=np.stack([norms[i] for i in range(n_layers)]) if complete else None,
+        unavailable=""
+        if complete
+        else f"No plain linear layer takes the attention output as it is in layer {missing[0]}"
+        + (f" and {len(missing) - 1} more." if len(missing) > 1 else "."),
+    )

@@ -1,0 +1,201 @@
+"""The pictures of attention sinks. Results in, figures out; no model, no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from analysis.attention_sinks.curve_figures import entropy_against_position, need_attention, triad_chart
+from analysis.attention_sinks.measures import COLLAPSED, OVERLOADED, heads_frame
+from analysis.drawing.charts import styled
+from analysis.drawing.strip import SPECIAL, Strip
+from analysis.drawing.strip_html import HtmlFigure, strip_html
+from analysis.drawing.theme import amount_ramp, rgb_to_hex, signed_ramp, theme
+
+if TYPE_CHECKING:
+    import altair as alt
+
+    from analysis.forward.results import Trace
+
+HeadQuantity = Literal["sink_mass", "times_uniform", "strongest", "entropy", "distance", "learned_sink"]
+
+HEAD_QUANTITIES: dict[HeadQuantity, tuple[str, str]] = {
+    "sink_mass": ("sink_mass", "attention on token 0"),
+    "times_uniform": ("times_uniform", "times uniform attention"),
+    "strongest": ("strongest_received", "attention on the strongest token"),
+    "entropy": ("entropy_normalised", "row entropy / ln of visible tokens"),
+    "distance": ("mean_distance_tokens", "mean distance, tokens"),
+    "learned_sink": ("learned_sink", "weight of the learned sink"),
+}
+"""Column of the heads table and axis title of each quantity of the layer by head map."""
+
+
+def _ramp_range(ramp: np.ndarray) -> list[str]:
+    return [rgb_to_hex(ramp[i]) for i in np.linspace(0, len(ramp) - 1, 9).astype(int)]
+
+
+def head_map(
+    trace: Trace,
+    quantity: HeadQuantity = "sink_mass",
+    *,
+    theme_name: str = "light",
+    high: float | None = None,
+) -> alt.Chart:
+    """One cell per layer and head.
+
+    Parameters
+    ----------
+    trace : Trace
+        A run with attention.
+    quantity : str
+        One of :data:`HEAD_QUANTITIES`.
+    theme_name : {"light", "dark"}
+        Colours.
+    high : float, optional
+        Value of the last colour; 1 for shares, the largest value otherwise.
+    """
+    import altair as alt
+
+    alt.data_transformers.disable_max_rows()
+    column, title = HEAD_QUANTITIES[quantity]
+    frame = heads_frame(need_attention(trace))
+    if column not in frame:
+        raise ValueError("this model has no learned sink")
+    shares = quantity in ("sink_mass", "strongest", "entropy", "learned_sink")
+    top = high or (1.0 if shares else max(float(frame[column].max()), 1e-6))
+    return _cells(
+        frame, column, title, amount_ramp("attention_sinks", theme(theme_name).name), 0.0, top, theme_name
+    )
+
+
+def _cells(
+    frame: pd.DataFrame,
+    column: str,
+    title: str,
+    ramp: np.ndarray,
+    low: float,
+    high: float,
+    theme_name: str,
+) -> Any:
+    import altair as alt
+
+    colours = theme(theme_name)
+    pick = alt.selection_point(name="pick", fields=["layer", "head"], on="click", empty=False)
+    n_layers = int(frame["layer"].max()) + 1
+    tooltips = [alt.Tooltip("layer:O"), alt.Tooltip("head:O")]
+    for name in frame.columns[2:]:
+        numeric = pd.api.types.is_float_dtype(frame[name])
+        tooltips.append(alt.Tooltip(f"{name}:{'Q' if numeric else 'N'}", format=".4g" if numeric else ""))
+    chart = (
+        alt.Chart(frame)
+        .mark_rect(strokeWidth=2)
+        .encode(
+            x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            y=alt.Y("head:O", title="head"),
+            color=alt.Color(
+                f"{column}:Q",
+                title=title,
+                scale=alt.Scale(domain=[low, high], range=_ramp_range(ramp), clamp=True, interpolate="rgb"),
+                legend=alt.Legend(orient="top", gradientLength=220),
+            ),
+            stroke=alt.condition(pick, alt.value(colours.ink), alt.value(colours.ground)),
+            tooltip=tooltips,
+        )
+        .add_params(pick)
+    )
+    height = 22 * (int(frame["head"].max()) + 1) + 40
+    return (
+        styled(chart.properties(width="container", height=max(160, min(height, 560))), theme_name)
+        if n_layers
+        else chart
+    )
+
+
+def head_difference(
+    first: Trace, second: Trace, names: tuple[str, str], *, theme_name: str = "light"
+) -> alt.Chart:
+    """Sink mass of one run minus another's, one cell per layer and head.
+
+    Raises
+    ------
+    ValueError
+        If the runs come from models of different shapes.
+    """
+    a, b = need_attention(first), need_attention(second)
+    if a.sink_mass.shape != b.sink_mass.shape:
+        raise ValueError(f"heads {a.sink_mass.shape} and {b.sink_mass.shape} cannot be compared")
+    frame = difference_frame(first, second, names)
+    top = max(float(frame["difference"].abs().max()), 1e-6)
+    ramp = signed_ramp(theme(theme_name).name)
+    title = f"attention on token 0: {names[0]} minus {names[1]}"
+    return _cells(frame, "difference", title, ramp, -top, top, theme_name)
+
+
+def difference_frame(first: Trace, second: Trace, names: tuple[str, str]) -> pd.DataFrame:
+    """Sink mass of two runs side by side, one row per layer and head."""
+    a, b = heads_frame(need_attention(first)), heads_frame(need_attention(second))
+    frame = a[["layer", "head"]].copy()
+    frame[f"sink_mass {names[0]}"] = a["sink_mass"]
+    frame[f"sink_mass {names[1]}"] = b["sink_mass"]
+    frame["difference"] = a["sink_mass"] - b["sink_mass"]
+    return frame
+
+
+def received_strip(
+    trace: Trace,
+    *,
+    layer: int | None = None,
+    head: int | None = None,
+) -> Strip:
+    """Data of a strip coloured by the attention each token receives.
+
+    Parameters
+    ----------
+    trace : Trace
+        A run with attention.
+    layer, head : int, optional
+        One layer, or one head of it; the mean over all heads by default.
+    """
+    attention = need_attention(trace)
+    picked = attention.received if layer is None else attention.received[layer : layer + 1]
+    picked = picked if head is None else picked[:, head : head + 1]
+    values = picked.astype(np.float64).mean((0, 1)).astype(np.float32)
+    where = "all heads" if layer is None else f"layer {layer}" + ("" if head is None else f", head {head}")
+    others = values[1:] if len(values) > 1 else values
+    return Strip(
+        title=f"Attention received, {where}",
+        unit="of a query's attention",
+        values=values,
+        cell=trace.tokens.cell,
+        cell_text=trace.tokens.cell_text,
+        flags=trace.tokens.is_special.astype(np.uint8) * SPECIAL,
+        low=0.0,
+        high=max(float(np.percentile(others, 99)), 1e-6),
+        light=amount_ramp("attention_sinks", "light"),
+        dark=amount_ramp("attention_sinks", "dark"),
+    )
+
+
+def received(
+    trace: Trace, *, layer: int | None = None, head: int | None = None, theme_name: str = "light"
+) -> HtmlFigure:
+    """The text coloured by attention received, as HTML for a notebook or a file."""
+    strip = received_strip(trace, layer=layer, head=head)
+    return HtmlFigure(strip_html(strip, theme_name=theme_name, caption=trace.spec.subtitle))
+
+
+__all__ = [
+    "COLLAPSED",
+    "HEAD_QUANTITIES",
+    "OVERLOADED",
+    "difference_frame",
+    "entropy_against_position",
+    "head_difference",
+    "head_map",
+    "need_attention",
+    "received",
+    "received_strip",
+    "triad_chart",
+]

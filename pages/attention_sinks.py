@@ -1,0 +1,28 @@
+"""Attention sinks: where every head looks. Uses the run that is on screen, no second forward."""
+
+import streamlit as st
+
+from app.components.checks import checks
+from app.components.errors import unavailable
+from app.components.prompt import prompt
+from app.components.run_status import current_run
+from app.components.sink_heads import heads, numbers
+from app.components.sink_tokens import dilution, received, triad
+from app.navigation import question
+
+st.title("Attention sinks")
+st.caption(question("attention_sinks"))
+prompt()
+trace = current_run()
+if trace is None:
+    st.stop()
+if trace.attention is None:
+    unavailable("Attention", trace.unavailable.get("attention", "The opened file was made without it."))
+    st.stop()
+
+numbers(trace)
+heads(trace)
+received(trace)
+triad(trace)
+dilution(trace)
+checks(trace)
