@@ -11,6 +11,7 @@ Map of the package
 ``models``            what to load, loading it, its parts, what a run will cost
 ``forward``           one measured pass over a text
 ``token_entropy``     how unsure the model was just before each token
+``attention_sinks``   where every head looks, and what happens without it
 ``entropy_collapse``  what the layers do to a text
 ``figures``           every picture, as a function of a result
 ``files``             trace files
@@ -27,6 +28,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import analysis.figures as figures
+    from analysis.attention_sinks.experiments import break_sink, surprisal_change
+    from analysis.attention_sinks.extremes import extreme_tokens
+    from analysis.attention_sinks.maps import head_map_block
+    from analysis.attention_sinks.streaming import streaming_curves
     from analysis.errors import AnalysisError, Cancelled
     from analysis.files import load_trace
     from analysis.forward.results import Trace
@@ -43,11 +48,16 @@ _WHERE = {
     "LanguageModel": "analysis.models.loading",
     "ModelSpec": "analysis.models.spec",
     "Trace": "analysis.forward.results",
+    "break_sink": "analysis.attention_sinks.experiments",
+    "extreme_tokens": "analysis.attention_sinks.extremes",
+    "head_map_block": "analysis.attention_sinks.maps",
     "load_model": "analysis.models.loading",
     "load_trace": "analysis.files",
     "plan_run": "analysis.models.preflight",
     "sampler_panel": "analysis.token_entropy.samplers",
+    "streaming_curves": "analysis.attention_sinks.streaming",
     "summary": "analysis.token_entropy.measures",
+    "surprisal_change": "analysis.attention_sinks.experiments",
     "trace": "analysis.forward.trace",
 }
 
@@ -57,12 +67,17 @@ __all__ = [
     "LanguageModel",
     "ModelSpec",
     "Trace",
+    "break_sink",
+    "extreme_tokens",
     "figures",
+    "head_map_block",
     "load_model",
     "load_trace",
     "plan_run",
     "sampler_panel",
+    "streaming_curves",
     "summary",
+    "surprisal_change",
     "trace",
 ]
 

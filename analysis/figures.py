@@ -1,5 +1,9 @@
 """Every picture as a function of a result; the names a notebook uses after ``an.figures``."""
 
+from analysis.attention_sinks.curve_figures import entropy_against_position, triad_chart
+from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
+from analysis.attention_sinks.figures import head_difference, head_map, received
+from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.token_entropy.figures import (
     along_text,
     entropy_histogram,
@@ -8,11 +12,22 @@ from analysis.token_entropy.figures import (
 )
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 
+sink_map = head_map
+
 __all__ = [
     "along_text",
+    "entropy_against_position",
     "entropy_histogram",
+    "head_difference",
+    "head_map",
+    "head_map_figure",
     "lens_curve",
     "lens_heatmap",
+    "received",
+    "sink_map",
+    "streaming_figure",
+    "surprisal_change_figure",
     "surprisal_scatter",
     "token_strip",
+    "triad_chart",
 ]

@@ -32,71 +32,74 @@ def need_attention(trace: Trace) -> AttentionTrace:
     return trace.attention
 
 
-def triad_chart(trace: Trace, position: int = 0, *, theme_name: str = "light") -> alt.VConcatChart:
-    """Sink strength, value drain and residual norm of one token over layers."""
+_TRIAD_WIDTH = 640
+"""Pixels: charts one above the other cannot fill their container."""
+
+
+def triad_panels(trace: Trace, position: int = 0, *, theme_name: str = "light") -> list[Any]:
+    """Sink strength, value drain and state norm of one token over layers, a chart each."""
+    values = triad(need_attention(trace), trace.layers.residual_norm, position)
+    token = f"token {position}"
+
+    def spread(heads: np.ndarray) -> pd.DataFrame:
+        rows = {
+            "layer": np.arange(len(heads)),
+            "value": heads.mean(1),
+            "low": heads.min(1),
+            "high": heads.max(1),
+        }
+        return pd.DataFrame(rows).assign(who=token)
+
+    norms = {
+        token: values.residual_token,
+        "others, median": values.residual_median,
+        "others, largest": values.residual_max,
+    }
+    residual = pd.concat(
+        pd.DataFrame({"layer": np.arange(len(norm)), "value": np.maximum(norm, 1e-9), "who": who})
+        for who, norm in norms.items()
+    )
+    return [
+        _triad_panel(spread(values.sink), "attention received", list(norms), theme_name, band=True),
+        _triad_panel(spread(values.value_drain), "value norm / others'", list(norms), theme_name, band=True),
+        _triad_panel(residual, "state norm (log scale)", list(norms), theme_name, band=False),
+    ]
+
+
+def _triad_panel(frame: pd.DataFrame, title: str, who: list[str], theme_name: str, *, band: bool) -> Any:
     import altair as alt
 
     colours = theme(theme_name)
-    values = triad(need_attention(trace), trace.layers.residual_norm, position)
-    n_layers = len(values.sink)
-    token, others = f"token {position}", "others"
-    colour = alt.Scale(domain=[token, f"{others}, median", f"{others}, largest"],
-                       range=[colours.pictures["attention_sinks"], colours.muted, colours.pictures["entropy_collapse"]])  # fmt: skip
-
-    def panel(frame: pd.DataFrame, title: str, log: bool, band: bool) -> Any:
-        x = alt.X("layer:Q", title="layer", axis=alt.Axis(tickMinStep=1, grid=False))
-        scale = alt.Scale(type="log") if log else alt.Scale(zero=True)
-        base = alt.Chart(frame).properties(width="container", height=110)
-        line = base.mark_line(point={"size": 22}).encode(
-            x=x,
-            y=alt.Y("value:Q", title=title, scale=scale),
-            color=alt.Color("who:N", scale=colour, title=None),
-            tooltip=["layer:Q", "who:N", alt.Tooltip("value:Q", format=".4g")],
-        )
-        if not band:
-            return line
-        area = base.mark_area(opacity=0.18, color=colours.pictures["attention_sinks"]).encode(
+    accent = colours.pictures["attention_sinks"]
+    shades = [accent, colours.muted, colours.pictures["entropy_collapse"]]
+    scale = alt.Scale(zero=True) if band else alt.Scale(type="log")
+    x = alt.X("layer:Q", title="layer", axis=alt.Axis(tickMinStep=1, grid=False))
+    base = alt.Chart(frame)
+    line = base.mark_line(point={"size": 22}).encode(
+        x=x,
+        y=alt.Y("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5)),
+        color=alt.Color(
+            "who:N",
+            scale=alt.Scale(domain=who, range=shades),
+            title=None,
+            legend=None if band else alt.Legend(orient="top"),
+        ),
+        tooltip=["layer:Q", "who:N", alt.Tooltip("value:Q", format=".4g")],
+    )
+    if band:
+        area = base.mark_area(opacity=0.18, color=accent).encode(
             x=x, y=alt.Y("low:Q", scale=scale, title=title), y2="high:Q"
         )
-        return alt.layer(area, line)
+        return alt.layer(area, line).properties(width="container", height=110)
+    return line.properties(width="container", height=130)
 
-    blocks = np.arange(n_layers)
-    sink = pd.DataFrame(
-        {
-            "layer": blocks,
-            "value": values.sink.mean(1),
-            "low": values.sink.min(1),
-            "high": values.sink.max(1),
-            "who": token,
-        }
-    )
-    drain = pd.DataFrame(
-        {
-            "layer": blocks,
-            "value": values.value_drain.mean(1),
-            "low": values.value_drain.min(1),
-            "high": values.value_drain.max(1),
-            "who": token,
-        }
-    )
-    residual = pd.concat(
-        [
-            pd.DataFrame({"layer": np.arange(n_layers + 1), "value": np.maximum(series, 1e-9), "who": who})
-            for who, series in (
-                (token, values.residual_token),
-                (f"{others}, median", values.residual_median),
-                (f"{others}, largest", values.residual_max),
-            )
-        ]
-    )
-    return styled(
-        alt.vconcat(
-            panel(sink, "attention received", False, True),
-            panel(drain, "value norm / others'", False, True),
-            panel(residual, "state norm", True, False),
-        ),
-        theme_name,
-    )
+
+def triad_chart(trace: Trace, position: int = 0, *, theme_name: str = "light") -> alt.VConcatChart:
+    """The three panels of the triad in one figure."""
+    import altair as alt
+
+    panels = triad_panels(trace, position, theme_name=theme_name)
+    return styled(alt.vconcat(*(panel.properties(width=_TRIAD_WIDTH) for panel in panels)), theme_name)
 
 
 def entropy_against_position(

@@ -7,6 +7,7 @@ soft-capped scores, learned sink logits and any head size go the same way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.attention_sinks.results import AttentionTrace
 from analysis.errors import UnsupportedModelError
 from analysis.forward.masks import Visibility, blocked
+from analysis.forward.recorder import Recorder
 
 NAME = "logitscope_measured"
 BLOCK_BYTES = 4 << 20
@@ -103,11 +104,15 @@ def attend(
     )
     budget = BLOCK_BYTES if device.type == "cpu" else _CUDA_BLOCK_BYTES
     size = max(16, min(256, budget // (4 * per_group * n_tokens)))
+    # Blocks grow with the keys they see. Freed and made anew each time, none would fit where the last one
+    # was, so two places are set aside for all of them.
+    widest = n_tokens if window is None else min(n_tokens, size + window - 1)
+    places = torch.empty(2, per_group * min(size, n_tokens) * widest, device=device)
     worst = 0.0
     for group in range(key.shape[0]):
         heads = slice(group * per_group, (group + 1) * per_group)
         hidden = visibility.hidden_keys(layer, group) if visibility else None
-        block = _Group(query[heads], key[group].float(), value[group].float(), scale, softcap, hidden)
+        block = _Group(query[heads], key[group].float(), value[group].float(), scale, softcap, hidden, places)
         sinks = None if sink_logits is None else sink_logits[heads, None, None].float()
         for begin in range(0, n_tokens, size):
             rows = range(begin, min(begin + size, n_tokens))
@@ -130,13 +135,21 @@ class _Group:
     value: Tensor
     scale: float
     softcap: float | None
-    hidden: Any
+    hidden: np.ndarray | None
+    places: Tensor | None = None
+    """(2, n): room for a block of scores and for its exponentials; made anew without it."""
+
+    def _place(self, which: int, *shape: int) -> Tensor:
+        if self.places is None:
+            return torch.empty(shape, device=self.query.device)
+        return self.places[which, : math.prod(shape)].view(shape)
 
     def scores(self, rows: range, keys: range, window: int | None, visibility: Visibility | None) -> Tensor:
         """Masked scores, (heads, rows, keys)."""
         query = self.query[:, rows.start : rows.stop].float() * self.scale
-        flat = query.reshape(-1, query.shape[-1]) @ self.key[keys.start : keys.stop].T
-        scores = flat.view(len(query), len(rows), len(keys))
+        scores = self._place(0, len(query), len(rows), len(keys))
+        flat = scores.view(-1, len(keys))
+        torch.mm(query.reshape(-1, query.shape[-1]), self.key[keys.start : keys.stop].T, out=flat)
         if self.softcap is not None:
             scores.div_(self.softcap).tanh_().mul_(self.softcap)
         general = visibility is not None and (visibility.window is not None or self.hidden is not None)
@@ -167,10 +180,11 @@ class _Group:
         if sinks is not None:
             top = torch.maximum(top, sinks)
         scores.sub_(top)
-        weights = scores.exp()
+        weights = torch.exp(scores, out=self._place(1, *scores.shape))
         total = weights.sum(-1, keepdim=True)
         here = slice(rows.start, rows.stop)
-        out.entropy[heads, here] = total.log()[..., 0] - torch.linalg.vecdot(weights, scores) / total[..., 0]
+        mean_score = scores.mul_(weights).sum(-1) / total[..., 0]
+        out.entropy[heads, here] = total.log()[..., 0] - mean_score
         whole = total if sinks is None else total + (sinks - top).exp()
         share = whole.reciprocal()
         out.mass[heads, here] = (total * share)[..., 0]
@@ -182,86 +196,6 @@ class _Group:
         out.output[heads, here] = (mixed.view(len(weights), len(rows), -1) * share).to(out.output.dtype)
         last = (weights[:, -1] * share[:, -1]).double().sum(-1)
         return float((last - out.mass[heads, rows.stop - 1]).abs().max())
-
-
-class Recorder:
-    """Takes what every layer's attention measures, in the order in which layers run.
-
-    What is kept of a layer lies in arrays for all layers, made with the first: a run that set
-    aside a little after every layer would scatter it between the large blocks of the next ones.
-    """
-
-    def __init__(self, n_layers: int, visibility: Visibility | None = None) -> None:
-        self.n_layers = n_layers
-        self.visibility = visibility
-        self.layers: list[dict[str, Any]] = []
-        """Of each layer, views into the arrays and plain numbers."""
-        self.row_error = 0.0
-        self._kept: dict[str, np.ndarray] = {}
-
-    def result(self) -> AttentionTrace:
-        """All layers together.
-
-        Raises
-        ------
-        UnsupportedModelError
-            If not every layer's attention came by.
-        """
-        if len(self.layers) != self.n_layers:
-            raise UnsupportedModelError(
-                f"{len(self.layers)} of {self.n_layers} layers use transformers' attention interface.",
-                "This model's attention cannot be measured.",
-            )
-        kept = dict(self._kept)
-        sinks = kept.pop("learned_sink")
-        has_sinks = all(layer["learned_sink"] is not None for layer in self.layers)
-        return AttentionTrace(learned_sink=sinks if has_sinks else None, **kept)
-
-    def take(self, attended: Attended, key: Tensor, value: Tensor, window: int | None, sinks: bool) -> None:
-        """Reduce one layer to what a trace keeps."""
-        n_tokens = key.shape[1]
-        column = attended.columns[:, 0]
-        position = torch.arange(n_tokens, device=column.device, dtype=torch.float64)
-        seen_by = (n_tokens - position).clamp(max=window or n_tokens)
-        later = slice(1, None) if n_tokens > 1 else slice(0, None)
-        mass = attended.mass[:, later].double()
-        # sum over queries and keys of p (i - j), from the row masses and the column sums alone
-        looked_back = (attended.mass.double() * position).sum(-1) - (column * position).sum(-1)
-        visible = (position[later] + 1).clamp(max=window or n_tokens)
-        sees_first = position[later] < (window or n_tokens)
-        measured = {
-            "entropy": attended.entropy,
-            "received": column / seen_by,
-            "sink_mass": attended.first_key[:, later].double().mean(-1),
-            "sink_baseline": (sees_first / visible).mean(),
-            "distance": looked_back / mass.sum(-1),
-            "value_norm": torch.linalg.vector_norm(value, dim=-1, dtype=torch.float32),
-            "key_norm": torch.linalg.vector_norm(key, dim=-1, dtype=torch.float32),
-            "window": torch.tensor(window or 0),
-            "learned_sink": (1 - mass).mean(-1),
-        }
-        layer = self._store(measured)
-        self.layers.append(layer if sinks else layer | {"learned_sink": None})
-        self.row_error = max(self.row_error, attended.row_error)
-
-    def _store(self, measured: dict[str, Tensor]) -> dict[str, Any]:
-        """Copy one layer's numbers into the arrays of all layers; views of them."""
-        if not self._kept:
-            self._kept = {
-                name: np.zeros((self.n_layers, *x.shape), np.int32 if name == "window" else np.float32)
-                for name, x in measured.items()
-            }
-        index = len(self.layers)
-        if index >= self.n_layers:
-            return {"learned_sink": None}  # more calls than layers: `result` says so
-        for name, x in measured.items():
-            if x.shape != self._kept[name].shape[1:]:
-                raise UnsupportedModelError(
-                    "The layers of this model have different numbers of attention heads.",
-                    "Its attention cannot be measured.",
-                )
-            self._kept[name][index] = x.cpu().numpy()
-        return {name: array[index] for name, array in self._kept.items()}
 
 
 _RECORDER: ContextVar[Recorder] = ContextVar("recorder")

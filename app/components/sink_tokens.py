@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from analysis.attention_sinks import figures, measures
-from analysis.drawing.charts import chart_svg
+from analysis.attention_sinks.curve_figures import entropy_against_position, triad_chart, triad_panels
+from analysis.drawing.charts import chart_svg, styled
 from analysis.drawing.numbers import count, significant
 from analysis.units import from_nats
 from app import state
@@ -111,7 +112,7 @@ def triad(trace: Trace) -> None:
         "One token against the others, layer by layer: attention it gets, size of its values, size of its state.",
         name="triad",
         table=lambda: _triad_frame(trace, position),
-        figure=lambda: chart_svg(figures.triad_chart(trace, position, theme_name=state.theme_name())),
+        figure=lambda: chart_svg(triad_chart(trace, position, theme_name=state.theme_name())),
         figure_ending="svg",
         code=notebook_code(trace, "an.figures.triad_chart(trace, 0)"),
         spec=trace.spec.subtitle,
@@ -124,10 +125,10 @@ def triad(trace: Trace) -> None:
             f"Largest state: {significant(float(peak.max()))} times the others' median, at layer {int(peak.argmax())}. "
             f"Smallest value: {significant(float(values.value_drain.min()))} times the others' median."
         )
-        chart = figures.triad_chart(trace, position, theme_name=state.theme_name())
-        st.altair_chart(
-            chart, theme=None, alt="Sink, value drain and state peak over layers", key="triad_chart"
-        )
+        panels = triad_panels(trace, position, theme_name=state.theme_name())
+        for name, panel in zip(("sink", "value drain", "state peak"), panels, strict=True):
+            chart = styled(panel, state.theme_name())
+            st.altair_chart(chart, theme=None, alt=f"The {name} over layers", key=f"triad_{name}")
 
 
 def _triad_frame(trace: Trace, position: int) -> pd.DataFrame:
@@ -168,5 +169,5 @@ def dilution(trace: Trace) -> None:
         spec=trace.spec.subtitle,
         more=readings.DILUTION,
     ):
-        chart = figures.entropy_against_position(trace, unit=unit, theme_name=state.theme_name())
+        chart = entropy_against_position(trace, unit=unit, theme_name=state.theme_name())
         st.altair_chart(chart, theme=None, alt="Row entropy against position", key="dilution_chart")

@@ -50,12 +50,12 @@ def result(at: AppTest) -> Any:
 def test_default_shows_progress_and_then_the_picture(page, open_page, finish, loads):
     at = open_page(page)
     assert not at.exception
-    assert at.title[0].value in ("Logitscope", "Token entropy")
+    assert at.title[0].value in ("Logitscope", "Token entropy", "Attention sinks")
     at = finish(at)
     assert not at.exception and not at.error
     assert at.selectbox(key=state.EXAMPLE).value == "story"
     assert len(at.get("bidi_component")) == 1
-    assert n_charts(at) >= {"overview": 1, "token_entropy": 3}[page]
+    assert n_charts(at) >= {"overview": 2, "token_entropy": 3, "attention_sinks": 5}[page]
     assert len(loads) == 1
 
 
