@@ -9,6 +9,7 @@ from app.components.prompt import prompt
 from app.components.run_status import current_run
 from app.components.sink_compare import active_or_dormant
 from app.components.sink_experiments import break_it, streaming
+from app.components.sink_extremes import massive_activations
 from app.components.sink_heads import heads, numbers
 from app.components.sink_map import one_head
 from app.components.sink_tokens import dilution, received, triad
@@ -29,6 +30,7 @@ numbers(trace)
 heads(trace)
 received(trace)
 triad(trace)
+massive_activations(trace)
 dilution(trace)
 one_head(trace)
 active_or_dormant(trace)

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 class Recorder:
     """Takes what every layer's attention measures, in the order in which layers run.
 
-    What is kept of a layer lies in arrays for all layers, made with the first: a run that set
-    aside a little after every layer would scatter it between the large blocks of the next ones.
+    What is kept of every layer lies in arrays made with the first one. A little memory taken
+    after each layer would lie scattered between the large blocks of the next ones, and the C
+    library then cannot join those again: a pass would take several times what it holds.
     """
 
     def __init__(self, n_layers: int, visibility: Visibility | None = None) -> None:
@@ -30,6 +31,7 @@ class Recorder:
         """Of each layer, views into the arrays and plain numbers."""
         self.row_error = 0.0
         self._kept: dict[str, np.ndarray] = {}
+        self._views: list[dict[str, Any]] = []
 
     def result(self) -> AttentionTrace:
         """All layers together.
@@ -72,25 +74,32 @@ class Recorder:
             "window": torch.tensor(window or 0),
             "learned_sink": (1 - mass).mean(-1),
         }
-        layer = self._store(measured)
-        self.layers.append(layer if sinks else layer | {"learned_sink": None})
+        self._store(measured)
+        if len(self.layers) < self.n_layers:
+            layer = self._views[len(self.layers)]
+            layer["window"], layer["sink_baseline"] = window or 0, float(measured["sink_baseline"])
+            if not sinks:
+                layer["learned_sink"] = None
+            self.layers.append(layer)
+        else:
+            self.layers.append({})  # more calls than layers: `result` says so
         self.row_error = max(self.row_error, attended.row_error)
 
-    def _store(self, measured: dict[str, Tensor]) -> dict[str, Any]:
-        """Copy one layer's numbers into the arrays of all layers; views of them."""
+    def _store(self, measured: dict[str, Tensor]) -> None:
+        """Copy one layer's numbers into the arrays of all layers."""
         if not self._kept:
             self._kept = {
                 name: np.zeros((self.n_layers, *x.shape), np.int32 if name == "window" else np.float32)
                 for name, x in measured.items()
             }
-        index = len(self.layers)
-        if index >= self.n_layers:
-            return {"learned_sink": None}  # more calls than layers: `result` says so
+            self._views = [
+                {name: array[index] for name, array in self._kept.items()} for index in range(self.n_layers)
+            ]
         for name, x in measured.items():
             if x.shape != self._kept[name].shape[1:]:
                 raise UnsupportedModelError(
                     "The layers of this model have different numbers of attention heads.",
                     "Its attention cannot be measured.",
                 )
-            self._kept[name][index] = x.cpu().numpy()
-        return {name: array[index] for name, array in self._kept.items()}
+            if len(self.layers) < self.n_layers:
+                self._kept[name][len(self.layers)] = x.cpu().numpy()

@@ -74,3 +74,9 @@ Perplexity along the text under three rules of what a token may see: everything;
 the last ones, the same number in all (StreamingLLM, Xiao et al. 2023, arXiv:2309.17453). Keys keep their original positions here;
 StreamingLLM's code renumbers them inside its cache.
 """
+
+MASSIVE = r"""
+The three largest $|h|$ of each layer's states, with token and dimension. *Absolute rule* (Sun et al. 2024): larger than 100 and
+at least 1,000 times the layer's median $|h|$. *Ratio rule*, for small models: at least 100 times the median. Layer 0 is what
+enters block 1. Drain: norm of $W_O^h v$ of token 0 over the median of the others', per head.
+"""

@@ -53,6 +53,7 @@ def test_a_clicked_head_is_the_one_described(page):
         ("map_button", "Rows sum to 1 within"),
         ("break_button", "Mean change"),
         ("stream_button", "window 64, first 4"),
+        ("extremes_button", "Largest:"),
     ],
 )
 def test_experiments_run_when_asked(page, finish, button, chart):

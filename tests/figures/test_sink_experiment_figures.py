@@ -67,7 +67,7 @@ def test_a_map_is_query_by_key_with_token_0_in_the_corner():
     assert (heat.zmin, heat.zmax) == (0, pytest.approx(0.5))
     assert heat.colorscale[-1][1] == theme("light").pictures["attention_sinks"].lower()
     assert layout.xaxis.ticktext[1] == str(layout.xaxis.tickvals[1]) == "5"
-    assert plotly_html(figure).startswith(b"<html>")
+    assert b"<html>" in plotly_html(figure)[:100]
 
 
 def test_cells_of_several_tokens_say_so():

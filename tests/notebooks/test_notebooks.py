@@ -101,3 +101,11 @@ def test_the_first_cell_finds_the_project_from_its_root(path):
         book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
     ).execute()
     assert Path(printed(book).strip()).resolve() == ROOT / "analysis" / "__init__.py"
+
+
+@pytest.mark.embedded
+@quiet
+def test_attention_sinks_runs_and_shows_its_pictures():
+    book = execute(ROOT / "notebooks" / "02_attention_sinks.ipynb", ROOT)
+    kinds = shown(book)
+    assert sum("text/html" in kind or any("vegalite" in k for k in kind) for kind in kinds) >= 8

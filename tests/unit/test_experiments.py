@@ -182,8 +182,8 @@ def test_both_limited_policies_see_equally_many():
             range(100), range(100), window=None, ours=views[policy], hidden=None, device=torch.device("cpu")
         )
         assert (~hide).sum(1).tolist() == [min(i + 1, 24) for i in range(100)]
-        assert (~hide[:, :4]).all() == (policy == "sinks + window")
-        assert hide[99, 75] and not hide[99, 80]
+        assert bool((~hide[4:, :4]).all()) == (policy == "sinks + window")
+        assert hide[99, 75] and not hide[99, 80] and not hide[99, 99]
 
 
 def test_streaming_is_three_runs(llama):
@@ -265,7 +265,8 @@ def test_a_window_without_the_first_tokens_breaks_smollm2(smollm2):
     result = streaming_curves(smollm2, STORY, window=64, n_sink=4)
     assert 380 <= result.n_tokens <= 450
     summary = result.summary().set_index("policy")
-    print(summary.to_string())
-    for column in ("perplexity", "perplexity_after"):
-        full, window, sinks = (summary[column][policy] for policy in POLICIES)
-        assert full < sinks < window / 2
+    full, window, sinks = (summary["perplexity_after"][policy] for policy in POLICIES)
+    assert full < sinks < window / 2
+    assert sinks < 1.2 * full
+    full, window, sinks = (summary["perplexity"][policy] for policy in POLICIES)
+    assert full < sinks < 0.6 * window
