@@ -90,8 +90,8 @@ def _triad_panel(frame: pd.DataFrame, title: str, who: list[str], theme_name: st
         area = base.mark_area(opacity=0.18, color=accent).encode(
             x=x, y=alt.Y("low:Q", scale=scale, title=title), y2="high:Q"
         )
-        return alt.layer(area, line).properties(width="container", height=110)
-    return line.properties(width="container", height=130)
+        return alt.layer(area, line).properties(width="container", height=190)
+    return line.properties(width="container", height=230)
 
 
 def triad_chart(trace: Trace, position: int = 0, *, theme_name: str = "light") -> alt.VConcatChart:

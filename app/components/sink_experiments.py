@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _WAYS = ("hide token 0", "with bos", "without bos", "replace token 0", "silence heads")
 _MOST_HEADS = 40
+_UNSETTLED_TOKENS = 16
+"""Left out of the curve: the mean of a few tokens would stretch the axis over a million. The table has them."""
 
 
 def _request(what: str) -> runs.RunRequest | None:
@@ -172,13 +174,16 @@ def _stream(request: runs.RunRequest, window: int, n_sink: int) -> Any:
 def _draw_streaming(trace: Trace, result: StreamingResult) -> None:
     frame = result.to_frame()
 
+    settled = frame[frame["position"] >= min(_UNSETTLED_TOKENS, result.window)]
+
     def chart() -> Any:
-        return streaming_figure(frame, window=result.window, theme_name=state.theme_name())
+        return streaming_figure(settled, window=result.window, theme_name=state.theme_name())
 
     call = f"an.figures.streaming_figure(an.streaming_curves(model, trace.text, window={result.window}, n_sink={result.n_sink}).to_frame())"
     with figure_card(
         "Perplexity along the text",
-        "Lower is better. Both limited curves see the same number of tokens; only one keeps the first few.",
+        f"Lower is better. Both limited curves see the same number of tokens; only one keeps the first few. "
+        f"Drawn from token {_UNSETTLED_TOKENS} on.",
         name="streaming",
         table=lambda: frame,
         figure=lambda: chart_svg(chart()),

@@ -41,7 +41,7 @@ def numbers(trace: Trace) -> None:
     triad = measures.triad(attention, trace.layers.residual_norm)
     peak = triad.residual_token / np.maximum(triad.residual_median, 1e-12)
     cells = [
-        ("attention on token 0", f"{significant(100 * float(attention.sink_mass.mean()))} %",
+        ("on token 0", f"{significant(100 * float(attention.sink_mass.mean()))} %",
          "Mean over all heads and over the queries after token 0."),
         ("times uniform", significant(float(ratio.mean())),
          "The same divided by what uniform causal attention over this text would give: 1 is no preference."),

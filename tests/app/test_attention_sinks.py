@@ -24,7 +24,7 @@ def page(open_page, finish):
 def test_numbers_are_those_of_the_run(page):
     attention = result(page).attention
     metrics = {m.label: m.value for m in page.metric}
-    share = float(metrics["attention on token 0"].removesuffix(" %"))
+    share = float(metrics["on token 0"].removesuffix(" %"))
     assert share == pytest.approx(100 * float(attention.sink_mass.mean()), rel=0.01)
     assert float(metrics["times uniform"]) == pytest.approx(
         float(measures.against_baseline(attention).mean()), rel=0.01
