@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
-from analysis.attention_sinks.figures import need_attention
+from analysis.attention_sinks.figures import head_difference, need_attention
 from analysis.drawing.charts import chart_svg
 from analysis.drawing.numbers import significant
 from analysis.units import from_nats
@@ -117,6 +117,11 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
             alt="Change in surprisal along the text",
             key="broken_chart",
         )
+        if after.attention is not None and before.attention is not None:
+            difference = head_difference(after, before, ("after", "before"), theme_name=state.theme_name())
+            st.altair_chart(
+                difference, theme=None, alt="Change of attention on token 0 by head", key="broken_heads"
+            )
 
 
 @st.fragment

@@ -84,6 +84,22 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
         wrap=True,
     )
 
+    with st.popover("Threshold"):
+        st.slider(
+            "A head has a sink where it gives more than",
+            0.05,
+            0.95,
+            measures.SINK_EPSILON,
+            0.05,
+            key=state.EPSILON,
+            bind="query-params",
+            help="Epsilon of the sink rate; 0.3 in Gu et al. 2024.",
+        )
+        epsilon = st.session_state[state.EPSILON]
+        if st.session_state.setdefault("drawn_epsilon", epsilon) != epsilon:
+            st.session_state["drawn_epsilon"] = epsilon
+            st.rerun()  # the sink rate stands above
+
     def chart() -> object:
         return figures.head_map(trace, quantity, theme_name=state.theme_name())
 

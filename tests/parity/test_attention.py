@@ -88,6 +88,23 @@ def test_every_statistic_equals_the_dense_map(family, both_ways):
         assert recorder.row_error < 1e-6
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt_oss", "smollm3"])
+def test_bfloat16_inputs_are_reduced_in_float32(family, both_ways):
+    """The error budget of 16-bit models: on the same rounded queries and keys, statistics are as
+    exact as in float32; only the output carries the 8 bits of its precision."""
+    model = tiny_model(family, dtype=torch.bfloat16)
+    ids = torch.randint(0, 290, (1, 300), generator=torch.Generator().manual_seed(5))
+    with torch.inference_mode(), measured_attention(model, Recorder(4)):
+        model(ids, use_cache=False)
+    assert len(both_ways) == model.config.num_hidden_layers
+    for ours, (weights, output) in both_ways:
+        assert ours.output.dtype == torch.bfloat16
+        assert (ours.entropy - row_entropy(weights)).abs().max() < 2e-5
+        np.testing.assert_allclose(ours.columns[:, 0], weights.sum(1), rtol=2e-6, atol=1e-5)
+        largest = output.abs().max()
+        assert (ours.output.double() - output).abs().max() <= largest * 2**-8
+
+
 def test_windows_were_crossed():
     crossed = set()
     for family in ALL:
