@@ -98,7 +98,7 @@ def _measured_bytes(model: LanguageModel, n_tokens: int) -> int:
     budget = _SCORES_CUDA if model.anatomy.head.weight.is_cuda else _SCORES
     block = max(min(16, n_tokens) * row, min(budget, min(256, n_tokens) * row))
     one_layer = n_tokens * heads * _LAYER_STATISTICS
-    kept = 2 * n_tokens * model.info.n_layers * (2 * heads + 2 * groups) * 4  # layer by layer, then together
+    kept = n_tokens * model.info.n_layers * (2 * heads + 2 * groups) * 4
     return _SCORE_BLOCKS * block + one_layer + kept
 
 

@@ -107,12 +107,21 @@ def test_charts_become_svg(name, trace):
     assert b"<script" not in svg and b"NaN" not in svg
 
 
+def svg_width(chart):
+    return float(ET.fromstring(chart_svg(chart)).get("width"))
+
+
 def test_a_file_has_a_width_in_every_panel(trace):
-    """Charts in a column cannot fill a container, so they carry their width."""
-    chart = figures.triad_chart(trace)
-    assert {c.get("width") for c in chart.to_dict()["vconcat"]} == {640}
-    root = ET.fromstring(chart_svg(chart))
-    assert float(root.get("width")) > 640 and float(root.get("height")) > 3 * 110
+    """Charts inside a column or a row of charts fill no container in a file either."""
+    import altair as alt
+
+    frame = pd.DataFrame({"x": [0, 1], "y": [0, 1]})
+    one = alt.Chart(frame).mark_line().encode(x="x:Q", y="y:Q").properties(width="container", height=50)
+    assert svg_width(one) > 700
+    assert svg_width(alt.vconcat(one, one)) == pytest.approx(svg_width(one), abs=20)
+    assert svg_width(alt.hconcat(one, one)) > 1400
+    assert svg_width(alt.layer(one, one)) == pytest.approx(svg_width(one), abs=20)
+    assert svg_width(figures.triad_chart(trace)) > 600
 
 
 @each_chart
