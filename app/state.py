@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import streamlit as st
 
-from analysis.token_entropy.measures import forking_tokens
 from analysis.units import Unit
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ def chosen_token(tokens: TokenTrace) -> int:
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
     if value is not None and 0 <= value < len(tokens):
         return int(value)
+    from analysis.token_entropy.measures import forking_tokens  # pandas comes with it: not before the heading
+
     return int(np.flatnonzero(forking_tokens(tokens.entropy))[0])
 
 

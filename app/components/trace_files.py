@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.errors import AnalysisError
-from analysis.files import trace_bytes, trace_from_bytes
 from app import runs, state
 from app.components.errors import show_error
 
@@ -22,7 +21,7 @@ def trace_files() -> None:
     trace = _on_screen()
     st.download_button(
         "Save this run",
-        lambda: trace_bytes(trace) if trace is not None else b"",
+        lambda: _content(trace),
         file_name="run.trace",
         mime="application/octet-stream",
         disabled=trace is None,
@@ -39,6 +38,8 @@ def trace_files() -> None:
     if st.session_state.get("opened_id") == upload.file_id:
         return
     st.session_state["opened_id"] = upload.file_id
+    from analysis.files import trace_from_bytes
+
     try:
         opened = trace_from_bytes(upload.getvalue(), upload.name)
     except AnalysisError as error:
@@ -47,6 +48,12 @@ def trace_files() -> None:
     st.session_state[state.OPENED] = opened
     st.session_state.pop(state.TOKEN, None)
     st.rerun()
+
+
+def _content(trace: Trace | None) -> bytes:
+    from analysis.files import trace_bytes  # pandas comes with it: not before the heading
+
+    return trace_bytes(trace) if trace is not None else b""
 
 
 def _on_screen() -> Trace | None:

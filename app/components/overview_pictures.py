@@ -1,0 +1,81 @@
+"""The small pictures of the overview, one per page, all of the same run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from analysis.attention_sinks.figures import head_map
+from analysis.drawing.numbers import significant
+from analysis.figures import along_text
+from analysis.token_entropy.measures import forking_tokens, summary
+from analysis.token_entropy.strips import entropy_strip
+from analysis.units import from_nats
+from app import state
+from app.components.plain import plain
+from app.components.token_strip import token_strip
+from app.navigation import page
+
+if TYPE_CHECKING:
+    from analysis.forward.results import Trace
+
+
+def pictures(trace: Trace) -> None:
+    """Draw the run's token entropy and attention sinks, with a sentence and a link each."""
+    unit, numbers = state.unit(), summary(trace.tokens)
+    with st.container(border=True):
+        st.markdown("**Token entropy**")
+        st.caption(
+            "How unsure was the model, just before each token? A stronger colour means more ways to go on."
+        )
+        strip = entropy_strip(
+            trace.tokens,
+            unit=unit,
+            vocab_size=trace.spec.vocab_size,
+            marked=forking_tokens(trace.tokens.entropy),
+            marked_name="forking token: top 20 % entropy",
+        )
+        chosen = token_strip(
+            strip, key="overview_strip", selected=state.chosen_token(trace.tokens), height=260
+        )
+        if chosen is not None:
+            state.choose_token(chosen)
+        st.altair_chart(
+            along_text(trace, unit=unit, theme_name=state.theme_name(), show_threshold=False).properties(
+                height=150
+            ),
+            theme=None,
+            alt="Entropy and surprisal along the text",
+            key="overview_curve",
+        )
+        direction = "more" if numbers.excess >= 0 else "less"
+        st.markdown(
+            f"Over these {numbers.n_tokens} tokens the model hesitated by "
+            f"**{significant(from_nats(numbers.mean_entropy, unit))} {unit}** on average, and the text surprised it by "
+            f"**{significant(abs(from_nats(numbers.excess, unit)))} {unit}** {direction} than it expected."
+        )
+        st.page_link(
+            page("token_entropy"), label="Look closer: token entropy", icon=":material/arrow_forward:"
+        )
+    if trace.attention is not None:
+        with st.container(border=True):
+            st.markdown("**Attention sinks**")
+            st.caption(
+                "Where does every head look? One cell per layer and head: its attention on the first token."
+            )
+            st.altair_chart(
+                head_map(trace, theme_name=state.theme_name()),
+                theme=None,
+                alt="Attention on token 0, one cell per layer and head",
+                key="overview_heads",
+            )
+            share, uniform = trace.attention.sink_mass.mean(), trace.attention.sink_baseline.mean()
+            st.markdown(
+                f"Heads give the first token **{significant(100 * float(share))} %** of their attention on average; "
+                f"attention without any preference would give it **{significant(100 * float(uniform))} %**."
+            )
+            st.page_link(
+                page("attention_sinks"), label="Look closer: attention sinks", icon=":material/arrow_forward:"
+            )
+    st.caption(plain(trace.spec.subtitle))
