@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from analysis.attention_sinks.again import reading_again, silent
-from analysis.forward.attention import attend
+from analysis.forward.attention import attend, own_attention
 from analysis.forward.masks import Visibility
 from analysis.forward.results import Trace
 from analysis.forward.run import Progress
@@ -86,22 +86,12 @@ def _catching_attention(
 
 @contextmanager
 def _catching(model: Any, catcher: _Catcher) -> Iterator[None]:
-    """Let a model's attention be caught; its own implementation comes back afterwards."""
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(_NAME, _catching_attention)
-    configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
-    before = {key: config._attn_implementation for key, config in configs.items()}
+    """Let a model's attention be caught; the pass ends where the catcher has its layer."""
     token = _CATCHER.set(catcher)
     try:
-        for config in configs.values():
-            config._attn_implementation = _NAME
-        yield
-    except _Done:
-        pass
+        with suppress(_Done), own_attention(model, _NAME, _catching_attention):
+            yield
     finally:
-        for key, config in configs.items():
-            config._attn_implementation = before[key]
         _CATCHER.reset(token)
 
 

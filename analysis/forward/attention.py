@@ -8,7 +8,7 @@ soft-capped scores, learned sink logits and any head size go the same way.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -236,19 +236,31 @@ def _measured_attention(
 
 
 @contextmanager
-def measured_attention(model: Any, recorder: Recorder) -> Iterator[Recorder]:
-    """Let a model's attention measure itself; its own implementation comes back afterwards."""
+def own_attention(model: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """Let a model attend through a function of ours; its own implementation comes back afterwards.
+
+    No mask is registered under the name, so transformers makes none: the function hides keys itself.
+    """
     from transformers import AttentionInterface
 
-    AttentionInterface.register(NAME, _measured_attention)
+    AttentionInterface.register(name, function)
     configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
     before = {key: config._attn_implementation for key, config in configs.items()}
-    token = _RECORDER.set(recorder)
     try:
         for config in configs.values():
-            config._attn_implementation = NAME
-        yield recorder
+            config._attn_implementation = name
+        yield
     finally:
         for key, config in configs.items():
             config._attn_implementation = before[key]
+
+
+@contextmanager
+def measured_attention(model: Any, recorder: Recorder) -> Iterator[Recorder]:
+    """Let a model's attention measure itself."""
+    token = _RECORDER.set(recorder)
+    try:
+        with own_attention(model, NAME, _measured_attention):
+            yield recorder
+    finally:
         _RECORDER.reset(token)

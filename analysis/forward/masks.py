@@ -5,11 +5,15 @@ A mask never moves anything: tokens keep their positions, and a query always see
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+
+_NAMED = 8
+"""Tokens or heads that a description names one by one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +53,26 @@ class Visibility:
             parts.append(f"attention sees the {first}last {self.window} tokens")
         if self.hidden is not None:
             where = np.flatnonzero(self.hidden.reshape(-1, self.hidden.shape[-1]).any(0))
-            named = ", ".join(map(str, where[:8])) + (f" and {len(where) - 8} more" if len(where) > 8 else "")
+            named = ", ".join(map(str, where[:_NAMED])) + (
+                f" and {len(where) - _NAMED} more" if len(where) > _NAMED else ""
+            )
             parts.append(f"tokens {named} hidden from query {self.first_query} on")
         if self.silenced:
             heads = sorted(self.silenced)
-            named = ", ".join(f"{layer}.{head}" for layer, head in heads[:8])
-            parts.append(f"heads {named}{f' and {len(heads) - 8} more' if len(heads) > 8 else ''} silenced")
+            named = ", ".join(f"{layer}.{head}" for layer, head in heads[:_NAMED])
+            parts.append(
+                f"heads {named}{f' and {len(heads) - _NAMED} more' if len(heads) > _NAMED else ''} silenced"
+            )
+        if not self._words_tell_all():
+            content = [np.ascontiguousarray(self.hidden).tobytes() if self.hidden is not None else b""]
+            content += [repr((getattr(self.hidden, "shape", ()), sorted(self.silenced))).encode()]
+            parts.append(f"mask {hashlib.sha256(b''.join(content)).hexdigest()[:8]}")
         return "; ".join(parts)
+
+    def _words_tell_all(self) -> bool:
+        """Whether the words alone say what is hidden: the spec of a run must not fit another one."""
+        few_keys = self.hidden is None or (self.hidden.ndim == 1 and self.hidden.sum() <= _NAMED)
+        return bool(few_keys) and len(self.silenced) <= _NAMED
 
     def hidden_keys(self, layer: int, group: int) -> np.ndarray | None:
         """Keys hidden from one KV head of one layer, shape (T,), or None."""

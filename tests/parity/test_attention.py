@@ -193,3 +193,13 @@ def test_the_models_own_attention_comes_back_even_after_an_error():
 def test_a_visibility_that_exists_is_valid(wrong):
     with pytest.raises(ValueError, match=r"window|count|bool"):
         Visibility(**wrong)
+
+
+def test_two_visibilities_never_share_a_description():
+    one, other = np.zeros((2, 2, 20), bool), np.zeros((2, 2, 20), bool)
+    one[0, :, 3] = other[1, :, 3] = True
+    many = [frozenset((0, h) for h in range(8)) | {(1, last)} for last in (0, 1)]
+    assert Visibility(hidden=one).describe() != Visibility(hidden=other).describe()
+    assert Visibility(silenced=many[0]).describe() != Visibility(silenced=many[1]).describe()
+    plain = np.arange(20) == 0
+    assert Visibility(hidden=plain, first_query=1).describe() == "tokens 0 hidden from query 1 on"
