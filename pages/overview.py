@@ -10,7 +10,7 @@ st.title("Logitscope")
 st.caption(question("overview"))
 st.markdown(
     "Logitscope runs a language model on this machine and shows what it expected before every token of a text. "
-    "Every number comes from one measured run, carries its unit and is checked against a second way to compute it. "
+    "Every number comes from one measured run and carries its unit, and each run checks itself and shows by how much. "
     "Pick a text, press Run, and click a word to see what the model thought would come instead."
 )
 prompt()
