@@ -170,7 +170,9 @@ def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
             values["text"], values["cell_text"] = tuple(values["text"]), tuple(values["cell_text"])
             values["names"] = {int(i): str(text) for i, text in values["names"].items()}
         parts[part] = kind(**values) if values or part != "attention" else None
-    spec = header["spec"] | {"lens_layers": tuple(header["spec"]["lens_layers"])}
+    spec = dict(header["spec"])
+    for name in ("lens_layers", "spectra"):
+        spec[name] = tuple(spec.get(name, ()))
     return Trace(
         spec=TraceSpec(**spec),
         text=header["text"],

@@ -45,6 +45,8 @@ class Job:
     """What is being computed, such as "reading layer 3 of 30"."""
     result: Any = field(default=None, repr=False)
     """What the work returned, once the state is "done"."""
+    partial: Any = field(default=None, repr=False)
+    """What the work has shown so far; a page may draw it while the job runs. Never changed in place."""
     error: AnalysisError | None = None
     """Why it failed, once the state is "failed"."""
     created: float = field(default_factory=monotonic)
@@ -116,6 +118,10 @@ class Job:
                 self._pace.learn(fraction - self.fraction)
                 self.fraction = fraction
 
+    def show(self, partial: Any) -> None:
+        """Let pages draw what there is so far; called by the work with a value it will not change."""
+        self.partial = partial
+
     def begin(self) -> None:
         """Start the clock; called by the worker."""
         with self.changed:
@@ -126,7 +132,7 @@ class Job:
     def end(self, state: State, result: Any = None, error: AnalysisError | None = None) -> None:
         """Take the outcome; called by the worker."""
         with self.changed:
-            self.result, self.error, self.work = result, error, None
+            self.result, self.error, self.work, self.partial = result, error, None, None
             self.fraction = 1.0 if state == "done" else self.fraction
             self.ended = monotonic()
             self.state = state

@@ -38,6 +38,12 @@ ENTRIES = (
         ":material/grid_on:",
         "Where does every head look, and what does it lean on?",
     ),
+    PageEntry(
+        "entropy_collapse",
+        "Entropy collapse",
+        ":material/compress:",
+        "Where does the variety go: over layers, over training, and live?",
+    ),
 )
 
 

@@ -142,12 +142,32 @@ def submit_experiment(experiment: Experiment, compute: Callable[[LanguageModel, 
     return engine().worker.submit(experiment.key, work, owner=owner())
 
 
+@dataclass(frozen=True)
+class Task:
+    """Something computed without the loaded model: a lab run, a log that is read."""
+
+    name: str
+    options: tuple[tuple[str, object], ...] = ()
+    """Everything that decides the result; plain values."""
+
+    @property
+    def key(self) -> str:
+        """Id of the task."""
+        options = json.dumps(self.options, sort_keys=True, default=str)
+        return f"{self.name}/{hashlib.sha256(options.encode()).hexdigest()[:32]}"
+
+
+def submit_task(task: Task, compute: Callable[[Job], object]) -> Job:
+    """Ask for a task; the same one is computed once."""
+    return engine().worker.submit(task.key, compute, owner=owner())
+
+
 def cancel(key: str) -> None:
     """Stop waiting for a run; it stops when nobody else waits for it."""
     engine().worker.cancel(key, owner())
 
 
-def find(request: RunRequest | Experiment) -> Job | None:
+def find(request: RunRequest | Experiment | Task) -> Job | None:
     """The job of a request, if it was asked for and not dropped since."""
     return engine().worker.get(request.key)
 

@@ -50,6 +50,26 @@ STREAM_SINKS = "stream_sinks"
 BREAK = "break"
 SILENCED = "silenced"
 
+# Entropy collapse
+COLLAPSE_VIEW = "view"
+RENYI_ORDER = "order"
+SCALE = "scale"
+STATES = "states"
+FIRST_TOKEN = "first"
+SPECTRUM_LAYER = "spectrum"
+COMPARE_TEXTS = "texts"
+
+# Entropy collapse: training logs
+LOG_METRIC = "metric"
+LOG_X = "x"
+SMOOTHING = "smoothing"
+
+# Entropy collapse: live labs
+LAB = "lab"
+INTERVENTIONS = "interventions"
+LAB_SEED = "seed"
+LAB_STEPS = "steps"
+
 # Token entropy
 QUANTITY = "color"
 FORKING_SHARE = "forking"

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.entropy_collapse.geometry import effective_rank, renyi_entropy
 from analysis.units import Unit, from_nats
+
+SPECTRUM_FIELDS = {
+    "states": "spectrum",
+    "query": "query_spectrum",
+    "key": "key_spectrum",
+    "value": "value_spectrum",
+}
+"""Where :class:`LayerTrace` keeps the spectra of each kind of states."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,17 @@ class LayerTrace:
 
     residual_norm: np.ndarray
     """float32, (L + 1, T): Euclidean norm of the state at token t."""
+    spectrum: np.ndarray | None = None
+    """float64, (2, L + 1, n), n the smaller of T and D: eigenvalues of the covariance of the centred,
+    row-normalised token states as shares of their sum, falling; first of all tokens, then without token 0."""
+    query_spectrum: np.ndarray | None = None
+    """float64, (2, L, n): of the queries that block l compares (all heads side by side, after positions)."""
+    key_spectrum: np.ndarray | None = None
+    """float64, (2, L, n): of its keys."""
+    value_spectrum: np.ndarray | None = None
+    """float64, (2, L, n): of its values."""
+    curvature: np.ndarray | None = None
+    """float64, (2, L + 1), radians: mean angle between consecutive steps of the state along the text."""
     lens_layers: np.ndarray | None = None
     """int32, (n,), rising: layers the lens was read at; the last is always L."""
     lens_entropy: np.ndarray | None = None
@@ -33,6 +53,16 @@ class LayerTrace:
     def n_layers(self) -> int:
         """Number of blocks L."""
         return len(self.residual_norm) - 1
+
+    @property
+    def matrix_entropy(self) -> np.ndarray | None:
+        """float64, (L + 1,), nats: of order 1, all tokens; None without spectra."""
+        return None if self.spectrum is None else renyi_entropy(self.spectrum[0])
+
+    @property
+    def effective_rank(self) -> np.ndarray | None:
+        """float64, (L + 1,): exp of :attr:`matrix_entropy`; None without spectra."""
+        return None if self.spectrum is None else effective_rank(self.spectrum[0])
 
     def lens_frame(self, unit: Unit = "nats") -> pd.DataFrame:
         """Tidy table of the lens, one row per layer and token.

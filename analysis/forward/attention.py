@@ -231,6 +231,11 @@ def _measured_attention(
         visibility=recorder.visibility,
         layer=len(recorder.layers),
     )
+    if recorder.spectra is not None:
+        states = {"query": query, "key": key, "value": value}
+        for kind in recorder.spectra.kinds:
+            if kind in states:
+                recorder.spectra.take(kind, len(recorder.layers), states[kind][0].transpose(0, 1).flatten(1))
     recorder.take(attended, key[0], value[0], sliding_window, s_aux is not None)
     return attended.output.transpose(0, 1)[None].contiguous(), None
 

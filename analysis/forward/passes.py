@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from analysis.errors import TooLongError
 from analysis.forward.attention import Recorder, measured_attention
+from analysis.forward.residual import Spectra
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import TokenizedText
@@ -119,6 +120,7 @@ def run_pass(
     lens_layers: list[int],
     on_layer: Callable[[int], None],
     recorder: Recorder | None = None,
+    spectra: Spectra | None = None,
 ) -> Measured:
     """Run the body once over one window.
 
@@ -135,6 +137,8 @@ def run_pass(
     recorder : Recorder, optional
         Takes what the attention of every layer measures; without it the model's own
         attention runs.
+    spectra : Spectra, optional
+        Takes the states between the layers.
     """
     anatomy = model.anatomy
     n_layers = len(anatomy.layers)
@@ -146,6 +150,8 @@ def run_pass(
         norms[layer] = torch.linalg.vector_norm(states[0].float(), dim=-1).cpu().numpy()
         if layer in lens_layers:
             kept[layer] = states[0].clone()
+        if spectra is not None:
+            spectra.take("states", layer, states[0])
         on_layer(layer)
 
     def enter(_module: nn.Module, args: Any, kwargs: Any) -> None:

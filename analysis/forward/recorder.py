@@ -14,6 +14,7 @@ from analysis.forward.masks import Visibility
 
 if TYPE_CHECKING:
     from analysis.forward.attention import Attended
+    from analysis.forward.residual import Spectra
 
 
 class Recorder:
@@ -24,9 +25,12 @@ class Recorder:
     library then cannot join those again: a pass would take several times what it holds.
     """
 
-    def __init__(self, n_layers: int, visibility: Visibility | None = None) -> None:
+    def __init__(
+        self, n_layers: int, visibility: Visibility | None = None, spectra: Spectra | None = None
+    ) -> None:
         self.n_layers = n_layers
         self.visibility = visibility
+        self.spectra = spectra
         self.layers: list[dict[str, Any]] = []
         """Of each layer, views into the arrays and plain numbers."""
         self.row_error = 0.0

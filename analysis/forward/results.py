@@ -29,6 +29,8 @@ class TraceSpec:
     n_tokens: int
     vocab_size: int
     n_layers: int
+    hidden_size: int = 0
+    """Width D of the states; 0 in files from before it was kept."""
     bos: str = "auto"
     parse_special: bool = True
     top_k: int = 10
@@ -38,6 +40,8 @@ class TraceSpec:
     """Tokens per window when the text was read in windows, else None."""
     stride: int | None = None
     """Tokens from one window's start to the next."""
+    spectra: tuple[str, ...] = ()
+    """Kinds of states whose spectra were taken."""
     visibility: str = ""
     """What was hidden from the model's attention, in words; empty for the model as it is."""
 

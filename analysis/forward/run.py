@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,13 +12,14 @@ import torch
 from torch import Tensor
 
 from analysis.attention_sinks.results import AttentionTrace
-from analysis.entropy_collapse.results import LayerTrace
+from analysis.entropy_collapse.results import SPECTRUM_FIELDS, LayerTrace
 from analysis.errors import AnalysisError
 from analysis.forward.attention import Recorder
 from analysis.forward.attention_probe import attention_error
 from analysis.forward.masks import Visibility
 from analysis.forward.passes import Measured, Window, run_pass
 from analysis.forward.readout import about_tokens, read_lens, read_rows
+from analysis.forward.residual import Spectra
 from analysis.forward.results import Check
 from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
@@ -49,6 +51,8 @@ class Run:
     """Whether to measure attention."""
     visibility: Visibility | None = None
     """Keys hidden and heads silenced; needs ``attention``."""
+    spectra: Spectra | None = None
+    """Takes the spectra of the layers' states."""
 
     def __post_init__(self) -> None:
         n, k = len(self.tokens), min(self.top_k, self.model.info.vocab_size)
@@ -79,9 +83,10 @@ class Run:
         ids = torch.from_numpy(self.tokens.token_id)
         self._decide_attention(ids)
         self._require_visibility()
-        for number, window in enumerate(self.windows):
-            measured = self._body(ids, window, number)
-            self._read(ids, window, measured)
+        with self.spectra.collecting() if self.spectra else nullcontext():
+            for number, window in enumerate(self.windows):
+                measured = self._body(ids, window, number)
+                self._read(ids, window, measured)
         info = self.model.info
         tolerance = 1e-3 if info.dtype == "float32" else 0.25
         self.checks.append(
@@ -129,8 +134,10 @@ class Run:
         def on_layer(layer: int) -> None:
             self.advance(share if layer else 0.0, f"layer {layer}/{n_layers}{where}")
 
-        recorder = Recorder(n_layers, self.visibility) if self.attention else None
-        measured = run_pass(self.model, ids[window.positions], self.lens_layers, on_layer, recorder)
+        recorder = Recorder(n_layers, self.visibility, self.spectra) if self.attention else None
+        measured = run_pass(
+            self.model, ids[window.positions], self.lens_layers, on_layer, recorder, self.spectra
+        )
         if recorder is not None:
             self.attention_trace = recorder.result()
             self.checks.append(Check("attention rows sum to 1", recorder.row_error, 1e-5, ""))
@@ -228,6 +235,10 @@ class Run:
     def layer_trace(self) -> LayerTrace:
         """Everything about the layers."""
         layers = LayerTrace(residual_norm=self.residual_norm)
+        if self.spectra is not None:
+            named = {SPECTRUM_FIELDS[kind]: shares for kind, shares in self.spectra.shares.items()}
+            if named:
+                layers = replace(layers, curvature=self.spectra.curvature, **named)
         if not self.lens_layers:
             return layers
         return replace(

@@ -12,6 +12,7 @@ import torch
 from analysis.errors import InvalidTextError, OutOfMemoryError
 from analysis.forward.masks import Visibility
 from analysis.forward.passes import plan_windows
+from analysis.forward.residual import KINDS, LARGEST_SIDE, Kind, Spectra
 from analysis.forward.results import Trace, TraceSpec
 from analysis.forward.run import Progress, Run
 from analysis.models.load_errors import is_out_of_memory
@@ -33,6 +34,7 @@ def trace(
     stride: int | None = None,
     window: int | None = None,
     attention: bool = True,
+    spectra: bool | Sequence[Kind] = True,
     visibility: Visibility | None = None,
     on_progress: Progress | None = None,
 ) -> Trace:
@@ -59,6 +61,9 @@ def trace(
         Tokens per window, the model's context by default.
     attention : bool, default True
         Measure the attention of every head as well.
+    spectra : bool or list of str, default True
+        Spectra of every layer's token states, unless they would take longer than the pass itself. A
+        list of "states", "query", "key" and "value" takes these, whatever they cost.
     visibility : Visibility, optional
         Hide keys from later queries, limit the window, or silence heads; tokens keep
         their positions.
@@ -74,12 +79,13 @@ def trace(
     InvalidTextError, TooLongError, OutOfMemoryError
         Each says what to do.
     ValueError
-        If ``top_k`` is below 1 or a lens layer does not exist.
+        If ``top_k`` is below 1, or a lens layer or a kind of spectra does not exist.
     """
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}")
     report = on_progress or _silent
     layers = _lens_layers(lens, model.info.n_layers)
+    kinds = _spectra_kinds(spectra)
     # The lock covers the tokenizer too: asking it to split special tokens is a setting it keeps. And
     # neither the free memory nor the time of this run may depend on somebody else's.
     with model.lock, torch.inference_mode():
@@ -104,6 +110,7 @@ def trace(
         started = time.perf_counter()
         try:
             run = Run(model, tokens, windows, layers, top_k, plan, report, attention, visibility)
+            _take_spectra(run, kinds, forced=spectra is not True)
             run.measure()
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
@@ -125,12 +132,14 @@ def trace(
         n_tokens=len(tokens),
         vocab_size=model.info.vocab_size,
         n_layers=model.info.n_layers,
+        hidden_size=model.info.hidden_size,
         bos=bos,
         parse_special=parse_special,
         top_k=run.top_ids.shape[1],
         lens_layers=tuple(layers),
         window=span if len(windows) > 1 else None,
         stride=stride if len(windows) > 1 else None,
+        spectra=tuple(run.spectra.shares) if run.spectra else (),
         visibility=visibility.describe() if visibility else "",
     )
     report(1.0, "done")
@@ -151,6 +160,31 @@ def trace(
 
 def _silent(_share: float, _what: str) -> None:
     """Progress nobody watches."""
+
+
+def _spectra_kinds(spectra: bool | Sequence[Kind]) -> tuple[Kind, ...]:
+    if isinstance(spectra, bool):
+        return ("states",) if spectra else ()
+    wrong = [kind for kind in spectra if kind not in KINDS]
+    if wrong:
+        raise ValueError(f"spectra are taken of {', '.join(KINDS)}; got {wrong}")
+    return tuple(kind for kind in KINDS if kind in spectra)
+
+
+def _take_spectra(run: Run, kinds: tuple[Kind, ...], *, forced: bool) -> None:
+    """Let the run take spectra, or say why it does not."""
+    side = min(len(run.tokens), run.model.info.hidden_size)
+    if not kinds:
+        run.unavailable["spectra"] = "The run was made without them."
+    elif len(run.windows) > 1:
+        run.unavailable["spectra"] = "The text was read in windows; spectra are taken over one whole text."
+    elif not forced and side > LARGEST_SIDE:
+        run.unavailable["spectra"] = (
+            f"At {len(run.tokens):,} tokens and width {run.model.info.hidden_size:,} they could take "
+            'longer than the run itself; trace(..., spectra=["states"]) takes them all the same.'
+        )
+    else:
+        run.spectra = Spectra(kinds, run.model.info.n_layers)
 
 
 def _lens_layers(lens: bool | Sequence[int], n_layers: int) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.entropy_collapse.results import SPECTRUM_FIELDS
 from analysis.forward.results import Trace
 
 _TOKEN_ARRAYS = {
@@ -25,7 +26,7 @@ _SPEC_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(
         ("model", "source", "revision", "dtype", "device", "text_sha256", "bos", "visibility"), (str,)
     ),
-    **dict.fromkeys(("n_tokens", "vocab_size", "n_layers", "top_k"), (int,)),
+    **dict.fromkeys(("n_tokens", "vocab_size", "n_layers", "hidden_size", "top_k"), (int,)),
     **dict.fromkeys(("window", "stride"), (int, type(None))),
     "parse_special": (bool,),
 }
@@ -49,6 +50,7 @@ def check_trace(trace: Trace) -> None:
     _check_plain(trace)
     _check_tokens(trace)
     _check_layers(trace)
+    _check_spectra(trace)
     _check_attention(trace)
     spec = trace.spec
     _check_array(trace.next.top_ids, np.int64, (spec.top_k,), "next.top_ids")
@@ -123,6 +125,24 @@ def _check_layers(trace: Trace) -> None:
     rising = sorted(set(spec.lens_layers))
     require(list(spec.lens_layers) == rising == lens[0].tolist(), "lens layers")  # type: ignore[union-attr]
     require(rising[0] >= 0 and rising[-1] == spec.n_layers, "lens layers")
+
+
+def _check_spectra(trace: Trace) -> None:
+    spec, layers = trace.spec, trace.layers
+    require(set(spec.spectra) <= set(SPECTRUM_FIELDS), "spec.spectra")
+    for kind, name in SPECTRUM_FIELDS.items():
+        shares = getattr(layers, name)
+        require((shares is not None) == (kind in spec.spectra), f"{name} against spec.spectra")
+        if shares is None:
+            continue
+        n_layers = spec.n_layers + (kind == "states")
+        require(shares.ndim == 3 and 0 < shares.shape[2] <= spec.n_tokens, name)
+        _check_array(shares, np.float64, (2, n_layers, shares.shape[2]), name)
+        require(not bool(((shares < 0) | (shares > 1 + _SLACK)).any()), name)
+        require(not bool((np.abs(shares.sum(-1) - 1) > _SLACK).any()), f"sum of {name}")
+    require((layers.curvature is not None) == bool(spec.spectra), "curvature")
+    if layers.curvature is not None:
+        _check_array(layers.curvature, np.float64, (2, spec.n_layers + 1), "curvature")
 
 
 def _check_attention(trace: Trace) -> None:

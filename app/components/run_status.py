@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -45,20 +46,22 @@ def current_run(request: runs.RunRequest | None = None) -> Trace | None:
     return result
 
 
-def outcome(job: Job, heights: tuple[int, ...] = (96, 320)) -> Any:
+def outcome(
+    job: Job, heights: tuple[int, ...] = (96, 320), draw: Callable[[Any], None] | None = None
+) -> Any:
     """Result of a job, or None after drawing what stands in its place.
 
     Parameters
     ----------
     job : Job
-        A run or an experiment.
+        A run, an experiment or a task.
     heights : tuple of int
         Places held while it is computed, in pixels.
+    draw : callable, optional
+        Draws what the job has shown so far, in place of the held places.
     """
     if job.is_live:
-        _watch(job.key)
-        for height in heights:
-            st.skeleton(height=height)
+        _watch(job.key, heights, draw)
         return None
     if job.state == "done":
         return job.result
@@ -70,7 +73,7 @@ def outcome(job: Job, heights: tuple[int, ...] = (96, 320)) -> Any:
 
 
 @st.fragment(run_every=_POLL_SECONDS)
-def _watch(key: str) -> None:
+def _watch(key: str, heights: tuple[int, ...], draw: Callable[[Any], None] | None) -> None:
     """Progress, time left and cancel; redraws the page once when the run ends."""
     job = runs.engine().worker.get(key)
     if job is None or not job.is_live:
@@ -78,6 +81,11 @@ def _watch(key: str) -> None:
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
         st.progress(job.fraction, text=_line(job))
         st.button("Cancel", key=f"cancel_{key}", on_click=runs.cancel, args=(key,))
+    if draw is not None and job.partial is not None:
+        draw(job.partial)
+        return
+    for height in heights:
+        st.skeleton(height=height)
 
 
 def _line(job: Job) -> str:

@@ -32,7 +32,7 @@ def data(run):
 @pytest.fixture(scope="module")
 def attended(load_tiny):
     """A run whose attention was measured, with windows and a learned sink."""
-    return an.trace(load_tiny("gpt_oss"), TEXT * 2, top_k=4)
+    return an.trace(load_tiny("gpt_oss"), TEXT * 2, top_k=4, spectra=["states", "query", "key", "value"])
 
 
 @pytest.fixture(scope="module")
@@ -374,12 +374,16 @@ ATTENTION = (
 )
 
 
+SPECTRA = ("spectrum", "query_spectrum", "key_spectrum", "value_spectrum", "curvature")
+
+
 def test_the_list_of_arrays_is_whole(data, attended_data):
     from safetensors.numpy import load
 
     assert set(load(data)) == set(ALL_ARRAYS)
     without_lens = {name for name in ALL_ARRAYS if "lens" not in name}
-    assert set(load(attended_data)) == without_lens | {f"attention.{name}" for name in ATTENTION}
+    attended = {f"attention.{name}" for name in ATTENTION} | {f"layers.{name}" for name in SPECTRA}
+    assert set(load(attended_data)) == without_lens | attended
 
 
 CHANGES = pytest.mark.parametrize(
@@ -404,10 +408,12 @@ def test_arrays_that_do_not_fit(data, name, change):
     broken(resaved(data, lambda arrays: arrays.__setitem__(name, change(arrays[name]))))
 
 
-@pytest.mark.parametrize("name", ATTENTION)
+@pytest.mark.parametrize(
+    "name", [f"attention.{name}" for name in ATTENTION] + [f"layers.{n}" for n in SPECTRA]
+)
 @CHANGES
-def test_arrays_of_attention_that_do_not_fit(attended_data, name, change):
-    name = f"attention.{name}"
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast")
+def test_arrays_of_attention_and_spectra_that_do_not_fit(attended_data, name, change):
     broken(resaved(attended_data, lambda arrays: arrays.__setitem__(name, change(arrays[name]))))
 
 

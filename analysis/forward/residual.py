@@ -1,0 +1,132 @@
+"""The spectrum of every layer's states, taken while the layers run.
+
+Each layer is reduced to its eigenvalues and forgotten. On the CPU that happens in two threads
+beside the pass, with one layer at a time waiting; on CUDA on the device.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.entropy_collapse.geometry import eigenvalue_shares, turning_angles
+
+Kind = Literal["states", "query", "key", "value"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+"""States between the blocks, and what each block's attention compares and mixes."""
+
+LARGEST_SIDE = 2048
+"""Unless asked for, spectra are not taken where the smaller of tokens and width is larger than this."""
+_WAITING = 4
+"""Reductions under way or waiting: the states of two layers."""
+
+
+class Spectra:
+    """Takes the states of every layer and keeps their spectra, with and without token 0.
+
+    Parameters
+    ----------
+    kinds : tuple of str
+        Of :data:`KINDS`.
+    n_layers : int
+        Number of blocks L.
+    """
+
+    def __init__(self, kinds: tuple[Kind, ...], n_layers: int) -> None:
+        self.kinds = kinds
+        self.n_layers = n_layers
+        self.shares: dict[Kind, np.ndarray] = {}
+        """float64, (2, layers, min(T, d)): all tokens, then without token 0."""
+        self.curvature = np.full((2, n_layers + 1), np.nan)
+        self._pool: ThreadPoolExecutor | None = None
+        self._waiting: list[Future[None]] = []
+
+    @contextmanager
+    def collecting(self) -> Iterator[Spectra]:
+        """Compute beside the pass; leaving waits for the last layer."""
+        with ThreadPoolExecutor(2, "spectra", initializer=_stand_back) as pool, _one_thread_each():
+            self._pool = pool
+            try:
+                yield self
+                self._settle(0)
+            finally:
+                self._pool = None
+                for future in self._waiting:
+                    future.cancel()
+                self._waiting.clear()
+
+    def take(self, kind: Kind, layer: int, states: Tensor) -> None:
+        """Reduce the states of one layer, shape (T, d), if their kind is wanted."""
+        if kind not in self.kinds:
+            return
+        rows, width = states.shape
+        if kind not in self.shares:
+            layers = self.n_layers + (kind == "states")
+            self.shares[kind] = np.zeros((2, layers, min(rows, width)))
+        if states.is_cuda:
+            for variant in (0, 1):
+                self._store(kind, layer, variant, _shares_on_device(states[variant:]))
+            if kind == "states":
+                self._bend(layer, states.float().cpu().numpy())
+            return
+        values = states.float().numpy().copy()  # the model may write over what it handed out
+        self._settle(_WAITING)
+        assert self._pool is not None
+        for variant in (0, 1):
+            self._waiting.append(self._pool.submit(self._reduce, kind, layer, variant, values))
+
+    def _settle(self, most: int) -> None:
+        """Wait until no more than so many reductions are under way."""
+        while len(self._waiting) > most:
+            self._waiting.pop(0).result()
+
+    def _reduce(self, kind: Kind, layer: int, variant: int, values: np.ndarray) -> None:
+        self._store(kind, layer, variant, eigenvalue_shares(values[variant:]))
+        if kind == "states" and variant == 0:
+            self._bend(layer, values)
+
+    def _store(self, kind: Kind, layer: int, variant: int, shares: np.ndarray) -> None:
+        self.shares[kind][variant, layer, : len(shares)] = shares
+        if np.isnan(shares).any():
+            self.shares[kind][variant, layer] = np.nan
+
+    def _bend(self, layer: int, values: np.ndarray) -> None:
+        angles = turning_angles(values)
+        for variant in (0, 1):
+            if len(angles) > variant:
+                self.curvature[variant, layer] = angles[variant:].mean()
+
+
+def _shares_on_device(states: Tensor) -> np.ndarray:
+    """As :func:`eigenvalue_shares`, on the device of the states."""
+    rows = states.double()
+    rows = rows - rows.mean(0)
+    norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    rows /= torch.where(norm > 0, norm, torch.ones_like(norm))
+    gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
+    values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0).cpu().numpy()
+    total = values.sum()
+    return values / total if total > 0 else np.full(len(values), np.nan)
+
+
+def _stand_back() -> None:
+    """Let the pass go first where the system can tell threads apart."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, 0, 10)
+
+
+def _one_thread_each() -> AbstractContextManager[object]:
+    """Keep numpy's linear algebra to one thread per layer; torch's is its own."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # slower, not different
+        return nullcontext()
+    return threadpool_limits(1, "blas")

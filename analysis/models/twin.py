@@ -1,0 +1,42 @@
+"""The untrained twin: the same architecture and tokenizer with random weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from analysis.models.anatomy import find_anatomy
+from analysis.models.loading import LanguageModel
+
+
+def untrained_twin(model: LanguageModel, *, seed: int = 0) -> LanguageModel:
+    """Build the model again from its config, with the library's random initial weights.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The trained one; untouched.
+    seed : int, default 0
+        Of the weights.
+
+    Returns
+    -------
+    LanguageModel
+        On the same device, in the same precision, with the same tokenizer.
+    """
+    from transformers import AutoModelForCausalLM
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        twin = AutoModelForCausalLM.from_config(model.model.config, dtype=torch.float32)
+    twin = twin.to(device=model.info.device, dtype=model.model.dtype).eval()
+    twin.requires_grad_(False)
+    anatomy = find_anatomy(twin)
+    info = replace(
+        model.info,
+        name=f"{model.info.name}, untrained (seed {seed})",
+        head_error=anatomy.head_error,
+        note="Random weights.",
+    )
+    return LanguageModel(twin, model.tokenizer, model.spec, info, anatomy, model.speed)

@@ -1,0 +1,33 @@
+"""Entropy collapse: over layers, over training, or live. The page always says which one it shows."""
+
+import streamlit as st
+
+from app import state
+from app.navigation import question
+
+VIEWS = ("over layers", "over training", "live lab")
+
+st.title("Entropy collapse")
+st.caption(question("entropy_collapse"))
+view = st.segmented_control(
+    "Which collapse",
+    VIEWS,
+    default=VIEWS[0],
+    required=True,
+    key=state.COLLAPSE_VIEW,
+    bind="query-params",
+    label_visibility="collapsed",
+)
+
+if view == "over layers":
+    from app.components.collapse_layers import over_layers
+
+    over_layers()
+elif view == "over training":
+    from app.components.collapse_training import over_training
+
+    over_training()
+else:
+    from app.components.collapse_labs import live_lab
+
+    live_lab()
