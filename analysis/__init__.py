@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from analysis.attention_sinks.extremes import extreme_tokens
     from analysis.attention_sinks.maps import head_map_block
     from analysis.attention_sinks.streaming import streaming_curves
+    from analysis.entropy_collapse.checkpoints import compare_checkpoints, compare_models, model_shape
+    from analysis.entropy_collapse.layers import collapse_layer, layer_curve
     from analysis.errors import AnalysisError, Cancelled
     from analysis.files import load_trace
     from analysis.forward.results import Trace
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel, load_model
     from analysis.models.preflight import plan_run
     from analysis.models.spec import ModelSpec
+    from analysis.models.twin import untrained_twin
     from analysis.token_entropy.measures import summary
     from analysis.token_entropy.samplers import sampler_panel
 
@@ -49,16 +52,22 @@ _WHERE = {
     "ModelSpec": "analysis.models.spec",
     "Trace": "analysis.forward.results",
     "break_sink": "analysis.attention_sinks.experiments",
+    "collapse_layer": "analysis.entropy_collapse.layers",
+    "compare_checkpoints": "analysis.entropy_collapse.checkpoints",
+    "compare_models": "analysis.entropy_collapse.checkpoints",
     "extreme_tokens": "analysis.attention_sinks.extremes",
     "head_map_block": "analysis.attention_sinks.maps",
+    "layer_curve": "analysis.entropy_collapse.layers",
     "load_model": "analysis.models.loading",
     "load_trace": "analysis.files",
+    "model_shape": "analysis.entropy_collapse.checkpoints",
     "plan_run": "analysis.models.preflight",
     "sampler_panel": "analysis.token_entropy.samplers",
     "streaming_curves": "analysis.attention_sinks.streaming",
     "summary": "analysis.token_entropy.measures",
     "surprisal_change": "analysis.attention_sinks.experiments",
     "trace": "analysis.forward.trace",
+    "untrained_twin": "analysis.models.twin",
 }
 
 __all__ = [
@@ -68,17 +77,23 @@ __all__ = [
     "ModelSpec",
     "Trace",
     "break_sink",
+    "collapse_layer",
+    "compare_checkpoints",
+    "compare_models",
     "extreme_tokens",
     "figures",
     "head_map_block",
+    "layer_curve",
     "load_model",
     "load_trace",
+    "model_shape",
     "plan_run",
     "sampler_panel",
     "streaming_curves",
     "summary",
     "surprisal_change",
     "trace",
+    "untrained_twin",
 ]
 
 

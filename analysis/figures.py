@@ -4,6 +4,8 @@ from analysis.attention_sinks.curve_figures import entropy_against_position, tri
 from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
 from analysis.attention_sinks.figures import head_difference, head_map, received
 from analysis.attention_sinks.map_figures import head_map_figure
+from analysis.entropy_collapse.checkpoint_figures import model_curves, rank_panels
+from analysis.entropy_collapse.figures import layer_drops, matrix_entropy, spectrum
 from analysis.token_entropy.figures import (
     along_text,
     entropy_histogram,
@@ -21,10 +23,15 @@ __all__ = [
     "head_difference",
     "head_map",
     "head_map_figure",
+    "layer_drops",
     "lens_curve",
     "lens_heatmap",
+    "matrix_entropy",
+    "model_curves",
+    "rank_panels",
     "received",
     "sink_map",
+    "spectrum",
     "streaming_figure",
     "surprisal_change_figure",
     "surprisal_scatter",

@@ -48,6 +48,8 @@ class RunRequest:
     """Windows this far apart; None refuses a text beyond the model's context."""
     lens_step: int = 0
     """Logit lens at every n-th layer; 0 for none."""
+    all_spectra: bool = False
+    """Spectra of queries, keys and values too, and of states however long it takes."""
 
     @property
     def key(self) -> str:
@@ -110,6 +112,7 @@ def submit(request: RunRequest) -> Job:
             bos=request.bos,
             parse_special=request.parse_special,
             stride=request.stride,
+            spectra=["states", "query", "key", "value"] if request.all_spectra else True,
             on_progress=job.report,
         )
 

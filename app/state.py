@@ -52,12 +52,16 @@ SILENCED = "silenced"
 
 # Entropy collapse
 COLLAPSE_VIEW = "view"
+LAYER_QUANTITY = "quantity"
 RENYI_ORDER = "order"
 SCALE = "scale"
 STATES = "states"
 FIRST_TOKEN = "first"
 SPECTRUM_LAYER = "spectrum"
 COMPARE_TEXTS = "texts"
+COMPARE_MODELS = "models"
+MODELS_ORDER = "models_order"
+CHECKPOINT = "checkpoint"
 
 # Entropy collapse: training logs
 LOG_METRIC = "metric"

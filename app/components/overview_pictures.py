@@ -8,6 +8,8 @@ import streamlit as st
 
 from analysis.attention_sinks.figures import head_map
 from analysis.drawing.numbers import significant
+from analysis.entropy_collapse.figures import matrix_entropy
+from analysis.entropy_collapse.layers import collapse_layer
 from analysis.figures import along_text
 from analysis.token_entropy.measures import forking_tokens, summary
 from analysis.token_entropy.strips import entropy_strip
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def pictures(trace: Trace) -> None:
-    """Draw the run's token entropy and attention sinks, with a sentence and a link each."""
+    """Draw the run's token entropy, attention sinks and entropy collapse, with a sentence and a link each."""
     unit, numbers = state.unit(), summary(trace.tokens)
     with st.container(border=True):
         st.markdown("**Token entropy**")
@@ -78,4 +80,27 @@ def pictures(trace: Trace) -> None:
             st.page_link(
                 page("attention_sinks"), label="Look closer: attention sinks", icon=":material/arrow_forward:"
             )
+    if trace.layers.spectrum is not None:
+        _entropy_collapse(trace)
     st.caption(plain(trace.spec.subtitle))
+
+
+def _entropy_collapse(trace: Trace) -> None:
+    with st.container(border=True):
+        st.markdown("**Entropy collapse, over layers**")
+        st.caption("In how many ways do the tokens differ, layer by layer? Dashed: token 0 left out.")
+        st.altair_chart(
+            matrix_entropy(trace, unit=state.unit(), theme_name=state.theme_name()).properties(height=210),
+            theme=None,
+            alt="Matrix entropy of the token states over layers",
+            key="overview_layers",
+        )
+        found, without = collapse_layer([trace]), collapse_layer([trace], first_token=False)
+        drops = [100 * float(max(layer.median_drop[layer.candidate - 1], 0)) for layer in (found, without)]
+        st.markdown(
+            f"The largest drop takes **{significant(drops[0])} %** of the matrix entropy, in block {found.candidate}; "
+            f"without token 0 it takes **{significant(drops[1])} %**, in block {without.candidate}."
+        )
+        st.page_link(
+            page("entropy_collapse"), label="Look closer: entropy collapse", icon=":material/arrow_forward:"
+        )
