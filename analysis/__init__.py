@@ -13,6 +13,7 @@ Map of the package
 ``token_entropy``     how unsure the model was just before each token
 ``attention_sinks``   where every head looks, and what happens without it
 ``entropy_collapse``  what the layers do to a text
+``pruning_effects``   what a model can forget, and what it costs
 ``figures``           every picture, as a function of a result
 ``files``             trace files
 ``units``, ``errors``, ``drawing``  nats and bits; problems with a hint; colours and the strip
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from analysis.models.preflight import plan_run
     from analysis.models.spec import ModelSpec
     from analysis.models.twin import untrained_twin
+    from analysis.pruning_effects.sweep import sweep_eviction
     from analysis.token_entropy.measures import summary
     from analysis.token_entropy.samplers import sampler_panel
 
@@ -66,6 +68,7 @@ _WHERE = {
     "streaming_curves": "analysis.attention_sinks.streaming",
     "summary": "analysis.token_entropy.measures",
     "surprisal_change": "analysis.attention_sinks.experiments",
+    "sweep_eviction": "analysis.pruning_effects.sweep",
     "trace": "analysis.forward.trace",
     "untrained_twin": "analysis.models.twin",
 }
@@ -92,6 +95,7 @@ __all__ = [
     "streaming_curves",
     "summary",
     "surprisal_change",
+    "sweep_eviction",
     "trace",
     "untrained_twin",
 ]

@@ -126,6 +126,38 @@ def attend(
     return Attended(out.output, out.entropy, out.columns, out.first_key, out.mass, worst)
 
 
+def last_rows(
+    query: Tensor,
+    key: Tensor,
+    count: int,
+    *,
+    scale: float,
+    softcap: float | None = None,
+    window: int | None = None,
+    sink_logits: Tensor | None = None,
+) -> Tensor:
+    """Attention weights of the last queries, float32, shape (H, count, T).
+
+    Parameters are those of :func:`attend`; these are the last rows of the map that it never stores.
+    """
+    n_heads, n_tokens, _ = query.shape
+    per_group = n_heads // key.shape[0]
+    rows = range(max(0, n_tokens - count), n_tokens)
+    out = torch.empty(n_heads, len(rows), n_tokens, device=query.device)
+    for group in range(key.shape[0]):
+        heads = slice(group * per_group, (group + 1) * per_group)
+        keys = key[group].float()
+        scores = _Group(query[heads], keys, keys, scale, softcap, None).scores(
+            rows, range(n_tokens), window, None
+        )
+        if sink_logits is not None:
+            sinks = sink_logits[heads, None, None].float().expand(-1, len(rows), 1)
+            out[heads] = torch.cat([scores, sinks], -1).softmax(-1)[..., :-1]
+        else:
+            out[heads] = scores.softmax(-1)
+    return out
+
+
 @dataclass(frozen=True, eq=False)
 class _Group:
     """The query heads of one KV head."""

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.entropy_collapse.geometry import eigenvalue_shares, turning_angles
+from analysis.entropy_collapse.geometry import as_shares, eigenvalue_shares, turning_angles
 
 Kind = Literal["states", "query", "key", "value"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -52,7 +52,7 @@ class Spectra:
     @contextmanager
     def collecting(self) -> Iterator[Spectra]:
         """Compute beside the pass; leaving waits for the last layer."""
-        with ThreadPoolExecutor(2, "spectra", initializer=_stand_back) as pool, _one_thread_each():
+        with _one_thread_each(), ThreadPoolExecutor(2, "spectra", initializer=_stand_back) as pool:
             self._pool = pool
             try:
                 yield self
@@ -77,7 +77,7 @@ class Spectra:
             if kind == "states":
                 self._bend(layer, states.float().cpu().numpy())
             return
-        values = states.float().numpy().copy()  # the model may write over what it handed out
+        values = states.float().cpu().numpy().copy()  # the model may write over what it handed out
         self._settle(_WAITING)
         assert self._pool is not None
         for variant in (0, 1):
@@ -99,22 +99,26 @@ class Spectra:
             self.shares[kind][variant, layer] = np.nan
 
     def _bend(self, layer: int, values: np.ndarray) -> None:
+        if not np.isfinite(values).all():
+            return
         angles = turning_angles(values)
         for variant in (0, 1):
-            if len(angles) > variant:
-                self.curvature[variant, layer] = angles[variant:].mean()
+            known = angles[variant:]
+            known = known[~np.isnan(known)]  # a token repeated right away makes no step at layer 0
+            if len(known):
+                self.curvature[variant, layer] = known.mean()
 
 
 def _shares_on_device(states: Tensor) -> np.ndarray:
     """As :func:`eigenvalue_shares`, on the device of the states."""
+    if not torch.isfinite(states).all():
+        return np.full(min(states.shape), np.nan)
     rows = states.double()
     rows = rows - rows.mean(0)
     norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
     rows /= torch.where(norm > 0, norm, torch.ones_like(norm))
     gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
-    values = torch.linalg.eigvalsh(gram).flip(0).clamp(min=0).cpu().numpy()
-    total = values.sum()
-    return values / total if total > 0 else np.full(len(values), np.nan)
+    return as_shares(torch.linalg.eigvalsh(gram).flip(0).cpu().numpy())
 
 
 def _stand_back() -> None:

@@ -153,10 +153,20 @@ def _find_head(model: Any) -> Head:
     return Head(weight, getattr(module, "bias", None), scale, float(softcap) if softcap else None)
 
 
-def run_body(model: Any, ids: Tensor) -> None:
-    """Run the model up to the head's input, without the head and without a cache."""
+def run_body(model: Any, ids: Tensor, positions: Tensor | None = None) -> None:
+    """Run the model up to the head's input, without the head and without a cache.
+
+    Parameters
+    ----------
+    model
+        transformers' model.
+    ids : Tensor, shape (B, n)
+        Tokens.
+    positions : Tensor, shape (B, n), optional
+        Their positions; 0 to n - 1 by default.
+    """
     body = model.base_model
-    body(input_ids=ids, use_cache=False)
+    body(input_ids=ids, use_cache=False, **({} if positions is None else {"position_ids": positions}))
 
 
 def _probe(model: Any, ids: Tensor) -> Tensor:

@@ -1,0 +1,257 @@
+"""One prefill: the keys and values of a context, and a look at every layer while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from analysis.errors import UnsupportedModelError
+from analysis.forward.attention import attend, last_rows, own_attention
+from analysis.forward.rotation import Layout, Rotation, layout_of
+from analysis.models.anatomy import first_tensor, hooks, run_body
+from analysis.models.loading import LanguageModel
+
+_NAME = "logitscope_prefix"
+_PROBE_TOKENS = 6
+
+
+@dataclass(eq=False)
+class LayerReading:
+    """What one layer's attention sees of the context; alive only while the layer runs."""
+
+    layer: int
+    n_layers: int
+    module: nn.Module
+    query: Tensor
+    """(H, n, d), after positions."""
+    key: Tensor
+    """(G, n, d), after positions."""
+    value: Tensor
+    """(G, n, dv)."""
+    scale: float
+    softcap: float | None
+    window: int | None
+    sink_logits: Tensor | None
+    columns: Tensor
+    """float64, (H, w, n): ``P^T W`` for the weightings asked for."""
+    rotation: Rotation | None
+    """None without rotary positions in this layer, or where their layout is not known."""
+    rotary_known: bool
+    """Whether ``rotation`` says all about positions: False where a layout is not known."""
+
+    @property
+    def per_group(self) -> int:
+        """Query heads of one KV head."""
+        return self.query.shape[0] // self.key.shape[0]
+
+    def last_rows(self, w: int) -> Tensor:
+        """Attention weights of the last w queries, float32, (H, w, n)."""
+        if self._rows is None or self._rows.shape[1] < w:
+            self._rows = last_rows(
+                self.query,
+                self.key,
+                w,
+                scale=self.scale,
+                softcap=self.softcap,
+                window=self.window,
+                sink_logits=self.sink_logits,
+            )
+        return self._rows[:, -w:]
+
+    _rows: Tensor | None = field(default=None, repr=False)
+
+    @cached_property
+    def query_before_positions(self) -> Tensor:
+        """(H, n, d), float32: queries with their rotary turn undone."""
+        return self.query.float() if self.rotation is None else self.rotation.turn(self.query, back=True)
+
+
+@dataclass(eq=False)
+class Prefix:
+    """What a model keeps of a context."""
+
+    ids: Tensor
+    """int64, (n,)."""
+    keys: list[Tensor] = field(default_factory=list)
+    """Per layer (G, n, d), float32, after positions."""
+    values: list[Tensor] = field(default_factory=list)
+    """Per layer (G, n, dv), float32."""
+    windows: list[int | None] = field(default_factory=list)
+    """Per layer, tokens a query can see."""
+    rotations: list[Rotation | None] = field(default_factory=list)
+    final_states: Tensor | None = None
+    """(n, D), after the final norm."""
+
+    @property
+    def n_tokens(self) -> int:
+        """Length of the context."""
+        return len(self.ids)
+
+
+def rotary_layout(model: LanguageModel) -> Layout | None:
+    """How a model's queries and keys are turned, seen on one repeated token; None where not known."""
+    ids = torch.full((_PROBE_TOKENS,), 1, dtype=torch.int64)
+    found: list[Layout | None] = []
+
+    def look(reading: LayerReading) -> None:
+        if reading.layer == 0 and reading.rotation is not None:
+            found.append(layout_of(reading.key, reading.rotation.cos, reading.rotation.sin))
+
+    read_prefix(model, ids, look, layout="halves")
+    return found[0] if found else None
+
+
+def read_prefix(
+    model: LanguageModel,
+    ids: Tensor,
+    look: Callable[[LayerReading], None],
+    *,
+    layout: Layout | None = None,
+    weightings: Tensor | None = None,
+    on_layer: Callable[[int], None] = lambda _layer: None,
+) -> Prefix:
+    """Run a context once and keep its keys and values.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Its lock is held by the caller.
+    ids : Tensor, shape (n,), int64
+        The context.
+    look : callable
+        Called with every layer's :class:`LayerReading` while it runs; keep no tensor of it.
+    layout : {"halves", "pairs"}, optional
+        From :func:`rotary_layout`.
+    weightings : Tensor, shape (n, w), optional
+        Weights of the queries in the column sums; ones by default.
+    on_layer : callable
+        Called with the number of finished layers. Raising from it stops the pass.
+    """
+    anatomy = model.anatomy
+    prefix = Prefix(ids)
+    tables: dict[int, tuple[Tensor, Tensor]] = {}
+    calls: list[_TableCall] = []
+    caught: dict[str, Tensor] = {}
+
+    def tabled(layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _args: Any, kwargs: Any) -> None:
+            table = kwargs.get("position_embeddings")
+            if isinstance(table, (tuple, list)) and len(table) == 2 and torch.is_tensor(table[0]):
+                tables[layer] = (table[0], table[1])
+
+        return hook
+
+    def call(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        calls.append(_TableCall(module, args, kwargs, output))
+
+    def attention(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        softcap: float | None = None,
+        sliding_window: int | None = None,
+        s_aux: Tensor | None = None,
+        **_others: Any,
+    ) -> tuple[Tensor, None]:
+        if attention_mask is not None or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
+            raise UnsupportedModelError(
+                f"{type(module).__name__} asked for an attention mask of its own.",
+                "Its cache cannot be pruned here.",
+            )
+        layer = len(prefix.keys)
+        scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+        attended = attend(
+            query[0],
+            key[0],
+            value[0],
+            scale=scale,
+            softcap=softcap,
+            window=sliding_window,
+            sink_logits=s_aux,
+            weightings=weightings,
+        )
+        turned = tables.get(layer) if getattr(module, "use_rope", True) else None
+        rotation = None if turned is None or layout is None else _rotation(turned, calls, layout)
+        look(
+            LayerReading(
+                layer,
+                len(anatomy.layers),
+                module,
+                query[0],
+                key[0],
+                value[0],
+                scale,
+                softcap,
+                sliding_window,
+                s_aux,
+                attended.columns,
+                rotation,
+                turned is None or rotation is not None,
+            )
+        )
+        prefix.keys.append(key[0].float().contiguous())
+        prefix.values.append(value[0].float().contiguous())
+        prefix.windows.append(sliding_window)
+        prefix.rotations.append(rotation)
+        return attended.output.transpose(0, 1)[None].contiguous(), None
+
+    def final(_module: nn.Module, _args: Any, output: Any) -> None:
+        caught["final"] = first_tensor(output)[0]
+
+    with hooks() as handles:
+        for i, layer in enumerate(anatomy.layers):
+            handles.append(layer.register_forward_pre_hook(tabled(i), with_kwargs=True))
+            handles.append(layer.register_forward_hook(lambda _m, _a, _o, at=i: on_layer(at + 1)))
+        for module in model.model.modules():
+            if hasattr(module, "inv_freq") or type(module).__name__.endswith("RotaryEmbedding"):
+                handles.append(module.register_forward_hook(call, with_kwargs=True))
+        last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
+        handles.append(last.register_forward_hook(final))
+        with own_attention(model.model, _NAME, attention):
+            run_body(model.model, ids[None].to(anatomy.head.weight.device))
+    if len(prefix.keys) != len(anatomy.layers):
+        raise UnsupportedModelError(
+            f"{len(prefix.keys)} of {len(anatomy.layers)} layers use transformers' attention interface.",
+            "This model's cache cannot be pruned here.",
+        )
+    prefix.final_states = caught["final"]
+    return prefix
+
+
+@dataclass(frozen=True, eq=False)
+class _TableCall:
+    """One call of a module that makes cosines and sines, to be made again for other positions."""
+
+    module: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    output: Any
+
+    def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        def swap(value: Any) -> Any:
+            is_positions = torch.is_tensor(value) and not value.is_floating_point()
+            return positions[None].to(value.device) if is_positions else value
+
+        cos, sin = self.module.forward(
+            *map(swap, self.args), **{name: swap(value) for name, value in self.kwargs.items()}
+        )
+        return _rows(cos), _rows(sin)
+
+
+def _rotation(table: tuple[Tensor, Tensor], calls: list[_TableCall], layout: Layout) -> Rotation | None:
+    """The turn of one layer, with the call that made its tables; None if that was not seen."""
+    made = [call for call in calls if call.output[0] is table[0]]
+    return Rotation(_rows(table[0]), _rows(table[1]), layout, made[0].at) if made else None
+
+
+def _rows(table: Tensor) -> Tensor:
+    """Cosines or sines as float32, (T, r)."""
+    return table.float().reshape(-1, table.shape[-1])

@@ -1,0 +1,1 @@
+"""What a model can forget, by which rule, and what that does to its next predictions."""

@@ -1,0 +1,29 @@
+"""Random eviction: the band every method has to leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from analysis.pruning_effects.policies.base import Policy
+
+if TYPE_CHECKING:
+    from analysis.forward.prefix import LayerReading
+
+
+@dataclass(frozen=True)
+class Random(Policy):
+    """Uniformly random tokens, other ones for every layer, KV head and seed."""
+
+    name = "random"
+    label = "random"
+    source = "A control. The generator is seeded with seed + 1000 * layer, so no two layers choose alike."
+    is_random = True
+
+    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+        """Uniform draws."""
+        generator = torch.Generator().manual_seed(seed + 1000 * reading.layer)
+        return torch.rand(reading.key.shape[:2], generator=generator)

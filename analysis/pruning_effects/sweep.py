@@ -1,0 +1,305 @@
+"""Many evictions of one context's cache: one prefill, one batched continuation."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.errors import InvalidTextError, TooLongError
+from analysis.forward.continuation import run_continuation
+from analysis.forward.prefix import LayerReading, Prefix, read_prefix, rotary_layout
+from analysis.forward.run import Progress
+from analysis.models.loading import LanguageModel
+from analysis.models.tokens import encode, token_text
+from analysis.pruning_effects.damage import Damage, compare
+from analysis.pruning_effects.policies import Policy, policy
+from analysis.pruning_effects.results import Setting, Sweep, SweepSpec
+
+DEFAULT_POLICIES = ("streaming", "random", "knorm", "h2o", "snapkv", "expected")
+DEFAULT_KEPT = (0.9, 0.7, 0.5, 0.3, 0.1)
+_BATCH_TOKENS = 512
+"""Tokens of one batch of settings; a sweep shows what it has after each."""
+_PREFILL_SHARE, _BODY_SHARE = 0.35, 0.8
+"""Progress when the prefill is done, and of the rest how much the body takes."""
+
+
+def sweep_eviction(
+    model: LanguageModel,
+    context: str,
+    continuation: str,
+    policies: Sequence[str | Policy] = DEFAULT_POLICIES,
+    kept: Sequence[float] = DEFAULT_KEPT,
+    *,
+    answer: str = "",
+    seeds: int = 5,
+    top_k: int = 10,
+    on_progress: Progress | None = None,
+    on_partial: Callable[[Sweep], None] | None = None,
+) -> Sweep:
+    """Prune the cache of a context in many ways and see what that does to what follows.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        From :func:`analysis.load_model`.
+    context : str
+        Read in full; then its cache is pruned.
+    continuation : str
+        Read with what is left of the cache, word for word.
+    policies : sequence of str or Policy
+        Methods, see :data:`analysis.pruning_effects.policies.POLICIES`.
+    kept : sequence of float
+        Shares of the context KEPT, above 0 and at most 1.
+    answer : str, optional
+        Read after the continuation; the log-probability of its tokens is summed.
+    seeds : int, default 5
+        How often a random method is drawn.
+    top_k : int, default 10
+        Alternatives kept per token.
+    on_progress : callable, optional
+        ``on_progress(share, what)``.
+    on_partial : callable, optional
+        Called with the sweep so far, after every batch of settings.
+
+    Returns
+    -------
+    Sweep
+        Setting 0 is the full cache.
+
+    Raises
+    ------
+    AnalysisError
+        Each says what to do: empty or too long texts, a share that cannot be kept, an unknown method.
+    """
+    work = _Work(model, on_progress or _silent, on_partial, top_k, seeds)
+    with model.lock, torch.inference_mode():
+        work.encode(context, continuation, answer)
+        work.plan([policy(name) for name in policies], kept)
+        work.prefill()
+        return work.run()
+
+
+def _silent(_share: float, _what: str) -> None:
+    """Progress nobody watches."""
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """One setting that will be run."""
+
+    method: Policy
+    kept: float
+    seed: int = 0
+
+
+@dataclass(eq=False)
+class _Work:
+    """A sweep while it runs: encode, plan, prefill, run."""
+
+    model: LanguageModel
+    report: Progress
+    on_partial: Callable[[Sweep], None] | None
+    top_k: int
+    seeds: int
+    skipped: dict[str, str] = field(default_factory=dict)
+    planned: list[_Planned] = field(default_factory=list)
+    scores: dict[tuple[Policy, int], Tensor] = field(default_factory=dict)
+    """(L, G, n), by method and seed."""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def encode(self, context: str, continuation: str, answer: str) -> None:
+        """Tokens of the three texts; refuses what cannot be swept."""
+        if not context.strip():
+            raise InvalidTextError(
+                "The context is empty.", "Type or paste the text whose cache is to be pruned."
+            )
+        if not (continuation + answer).strip():
+            raise InvalidTextError(
+                "There is nothing after the context.", "Add a continuation, or a question with its answer."
+            )
+        tokenizer = self.model.tokenizer
+        before = encode(tokenizer, context)
+        after = [encode(tokenizer, text, bos="never") for text in (continuation, answer) if text]
+        self.texts = context, continuation + answer
+        self.context_ids = torch.from_numpy(before.token_id)
+        self.ids = torch.from_numpy(np.concatenate([part.token_id for part in after]))
+        self.n_context, self.n_answer = len(before), len(after[-1]) if answer else 0
+        if self.n_context < 2 or len(self.ids) < 2:
+            raise InvalidTextError(
+                "Context and continuation need two tokens each: the first one is predicted before anything is evicted.",
+                "Type a few more words.",
+            )
+        limit, total = self.model.info.context_length, self.n_context + len(self.ids)
+        if limit is not None and total > limit:
+            raise TooLongError(
+                f"Context and continuation have {total:,} tokens together and {self.model.info.name} reads at most {limit:,}.",
+                "Shorten one of them.",
+            )
+
+    def plan(self, methods: list[Policy], kept: Sequence[float]) -> None:
+        """List the settings that can be run; the others are noted with their reason."""
+        self.planned = [_Planned(policy("full"), 1.0)]
+        for method in methods:
+            reason = method.unsupported(self.model)
+            if reason:
+                self.skipped[method.label] = reason
+                continue
+            for share in kept:
+                smallest = int(method.budgets(self.n_context, share, self.model.info.n_layers).min())
+                least = method.protected(self.n_context)
+                if smallest < least:
+                    self.skipped[f"{method.label} at {share:g}"] = (
+                        f"It always keeps {least} tokens, more than the {smallest} that this share leaves."
+                    )
+                elif method.name != "full":
+                    draws = self.seeds if method.is_random else 1
+                    self.planned += [_Planned(method, share, seed) for seed in range(draws)]
+
+    def prefill(self) -> None:
+        """Read the context once and let every method score every layer."""
+        started = time.perf_counter()
+        n, n_layers = self.n_context, self.model.info.n_layers
+        draws = list(dict.fromkeys((p.method, p.seed) for p in self.planned))
+        named = {name: w for method, _ in draws for name, w in method.weightings(n).items()}
+        weights = np.stack(list(named.values()), 1) if named else np.ones((n, 1))
+        spent = {"score": 0.0}
+
+        def look(reading: LayerReading) -> None:
+            begun = time.perf_counter()
+            sums = {name: reading.columns[:, i] for i, name in enumerate(named)}
+            for draw in draws:
+                score = draw[0].score(reading, sums, draw[1]).float().cpu()
+                if draw not in self.scores:
+                    self.scores[draw] = torch.zeros(n_layers, reading.key.shape[0], n)
+                self.scores[draw][reading.layer] = score
+            spent["score"] += time.perf_counter() - begun
+
+        def on_layer(layer: int) -> None:
+            self.report(_PREFILL_SHARE * layer / n_layers, f"context, layer {layer}/{n_layers}")
+
+        self.prefix = read_prefix(
+            self.model,
+            self.context_ids,
+            look,
+            layout=rotary_layout(self.model),
+            weightings=torch.from_numpy(weights).float(),
+            on_layer=on_layer,
+        )
+        self.seconds["prefill"] = time.perf_counter() - started - spent["score"]
+        self.seconds["score"] = spent["score"]
+
+    def kept_by(self, planned: _Planned) -> Tensor:
+        """Tokens that one setting keeps, bool, (L, G, n)."""
+        budgets = planned.method.budgets(self.n_context, planned.kept, self.model.info.n_layers)
+        return planned.method.keep(self.scores[planned.method, planned.seed], budgets)
+
+    def run(self) -> Sweep:
+        """Run the continuation, a batch of settings at a time; setting 0 is the full cache."""
+        started = time.perf_counter()
+        model, ids, m = self.model, self.ids, len(self.ids)
+        assert self.prefix.final_states is not None
+        targets = ids[1:]
+        keep = torch.stack([self.kept_by(planned) for planned in self.planned])
+        size = max(1, _BATCH_TOKENS // m)
+        n_batches = -(-len(keep) // size)
+        future = _Future(self.prefix, model.info.n_layers)
+        parts: list[Damage] = []
+        full: Tensor | None = None
+        sweep: Sweep | None = None
+        for number, begin in enumerate(range(0, len(keep), size)):
+            batch = keep[begin : begin + size]
+
+            def on_layer(layer: int, at: int = number) -> None:
+                done = (at + _BODY_SHARE * layer / model.info.n_layers) / n_batches
+                self.report(
+                    _PREFILL_SHARE + (1 - _PREFILL_SHARE) * done,
+                    f"settings {at * size + 1} to {min((at + 1) * size, len(keep))} of {len(keep)}",
+                )
+
+            states = run_continuation(
+                model, self.prefix, ids, batch, observe=future if begin == 0 else None, on_layer=on_layer
+            )
+            full = states[0, :-1].clone() if full is None else full
+            parts.append(compare(model.anatomy.head, full, states[:, :-1], targets, self.top_k))
+            self.seconds["continuation"] = time.perf_counter() - started
+            sweep = self._result(parts, keep, future.received(len(ids)))
+            if self.on_partial is not None:
+                self.on_partial(sweep)
+        assert sweep is not None
+        self.report(1.0, "done")
+        return sweep
+
+    def _first(self) -> Damage:
+        """Prediction of the first token of the continuation, before anything is evicted."""
+        assert self.prefix.final_states is not None
+        last = self.prefix.final_states[-1:]
+        return compare(self.model.anatomy.head, last, last[None], self.ids[:1], self.top_k)
+
+    def _result(self, parts: list[Damage], keep: Tensor, future: np.ndarray) -> Sweep:
+        info, done = self.model.info, sum(len(part.kl) for part in parts)
+        kept = keep[:done].numpy()
+        first = self._first()
+
+        def whole(name: str) -> np.ndarray:
+            later = np.concatenate([getattr(part, name) for part in parts])
+            return np.concatenate([np.repeat(getattr(first, name), done, 0), later], 1)
+
+        top_ids = whole("top_ids")
+        known = np.unique(np.concatenate([top_ids.ravel(), self.context_ids.numpy(), self.ids.numpy()]))
+        names = {int(i): token_text(self.model.tokenizer, int(i)) for i in known}
+        settings = tuple(
+            Setting(p.method.name, p.method.label, p.kept, p.seed, int(kept[s].sum()))
+            for s, p in enumerate(self.planned[:done])
+        )
+        share = future / np.maximum(future.sum(-1, keepdims=True), np.finfo(float).tiny)
+        return Sweep(
+            spec=SweepSpec(
+                model=info.name,
+                dtype=info.dtype,
+                device=info.device_name,
+                n_context=self.n_context,
+                n_continuation=len(self.ids),
+                n_answer=self.n_answer,
+                n_layers=info.n_layers,
+                n_kv_heads=keep.shape[2],
+                head_size=self.prefix.keys[0].shape[-1],
+            ),
+            context=self.texts[0],
+            continuation=self.texts[1],
+            context_tokens=tuple(names[int(i)] for i in self.context_ids),
+            continuation_tokens=tuple(names[int(i)] for i in self.ids),
+            settings=settings,
+            surprisal=whole("surprisal"),
+            kl=whole("kl"),
+            top_ids=top_ids,
+            top_logprobs=whole("top_logprobs"),
+            mass=np.array([(share * mask).sum(-1).mean() for mask in kept], np.float32),
+            kept_bits=np.stack([np.packbits(mask) for mask in kept]),
+            future=future.astype(np.float32),
+            names=names,
+            skipped=dict(self.skipped),
+            seconds=dict(self.seconds),
+        )
+
+
+class _Future:
+    """Attention that the continuation pays to the context under the full cache, row 0 of the first batch."""
+
+    def __init__(self, prefix: Prefix, n_layers: int) -> None:
+        self.sums = np.zeros((n_layers, prefix.keys[0].shape[0], prefix.n_tokens))
+        self.heads = 1
+
+    def __call__(self, layer: int, group: int, rows: slice, old: Tensor, _new: Tensor) -> None:
+        """Add one layer and KV head."""
+        if rows.start == 0:
+            self.heads = old.shape[1]
+            self.sums[layer, group] = old[0].double().sum((0, 1)).cpu().numpy()
+
+    def received(self, m: int) -> np.ndarray:
+        """Mean over queries and heads of the group, float64, (L, G, n)."""
+        return self.sums / (m * self.heads)
