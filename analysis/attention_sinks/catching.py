@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from analysis.attention_sinks.again import reading_again, silent
-from analysis.forward.attention import attend, own_attention
+from analysis.forward.attention import attend
+from analysis.forward.interface import own_attention
 from analysis.forward.masks import Visibility
 from analysis.forward.results import Trace
 from analysis.forward.run import Progress

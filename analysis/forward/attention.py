@@ -8,7 +8,7 @@ soft-capped scores, learned sink logits and any head size go the same way.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
+from analysis.forward.interface import own_attention
 from analysis.forward.masks import Visibility, blocked
 from analysis.forward.recorder import Recorder
 
@@ -270,26 +271,6 @@ def _measured_attention(
                 recorder.spectra.take(kind, len(recorder.layers), states[kind][0].transpose(0, 1).flatten(1))
     recorder.take(attended, key[0], value[0], sliding_window, s_aux is not None)
     return attended.output.transpose(0, 1)[None].contiguous(), None
-
-
-@contextmanager
-def own_attention(model: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
-    """Let a model attend through a function of ours; its own implementation comes back afterwards.
-
-    No mask is registered under the name, so transformers makes none: the function hides keys itself.
-    """
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(name, function)
-    configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
-    before = {key: config._attn_implementation for key, config in configs.items()}
-    try:
-        for config in configs.values():
-            config._attn_implementation = name
-        yield
-    finally:
-        for key, config in configs.items():
-            config._attn_implementation = before[key]
 
 
 @contextmanager

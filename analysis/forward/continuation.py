@@ -11,11 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import BLOCK_BYTES, own_attention
+from analysis.forward.attention import BLOCK_BYTES
+from analysis.forward.interface import own_attention
 from analysis.forward.prefix import Prefix
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
@@ -204,3 +206,23 @@ class _State:
         if self.observe is not None:
             self.observe(layer, group, rows, old.div_(total), new.div_(total))
         return mixed / total
+
+
+class ContextAttention:
+    """Attention that the first row of a batch pays to every context token; an :data:`Observer`."""
+
+    def __init__(self, prefix: Prefix) -> None:
+        self._sums = torch.zeros(
+            len(prefix.keys), prefix.keys[0].shape[0], prefix.n_tokens, dtype=torch.float64
+        )
+        self._heads = 1
+
+    def __call__(self, layer: int, group: int, rows: slice, old: Tensor, _new: Tensor) -> None:
+        """Add one layer and KV head."""
+        if rows.start == 0:
+            self._heads = old.shape[1]
+            self._sums[layer, group] = old[0].double().sum((0, 1)).cpu()
+
+    def received(self, m: int) -> np.ndarray:
+        """Mean over m queries and the heads of the group, float64, (L, G, n)."""
+        return (self._sums / (m * self._heads)).numpy()

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import attend, last_rows, own_attention
+from analysis.forward.attention import attend, last_rows
+from analysis.forward.interface import own_attention
 from analysis.forward.rotation import Layout, Rotation, layout_of
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from analysis.errors import InvalidTextError, TooLongError
-from analysis.forward.continuation import run_continuation
-from analysis.forward.prefix import LayerReading, Prefix, read_prefix, rotary_layout
+from analysis.forward.continuation import ContextAttention, run_continuation
+from analysis.forward.prefix import LayerReading, read_prefix, rotary_layout
 from analysis.forward.run import Progress
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import encode, token_text
@@ -207,7 +207,7 @@ class _Work:
         keep = torch.stack([self.kept_by(planned) for planned in self.planned])
         size = max(1, _BATCH_TOKENS // m)
         n_batches = -(-len(keep) // size)
-        future = _Future(self.prefix, model.info.n_layers)
+        future = ContextAttention(self.prefix)
         parts: list[Damage] = []
         full: Tensor | None = None
         sweep: Sweep | None = None
@@ -285,21 +285,3 @@ class _Work:
             skipped=dict(self.skipped),
             seconds=dict(self.seconds),
         )
-
-
-class _Future:
-    """Attention that the continuation pays to the context under the full cache, row 0 of the first batch."""
-
-    def __init__(self, prefix: Prefix, n_layers: int) -> None:
-        self.sums = np.zeros((n_layers, prefix.keys[0].shape[0], prefix.n_tokens))
-        self.heads = 1
-
-    def __call__(self, layer: int, group: int, rows: slice, old: Tensor, _new: Tensor) -> None:
-        """Add one layer and KV head."""
-        if rows.start == 0:
-            self.heads = old.shape[1]
-            self.sums[layer, group] = old[0].double().sum((0, 1)).cpu().numpy()
-
-    def received(self, m: int) -> np.ndarray:
-        """Mean over queries and heads of the group, float64, (L, G, n)."""
-        return self.sums / (m * self.heads)
