@@ -126,7 +126,7 @@ def read_prefix(
         The context.
     look : callable
         Called with every layer's :class:`LayerReading` while it runs; keep no tensor of it.
-    layout : {"halves", "pairs"}, optional
+    layout : str, optional
         From :func:`rotary_layout`.
     weightings : Tensor, shape (n, w), optional
         Weights of the queries in the column sums; ones by default.

@@ -13,8 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-Layout = Literal["halves", "pairs"]
-"""Which channels turn together: i and i + d/2, or 2i and 2i + 1."""
+Layout = Literal["halves", "pairs", "split"]
+"""Which channels turn together: i and i + d/2, or 2i and 2i + 1; "split" is halves with tables of half the width."""
 _TOLERANCE = 1e-3
 
 
@@ -36,9 +36,11 @@ class Rotation:
 
 def turned(states: Tensor, cos: Tensor, sin: Tensor, layout: Layout) -> Tensor:
     """Rotate the first channels of states by angles given as cosines and sines."""
+    if layout == "split":
+        cos, sin = torch.cat([cos, cos], -1), torch.cat([sin, sin], -1)
     width = cos.shape[-1]
     x, rest = states[..., :width].float(), states[..., width:].float()
-    if layout == "halves":
+    if layout != "pairs":
         first, second = x.chunk(2, -1)
         quarter = torch.cat([-second, first], -1)
     else:
@@ -58,12 +60,14 @@ def layout_of(keys: Tensor, cos: Tensor, sin: Tensor) -> Layout | None:
 
     Returns
     -------
-    {"halves", "pairs"} or None
+    str or None
         None if neither does it.
     """
     scale = keys.float().abs().max()
-    layouts: tuple[Layout, ...] = ("halves", "pairs")
+    layouts: tuple[Layout, ...] = ("halves", "pairs", "split")
     for layout in layouts:
+        if layout == "split" and 2 * cos.shape[-1] > keys.shape[-1]:
+            continue
         still = turned(keys, cos, -sin, layout)
         if (still - still[:, :1]).abs().max() <= _TOLERANCE * scale * float(cos[0].max()) ** 2:
             return layout
