@@ -61,6 +61,8 @@ class Sweep:
     continuation: str
     context_tokens: tuple[str, ...]
     continuation_tokens: tuple[str, ...]
+    continuation_ids: np.ndarray
+    """int64, (m,)."""
     settings: tuple[Setting, ...]
     surprisal: np.ndarray
     """float32, (S, m), nats."""
@@ -118,6 +120,19 @@ class Sweep:
         if self.spec.n_answer:
             frame["answer_logp"] = -self.surprisal[:, -self.spec.n_answer :].astype(np.float64).sum(1)
         return frame
+
+    def answered(self) -> np.ndarray:
+        """Whether every token of the answer was the first choice, bool, (S,): greedy decoding would have said it.
+
+        Raises
+        ------
+        ValueError
+            If the sweep has no answer.
+        """
+        n = self.spec.n_answer
+        if not n:
+            raise ValueError("the sweep has no answer: sweep_eviction(..., answer=...)")
+        return np.asarray((self.top_ids[:, -n:, 0] == self.continuation_ids[-n:]).all(1))
 
     def per_token(self, setting: int) -> pd.DataFrame:
         """One row per token of the continuation: what the pruning did to it, nats."""

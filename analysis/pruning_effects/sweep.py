@@ -76,7 +76,7 @@ def sweep_eviction(
     AnalysisError
         Each says what to do: empty or too long texts, a share that cannot be kept, an unknown method.
     """
-    work = _Work(model, on_progress or _silent, on_partial, top_k, seeds)
+    work = SweepWork(model, on_progress or _silent, on_partial, top_k, seeds)
     with model.lock, torch.inference_mode():
         work.encode(context, continuation, answer)
         work.plan([policy(name) for name in policies], kept)
@@ -89,7 +89,7 @@ def _silent(_share: float, _what: str) -> None:
 
 
 @dataclass(frozen=True)
-class _Planned:
+class Planned:
     """One setting that will be run."""
 
     method: Policy
@@ -98,7 +98,7 @@ class _Planned:
 
 
 @dataclass(eq=False)
-class _Work:
+class SweepWork:
     """A sweep while it runs: encode, plan, prefill, run."""
 
     model: LanguageModel
@@ -107,7 +107,7 @@ class _Work:
     top_k: int
     seeds: int
     skipped: dict[str, str] = field(default_factory=dict)
-    planned: list[_Planned] = field(default_factory=list)
+    planned: list[Planned] = field(default_factory=list)
     scores: dict[tuple[Policy, int], Tensor] = field(default_factory=dict)
     """(L, G, n), by method and seed."""
     seconds: dict[str, float] = field(default_factory=dict)
@@ -126,6 +126,7 @@ class _Work:
         before = encode(tokenizer, context)
         after = [encode(tokenizer, text, bos="never") for text in (continuation, answer) if text]
         self.texts = context, continuation + answer
+        self.layout = rotary_layout(self.model)
         self.context_ids = torch.from_numpy(before.token_id)
         self.ids = torch.from_numpy(np.concatenate([part.token_id for part in after]))
         self.n_context, self.n_answer = len(before), len(after[-1]) if answer else 0
@@ -143,7 +144,7 @@ class _Work:
 
     def plan(self, methods: list[Policy], kept: Sequence[float]) -> None:
         """List the settings that can be run; the others are noted with their reason."""
-        self.planned = [_Planned(policy("full"), 1.0)]
+        self.planned = [Planned(policy("full"), 1.0)]
         for method in methods:
             reason = method.unsupported(self.model)
             if reason:
@@ -158,7 +159,7 @@ class _Work:
                     )
                 elif method.name != "full":
                     draws = self.seeds if method.is_random else 1
-                    self.planned += [_Planned(method, share, seed) for seed in range(draws)]
+                    self.planned += [Planned(method, share, seed) for seed in range(draws)]
 
     def prefill(self) -> None:
         """Read the context once and let every method score every layer."""
@@ -186,14 +187,14 @@ class _Work:
             self.model,
             self.context_ids,
             look,
-            layout=rotary_layout(self.model),
+            layout=self.layout,
             weightings=torch.from_numpy(weights).float(),
             on_layer=on_layer,
         )
         self.seconds["prefill"] = time.perf_counter() - started - spent["score"]
         self.seconds["score"] = spent["score"]
 
-    def kept_by(self, planned: _Planned) -> Tensor:
+    def kept_by(self, planned: Planned) -> Tensor:
         """Tokens that one setting keeps, bool, (L, G, n)."""
         budgets = planned.method.budgets(self.n_context, planned.kept, self.model.info.n_layers)
         return planned.method.keep(self.scores[planned.method, planned.seed], budgets)
@@ -273,6 +274,7 @@ class _Work:
             continuation=self.texts[1],
             context_tokens=tuple(names[int(i)] for i in self.context_ids),
             continuation_tokens=tuple(names[int(i)] for i in self.ids),
+            continuation_ids=self.ids.numpy(),
             settings=settings,
             surprisal=whole("surprisal"),
             kl=whole("kl"),
