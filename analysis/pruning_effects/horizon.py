@@ -55,6 +55,7 @@ def knock_out_horizon(
     The *horizon* is the first layer from which on hiding the tokens changes nothing: what they said has by then
     been copied elsewhere, or was never needed.
     """
+    from analysis.models.tokens import encode
     from analysis.pruning_effects.sweep import sweep_eviction
 
     chosen = tuple(sorted({int(t) for t in tokens}))
@@ -63,6 +64,13 @@ def knock_out_horizon(
     if not answer.strip():
         raise AnalysisError(
             "There is no answer to ask for.", "Type the answer whose probability is followed."
+        )
+    with model.lock:
+        n = len(encode(model.tokenizer, context)) if context.strip() else 0
+    if n and not (0 <= chosen[0] and chosen[-1] < n and len(chosen) < n):
+        raise AnalysisError(
+            f"The context has {n} tokens, and the chosen ones go from {chosen[0]} to {chosen[-1]}.",
+            f"Choose some of 0 to {n - 1}, not all.",
         )
     n_layers = model.info.n_layers
     methods = [KnockOut(chosen, layer) for layer in range(n_layers)]
