@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from analysis.attention_sinks.maps import head_map_block
     from analysis.attention_sinks.streaming import streaming_curves
     from analysis.entropy_collapse.checkpoints import compare_checkpoints, compare_models, model_shape
+    from analysis.entropy_collapse.law import fit_law
     from analysis.entropy_collapse.layers import collapse_layer, layer_curve
+    from analysis.entropy_collapse.onset import collapse_onset
+    from analysis.entropy_collapse.training_logs import read_training_log, read_training_logs
     from analysis.errors import AnalysisError, Cancelled
     from analysis.files import load_trace
     from analysis.forward.results import Trace
@@ -43,6 +46,10 @@ if TYPE_CHECKING:
     from analysis.models.preflight import plan_run
     from analysis.models.spec import ModelSpec
     from analysis.models.twin import untrained_twin
+    from analysis.pruning_effects.bill import bill, shape_of
+    from analysis.pruning_effects.horizon import knock_out_horizon
+    from analysis.pruning_effects.needle import needle_grid
+    from analysis.pruning_effects.stability import rank_stability
     from analysis.pruning_effects.sweep import sweep_eviction
     from analysis.token_entropy.measures import summary
     from analysis.token_entropy.samplers import sampler_panel
@@ -53,18 +60,27 @@ _WHERE = {
     "LanguageModel": "analysis.models.loading",
     "ModelSpec": "analysis.models.spec",
     "Trace": "analysis.forward.results",
+    "bill": "analysis.pruning_effects.bill",
     "break_sink": "analysis.attention_sinks.experiments",
     "collapse_layer": "analysis.entropy_collapse.layers",
+    "collapse_onset": "analysis.entropy_collapse.onset",
     "compare_checkpoints": "analysis.entropy_collapse.checkpoints",
     "compare_models": "analysis.entropy_collapse.checkpoints",
     "extreme_tokens": "analysis.attention_sinks.extremes",
+    "fit_law": "analysis.entropy_collapse.law",
     "head_map_block": "analysis.attention_sinks.maps",
+    "knock_out_horizon": "analysis.pruning_effects.horizon",
     "layer_curve": "analysis.entropy_collapse.layers",
     "load_model": "analysis.models.loading",
     "load_trace": "analysis.files",
     "model_shape": "analysis.entropy_collapse.checkpoints",
+    "needle_grid": "analysis.pruning_effects.needle",
     "plan_run": "analysis.models.preflight",
+    "rank_stability": "analysis.pruning_effects.stability",
+    "read_training_log": "analysis.entropy_collapse.training_logs",
+    "read_training_logs": "analysis.entropy_collapse.training_logs",
     "sampler_panel": "analysis.token_entropy.samplers",
+    "shape_of": "analysis.pruning_effects.bill",
     "streaming_curves": "analysis.attention_sinks.streaming",
     "summary": "analysis.token_entropy.measures",
     "surprisal_change": "analysis.attention_sinks.experiments",
@@ -79,19 +95,28 @@ __all__ = [
     "LanguageModel",
     "ModelSpec",
     "Trace",
+    "bill",
     "break_sink",
     "collapse_layer",
+    "collapse_onset",
     "compare_checkpoints",
     "compare_models",
     "extreme_tokens",
     "figures",
+    "fit_law",
     "head_map_block",
+    "knock_out_horizon",
     "layer_curve",
     "load_model",
     "load_trace",
     "model_shape",
+    "needle_grid",
     "plan_run",
+    "rank_stability",
+    "read_training_log",
+    "read_training_logs",
     "sampler_panel",
+    "shape_of",
     "streaming_curves",
     "summary",
     "surprisal_change",

@@ -6,6 +6,9 @@ from analysis.attention_sinks.figures import head_difference, head_map, received
 from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.entropy_collapse.checkpoint_figures import model_curves, rank_panels
 from analysis.entropy_collapse.figures import layer_drops, matrix_entropy, spectrum
+from analysis.entropy_collapse.law_figures import law_chart, points_chart, spent_chart
+from analysis.entropy_collapse.training_figures import training_chart
+from analysis.pruning_effects.cost_figures import bill_chart, horizon_chart, needle_chart, stability_chart
 from analysis.token_entropy.figures import (
     along_text,
     entropy_histogram,
@@ -18,23 +21,31 @@ sink_map = head_map
 
 __all__ = [
     "along_text",
+    "bill_chart",
     "entropy_against_position",
     "entropy_histogram",
     "head_difference",
     "head_map",
     "head_map_figure",
+    "horizon_chart",
+    "law_chart",
     "layer_drops",
     "lens_curve",
     "lens_heatmap",
     "matrix_entropy",
     "model_curves",
+    "needle_chart",
+    "points_chart",
     "rank_panels",
     "received",
     "sink_map",
     "spectrum",
+    "spent_chart",
+    "stability_chart",
     "streaming_figure",
     "surprisal_change_figure",
     "surprisal_scatter",
     "token_strip",
+    "training_chart",
     "triad_chart",
 ]

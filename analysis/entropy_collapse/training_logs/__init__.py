@@ -1,0 +1,25 @@
+"""Training logs of other people's programs, read into curves.
+
+``read``         the two functions to call
+``keys``         which key is the entropy, the reward, the step
+``curves``       from what a log holds to a curve: order, restarts, gaps
+``detect``, ``folders``                             what a file is, which files are one run
+``json_logs``, ``console``, ``event_files``, ``tables``   one family of formats each
+
+Nothing in a log is executed, and no pickle is opened.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.entropy_collapse.training_logs.read import read_training_log, read_training_logs
+
+EXAMPLES: dict[str, Path] = {
+    name: Path(__file__).parent / "examples" / f"{name}.json" for name in ("near_words", "exact_words")
+}
+"""Two real runs of TRL's GRPO trainer on a tiny model made for the purpose, by name: a policy learns
+to repeat the prompt's word six times, rewarded for words that are near, or only for the very word.
+``tests/golden/make_training_logs.py`` made them."""
+
+__all__ = ["EXAMPLES", "read_training_log", "read_training_logs"]

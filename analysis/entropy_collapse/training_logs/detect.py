@@ -1,0 +1,81 @@
+"""What a file is, by its content: names are only a hint."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from analysis.entropy_collapse.training_logs.console import STEP_LINE
+from analysis.entropy_collapse.training_logs.event_files import is_event_file
+from analysis.entropy_collapse.training_logs.json_logs import MAX_LINE_BYTES
+from analysis.entropy_collapse.training_logs.tables import csv_header
+from analysis.errors import BrokenFileError
+
+Format = Literal["json", "jsonl", "csv", "parquet", "events", "console"]
+
+_HEAD_BYTES = 1 << 16
+_CONSOLE_BYTES = 1 << 23
+"""A console log may print a long configuration before its first step."""
+_REFUSED = {
+    b"\x80": "a Python pickle, which is never opened here",
+    b"PK\x03\x04": "a zip archive or a PyTorch file, which is never opened here",
+    b"\x1f\x8b": "compressed",
+}
+
+
+def detect(path: Path, name: str) -> Format:
+    """Format of a log.
+
+    Raises
+    ------
+    BrokenFileError
+        If it is empty, or nothing that is read here.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if not head.strip():
+        raise BrokenFileError(f"{name} is empty.", "Choose a log that a trainer wrote.")
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if is_event_file(head):
+        return "events"
+    for magic, what in _REFUSED.items():
+        if head.startswith(magic):
+            raise BrokenFileError(f"{name} is {what}.", "Choose a log in JSON, CSV, Parquet, or events.")
+    if b"\0" in head:
+        raise BrokenFileError(f"{name} is no text in UTF-8.", "Choose a log that a trainer wrote.")
+    text = head.decode("utf-8-sig", "replace").lstrip()
+    if text[0] in "{[" and (text[0] == "{" or path.suffix != ".log"):
+        return _json_format(path)
+    names, delimiter = csv_header(head)
+    looks_like_table = len(names) > 1 and not STEP_LINE.search(delimiter.join(names))
+    if path.suffix.lower() in (".csv", ".tsv") and looks_like_table:
+        return "csv"
+    if _has_step_line(path):
+        return "console"
+    if looks_like_table:
+        return "csv"
+    raise BrokenFileError(
+        f"{name} is no log that is known here.",
+        "Choose trainer_state.json, JSONL, a verl console log, TensorBoard events, CSV or Parquet.",
+    )
+
+
+def _json_format(path: Path) -> Format:
+    """One JSON value, or one a line: the first line tells, unless there is only one."""
+    with path.open("rb") as file:
+        line, rest = file.readline(MAX_LINE_BYTES), file.read(_HEAD_BYTES)
+    try:
+        first = json.loads(line.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return "jsonl" if path.suffix in (".jsonl", ".ndjson") else "json"
+    if not isinstance(first, dict):
+        return "json"
+    holds_rows = any(isinstance(value, list) for value in first.values())
+    return "jsonl" if rest.strip() or not holds_rows else "json"
+
+
+def _has_step_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        return STEP_LINE.search(file.read(_CONSOLE_BYTES).decode("utf-8", "replace")) is not None

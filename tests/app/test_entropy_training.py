@@ -1,0 +1,204 @@
+"""Entropy collapse over training: logs come in by hand only, and every state says what to do."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from analysis.entropy_collapse.law import law_of
+from analysis.entropy_collapse.training_logs import EXAMPLES, read_training_log
+from app import runs, state
+from app.components import training_sources
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "training_logs"
+
+
+def shown(at):
+    kinds = ("markdown", "caption", "error", "info", "text")
+    return "\n".join(str(e.value) for kind in kinds for e in at.get(kind)).replace("\\", "")
+
+
+def charts(at):
+    return len(at.get("vega_lite_chart"))
+
+
+def settle(at, finish):
+    """Run until nothing is read or waits any more: only three logs are read at once."""
+    at = finish(at)
+    while any(str(e.value).endswith("waits.") for e in at.caption) or any(
+        job.is_live for job in runs.engine().worker._jobs.values()
+    ):
+        at = finish(at)
+    assert not at.exception, at.exception
+    return at
+
+
+@pytest.fixture
+def page(open_page):
+    at = open_page("entropy_collapse", view="over training")
+    assert not at.exception
+    return at
+
+
+@pytest.fixture
+def near(page, finish):
+    return settle(page.button(key="example_near_words").click().run(), finish)
+
+
+def read_path(at, path, finish):
+    at.text_input(key="training_path").set_value(str(path))
+    button = next(b for b in at.button if b.label == "Read")
+    return settle(button.click().run(), finish)
+
+
+def test_nothing_is_read_before_somebody_asks(page, submitted):
+    assert "Nothing has been read yet" in shown(page) and charts(page) == 0
+    assert not submitted and not page.button(key="example_near_words").disabled
+
+
+def test_links_read_nothing(open_page, submitted):
+    link = {
+        "training_path": str(GOLDEN / "verl.jsonl"),
+        "training_sources": "near_words",
+        "path": "/etc/passwd",
+    }
+    at = open_page("entropy_collapse", view="over training", **link)
+    assert not at.exception and "Nothing has been read yet" in shown(at)
+    assert not [key for key in submitted if key.startswith("log/")]
+
+
+def test_the_example_is_drawn_with_its_law(near):
+    text = shown(near)
+    assert charts(near) == 4 and "Collapsed at step 152" in text
+    fit = law_of(read_training_log(EXAMPLES["near_words"]))
+    values = {m.label: m.value for m in near.metric}
+    assert float(values["ceiling b − a"]) == pytest.approx(fit.ceiling, rel=0.01)
+    assert values["R², law"] == f"{fit.r2:.3f}"
+    assert "A straight line in the entropy is ruled out" in text and "95 % intervals: a 0.0" in text
+    table = near.dataframe[0].value
+    assert table["entropy from"].tolist() == ["entropy"] and table["it is"].tolist() == ["per token"]
+    assert table["rows"].tolist() == [100]
+
+
+def test_a_refused_law_says_why_and_shows_the_points(page, finish):
+    at = settle(page.button(key="example_exact_words").click().run(), finish)
+    assert "straight line in the entropy itself fits better" in shown(at)
+    assert charts(at) == 4 and "R², law" not in {m.label for m in at.metric}
+
+
+def test_uploads_are_read_and_outlive_the_uploader(page, finish):
+    files = ["verl.jsonl", "verl_console.log", "wandb_history.parquet"]
+    uploads = [(name, (GOLDEN / name).read_bytes(), "application/octet-stream") for name in files]
+    at = settle(page.file_uploader[0].set_value(uploads).run(), finish)
+    assert at.dataframe[0].value["run"].tolist() == files
+    assert at.dataframe[0].value["entropy from"].tolist() == [
+        "actor/entropy",
+        "actor/entropy",
+        "train/entropy",
+    ]
+    kept = [Path(source.path) for source in at.session_state[training_sources.SOURCES]]
+    assert all(path.exists() for path in kept)
+    at = finish(at.switch_page("../pages/token_entropy.py").run())
+    at = settle(at.switch_page("../pages/entropy_collapse.py").run(), finish)
+    at.segmented_control(key=state.COLLAPSE_VIEW).set_value("over training")
+    at = settle(at.run(), finish)
+    assert at.dataframe[0].value["run"].tolist() == files
+    at.button(key=f"drop_{at.session_state[training_sources.SOURCES][0].id}").click()
+    at = settle(at.run(), finish)
+    assert at.dataframe[0].value["run"].tolist() == files[1:]
+
+
+def test_a_folder_of_several_runs(page, finish):
+    at = read_path(page, GOLDEN, finish)
+    table = at.dataframe[0].value
+    assert {"trl_sft", "verl.jsonl"} <= set(table["run"]) and "has the same entropy as" in shown(at)
+    at.segmented_control(key=state.LOG_X).set_value("tokens")
+    at.selectbox(key=state.LOG_METRIC).set_value("length")
+    at = settle(at.run(), finish)
+    assert charts(at) >= 3
+
+
+def test_a_log_without_a_known_entropy_asks_for_the_column(page, finish, tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text("when,H,score\n" + "".join(f"{k},{2 - k / 20},{k / 20}\n" for k in range(30)))
+    at = read_path(page, log, finish)
+    assert "no column that is known to be an entropy" in shown(at) and charts(at) == 0
+    (source,) = at.session_state[training_sources.SOURCES]
+    for label, value in (("Entropy", "H"), ("Reward", "score"), ("Step", "when")):
+        at.selectbox(key=f"column_{label}_{source.id}").set_value(value)
+    button = next(b for b in at.button if b.label == "Read these columns")
+    at = settle(button.click().run(), finish)
+    table = at.dataframe[0].value
+    assert (table["entropy from"][0], table["reward from"][0], table["step from"][0]) == (
+        "H",
+        "score",
+        "when",
+    )
+    assert table["it is"].tolist() == ["not known"] and charts(at) == 4
+
+
+def test_sums_and_means_get_charts_of_their_own(page, finish, tmp_path):
+    for name, key in (("ppo", "objective/entropy"), ("grpo", "entropy")):
+        rows = "".join(f'{{"step": {k}, "{key}": {20 - k / 9}, "reward": {k}}}\n' for k in range(30))
+        (tmp_path / f"{name}.jsonl").write_text(rows)
+    at = read_path(page, tmp_path, finish)
+    assert "each kind has a chart of its own" in shown(at)
+    assert at.dataframe[0].value["it is"].tolist() == ["per token", "per sequence"]
+    assert charts(at) == 5  # two entropies, reward, law, spent
+    assert "Entropy spent by **ppo.jsonl** is not available" in shown(at)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\x80\x04N.", "pickle"),
+        (b'{"log_history": [{"step": 1, "entr', "cut short"),
+        (b"hello", "no log that is known here"),
+    ],
+)
+def test_bad_files_are_said_and_stay_removable(near, finish, tmp_path, content, message):
+    path = tmp_path / "<b>![x](evil.png)"
+    path.write_bytes(content)
+    at = read_path(near, path, finish)
+    assert message in shown(at) and charts(at) == 4  # the good one is still there
+    assert all("![x]" not in e.value for kind in ("markdown", "caption", "error") for e in at.get(kind))
+    at.button(key=f"drop_{at.session_state[training_sources.SOURCES][-1].id}").click()
+    assert message not in shown(settle(at.run(), finish))
+
+
+def test_a_missing_path_is_said(page, finish):
+    assert "There is no file or folder at" in shown(read_path(page, "/nowhere/at/all.json", finish))
+
+
+def test_reading_can_be_cancelled_and_started_again(page, finish, monkeypatch):
+    from analysis.entropy_collapse import training_logs
+
+    really = training_logs.read_training_logs
+
+    def slow(path, **options):
+        for k in range(200):
+            options["on_progress"](k / 200, "reading slowly")
+            time.sleep(0.05)
+        return really(path, **options)
+
+    monkeypatch.setattr(training_logs, "read_training_logs", slow)
+    at = page.button(key="example_near_words").click().run()
+    (job,) = [j for j in runs.engine().worker._jobs.values() if j.key.startswith("log/")]
+    assert job.is_live and charts(at) == 0
+    at.button(key=f"cancel_{job.key}").click()
+    monkeypatch.setattr(training_logs, "read_training_logs", really)
+    at = finish(at.run())
+    assert "was cancelled" in shown(at)
+    at = settle(at.button(key="again_near_words").click().run(), finish)
+    assert charts(at) == 4
+
+
+def test_odd_addresses_do_no_harm(open_page, finish):
+    at = open_page(
+        "entropy_collapse", view="over training", metric="<b>", x="nan", smoothing="inf", first_part="-1"
+    )
+    at = settle(at.button(key="example_near_words").click().run(), finish)
+    assert charts(at) == 4
