@@ -1,0 +1,1 @@
+"""Small models trained in front of the class: a policy that collapses, a sink that forms."""
