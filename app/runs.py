@@ -136,13 +136,13 @@ class Experiment:
 
 
 def submit_experiment(experiment: Experiment, compute: Callable[[LanguageModel, Job], object]) -> Job:
-    """Ask for an experiment; the same one is computed once."""
+    """Ask for an experiment; the same one is computed once. One that is refused comes back as failed."""
     shelf = engine().shelf
 
     def work(job: Job) -> object:
         return compute(shelf.get(experiment.run.model, job.report), job)
 
-    return engine().worker.submit(experiment.key, work, owner=owner())
+    return _submitted(experiment.key, work)
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,15 @@ class Task:
 
 
 def submit_task(task: Task, compute: Callable[[Job], object]) -> Job:
-    """Ask for a task; the same one is computed once."""
-    return engine().worker.submit(task.key, compute, owner=owner())
+    """Ask for a task; the same one is computed once. One that is refused comes back as failed."""
+    return _submitted(task.key, compute)
+
+
+def _submitted(key: str, work: Callable[[Job], object]) -> Job:
+    try:
+        return engine().worker.submit(key, work, owner=owner())
+    except AnalysisError as refused:  # a full queue: said where the result would have stood
+        return Job(key, state="failed", error=refused)
 
 
 def cancel(key: str) -> None:

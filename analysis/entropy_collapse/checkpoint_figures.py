@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.drawing.charts import styled
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.checkpoints import ModelShape, phases, shapes_frame
+from analysis.entropy_collapse.figures import CURVE_COLOURS
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def model_curves(
             legend=alt.Legend(orient="right"),
         )
     elif len(names) <= _MOST_NAMED:
-        palette = [accent, *OKABE_ITO][: len(names)]
+        palette = [accent, *CURVE_COLOURS][: len(names)]
         colour = alt.Color("model:N", title=None, scale=alt.Scale(domain=names, range=palette))
     else:
         colour = alt.Color("model:N", title=None, legend=None, scale=alt.Scale(range=[colours.muted]))

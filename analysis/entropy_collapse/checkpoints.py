@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 MOST_CHECKPOINTS = 200
 LEAST_CHANGE = 0.05
 """A phase changes the rank by at least this share."""
-_STEP = re.compile(r"(\d+)\D*$")
+_STEP = re.compile(r"(?:step|checkpoint|ckpt)\D?(\d+)|(\d+)\D*$", re.IGNORECASE)
+"""The number after such a word ("step1000-tokens4B"), else the last one."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,19 @@ class ModelShape:
 def model_shape(trace: Trace, name: str | None = None, step: int | None = None) -> ModelShape:
     """Reduce a run to the shape of its states.
 
+    Parameters
+    ----------
+    trace : Trace
+        A run with spectra of its states.
+    name : str, optional
+        What to call the model; its own name by default.
+    step : int, optional
+        Training step, for a checkpoint.
+
+    Returns
+    -------
+    ModelShape
+
     Raises
     ------
     ValueError
@@ -86,16 +100,22 @@ def find_checkpoints(folder: str | Path) -> list[tuple[int, Path]]:
     Raises
     ------
     AnalysisError
-        If there is no such folder, or fewer than two checkpoints in it.
+        If there is no such folder, it cannot be read, or there are fewer than two checkpoints in it.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise AnalysisError(f"There is no folder {folder}.", "Check the path.")
-    found = [
-        (int(match[1]), path)
-        for path in folder.iterdir()
-        if (match := _STEP.search(path.name)) and (path / "config.json").is_file()
-    ]
+    try:
+        folder = Path(folder).expanduser()
+        if not folder.is_dir():
+            raise AnalysisError(f"There is no folder {folder}.", "Check the path.")
+        found = [
+            (int(match[1] or match[2]), path)
+            for path in folder.iterdir()
+            if (match := _STEP.search(path.name)) and (path / "config.json").is_file()
+        ]
+    except (OSError, RuntimeError) as error:  # no access, too long a name, an unknown ~user
+        reason = getattr(error, "strerror", None) or str(error)
+        raise AnalysisError(
+            f"The folder {str(folder)[:80]} cannot be read ({reason.strip(' .')}).", "Check the path."
+        ) from None
     if len(found) < 2:
         raise AnalysisError(
             f"The folder {folder} holds {len(found)} checkpoint{'s' * (len(found) != 1)}.",
@@ -147,8 +167,9 @@ def compare_models(
     from analysis.models.spec import ModelSpec
 
     done: list[ModelShape] = []
+    names = _names(sources)
     for number, (source, step) in enumerate(sources):
-        name = Path(source).name if step is None else f"step {step}"
+        name = names[number]
 
         def report(share: float, what: str, at: int = number, name: str = name) -> None:
             if on_progress is not None:
@@ -167,6 +188,18 @@ def compare_models(
     return done
 
 
+def _names(sources: Sequence[tuple[str, int | None]]) -> list[str]:
+    """Short names; the whole source, and a number, where two would be called the same."""
+    short = [Path(source).name if step is None else f"step {step}" for source, step in sources]
+    names = [
+        name if short.count(name) == 1 else source for name, (source, _) in zip(short, sources, strict=True)
+    ]
+    return [
+        name if names.count(name) == 1 else f"{name} ({names[:i].count(name) + 1})"
+        for i, name in enumerate(names)
+    ]
+
+
 def compare_checkpoints(
     folder: str | Path,
     text: str,
@@ -178,7 +211,21 @@ def compare_checkpoints(
 ) -> list[ModelShape]:
     """Read the same text with every checkpoint of a folder, by rising step.
 
-    Parameters and errors are those of :func:`find_checkpoints` and :func:`compare_models`.
+    Parameters
+    ----------
+    folder : str or Path
+        As for :func:`find_checkpoints`.
+    text, device, dtype, on_progress, on_partial
+        As for :func:`compare_models`.
+
+    Returns
+    -------
+    list of ModelShape
+
+    Raises
+    ------
+    AnalysisError
+        As :func:`find_checkpoints` and :func:`compare_models` do.
     """
     sources = [(str(path), step) for step, path in find_checkpoints(folder)]
     return compare_models(

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from analysis.forward.results import Trace
 
+CURVE_COLOURS = tuple(colour for colour in OKABE_ITO if colour != "#009E73")
+"""Of curves beside the first; without the green that is too near this picture's teal."""
+
 _BITS: tuple[Quantity, ...] = ("matrix entropy", "lens entropy")
 """Quantities in nats or bits."""
 
@@ -105,7 +108,7 @@ def matrix_entropy(
     named = dict(traces) if isinstance(traces, Mapping) else {"this text": traces}
     frame = curves_frame(named, quantity, kind=kind, order=order, scale=scale, unit=unit)
     colours, title = theme(theme_name), axis_title(quantity, scale, unit, order)
-    palette = [colours.pictures["entropy_collapse"], *OKABE_ITO]
+    palette = [colours.pictures["entropy_collapse"], *CURVE_COLOURS]
     x = alt.X(
         "layer:Q",
         title=f"layer ({_AXIS[kind]})",
@@ -116,7 +119,7 @@ def matrix_entropy(
     colour: Any = alt.value(palette[0])
     if len(named) > 1:
         scale_of_texts = alt.Scale(domain=list(named), range=palette[: len(named)])
-        colour = alt.Color("text:N", title=None, scale=scale_of_texts, legend=alt.Legend(columns=8))
+        colour = alt.Color("text:N", title=None, scale=scale_of_texts, legend=alt.Legend(columns=4))
     dash = alt.StrokeDash(
         "tokens:N",
         title=None,

@@ -40,7 +40,7 @@ def eigenvalue_shares(states: np.ndarray, *, centre: bool = True, normalise: boo
     Returns
     -------
     ndarray, float64, shape (min(N, D),)
-        Falling, at least 0, sum 1. NaN where every row is zero.
+        Falling, at least 0, sum 1. NaN where every row is zero or a state is not finite.
 
     Notes
     -----
@@ -53,6 +53,8 @@ def eigenvalue_shares(states: np.ndarray, *, centre: bool = True, normalise: boo
     matrix at zero, which breaks the equality of both sides; here nothing is clamped.
     """
     n, width = states.shape
+    if not np.isfinite(states).all():  # the states of a model that overflowed
+        return np.full(min(n, width), np.nan)
     mean = states.mean(0, dtype=np.float64) if centre else np.zeros(width)
     if n <= width:
         rows = _prepared(states, mean, normalise)
@@ -62,7 +64,18 @@ def eigenvalue_shares(states: np.ndarray, *, centre: bool = True, normalise: boo
         for start in range(0, n, _CHUNK_ROWS):
             rows = _prepared(states[start : start + _CHUNK_ROWS], mean, normalise)
             gram += rows.T @ rows
-    values = np.maximum(np.linalg.eigvalsh(gram)[::-1], 0.0)
+    return as_shares(np.linalg.eigvalsh(gram)[::-1])
+
+
+def as_shares(eigenvalues: np.ndarray) -> np.ndarray:
+    """Falling eigenvalues of a Gram matrix as shares of their sum.
+
+    What is not above the rounding error of the decomposition becomes 0: equal rows, such as the
+    embeddings of equal tokens, make eigenvalues that are 0 but for rounding, and their square
+    roots would count as singular values.
+    """
+    rounding = len(eigenvalues) * np.finfo(float).eps * eigenvalues[0]
+    values = np.where(eigenvalues > rounding, eigenvalues, 0.0)
     total = values.sum()
     return values / total if total > 0 else np.full(len(values), np.nan)
 
@@ -96,7 +109,8 @@ def renyi_entropy(shares: np.ndarray, order: float = 1.0) -> np.ndarray:
     if order == 1:
         entropy = -(np.where(shares > 0, shares, 0.0) * np.log(positive)).sum(-1)
     else:
-        entropy = np.log(np.where(shares > 0, positive**order, 0.0).sum(-1)) / (1 - order)
+        total = np.where(shares > 0, positive**order, 0.0).sum(-1)
+        entropy = np.log(np.where(total > 0, total, 1.0)) / (1 - order)
     return np.where(np.isnan(shares).any(-1), np.nan, entropy)
 
 
@@ -165,12 +179,12 @@ def turning_angles(states: np.ndarray) -> np.ndarray:
     """
     angles, previous = [np.empty(0)], None
     for start in range(0, len(states) - 1, _CHUNK_ROWS):
-        steps = np.diff(states[start : start + _CHUNK_ROWS + 1].astype(np.float64), axis=0)
-        if previous is not None:
-            steps = np.concatenate([previous[None], steps])
-        previous = steps[-1]
-        norm = np.sqrt(np.einsum("nd,nd->n", steps, steps))
         with np.errstate(invalid="ignore", divide="ignore"):
+            steps = np.diff(states[start : start + _CHUNK_ROWS + 1].astype(np.float64), axis=0)
+            if previous is not None:
+                steps = np.concatenate([previous[None], steps])
+            previous = steps[-1]
+            norm = np.sqrt(np.einsum("nd,nd->n", steps, steps))
             cosine = np.einsum("nd,nd->n", steps[:-1], steps[1:]) / (norm[:-1] * norm[1:])
         angles.append(np.arccos(np.clip(cosine, -1, 1)))
     return np.concatenate(angles)

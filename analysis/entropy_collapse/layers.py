@@ -84,7 +84,7 @@ def layer_curve(
     Raises
     ------
     ValueError
-        If the run did not measure it.
+        If the run did not measure it, or the scale does not fit the states.
     """
     variant = 0 if first_token else 1
     if quantity == "lens entropy":
@@ -94,6 +94,8 @@ def layer_curve(
             raise ValueError("the run did not measure curvature")
         values = trace.layers.curvature[variant]
         return pd.DataFrame({"layer": np.arange(len(values)), "value": values})
+    if scale == "per ln D" and kind != "states":
+        raise ValueError("ln D is the measure of the token states; use per ln N")
     shares = spectra_of(trace, kind)[variant]
     layers = np.arange(len(shares)) + (kind != "states")
     if quantity == "alpha-ReQ":

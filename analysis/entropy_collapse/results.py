@@ -39,7 +39,8 @@ class LayerTrace:
     value_spectrum: np.ndarray | None = None
     """float64, (2, L, n): of its values."""
     curvature: np.ndarray | None = None
-    """float64, (2, L + 1), radians: mean angle between consecutive steps of the state along the text."""
+    """float64, (2, L + 1), radians: mean angle between consecutive steps of the state along the text,
+    of the steps that have a length: a token repeated right away makes none at layer 0."""
     lens_layers: np.ndarray | None = None
     """int32, (n,), rising: layers the lens was read at; the last is always L."""
     lens_entropy: np.ndarray | None = None

@@ -121,6 +121,11 @@ def trace(
             ) from error
         run.seconds["total"] = time.perf_counter() - started
         model.speed.learn(plan.flops, run.seconds["total"])
+        missing = [kind for kind in kinds if run.spectra is not None and kind not in run.spectra.shares]
+        if missing:
+            run.unavailable["spectra"] = (
+                f"Those of {', '.join(missing)} need attention. {run.unavailable.get('attention', '')}".strip()
+            )
         token_trace = run.token_trace()
     spec = TraceSpec(
         model=model.info.name,

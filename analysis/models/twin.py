@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 
 import torch
@@ -27,9 +28,11 @@ def untrained_twin(model: LanguageModel, *, seed: int = 0) -> LanguageModel:
     """
     from transformers import AutoModelForCausalLM
 
+    # A config of its own: a measured run swaps the attention that is written there.
+    config = deepcopy(model.model.config)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        twin = AutoModelForCausalLM.from_config(model.model.config, dtype=torch.float32)
+        twin = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     twin = twin.to(device=model.info.device, dtype=model.model.dtype).eval()
     twin.requires_grad_(False)
     anatomy = find_anatomy(twin)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from analysis.errors import AnalysisError
 from app import runs, state
 from app.components import collapse_readings as readings
 from app.components.checks import checks
-from app.components.errors import unavailable
+from app.components.collapse_spectrum import CHART, chosen_layer, spectrum, take_click
+from app.components.errors import show_error, unavailable
 from app.components.plain import plain
 from app.components.prompt import prompt
 from app.components.run_status import current_run
@@ -33,7 +35,8 @@ def over_layers() -> None:
             "Spectra of the layers",
             trace.unavailable.get("spectra", "The opened file was made without them."),
         )
-        _offer_all("Take them all the same")
+        if trace.spec.window is None:  # over windows there are none, whatever they may cost
+            _offer_all("Take them all the same")
         st.caption(plain(trace.spec.subtitle))
         return
     from app.components.collapse_models import models
@@ -77,6 +80,7 @@ def _numbers(trace: Trace) -> None:
 def _curves(trace: Trace) -> None:
     from app.components.layout import side_by_side
 
+    take_click()
     quantity, kind, order, scale = _controls()
     found = _with_kind(trace, kind)
     if found is None:
@@ -89,7 +93,7 @@ def _curves(trace: Trace) -> None:
     with left:
         _main(found, quantity, kind, order, scale)
     with right:
-        _spectrum(found if quantity != "lens entropy" else trace, kind)
+        spectrum(found if quantity != "lens entropy" else trace, kind)
 
 
 def _controls() -> tuple[Any, str, float, Any]:
@@ -117,7 +121,11 @@ def _controls() -> tuple[Any, str, float, Any]:
         help="1 is the usual entropy. Larger orders listen to the largest directions, smaller ones to all alike.",
     )
     scale = columns[3].selectbox(
-        "Scale", SCALES, key=state.SCALE, bind="query-params", disabled=not is_entropy
+        "Scale",
+        SCALES if kind == "states" else SCALES[:2],
+        key=state.SCALE,
+        bind="query-params",
+        disabled=not is_entropy,
     )
     return quantity, "states" if vocabulary else kind, float(order), scale
 
@@ -134,7 +142,7 @@ def _with_kind(trace: Trace, kind: str) -> Trace | None:
         unavailable(f"Spectra of the {kind} states", "The opened file was made without them.")
         return None
     wanted = replace(request, all_spectra=True)
-    if runs.find(wanted) is None:
+    if not _is_under_way(wanted):
         _offer_all(
             "Measure queries, keys and values", "Reads the text once more and takes four spectra per layer."
         )
@@ -151,14 +159,21 @@ def _with_lens(trace: Trace) -> Trace | None:
         unavailable("Logit-lens entropy", "The opened file was made without the lens.")
         return None
     wanted = replace(request, lens_step=int(st.session_state.get(state.LENS_STEP, 2)))
-    if runs.find(wanted) is None:
+    if not _is_under_way(wanted):
         with st.container(border=True):
             st.caption("The logit lens costs one vocabulary head per layer, so it runs only when asked.")
-            if st.button("Compute the lens", key="collapse_lens_button"):
-                runs.submit(wanted)
+            if st.button("Compute the lens", key="collapse_lens_button") and _ask(wanted):
                 st.rerun()
         return None
     return current_run(wanted)
+
+
+def _is_under_way(wanted: runs.RunRequest) -> bool:
+    """Whether a run was asked for and did not end without a result; says why if it failed."""
+    job = runs.find(wanted)
+    if job is not None and job.error is not None:
+        show_error(job.error)
+    return job is not None and job.state not in ("failed", "cancelled")
 
 
 def _offer_all(label: str, what: str = "") -> None:
@@ -168,13 +183,21 @@ def _offer_all(label: str, what: str = "") -> None:
     with st.container(border=True):
         if what:
             st.caption(what)
-        if st.button(label, key="all_spectra_button"):
-            wanted = replace(request, all_spectra=True)
-            runs.submit(wanted)
-            if what:
-                st.rerun()
-            st.session_state[state.RUN] = wanted
+        wanted = replace(request, all_spectra=True)
+        if st.button(label, key="all_spectra_button") and _ask(wanted):
+            if not what:
+                st.session_state[state.RUN] = wanted
             st.rerun()
+
+
+def _ask(wanted: runs.RunRequest) -> bool:
+    """Ask for a run; says why if it is refused."""
+    try:
+        runs.submit(wanted)
+    except AnalysisError as refused:
+        show_error(refused)
+        return False
+    return True
 
 
 def _request() -> runs.RunRequest | None:
@@ -182,16 +205,6 @@ def _request() -> runs.RunRequest | None:
         return None
     request: runs.RunRequest | None = st.session_state.get(state.RUN)
     return request
-
-
-def chosen_layer(trace: Trace, kind: str = "states") -> int:
-    """Layer a person chose, else the one with the largest drop."""
-    from analysis.entropy_collapse.layers import collapse_layer
-
-    layer = st.session_state.get(state.SPECTRUM_LAYER)
-    if layer is None or not (kind != "states") <= layer <= trace.spec.n_layers:
-        layer = collapse_layer([trace], kind=kind).candidate
-    return int(layer)
 
 
 def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> None:
@@ -241,19 +254,14 @@ def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> N
         spec=trace.spec.subtitle,
         more=readings.CURVES,
     ):
-        event = st.altair_chart(
+        st.altair_chart(
             chart(selected=layer, pick=True),
             theme=None,
             alt=f"{title}, with and without token 0",
-            key="layers_chart",
+            key=CHART,
             on_select="rerun",
             selection_mode="pick",
         )
-        picked = event.get("selection", {}).get("pick", []) if event else []
-        if picked and int(picked[0]["layer"]) != st.session_state.get("layer_picked"):
-            st.session_state["layer_picked"] = int(picked[0]["layer"])
-            st.session_state[state.SPECTRUM_LAYER] = int(picked[0]["layer"])
-            st.rerun(scope="fragment")
         if found is not None and quantity == "matrix entropy":
             st.caption(_sentence(found))
 
@@ -267,55 +275,3 @@ def _sentence(found: Any) -> str:
         f"Block {found.layer} takes away {significant(100 * float(found.median_drop[found.layer - 1]))} % of this text's matrix entropy. "
         "Whether it does so to every text is seen under Many texts."
     )
-
-
-def _spectrum(trace: Trace, kind: str) -> None:
-    from analysis.drawing.charts import chart_svg
-    from analysis.drawing.numbers import significant
-    from analysis.entropy_collapse import figures
-    from analysis.entropy_collapse.geometry import alpha_req
-    from analysis.entropy_collapse.layers import spectra_of
-    from app.components.figure_card import figure_card, notebook_code
-
-    first, last = int(kind != "states"), trace.spec.n_layers
-    layer = chosen_layer(trace, kind)
-
-    def chart() -> Any:
-        return figures.spectrum(trace, layer, kind=kind, theme_name=state.theme_name())
-
-    with figure_card(
-        f"Spectrum of layer {layer}",
-        "One direction far above the rest means that it carries the cloud.",
-        name="spectrum",
-        table=lambda: figures.spectrum_frame(trace, layer, kind=kind),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
-        code=notebook_code(trace, f"an.figures.spectrum(trace, {layer}, kind={kind!r})"),
-        spec=trace.spec.subtitle,
-        more=readings.SPECTRUM,
-    ):
-        st.session_state["spectrum_input"] = layer
-        st.number_input(
-            "Layer",
-            first,
-            last,
-            key="spectrum_input",
-            on_change=_typed_layer,
-            label_visibility="collapsed",
-        )
-        st.altair_chart(
-            chart(), theme=None, alt=f"Eigenvalue spectrum of layer {layer}", key="spectrum_chart"
-        )
-        shares = spectra_of(trace, kind)[0, layer - first]
-        fit = alpha_req(shares)
-        line = f"Largest direction **{significant(100 * float(shares[0]))} %**"
-        if fit is None:
-            st.caption(
-                f"{line} · alpha-ReQ not available: it needs 100 eigenvalues, a text of this length has fewer."
-            )
-        else:
-            st.caption(f"{line} · alpha-ReQ **{significant(fit.alpha)}**, R² **{fit.r_squared:.3f}**")
-
-
-def _typed_layer() -> None:
-    st.session_state[state.SPECTRUM_LAYER] = int(st.session_state["spectrum_input"])

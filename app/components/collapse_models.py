@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -55,7 +57,9 @@ def models(trace: Trace) -> None:
                 "The same architecture with the random weights it began with. It takes the memory of a second model for a moment."
             )
         lines = tuple(line.strip() for line in where.splitlines() if line.strip())
-        experiment = runs.Experiment(request, "models", (("way", way), ("where", lines)))
+        experiment = runs.Experiment(
+            request, "models", (("way", way), ("where", lines), ("seen", _seen(lines)))
+        )
         pressed = right.button("Compare", key="models_button", width="stretch")
         if way != _WAYS[0] and not lines:
             if pressed:
@@ -77,6 +81,18 @@ def models(trace: Trace) -> None:
         _draw(trace, result)
 
 
+def _seen(lines: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
+    """What stands in the folders that were named, so that a new checkpoint makes a new comparison."""
+    found = []
+    for line in lines:
+        try:
+            inside = sorted(Path(line).expanduser().iterdir())[:1000]
+            found += [(str(path), path.stat().st_mtime_ns) for path in inside]
+        except (OSError, RuntimeError, ValueError):
+            continue  # a hub id, or a path whose error the comparison tells
+    return tuple(found)
+
+
 def _compare(trace: Trace, request: runs.RunRequest, way: str, lines: tuple[str, ...]) -> Any:
     def compute(model: LanguageModel, job: Job) -> list[ModelShape]:
         from analysis.entropy_collapse.checkpoints import compare_checkpoints, compare_models, model_shape
@@ -88,6 +104,7 @@ def _compare(trace: Trace, request: runs.RunRequest, way: str, lines: tuple[str,
             )
         mine = model_shape(trace)
         if way == "other models":
+            mine = replace(mine, name=f"{mine.name}, on screen")
             others = compare_models(
                 [(line, None) for line in lines],
                 trace.text,

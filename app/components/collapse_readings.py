@@ -39,7 +39,7 @@ MODELS = r"""
 **Definition.** The same text read by each model, one in memory at a time. Over layers: matrix entropy as above. At the end, of the states after the final norm:
 **RankMe** (effective rank of the uncentred states from singular values), the **effective rank** of the centred states from covariance
 eigenvalues, and **alpha-ReQ**. **Diff-eRank** is the effective rank of the untrained twin (same config, random weights) minus that of the trained model,
-both centred, row-normalised, from eigenvalues: how much variety training removed.
+both centred, row-normalised, from eigenvalues: how many directions training took away, or, where it is negative, added.
 
 **Phases.** *Collapse* down to the lowest rank before the peak, *expansion* up to the peak, *compression* after it; each is told only if it changes the rank by 5 % or more.
 

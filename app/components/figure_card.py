@@ -122,6 +122,8 @@ def notebook_code(trace: Any, call: str) -> str:
     spec = trace.spec
     source = "" if spec.source == "embedded" else repr(spec.source)
     options = "" if not spec.lens_layers else f", lens={list(spec.lens_layers)}"
+    if spec.spectra and spec.spectra != ("states",):
+        options += f", spectra={list(spec.spectra)}"
     if spec.bos != "auto":
         options += f", bos={spec.bos!r}"
     if not spec.parse_special:
