@@ -1,0 +1,1 @@
+"""Prompt compression: text in, shorter text out, the model untouched. One method per file."""

@@ -1,0 +1,59 @@
+"""Attention received: keep what later tokens look at."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from analysis.errors import UnsupportedModelError
+from analysis.forward.attention_probe import attention_error
+from analysis.pruning_effects.compression.answers import question_ids
+from analysis.pruning_effects.compression.task import Scored, Task
+
+_TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.1
+"""Of a state: how far measured attention may be from the library's."""
+
+
+def attention(task: Task) -> Scored:
+    """Attention a token gets, averaged over the queries that can see it, heads and layers.
+
+    Parameters
+    ----------
+    task : Task
+        The text, and a question if there is one: it is read after the text and looks at it too.
+
+    Returns
+    -------
+    Scored
+        Mean weight in [0, 1], from the measured pass; no attention map is stored.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If this model's attention cannot be measured.
+
+    Notes
+    -----
+    The sink is left out: a beginning- or end-of-text token is put before the text, takes the
+    attention that the first token of any text takes, and is not scored. Where a tokenizer has
+    no such token, the text's first token is the sink and gets no score. The average over the
+    queries that can see a token takes out most, not all, of the advantage of early tokens.
+    One mean over all heads and layers stands for the many ways of weighting them.
+    """
+    reader = task.reader
+    model = reader.model
+    first = [*reader.anchor]
+    ids = [*first, *task.ids, *question_ids(model.tokenizer, task.question)]
+
+    error = attention_error(model, torch.tensor(ids))
+    tolerance = _TOLERANCE if model.info.dtype == "float32" else _HALF_TOLERANCE
+    if isinstance(error, str) or error > tolerance:
+        reason = (
+            error if isinstance(error, str) else f"It differs from the library's by {error:.2g} of a state."
+        )
+        raise UnsupportedModelError(f"Attention cannot be measured. {reason}", "Choose another method.")
+    received = reader.received(ids, task.report, "attention received")
+    values = received[len(first) : len(first) + len(task.ids)].astype(np.float32)
+    if not first:
+        values[0] = np.nan
+    return Scored(values, "mean attention received")
