@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from analysis.attention_sinks.maps import head_map_block
     from analysis.attention_sinks.streaming import streaming_curves
     from analysis.entropy_collapse.checkpoints import compare_checkpoints, compare_models, model_shape
+    from analysis.entropy_collapse.lab.backcopy_results import BackcopySettings
+    from analysis.entropy_collapse.lab.backcopy_train import train_backcopy
+    from analysis.entropy_collapse.lab.grpo import run_lab
+    from analysis.entropy_collapse.lab.results import LabSettings
     from analysis.entropy_collapse.law import fit_law
     from analysis.entropy_collapse.layers import collapse_layer, layer_curve
     from analysis.entropy_collapse.onset import collapse_onset
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
     from analysis.models.spec import ModelSpec
     from analysis.models.twin import untrained_twin
     from analysis.pruning_effects.bill import bill, shape_of
+    from analysis.pruning_effects.compression.compress import compress
+    from analysis.pruning_effects.compression.sweep import sweep_compression
     from analysis.pruning_effects.horizon import knock_out_horizon
     from analysis.pruning_effects.needle import needle_grid
     from analysis.pruning_effects.stability import rank_stability
@@ -56,7 +62,9 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "AnalysisError": "analysis.errors",
+    "BackcopySettings": "analysis.entropy_collapse.lab.backcopy_results",
     "Cancelled": "analysis.errors",
+    "LabSettings": "analysis.entropy_collapse.lab.results",
     "LanguageModel": "analysis.models.loading",
     "ModelSpec": "analysis.models.spec",
     "Trace": "analysis.forward.results",
@@ -66,6 +74,7 @@ _WHERE = {
     "collapse_onset": "analysis.entropy_collapse.onset",
     "compare_checkpoints": "analysis.entropy_collapse.checkpoints",
     "compare_models": "analysis.entropy_collapse.checkpoints",
+    "compress": "analysis.pruning_effects.compression.compress",
     "extreme_tokens": "analysis.attention_sinks.extremes",
     "fit_law": "analysis.entropy_collapse.law",
     "head_map_block": "analysis.attention_sinks.maps",
@@ -79,19 +88,24 @@ _WHERE = {
     "rank_stability": "analysis.pruning_effects.stability",
     "read_training_log": "analysis.entropy_collapse.training_logs",
     "read_training_logs": "analysis.entropy_collapse.training_logs",
+    "run_lab": "analysis.entropy_collapse.lab.grpo",
     "sampler_panel": "analysis.token_entropy.samplers",
     "shape_of": "analysis.pruning_effects.bill",
     "streaming_curves": "analysis.attention_sinks.streaming",
     "summary": "analysis.token_entropy.measures",
     "surprisal_change": "analysis.attention_sinks.experiments",
+    "sweep_compression": "analysis.pruning_effects.compression.sweep",
     "sweep_eviction": "analysis.pruning_effects.sweep",
     "trace": "analysis.forward.trace",
+    "train_backcopy": "analysis.entropy_collapse.lab.backcopy_train",
     "untrained_twin": "analysis.models.twin",
 }
 
 __all__ = [
     "AnalysisError",
+    "BackcopySettings",
     "Cancelled",
+    "LabSettings",
     "LanguageModel",
     "ModelSpec",
     "Trace",
@@ -101,6 +115,7 @@ __all__ = [
     "collapse_onset",
     "compare_checkpoints",
     "compare_models",
+    "compress",
     "extreme_tokens",
     "figures",
     "fit_law",
@@ -115,13 +130,16 @@ __all__ = [
     "rank_stability",
     "read_training_log",
     "read_training_logs",
+    "run_lab",
     "sampler_panel",
     "shape_of",
     "streaming_curves",
     "summary",
     "surprisal_change",
+    "sweep_compression",
     "sweep_eviction",
     "trace",
+    "train_backcopy",
     "untrained_twin",
 ]
 

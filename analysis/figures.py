@@ -6,9 +6,20 @@ from analysis.attention_sinks.figures import head_difference, head_map, received
 from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.entropy_collapse.checkpoint_figures import model_curves, rank_panels
 from analysis.entropy_collapse.figures import layer_drops, matrix_entropy, spectrum
+from analysis.entropy_collapse.lab.backcopy_figures import first_token_figure, forming_figure, risks_figure
+from analysis.entropy_collapse.lab.exchange_figures import (
+    change_scatters,
+    entropy_path,
+    reward_against_entropy,
+)
+from analysis.entropy_collapse.lab.figures import lab_curves
 from analysis.entropy_collapse.law_figures import law_chart, points_chart, spent_chart
 from analysis.entropy_collapse.training_figures import training_chart
+from analysis.pruning_effects.compression.figures import compression_curves, compression_strip
 from analysis.pruning_effects.cost_figures import bill_chart, horizon_chart, needle_chart, stability_chart
+from analysis.pruning_effects.figures import damage_tokens, kept_tokens, pruning_curves
+from analysis.pruning_effects.map_figures import kept_heatmap, phrase_heatmap
+from analysis.pruning_effects.overlap_figures import kept_positions, overlap_matrix
 from analysis.token_entropy.figures import (
     along_text,
     entropy_histogram,
@@ -22,12 +33,23 @@ sink_map = head_map
 __all__ = [
     "along_text",
     "bill_chart",
+    "change_scatters",
+    "compression_curves",
+    "compression_strip",
+    "damage_tokens",
     "entropy_against_position",
     "entropy_histogram",
+    "entropy_path",
+    "first_token_figure",
+    "forming_figure",
     "head_difference",
     "head_map",
     "head_map_figure",
     "horizon_chart",
+    "kept_heatmap",
+    "kept_positions",
+    "kept_tokens",
+    "lab_curves",
     "law_chart",
     "layer_drops",
     "lens_curve",
@@ -35,9 +57,14 @@ __all__ = [
     "matrix_entropy",
     "model_curves",
     "needle_chart",
+    "overlap_matrix",
+    "phrase_heatmap",
     "points_chart",
+    "pruning_curves",
     "rank_panels",
     "received",
+    "reward_against_entropy",
+    "risks_figure",
     "sink_map",
     "spectrum",
     "spent_chart",

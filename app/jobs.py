@@ -46,7 +46,10 @@ class Job:
     result: Any = field(default=None, repr=False)
     """What the work returned, once the state is "done"."""
     partial: Any = field(default=None, repr=False)
-    """What the work has shown so far; a page may draw it while the job runs. Never changed in place."""
+    """What the work has shown so far; a page may draw it while the job runs. Never changed in place.
+
+    Dropped once the state is "done"; a job that failed or was cancelled keeps its finished part.
+    """
     error: AnalysisError | None = None
     """Why it failed, once the state is "failed"."""
     created: float = field(default_factory=monotonic)
@@ -132,7 +135,8 @@ class Job:
     def end(self, state: State, result: Any = None, error: AnalysisError | None = None) -> None:
         """Take the outcome; called by the worker."""
         with self.changed:
-            self.result, self.error, self.work, self.partial = result, error, None, None
+            self.result, self.error, self.work = result, error, None
+            self.partial = None if state == "done" else self.partial
             self.fraction = 1.0 if state == "done" else self.fraction
             self.ended = monotonic()
             self.state = state

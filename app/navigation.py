@@ -44,6 +44,12 @@ ENTRIES = (
         ":material/compress:",
         "Where does the variety go: over layers, over training, and live?",
     ),
+    PageEntry(
+        "pruning_effects",
+        "Pruning effects",
+        ":material/content_cut:",
+        "What can the model forget, and what does it cost?",
+    ),
 )
 
 

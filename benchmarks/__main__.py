@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ALL = ("head_memory", "first_picture", "attention_pass")
+ALL = ("head_memory", "first_picture", "attention_pass", "collapse_layers")
 
 if __name__ == "__main__":
     codes = []

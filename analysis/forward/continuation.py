@@ -8,33 +8,19 @@ positions of what follows are passed explicitly.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import BLOCK_BYTES
 from analysis.forward.interface import own_attention
+from analysis.forward.kept_attention import KeptAttention, Observer, Own, Special
 from analysis.forward.prefix import Prefix
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 
 _NAME = "logitscope_continuation"
-_MASKED = -1e30
-Observer = Callable[[int, int, slice, Tensor, Tensor], None]
-"""Called with layer, KV head, rows of the batch, and their weights on the context (s, heads, m, n) and on
-what follows (s, heads, m, m). The tensors are used again afterwards."""
-
-
-@dataclass(frozen=True, eq=False)
-class Turned:
-    """A context's keys moved to other positions, for one row of the batch."""
-
-    keys: list[Tensor]
-    """Per layer (G, n, d)."""
 
 
 def run_continuation(
@@ -43,9 +29,10 @@ def run_continuation(
     ids: Tensor,
     keep: Tensor,
     *,
-    positions: Tensor | None = None,
-    turned: dict[int, Turned] | None = None,
+    special: dict[int, Special] | None = None,
+    own: Own | None = None,
     observe: Observer | None = None,
+    watched: int | None = None,
     on_layer: Callable[[int], None] = lambda _layer: None,
 ) -> Tensor:
     """Final states of a continuation under every setting.
@@ -60,13 +47,14 @@ def run_continuation(
         The continuation; the same for all settings, or one each.
     keep : Tensor of bool, shape (S, L, G, n)
         Context tokens that each setting, layer and KV head still has.
-    positions : Tensor, int64, shape (S,), optional
-        Position of the first token of the continuation; by default n, the context's full length,
-        whatever was pruned.
-    turned : dict of int to Turned, optional
-        Rows of the batch whose context keys stand at other positions.
+    special : dict of int to Special, optional
+        What rows of the batch do beyond hiding tokens.
+    own : Own, optional
+        What was read after the context before; these tokens are added to it. Their positions go on.
     observe : callable, optional
         Sees the attention weights.
+    watched : int, optional
+        How many rows of the batch, from the first, it sees; all by default.
     on_layer : callable
         Called with the number of finished layers. Raising from it stops the pass.
 
@@ -74,13 +62,22 @@ def run_continuation(
     -------
     Tensor, shape (S, m, D)
         After the final norm: row t predicts token t + 1 of the continuation.
+
+    Notes
+    -----
+    The first token stands at position n, the context's full length, whatever was pruned.
     """
     anatomy = model.anatomy
     device = anatomy.head.weight.device
     n_settings, m = keep.shape[0], ids.shape[-1]
-    start = torch.full((n_settings,), prefix.n_tokens) if positions is None else positions
-    places = (start[:, None] + torch.arange(m)).to(device)
-    state = _State(prefix, keep.to(device), turned or {}, observe)
+    special = special or {}
+    begin = [special.get(row, Special()).start for row in range(n_settings)]
+    start = torch.tensor([prefix.n_tokens if at is None else at for at in begin])
+    places = (start[:, None] + torch.arange(m) + (own.n_tokens if own else 0)).to(device)
+    watched = n_settings if watched is None else watched
+    attention = KeptAttention(
+        prefix, keep.to(device), places, special, own, observe, watched if observe else 0
+    )
     caught: dict[str, Tensor] = {}
 
     def final(_module: nn.Module, _args: Any, output: Any) -> None:
@@ -88,124 +85,28 @@ def run_continuation(
 
     with hooks() as handles:
         for i, layer in enumerate(anatomy.layers):
+            if any(extra.active is not None for extra in special.values()):
+                handles.append(layer.register_forward_hook(_bypass(i, special), with_kwargs=True))
             handles.append(layer.register_forward_hook(lambda _m, _a, _o, at=i: on_layer(at + 1)))
         last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
         handles.append(last.register_forward_hook(final))
-        with own_attention(model.model, _NAME, state.attention):
+        with own_attention(model.model, _NAME, attention):
             run_body(model.model, ids.expand(n_settings, m).to(device), places)
     return caught["final"]
 
 
-@dataclass(eq=False)
-class _State:
-    """The batch while its layers run."""
+def _bypass(layer: int, special: dict[int, Special]) -> Callable[..., Any]:
+    """Hook that hands tokens past a layer: what leaves it for them is what came in."""
 
-    prefix: Prefix
-    keep: Tensor
-    turned: dict[int, Turned]
-    observe: Observer | None
-    layer: int = 0
+    def hook(_module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
+        states = first_tensor(output)
+        for row, extra in special.items():
+            if extra.active is not None and not extra.active[layer].all():
+                before = args[0] if args else kwargs["hidden_states"]
+                runs = extra.active[layer][:, None].to(states.device)
+                states[row] = torch.where(runs, states[row], before[row])
 
-    def attention(
-        self,
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attention_mask: Tensor | None,
-        scaling: float | None = None,
-        softcap: float | None = None,
-        sliding_window: int | None = None,
-        s_aux: Tensor | None = None,
-        **_others: Any,
-    ) -> tuple[Tensor, None]:
-        """The attention interface of transformers: (S, H, m, d) in, (S, m, H, d) out."""
-        if attention_mask is not None or query.shape[2] != key.shape[2]:
-            raise UnsupportedModelError(
-                f"{type(module).__name__} asked for an attention mask of its own.",
-                "Its cache cannot be pruned here.",
-            )
-        scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-        n_groups = key.shape[1]
-        per_group = query.shape[1] // n_groups
-        out = torch.empty(*query.shape[:3], value.shape[-1], dtype=query.dtype, device=query.device)
-        for group in range(n_groups):
-            heads = slice(group * per_group, (group + 1) * per_group)
-            for rows in self._blocks(len(query), per_group, query.shape[2]):
-                sinks = None if s_aux is None else s_aux[heads][None, :, None, None].float()
-                out[rows, heads] = self._attend(
-                    group,
-                    rows,
-                    query[rows, heads].float() * scale,
-                    key[rows, group].float(),
-                    value[rows, group].float(),
-                    softcap,
-                    sliding_window,
-                    sinks,
-                ).to(out.dtype)
-        self.layer += 1
-        return out.transpose(1, 2).contiguous(), None
-
-    def _blocks(self, n_settings: int, per_group: int, m: int) -> list[slice]:
-        """Rows of the batch whose scores fill one block; a row with turned keys stands alone."""
-        row = 4 * per_group * m * (self.prefix.n_tokens + m)
-        size = max(1, BLOCK_BYTES // row)
-        blocks, begin = [], 0
-        while begin < n_settings:
-            end = begin + 1
-            while (
-                end < n_settings
-                and end - begin < size
-                and begin not in self.turned
-                and end not in self.turned
-            ):
-                end += 1
-            blocks.append(slice(begin, end))
-            begin = end
-        return blocks
-
-    def _attend(
-        self,
-        group: int,
-        rows: slice,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        softcap: float | None,
-        window: int | None,
-        sinks: Tensor | None,
-    ) -> Tensor:
-        """Attend from (s, heads, m, d) to the context that is kept and to what came before each token."""
-        s, heads, m, width = query.shape
-        n, layer = self.prefix.n_tokens, self.layer
-        moved = self.turned.get(rows.start)
-        before = (self.prefix.keys if moved is None else moved.keys)[layer][group]
-        old = (query.reshape(-1, width) @ before.T).view(s, heads, m, n)
-        new = query @ key[:, None].transpose(-1, -2)
-        if softcap is not None:
-            old.div_(softcap).tanh_().mul_(softcap)
-            new.div_(softcap).tanh_().mul_(softcap)
-        old.masked_fill_(~self.keep[rows, layer, group][:, None, None], _MASKED)
-        i = torch.arange(m, device=query.device)
-        future = i[None, :] > i[:, None]
-        if window is not None:
-            future = future | (i[:, None] - i[None, :] >= window)
-            too_far = n + i[:, None] - torch.arange(n, device=query.device)[None, :] >= window
-            old.masked_fill_(too_far, _MASKED)
-        new.masked_fill_(future, _MASKED)
-        top = torch.maximum(old.amax(-1, keepdim=True), new.amax(-1, keepdim=True))
-        if sinks is not None:
-            top = torch.maximum(top, sinks)
-        old.sub_(top).exp_()
-        new.sub_(top).exp_()
-        total = old.sum(-1, keepdim=True) + new.sum(-1, keepdim=True)
-        if sinks is not None:
-            total = total + (sinks - top).exp()
-        mixed = (old.view(-1, n) @ self.prefix.values[layer][group]).view(s, heads, m, -1)
-        mixed += new @ value[:, None]
-        if self.observe is not None:
-            self.observe(layer, group, rows, old.div_(total), new.div_(total))
-        return mixed / total
+    return hook
 
 
 class ContextAttention:
@@ -226,3 +127,31 @@ class ContextAttention:
     def received(self, m: int) -> np.ndarray:
         """Mean over m queries and the heads of the group, float64, (L, G, n)."""
         return (self._sums / (m * self._heads)).numpy()
+
+
+def compacted(prefix: Prefix, keep: Tensor) -> Special:
+    """Kept keys turned to the positions they have among themselves; what follows goes on from there.
+
+    Parameters
+    ----------
+    prefix : Prefix
+        Without sliding windows, and with known rotary positions where there are any.
+    keep : Tensor of bool, shape (L, G, n)
+        Equally many tokens for every layer and KV head.
+
+    Notes
+    -----
+    A key is turned back from its position and forth to its rank, both with the model's own tables.
+    """
+    counts = keep.sum(-1)
+    n_kept = int(counts[0, 0])
+    if not bool((counts == n_kept).all()):
+        raise ValueError("positions within the cache need equally many tokens in every layer and KV head")
+    keys = []
+    for layer, (before, rotation) in enumerate(zip(prefix.keys, prefix.rotations, strict=True)):
+        if rotation is None:
+            keys.append(before)
+            continue
+        rank = (keep[layer].long().cumsum(-1) - 1).clamp(min=0)
+        keys.append(rotation.move(before, torch.arange(prefix.n_tokens), rank.cpu()))
+    return Special(start=n_kept, keys=keys)

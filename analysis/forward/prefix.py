@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import attend, last_rows
 from analysis.forward.interface import own_attention
-from analysis.forward.rotation import Layout, Rotation, layout_of
+from analysis.forward.rotation import Layout, Rotation
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 
 _NAME = "logitscope_prefix"
-_PROBE_TOKENS = 6
 
 
 @dataclass(eq=False)
@@ -38,8 +38,8 @@ class LayerReading:
     softcap: float | None
     window: int | None
     sink_logits: Tensor | None
-    columns: Tensor
-    """float64, (H, w, n): ``P^T W`` for the weightings asked for."""
+    columns: Tensor | None
+    """float64, (H, w, n): ``P^T W`` for the weightings asked for; None without any."""
     rotation: Rotation | None
     """None without rotary positions in this layer, or where their layout is not known."""
     rotary_known: bool
@@ -94,19 +94,6 @@ class Prefix:
         return len(self.ids)
 
 
-def rotary_layout(model: LanguageModel) -> Layout | None:
-    """How a model's queries and keys are turned, seen on one repeated token; None where not known."""
-    ids = torch.full((_PROBE_TOKENS,), 1, dtype=torch.int64)
-    found: list[Layout | None] = []
-
-    def look(reading: LayerReading) -> None:
-        if reading.layer == 0 and reading.rotation is not None:
-            found.append(layout_of(reading.key, reading.rotation.cos, reading.rotation.sin))
-
-    read_prefix(model, ids, look, layout="halves")
-    return found[0] if found else None
-
-
 def read_prefix(
     model: LanguageModel,
     ids: Tensor,
@@ -127,9 +114,10 @@ def read_prefix(
     look : callable
         Called with every layer's :class:`LayerReading` while it runs; keep no tensor of it.
     layout : str, optional
-        From :func:`rotary_layout`.
+        Of :func:`analysis.forward.cache_facts.cache_facts`.
     weightings : Tensor, shape (n, w), optional
-        Weights of the queries in the column sums; ones by default.
+        Weights of the queries in the column sums. Without them nothing is measured, and the library's fused
+        attention runs where it can.
     on_layer : callable
         Called with the number of finished layers. Raising from it stops the pass.
     """
@@ -169,16 +157,23 @@ def read_prefix(
             )
         layer = len(prefix.keys)
         scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-        attended = attend(
-            query[0],
-            key[0],
-            value[0],
-            scale=scale,
-            softcap=softcap,
-            window=sliding_window,
-            sink_logits=s_aux,
-            weightings=weightings,
-        )
+        columns: Tensor | None = None
+        if weightings is None and softcap is None and sliding_window is None and s_aux is None:
+            output = scaled_dot_product_attention(
+                query, key, value, is_causal=True, scale=scale, enable_gqa=True
+            )[0]
+        else:
+            attended = attend(
+                query[0],
+                key[0],
+                value[0],
+                scale=scale,
+                softcap=softcap,
+                window=sliding_window,
+                sink_logits=s_aux,
+                weightings=weightings,
+            )
+            output, columns = attended.output, None if weightings is None else attended.columns
         turned = tables.get(layer) if getattr(module, "use_rope", True) else None
         rotation = None if turned is None or layout is None else _rotation(turned, calls, layout)
         look(
@@ -193,7 +188,7 @@ def read_prefix(
                 softcap,
                 sliding_window,
                 s_aux,
-                attended.columns,
+                columns,
                 rotation,
                 turned is None or rotation is not None,
             )
@@ -202,7 +197,7 @@ def read_prefix(
         prefix.values.append(value[0].float().contiguous())
         prefix.windows.append(sliding_window)
         prefix.rotations.append(rotation)
-        return attended.output.transpose(0, 1)[None].contiguous(), None
+        return output.transpose(0, 1)[None].contiguous(), None
 
     def final(_module: nn.Module, _args: Any, output: Any) -> None:
         caught["final"] = first_tensor(output)[0]

@@ -31,7 +31,24 @@ class Rotation:
 
     def turn(self, states: Tensor, *, back: bool = False) -> Tensor:
         """Turn states of shape (..., T, d) to their positions, or back to position 0, in float32."""
-        return turned(states, self.cos, -self.sin if back else self.sin, self.layout)
+        if back:
+            return self._undone(states, self.cos, self.sin)
+        return turned(states, self.cos, self.sin, self.layout)
+
+    def move(self, states: Tensor, start: Tensor, end: Tensor) -> Tensor:
+        """Turn states of shape (..., T, d) from their positions to others; both (T,) or (..., T)."""
+        (cos, sin), (to_cos, to_sin) = (
+            [table.view(*places.shape, -1).to(states.device) for table in self.at(places.flatten())]
+            for places in (start, end)
+        )
+        return turned(self._undone(states, cos, sin), to_cos, to_sin, self.layout)
+
+    def _undone(self, states: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """States before they were turned. Some tables also stretch (YaRN); that is undone as well."""
+        stretch = float(self.cos[0].square().add(self.sin[0].square()).mean())
+        if abs(stretch - 1) > _TOLERANCE:
+            cos, sin = cos / stretch, sin / stretch
+        return turned(states, cos, -sin, self.layout)
 
 
 def turned(states: Tensor, cos: Tensor, sin: Tensor, layout: Layout) -> Tensor:

@@ -115,6 +115,15 @@ def measured_flops(model: LanguageModel, n_tokens: int) -> float | None:
 def bill(shape: Shape, sweep: Sweep, *, batches: tuple[int, ...] = (1, 16)) -> pd.DataFrame:
     """Bytes and operations of every setting of a sweep, while the next token is generated.
 
+    Parameters
+    ----------
+    shape : Shape
+        From :func:`analysis.shape_of`.
+    sweep : Sweep
+        From :func:`analysis.sweep_eviction` with the same model.
+    batches : tuple of int, default (1, 16)
+        Texts at once.
+
     Returns
     -------
     pandas.DataFrame

@@ -61,20 +61,32 @@ def compare(
     kl = np.zeros((n_settings, r), np.float32)
     top_ids = np.zeros((n_settings, r, k), np.int64)
     top_logprobs = np.zeros((n_settings, r, k), np.float32)
-    shape = (min(r, rows_per_block(head)), head.vocab_size)
-    buffers = [torch.empty(shape, dtype=torch.float32, device=head.weight.device) for _ in range(5)]
-    for begin in range(0, r, shape[0]):
-        rows = slice(begin, min(begin + shape[0], r))
-        log_p, p, logits, probs, scratch = (buffer[: rows.stop - begin] for buffer in buffers)
-        log_p, p = distribution(head.logits(full[rows], log_p), p)
-        negative_entropy = -entropy_of(log_p, p, scratch)
+    height = min(r, rows_per_block(head))
+    together = max(1, min(n_settings, rows_per_block(head) // height))  # settings that share one product
+    shape = height, head.vocab_size
+    log_p_place, p_place = (torch.empty(shape, device=head.weight.device) for _ in range(2))
+    places = [torch.empty(together, *shape, device=head.weight.device) for _ in range(3)]
+    for begin in range(0, r, height):
+        rows = slice(begin, min(begin + height, r))
+        count = rows.stop - begin
+        log_p, p = distribution(head.logits(full[rows], log_p_place[:count]), p_place[:count])
+        negative_entropy = -entropy_of(log_p, p, places[2][0, :count])
         target = targets[rows, None].to(log_p.device)
-        for s in range(n_settings):
-            log_q, _ = distribution(head.logits(states[s, rows], logits), probs)
+        for first in range(0, n_settings, together):
+            some = slice(first, min(first + together, n_settings))
+            logits, probs, scratch = (_flat(place, some.stop - first, count) for place in places)
+            head.logits(states[some, rows].flatten(0, 1), logits.flatten(0, 1))
+            log_q, _ = distribution(logits, probs)
             cross = torch.mul(p, log_q, out=scratch).sum(-1)
-            kl[s, rows] = (negative_entropy - cross).clamp(min=0).cpu().numpy()
-            surprisal[s, rows] = -log_q.gather(1, target)[:, 0].cpu().numpy()
+            kl[some, rows] = (negative_entropy - cross).clamp(min=0).cpu().numpy()
+            of_target = log_q.gather(-1, target.expand(some.stop - first, -1, -1))
+            surprisal[some, rows] = -of_target[..., 0].cpu().numpy()
             values, ids = log_q.topk(k, dim=-1)
-            top_ids[s, rows], top_logprobs[s, rows] = ids.cpu().numpy(), values.cpu().numpy()
-            on_rows(rows.stop - begin)
+            top_ids[some, rows], top_logprobs[some, rows] = ids.cpu().numpy(), values.cpu().numpy()
+            on_rows(count * (some.stop - first))
     return Damage(surprisal, kl, top_ids, top_logprobs)
+
+
+def _flat(place: Tensor, n_settings: int, rows: int) -> Tensor:
+    """The first part of a place (S, r, V) as a contiguous one for fewer settings and rows."""
+    return place.view(-1, place.shape[-1])[: n_settings * rows].view(n_settings, rows, -1)

@@ -67,7 +67,7 @@ def knock_out_horizon(
         )
     with model.lock:
         n = len(encode(model.tokenizer, context)) if context.strip() else 0
-    if n and not (0 <= chosen[0] and chosen[-1] < n and len(chosen) < n):
+    if n and not (chosen[0] >= 0 and chosen[-1] < n and len(chosen) < n):
         raise AnalysisError(
             f"The context has {n} tokens, and the chosen ones go from {chosen[0]} to {chosen[-1]}.",
             f"Choose some of 0 to {n - 1}, not all.",

@@ -45,7 +45,11 @@ class Setting:
     """Share asked for."""
     seed: int
     budget: int
-    """Context tokens kept, summed over layers and KV heads."""
+    """Context tokens kept, summed over layers and KV heads; step by step, entries of the cache."""
+    deletes: bool = True
+    """Whether the others are gone. Otherwise everything stays in the cache and only work is saved."""
+    computed: float = 1.0
+    """Share of the layers' work that was done for the continuation: below 1 if tokens pass layers by."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +78,7 @@ class Sweep:
     """float32, (S, m, k), nats."""
     mass: np.ndarray
     """float32, (S,): attention that the continuation pays to kept context tokens under the full cache, as a
-    share of what it pays to the context; mean over layers and heads."""
+    share of what it pays to the context; mean over layers and heads. NaN for methods that delete nothing."""
     kept_bits: np.ndarray
     """uint8: tokens kept, packed; see :meth:`kept`."""
     future: np.ndarray
@@ -115,6 +119,7 @@ class Sweep:
                 "kl_p95": np.percentile(kl, 95, axis=1),
                 "top1_agreement": (self.top_ids[:, after, 0] == self.top_ids[:1, after, 0]).mean(1),
                 "retained_mass": self.mass,
+                "computed": [s.computed for s in self.settings],
             }
         )
         if self.spec.n_answer:

@@ -11,18 +11,22 @@ import torch
 from torch import Tensor
 
 from analysis.errors import InvalidTextError, TooLongError
+from analysis.forward.cache_facts import cache_facts
 from analysis.forward.continuation import ContextAttention, run_continuation
-from analysis.forward.prefix import LayerReading, read_prefix, rotary_layout
+from analysis.forward.kept_attention import Special
+from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.run import Progress
 from analysis.models.loading import LanguageModel
-from analysis.models.tokens import encode, token_text
+from analysis.models.tokens import encode
+from analysis.pruning_effects.assembly import assemble
+from analysis.pruning_effects.budgets import kept_count
 from analysis.pruning_effects.damage import Damage, compare
 from analysis.pruning_effects.policies import Policy, policy
-from analysis.pruning_effects.results import Setting, Sweep, SweepSpec
+from analysis.pruning_effects.results import Setting, Sweep
 
 DEFAULT_POLICIES = ("streaming", "random", "knorm", "h2o", "snapkv", "expected")
 DEFAULT_KEPT = (0.9, 0.7, 0.5, 0.3, 0.1)
-_BATCH_TOKENS = 512
+_BATCH_TOKENS = 1024
 """Tokens of one batch of settings; a sweep shows what it has after each."""
 _PREFILL_SHARE, _BODY_SHARE = 0.35, 0.8
 """Progress when the prefill is done, and of the rest how much the body takes."""
@@ -126,7 +130,6 @@ class SweepWork:
         before = encode(tokenizer, context)
         after = [encode(tokenizer, text, bos="never") for text in (continuation, answer) if text]
         self.texts = context, continuation + answer
-        self.layout = rotary_layout(self.model)
         self.context_ids = torch.from_numpy(before.token_id)
         self.ids = torch.from_numpy(np.concatenate([part.token_id for part in after]))
         self.n_context, self.n_answer = len(before), len(after[-1]) if answer else 0
@@ -144,6 +147,8 @@ class SweepWork:
 
     def plan(self, methods: list[Policy], kept: Sequence[float]) -> None:
         """List the settings that can be run; the others are noted with their reason."""
+        for share in kept:
+            kept_count(self.n_context, share)  # refuses what is no share
         self.planned = [Planned(policy("full"), 1.0)]
         for method in methods:
             reason = method.unsupported(self.model)
@@ -151,12 +156,9 @@ class SweepWork:
                 self.skipped[method.label] = reason
                 continue
             for share in kept:
-                smallest = int(method.budgets(self.n_context, share, self.model.info.n_layers).min())
-                least = method.protected(self.n_context)
-                if smallest < least:
-                    self.skipped[f"{method.label} at {share:g}"] = (
-                        f"It always keeps {least} tokens, more than the {smallest} that this share leaves."
-                    )
+                reason = method.refuses(self.n_context, share, self.model.info.n_layers)
+                if reason:
+                    self.skipped[f"{method.label} at {share:g}"] = reason
                 elif method.name != "full":
                     draws = self.seeds if method.is_random else 1
                     self.planned += [Planned(method, share, seed) for seed in range(draws)]
@@ -167,16 +169,17 @@ class SweepWork:
         n, n_layers = self.n_context, self.model.info.n_layers
         draws = list(dict.fromkeys((p.method, p.seed) for p in self.planned))
         named = {name: w for method, _ in draws for name, w in method.weightings(n).items()}
-        weights = np.stack(list(named.values()), 1) if named else np.ones((n, 1))
+        weights = torch.from_numpy(np.stack(list(named.values()), 1)).float() if named else None
         spent = {"score": 0.0}
 
         def look(reading: LayerReading) -> None:
             begun = time.perf_counter()
-            sums = {name: reading.columns[:, i] for i, name in enumerate(named)}
+            columns = reading.columns
+            sums = {} if columns is None else {name: columns[:, i] for i, name in enumerate(named)}
             for draw in draws:
                 score = draw[0].score(reading, sums, draw[1]).float().cpu()
                 if draw not in self.scores:
-                    self.scores[draw] = torch.zeros(n_layers, reading.key.shape[0], n)
+                    self.scores[draw] = torch.zeros(n_layers, *score.shape[:-2], reading.key.shape[0], n)
                 self.scores[draw][reading.layer] = score
             spent["score"] += time.perf_counter() - begun
 
@@ -187,12 +190,21 @@ class SweepWork:
             self.model,
             self.context_ids,
             look,
-            layout=self.layout,
-            weightings=torch.from_numpy(weights).float(),
+            layout=cache_facts(self.model).layout,
+            weightings=weights,
             on_layer=on_layer,
         )
         self.seconds["prefill"] = time.perf_counter() - started - spent["score"]
-        self.seconds["score"] = spent["score"]
+        begun = time.perf_counter()
+        for draw in draws:
+            whole = draw[0].score_context(
+                self.prefix,
+                self.model.anatomy.head,
+                lambda _n: self.report(_PREFILL_SHARE, "predictions of the context"),
+            )
+            if whole is not None:
+                self.scores[draw][:] = whole.float().cpu()
+        self.seconds["score"] = spent["score"] + time.perf_counter() - begun
 
     def kept_by(self, planned: Planned) -> Tensor:
         """Tokens that one setting keeps, bool, (L, G, n)."""
@@ -202,88 +214,71 @@ class SweepWork:
     def run(self) -> Sweep:
         """Run the continuation, a batch of settings at a time; setting 0 is the full cache."""
         started = time.perf_counter()
-        model, ids, m = self.model, self.ids, len(self.ids)
-        assert self.prefix.final_states is not None
-        targets = ids[1:]
+        model, ids, n_layers = self.model, self.ids[:-1], self.model.info.n_layers
         keep = torch.stack([self.kept_by(planned) for planned in self.planned])
-        size = max(1, _BATCH_TOKENS // m)
+        size = max(1, _BATCH_TOKENS // len(ids))
         n_batches = -(-len(keep) // size)
         future = ContextAttention(self.prefix)
+        settings: list[Setting] = []
         parts: list[Damage] = []
         full: Tensor | None = None
         sweep: Sweep | None = None
         for number, begin in enumerate(range(0, len(keep), size)):
-            batch = keep[begin : begin + size]
+            batch, planned = keep[begin : begin + size], self.planned[begin : begin + size]
 
-            def on_layer(layer: int, at: int = number) -> None:
-                done = (at + _BODY_SHARE * layer / model.info.n_layers) / n_batches
+            def report(share: float, at: int = number) -> None:
                 self.report(
-                    _PREFILL_SHARE + (1 - _PREFILL_SHARE) * done,
+                    _PREFILL_SHARE + (1 - _PREFILL_SHARE) * (at + share) / n_batches,
                     f"settings {at * size + 1} to {min((at + 1) * size, len(keep))} of {len(keep)}",
                 )
 
+            special = {
+                row: extra
+                for row, (one, mask) in enumerate(zip(planned, batch, strict=True))
+                if (extra := one.method.special(self.prefix, mask, one.kept, len(ids))) is not None
+            }
             states = run_continuation(
-                model, self.prefix, ids, batch, observe=future if begin == 0 else None, on_layer=on_layer
+                model,
+                self.prefix,
+                ids,
+                batch,
+                special=special,
+                observe=future if begin == 0 else None,
+                watched=1,
+                on_layer=lambda layer: report(_BODY_SHARE * layer / n_layers),
             )
-            full = states[0, :-1].clone() if full is None else full
-            parts.append(compare(model.anatomy.head, full, states[:, :-1], targets, self.top_k))
+            full = states[0].clone() if full is None else full
+            done = 0
+
+            def on_rows(rows: int, of: int = states.shape[0] * states.shape[1]) -> None:
+                nonlocal done
+                done += rows
+                report(_BODY_SHARE + (1 - _BODY_SHARE) * done / of)
+
+            parts.append(compare(model.anatomy.head, full, states, self.ids[1:], self.top_k, on_rows))
+            settings += [
+                setting_of(one, mask, special.get(row))
+                for row, (one, mask) in enumerate(zip(planned, batch, strict=True))
+            ]
             self.seconds["continuation"] = time.perf_counter() - started
-            sweep = self._result(parts, keep, future.received(len(ids)))
+            sweep = assemble(self, settings, parts, keep[: len(settings)].numpy(), future.received(len(ids)))
             if self.on_partial is not None:
                 self.on_partial(sweep)
         assert sweep is not None
         self.report(1.0, "done")
         return sweep
 
-    def _first(self) -> Damage:
-        """Prediction of the first token of the continuation, before anything is evicted."""
-        assert self.prefix.final_states is not None
-        last = self.prefix.final_states[-1:]
-        return compare(self.model.anatomy.head, last, last[None], self.ids[:1], self.top_k)
 
-    def _result(self, parts: list[Damage], keep: Tensor, future: np.ndarray) -> Sweep:
-        info, done = self.model.info, sum(len(part.kl) for part in parts)
-        kept = keep[:done].numpy()
-        first = self._first()
-
-        def whole(name: str) -> np.ndarray:
-            later = np.concatenate([getattr(part, name) for part in parts])
-            return np.concatenate([np.repeat(getattr(first, name), done, 0), later], 1)
-
-        top_ids = whole("top_ids")
-        known = np.unique(np.concatenate([top_ids.ravel(), self.context_ids.numpy(), self.ids.numpy()]))
-        names = {int(i): token_text(self.model.tokenizer, int(i)) for i in known}
-        settings = tuple(
-            Setting(p.method.name, p.method.label, p.kept, p.seed, int(kept[s].sum()))
-            for s, p in enumerate(self.planned[:done])
-        )
-        share = future / np.maximum(future.sum(-1, keepdims=True), np.finfo(float).tiny)
-        return Sweep(
-            spec=SweepSpec(
-                model=info.name,
-                dtype=info.dtype,
-                device=info.device_name,
-                n_context=self.n_context,
-                n_continuation=len(self.ids),
-                n_answer=self.n_answer,
-                n_layers=info.n_layers,
-                n_kv_heads=keep.shape[2],
-                head_size=self.prefix.keys[0].shape[-1],
-            ),
-            context=self.texts[0],
-            continuation=self.texts[1],
-            context_tokens=tuple(names[int(i)] for i in self.context_ids),
-            continuation_tokens=tuple(names[int(i)] for i in self.ids),
-            continuation_ids=self.ids.numpy(),
-            settings=settings,
-            surprisal=whole("surprisal"),
-            kl=whole("kl"),
-            top_ids=top_ids,
-            top_logprobs=whole("top_logprobs"),
-            mass=np.array([(share * mask).sum(-1).mean() for mask in kept], np.float32),
-            kept_bits=np.stack([np.packbits(mask) for mask in kept]),
-            future=future.astype(np.float32),
-            names=names,
-            skipped=dict(self.skipped),
-            seconds=dict(self.seconds),
-        )
+def setting_of(planned: Planned, keep: Tensor, special: Special | None) -> Setting:
+    """What the result says about one setting, from what it keeps (L, G, n)."""
+    method = planned.method
+    computed = 1.0 if special is None or special.active is None else float(special.active.float().mean())
+    return Setting(
+        method.name,
+        method.label,
+        planned.kept,
+        planned.seed,
+        int(keep.sum()),
+        deletes=method.deletes,
+        computed=computed,
+    )

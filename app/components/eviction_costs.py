@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from analysis.pruning_effects.bill import Shape
     from analysis.pruning_effects.needle import NeedleGrid
     from analysis.pruning_effects.results import Sweep
+    from app.components.eviction_form import Asked
     from app.jobs import Job
 
 _LENGTHS = (128, 256, 512, 1024, 2048)
 _DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 _SHARES = (0.1, 0.25, 0.5, 0.75)
+
+
+def _methods(asked: Asked) -> tuple[tuple[str, object], ...]:
+    """What of a comparison decides its methods, for a key."""
+    return (("policies", asked.policies), ("voters", asked.voters))
 
 
 def sizes(request: runs.RunRequest) -> Any:
@@ -81,7 +87,7 @@ def bill(sweep: Sweep, request: runs.RunRequest) -> None:
 
 
 @st.fragment
-def needle(request: runs.RunRequest, policies: list[str]) -> None:
+def needle(request: runs.RunRequest, asked: Asked) -> None:
     """A fact hidden at every depth, asked for after pruning."""
     with st.container(border=True):
         st.markdown("**Needle in a haystack**")
@@ -96,11 +102,11 @@ def needle(request: runs.RunRequest, policies: list[str]) -> None:
         share = columns[2].selectbox(
             "Share kept", _SHARES, 1, key="needle_share", format_func=lambda s: f"{s:.0%}"
         )
-        ready = bool(lengths and depths and policies)
+        ready = bool(lengths and depths)
         experiment = runs.Experiment(
             request,
             "needle",
-            (("lengths", sorted(lengths)), ("depths", sorted(depths)), ("share", share), ("p", policies)),
+            (("lengths", sorted(lengths)), ("depths", sorted(depths)), ("share", share), *_methods(asked)),
         )
         found = runs.find(experiment)
         if columns[3].button("Hide and ask", key="needle_button", width="stretch", disabled=not ready):
@@ -112,7 +118,7 @@ def needle(request: runs.RunRequest, policies: list[str]) -> None:
                     model,
                     sorted(lengths),
                     sorted(depths),
-                    policies,
+                    asked.methods(),
                     [share],
                     on_progress=job.report,
                     on_partial=job.show,
@@ -154,28 +160,40 @@ def _draw_needle(grid: NeedleGrid, share: float) -> None:
 
 
 @st.fragment
-def horizon(request: runs.RunRequest, context: str, question: str, answer: str, tokens: list[int]) -> None:
+def horizon(request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
     """From which layer on chosen tokens are no longer needed."""
+    from analysis.pruning_effects.spelling import find_phrase
+
     with st.container(border=True):
         st.markdown("**Knock-out horizon**")
         st.caption(
-            "Hides the needle's tokens from layer l on, for every l: when has the model read all it needs from them?"
+            "Hides a phrase of the context from layer l on, for every l: when has the model read all it needs from it? "
+            "Followed is the log-probability of the answer, or without one of the whole continuation."
         )
-        if not answer.strip() or not tokens:
-            st.caption("It needs an answer, and a needle that stands in the context.")
-            return
+        left, right = side_by_side("controls_horizon", [3, 1], "bottom")
+        phrase = left.text_input(
+            "Phrase to hide", key="horizon_phrase", placeholder="words of the context, as they stand"
+        )
+        tokens = [int(t) for t in find_phrase(sweep.context_tokens, phrase)] if (phrase or "").strip() else []
+        question, answer = (asked.continuation, asked.answer) if asked.answer else ("", asked.continuation)
         experiment = runs.Experiment(
-            request, "horizon", (("c", context), ("q", question), ("a", answer), ("tokens", tokens))
+            request,
+            "horizon",
+            (("c", asked.context), ("q", question), ("a", answer), ("tokens", tokens)),
         )
-        found = runs.find(experiment)
-        if st.button("Knock out", key="horizon_button"):
+        found = runs.find(experiment) if tokens else None
+        if right.button("Knock out", key="horizon_button", width="stretch", disabled=not tokens):
 
             def compute(model: LanguageModel, job: Job) -> Any:
                 from analysis.pruning_effects.horizon import knock_out_horizon
 
-                return knock_out_horizon(model, context, question, answer, tokens, on_progress=job.report)
+                return knock_out_horizon(
+                    model, asked.context, question, answer, tokens, on_progress=job.report
+                )
 
             found = runs.submit_experiment(experiment, compute)
+        if phrase and not tokens:
+            st.caption("The context has no such phrase.")
         if found is None:
             return
         frame = outcome(found, (240,))
@@ -193,8 +211,8 @@ def _draw_horizon(frame: Any, n_tokens: int) -> None:
         return horizon_chart(frame, unit=unit, theme_name=state.theme_name())
 
     with figure_card(
-        "Answer without the needle, from each layer on",
-        "Where the curve meets the dashed line, the needle is no longer needed.",
+        "Without the phrase, from each layer on",
+        "Where the curve meets the dashed line, the phrase is no longer needed.",
         name="horizon",
         table=lambda: frame,
         figure=lambda: chart_svg(chart()),
@@ -209,7 +227,7 @@ def _draw_horizon(frame: Any, n_tokens: int) -> None:
 
 
 @st.fragment
-def stability(request: runs.RunRequest, context: str, continuation: str, policies: list[str]) -> None:
+def stability(request: runs.RunRequest, asked: Asked) -> None:
     """Whether small noise makes a method keep other tokens."""
     with st.container(border=True):
         st.markdown("**Stability**")
@@ -220,16 +238,21 @@ def stability(request: runs.RunRequest, context: str, continuation: str, policie
         share = left.selectbox(
             "Share kept", _SHARES, 1, key="stability_share", format_func=lambda s: f"{s:.0%}"
         )
+        continuation = asked.continuation + asked.answer
         experiment = runs.Experiment(
-            request, "stability", (("c", context), ("q", continuation), ("share", share), ("p", policies))
+            request,
+            "stability",
+            (("c", asked.context), ("q", continuation), ("share", share), *_methods(asked)),
         )
         found = runs.find(experiment)
-        if right.button("Disturb", key="stability_button", disabled=not policies):
+        if right.button("Disturb", key="stability_button"):
 
             def compute(model: LanguageModel, job: Job) -> Any:
                 from analysis.pruning_effects.stability import rank_stability
 
-                return rank_stability(model, context, continuation, policies, share, on_progress=job.report)
+                return rank_stability(
+                    model, asked.context, continuation, asked.methods(), share, on_progress=job.report
+                )
 
             found = runs.submit_experiment(experiment, compute)
         if found is None:

@@ -46,9 +46,7 @@ def current_run(request: runs.RunRequest | None = None) -> Trace | None:
     return result
 
 
-def outcome(
-    job: Job, heights: tuple[int, ...] = (96, 320), draw: Callable[[Any], None] | None = None
-) -> Any:
+def outcome(job: Job, heights: tuple[int, ...] = (96, 320), draw: Callable[[Any], None] | None = None) -> Any:
     """Result of a job, or None after drawing what stands in its place.
 
     Parameters

@@ -15,7 +15,7 @@ from app import runs
 from app.jobs import Job
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("overview", "token_entropy", "attention_sinks", "entropy_collapse")
+PAGES = ("overview", "token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects")
 WAIT_SECONDS = 60
 
 

@@ -42,6 +42,15 @@ def n_charts(at: AppTest) -> int:
     return len(at.get("vega_lite_chart")) + len(at.get("arrow_vega_lite_chart"))
 
 
+def n_strips(at: AppTest) -> int:
+    return len(at.get("bidi_component"))
+
+
+def has_strip(page: str) -> bool:
+    """Whether the page draws the token strip."""
+    return page in ("overview", "token_entropy", "attention_sinks")
+
+
 def result(at: AppTest) -> Any:
     return runs.find(at.session_state[state.RUN]).result
 
@@ -50,12 +59,25 @@ def result(at: AppTest) -> Any:
 def test_default_shows_progress_and_then_the_picture(page, open_page, finish, loads):
     at = open_page(page)
     assert not at.exception
-    assert at.title[0].value in ("Logitscope", "Token entropy", "Attention sinks")
+    assert at.title[0].value in (
+        "Logitscope",
+        "Token entropy",
+        "Attention sinks",
+        "Entropy collapse",
+        "Pruning effects",
+    )
     at = finish(at)
     assert not at.exception and not at.error
     assert at.selectbox(key=state.EXAMPLE).value == "story"
-    assert len(at.get("bidi_component")) == 1
-    assert n_charts(at) >= {"overview": 2, "token_entropy": 3, "attention_sinks": 5}[page]
+    assert n_strips(at) == has_strip(page)
+    least = {
+        "overview": 2,
+        "token_entropy": 3,
+        "attention_sinks": 5,
+        "entropy_collapse": 2,
+        "pruning_effects": 0,
+    }
+    assert n_charts(at) >= least[page]
     assert len(loads) == 1
 
 
@@ -86,7 +108,7 @@ def test_no_text_says_so_and_keeps_the_page(page, text, open_page, finish):
     ]
     assert at.text_area(key=state.TEXT).value == text
     at = finish(press_run(at, "Now there is something to read."))
-    assert not at.exception and not at.error and len(at.get("bidi_component")) == 1
+    assert not at.exception and not at.error and n_strips(at) == has_strip(page)
 
 
 @each_page
@@ -142,7 +164,7 @@ def test_a_model_that_fails_gives_one_box_and_can_be_tried_again(
     assert "Traceback" not in said
     monkeypatch.setattr(loading, "load_model", works)
     at = finish(press_run(at))
-    assert not at.exception and not at.error and len(at.get("bidi_component")) == 1
+    assert not at.exception and not at.error and n_strips(at) == has_strip(page)
 
 
 @each_page
@@ -162,7 +184,8 @@ def test_an_address_restores_the_view(page, open_page, finish):
     )
     assert not at.exception and not at.error
     assert at.text_area(key=state.TEXT).value == EXAMPLES["code"].text
-    assert at.session_state[state.UNIT] == "bits" and at.session_state[state.TOKEN] == 7
+    assert at.session_state[state.UNIT] == "bits"
+    assert not has_strip(page) or at.session_state[state.TOKEN] == 7
     assert result(at).spec.bos == "never"
     assert "nats" not in " ".join(str(metric.value) for metric in at.metric)
     if page == "overview":

@@ -109,3 +109,26 @@ def test_attention_sinks_runs_and_shows_its_pictures():
     book = execute(ROOT / "notebooks" / "02_attention_sinks.ipynb", ROOT)
     kinds = shown(book)
     assert sum("text/html" in kind or any("vegalite" in k for k in kind) for kind in kinds) >= 8
+
+
+@pytest.mark.embedded
+@quiet
+def test_entropy_collapse_finds_the_layer_of_its_texts():
+    book = execute(ROOT / "notebooks" / "03_entropy_collapse.ipynb", ROOT)
+    said = printed(book)
+    layer = re.search(r"largest drop: ([\d.]+) % into layer (\d+)", said)
+    assert float(layer[1]) > 10
+    assert f"collapse layer {layer[2]}" in said and re.search(r"Diff-eRank [+-][\d.]+ directions", said)
+    assert re.search(r"a = [\d.]+, b = [\d.]+, ceiling [\d.]+, R squared 0\.9", said)
+    assert "The law wants 8 or more" in said
+    assert len(shown(book)) == 14
+
+
+@pytest.mark.embedded
+@quiet
+def test_pruning_effects_asks_for_its_needle():
+    book = execute(ROOT / "notebooks" / "04_pruning_effects.ipynb", ROOT)
+    said = printed(book)
+    assert "The secret number of" in said and "as heavy" not in said
+    assert "keys and values weigh as much as the weights at 11,677 tokens" in said
+    assert len(shown(book)) == 9

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.pruning_effects.policies.base import Policy, per_kv_head
+from analysis.pruning_effects.policies.base import Policy, by_kv_head, per_kv_head, with_newest
 
 if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading
@@ -43,6 +43,7 @@ class HeavyHitters(Policy):
     recent_share: float = 0.5
     """Share of the budget for the newest tokens; the published scripts use equal halves."""
 
+    stepwise = True
     name = "h2o"
     label = "H2O"
     source = (
@@ -57,6 +58,10 @@ class HeavyHitters(Policy):
     def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
         """Column sum."""
         return per_kv_head(sums[_ONES], reading.key.shape[0]).float()
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """What is kept goes on accumulating."""
+        return with_newest(scores, 0.0) + by_kv_head(weights, scores.shape[1])
 
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
         """The newest tokens first, then the highest of the others."""
@@ -90,3 +95,7 @@ class Forgetting(HeavyHitters):
     def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
         """Decayed column sum."""
         return per_kv_head(sums[f"decay {self.factor:g}"], reading.key.shape[0]).float()
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """What was accumulated counts a little less than the newest attention."""
+        return with_newest(self.factor * scores, 0.0) + by_kv_head(weights, scores.shape[1])

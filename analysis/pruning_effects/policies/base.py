@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,7 +13,9 @@ from torch import Tensor
 from analysis.pruning_effects.budgets import kept_count
 
 if TYPE_CHECKING:
-    from analysis.forward.prefix import LayerReading
+    from analysis.forward.kept_attention import Special
+    from analysis.forward.prefix import LayerReading, Prefix
+    from analysis.models.anatomy import Head
     from analysis.models.loading import LanguageModel
 
 
@@ -32,6 +35,11 @@ class Policy:
     """Where the method is published, and in what this one differs."""
     is_random: ClassVar[bool] = False
     """Whether every seed gives another choice."""
+    deletes: ClassVar[bool] = True
+    """Whether what is not kept is gone. Selection and layer bypass keep everything and save work only."""
+
+    stepwise: ClassVar[bool] = False
+    """Whether it can also evict step by step, see :meth:`step`."""
 
     def unsupported(self, model: LanguageModel) -> str:
         """Why a model cannot run this method; empty if it can."""
@@ -44,6 +52,13 @@ class Policy:
     def protected(self, n: int) -> int:
         """How many tokens are always kept."""
         return 0
+
+    def refuses(self, n: int, kept: float, n_layers: int) -> str:
+        """Why a share of n tokens is too small for this method; empty if it is not."""
+        smallest, least = int(self.budgets(n, kept, n_layers).min()), self.protected(n)
+        if smallest >= least:
+            return ""
+        return f"It always keeps {least} tokens, more than the {smallest} that this share leaves."
 
     def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
         """Score of every token of one layer, float32, higher is kept.
@@ -60,8 +75,54 @@ class Policy:
         Returns
         -------
         Tensor, shape (G, n), or (1, n) where all KV heads keep the same
+            A method that chooses in two steps gives two scores, (2, G, n).
         """
         raise NotImplementedError
+
+    def score_context(self, prefix: Prefix, head: Head, on_rows: Callable[[int], None]) -> Tensor | None:
+        """Score (n,) of every token for all layers, where that needs the model's predictions.
+
+        Parameters
+        ----------
+        prefix : Prefix
+            The whole context, after the prefill.
+        head : Head
+            Vocabulary head.
+        on_rows : callable
+            Called with the number of tokens of each finished block.
+
+        Returns
+        -------
+        Tensor or None
+            None where :meth:`score` has said all.
+        """
+        return None
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """Scores after one more token has been read; for methods that evict step by step.
+
+        Parameters
+        ----------
+        scores : Tensor, shape (L, G, T)
+            Before; those of evicted tokens do not matter.
+        weights : Tensor, shape (L, H, T + 1)
+            Attention of the newest token, itself included; 0 on evicted ones.
+        t : int
+            Number of the token after the context, from 0.
+        n_new : int
+            How many there will be.
+        seed : int
+            For a random method.
+
+        Returns
+        -------
+        Tensor, shape (L, G, T + 1)
+        """
+        raise NotImplementedError
+
+    def special(self, prefix: Prefix, keep: Tensor, kept: float, n_new: int) -> Special | None:
+        """What a setting does to ``n_new`` tokens after the context beyond hiding tokens, if anything."""
+        return None
 
     def budgets(self, n: int, kept: float, n_layers: int) -> np.ndarray:
         """Tokens that each KV head of each layer keeps, int64, (L,)."""
@@ -74,6 +135,16 @@ class Policy:
             best = scores[layer].topk(int(budget), dim=-1).indices
             kept[layer].scatter_(-1, best, True)
         return kept
+
+
+def with_newest(scores: Tensor, newest: float | Tensor) -> Tensor:
+    """Scores (L, G, T) with that of one more token, (L, G, T + 1)."""
+    return torch.cat([scores, torch.zeros_like(scores[..., :1]) + newest], -1)
+
+
+def by_kv_head(weights: Tensor, n_groups: int) -> Tensor:
+    """Mean over the group in every layer: (L, H, T) to (L, G, T)."""
+    return weights.unflatten(1, (n_groups, -1)).mean(2)
 
 
 def per_kv_head(values: Tensor, n_groups: int) -> Tensor:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class Tova(Policy):
     """What the last query attends to, mean over all heads."""
 
+    stepwise = True
     name = "tova"
     label = "TOVA"
     source = "Oren et al. 2024 (arXiv 2401.06104): attention of the last query, mean over heads, one kept set per layer; the last token stays."
@@ -34,6 +35,10 @@ class Tova(Policy):
         score = reading.last_rows(1)[:, 0].mean(0, keepdim=True)
         score[:, -1] = torch.inf
         return score
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """The newest row alone; as published, the newest token is not protected here."""
+        return weights.mean(1, keepdim=True).expand(-1, scores.shape[1], -1)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.pruning_effects.policies.base import Policy
+from analysis.pruning_effects.policies.base import Policy, with_newest
 
 if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading
@@ -40,6 +40,7 @@ class Full(Policy):
 class Window(Policy):
     """The newest tokens."""
 
+    stepwise = True
     name = "window"
     label = "window"
     source = "A sliding window over the cache; the baseline that StreamingLLM (arXiv 2309.17453) starts from."
@@ -48,6 +49,10 @@ class Window(Policy):
         """Later is higher."""
         return _newest_first(reading.key.shape[1])
 
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """The newest is the highest."""
+        return with_newest(scores, scores.shape[-1])
+
 
 @dataclass(frozen=True)
 class SinksAndWindow(Policy):
@@ -55,6 +60,7 @@ class SinksAndWindow(Policy):
 
     n_sink: int = 4
 
+    stepwise = True
     name = "streaming"
     label = "sinks + window"
     source = (
@@ -71,3 +77,7 @@ class SinksAndWindow(Policy):
         score = _newest_first(reading.key.shape[1])
         score[:, : self.n_sink] = torch.inf
         return score
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """The newest is the highest but for the first ones."""
+        return with_newest(scores, scores.shape[-1])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from analysis.pruning_effects.policies.base import Policy
+from analysis.pruning_effects.policies.base import Policy, with_newest
 
 if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading
@@ -22,8 +22,14 @@ class Random(Policy):
     label = "random"
     source = "A control. The generator is seeded with seed + 1000 * layer, so no two layers choose alike."
     is_random = True
+    stepwise = True
 
     def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
         """Uniform draws."""
         generator = torch.Generator().manual_seed(seed + 1000 * reading.layer)
         return torch.rand(reading.key.shape[:2], generator=generator)
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """A draw for the newest token: what is kept stays a uniform sample of all that was read."""
+        generator = torch.Generator().manual_seed(seed + 1_000_003 * (t + 1))
+        return with_newest(scores, torch.rand(*scores.shape[:2], 1, generator=generator))

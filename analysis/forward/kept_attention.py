@@ -1,0 +1,247 @@
+"""Attention of new tokens to what is left of a context, one batch row per setting.
+
+Two ways lead to the same numbers. With many queries every setting gathers the keys it keeps and
+attends to them alone; with few, one product over the shared keys serves all settings and what they
+do not keep is masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from analysis.errors import UnsupportedModelError
+from analysis.forward.attention import BLOCK_BYTES
+from analysis.forward.prefix import Prefix
+
+_MASKED = -1e30
+_MANY_QUERIES = 32
+"""Query rows of a KV head from which on gathering its keys pays."""
+Observer = Callable[[int, int, slice, Tensor, Tensor], None]
+"""Called with layer, KV head, rows of the batch, and their weights on the context (s, heads, m, n) and on
+what follows (s, heads, m, p + m). The tensors are used again afterwards."""
+Chooser = Callable[[int, Tensor, Tensor], Tensor]
+"""Called with layer, queries (H, m, d) and their positions (m,); says which context tokens each query
+attends to, bool, (m, n)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Special:
+    """What one setting does beyond hiding tokens."""
+
+    start: int | None = None
+    """Position of the first token after the context; the context's length by default."""
+    keys: list[Tensor] | None = None
+    """Per layer (G, n, d): the context's keys as this setting has them."""
+    values: list[Tensor] | None = None
+    """Per layer (G, n, dv)."""
+    choose: Chooser | None = None
+    active: Tensor | None = None
+    """bool, (L, m): layers that each new token runs; it passes the others by."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether the row shares no scores with its neighbours."""
+        return self.keys is not None or self.values is not None or self.choose is not None
+
+
+@dataclass(eq=False)
+class Own:
+    """What every setting has read after the context, token by token."""
+
+    keys: dict[int, Tensor] = field(default_factory=dict)
+    """By layer, (S, G, p, d)."""
+    values: dict[int, Tensor] = field(default_factory=dict)
+    alive: Tensor | None = None
+    """bool, (S, L, G, p): those not evicted; all by default."""
+
+    @property
+    def n_tokens(self) -> int:
+        """How many there are, p."""
+        return self.keys[0].shape[2] if self.keys else 0
+
+    def add(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Append (S, G, m, d) to one layer; all of it."""
+        if layer in self.keys:
+            key = torch.cat([self.keys[layer], key], 2)
+            value = torch.cat([self.values[layer], value], 2)
+        self.keys[layer], self.values[layer] = key, value
+        return key, value
+
+
+@dataclass(frozen=True)
+class _Call:
+    """How one layer attends."""
+
+    layer: int
+    scale: float
+    softcap: float | None
+    window: int | None
+    sinks: Tensor | None
+
+    @property
+    def plain(self) -> bool:
+        return self.softcap is None and self.window is None and self.sinks is None
+
+
+@dataclass(eq=False)
+class KeptAttention:
+    """The attention of a batch of settings, layer after layer."""
+
+    prefix: Prefix
+    keep: Tensor
+    """bool, (S, L, G, n)."""
+    places: Tensor
+    """int64, (S, m): positions of the new tokens."""
+    special: dict[int, Special]
+    own: Own | None
+    observe: Observer | None
+    watched: int
+    """Rows, from the first, that the observer sees."""
+    _layer: int = 0
+    _chosen: dict[int, Tensor] = field(default_factory=dict)
+    _causal: dict[tuple[int, int, int], Tensor] = field(default_factory=dict)
+
+    def __call__(
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        scaling: float | None = None,
+        softcap: float | None = None,
+        sliding_window: int | None = None,
+        s_aux: Tensor | None = None,
+        **_others: Any,
+    ) -> tuple[Tensor, None]:
+        """The attention interface of transformers: (S, H, m, d) in, (S, m, H, d) out."""
+        if attention_mask is not None or query.shape[2] != key.shape[2]:
+            raise UnsupportedModelError(
+                f"{type(module).__name__} asked for an attention mask of its own.",
+                "Its cache cannot be pruned here.",
+            )
+        scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+        call = _Call(self._layer, scale, softcap, sliding_window, s_aux)
+        self._chosen = {
+            row: extra.choose(call.layer, query[row], self.places[row])
+            for row, extra in self.special.items()
+            if extra.choose is not None
+        }
+        if self.own is not None:
+            key, value = self.own.add(call.layer, key, value)
+        out = torch.empty(*query.shape[:3], value.shape[-1], dtype=query.dtype, device=query.device)
+        n_groups = key.shape[1]
+        per_group, m = query.shape[1] // n_groups, query.shape[2]
+        gathers = (
+            call.plain and per_group * m >= _MANY_QUERIES and (self.own is None or self.own.alive is None)
+        )
+        for group in range(n_groups):
+            heads = slice(group * per_group, (group + 1) * per_group)
+            parts = query[:, heads], key[:, group], value[:, group]
+            if gathers:
+                for row in range(len(query)):
+                    out[row, heads] = self._gathered(call, group, row, *(part[row].float() for part in parts))
+            for rows in self._blocks(self.watched if gathers else len(query), per_group, m):
+                masked = self._masked(call, group, rows, heads, *(part[rows].float() for part in parts))
+                if not gathers:
+                    out[rows, heads] = masked.to(out.dtype)
+        self._layer += 1
+        return out.transpose(1, 2).contiguous(), None
+
+    def _context(self, layer: int, group: int, row: int) -> tuple[Tensor, Tensor]:
+        """The context's keys and values as one row has them."""
+        extra = self.special.get(row, Special())
+        keys = self.prefix.keys if extra.keys is None else extra.keys
+        values = self.prefix.values if extra.values is None else extra.values
+        return keys[layer][group], values[layer][group]
+
+    def _gathered(
+        self, call: _Call, group: int, row: int, query: Tensor, key: Tensor, value: Tensor
+    ) -> Tensor:
+        """Attend from (heads, m, d) to the kept keys alone and to what came before each token."""
+        before, mixed = self._context(call.layer, group, row)
+        kept = self.keep[row, call.layer, group]
+        if not bool(kept.all()):
+            where = kept.nonzero()[:, 0]
+            before, mixed = before[where], mixed[where]
+        heads, m, _ = query.shape
+        mask = self._before(m, len(before), len(key))
+        if row in self._chosen:
+            mask = mask.clone()
+            mask[:, : len(before)] = self._chosen[row][:, kept]
+        return scaled_dot_product_attention(
+            query[None],
+            torch.cat([before, key]).expand(1, heads, -1, -1),
+            torch.cat([mixed, value]).expand(1, heads, -1, -1),
+            attn_mask=mask,
+            scale=call.scale,
+        )[0]
+
+    def _before(self, m: int, n_kept: int, n_own: int) -> Tensor:
+        """What m queries see of the kept context and of n_own tokens whose last m they are; bool."""
+        size = m, n_kept, n_own
+        if size not in self._causal:
+            full = torch.ones(m, n_kept + n_own, dtype=torch.bool, device=self.keep.device)
+            self._causal[size] = full.tril(n_kept + n_own - m)
+        return self._causal[size]
+
+    def _blocks(self, n_rows: int, per_group: int, m: int) -> list[slice]:
+        """Rows of the batch whose scores fill one block."""
+        size = max(1, BLOCK_BYTES // (4 * per_group * m * (self.prefix.n_tokens + m)))
+        alone = {row for row, extra in self.special.items() if extra.alone}
+        blocks, begin = [], 0
+        while begin < n_rows:
+            end = begin + 1
+            while end < n_rows and end - begin < size and not {begin, end} & alone:
+                end += 1
+            blocks.append(slice(begin, end))
+            begin = end
+        return blocks
+
+    def _masked(
+        self, call: _Call, group: int, rows: slice, heads: slice, query: Tensor, key: Tensor, value: Tensor
+    ) -> Tensor:
+        """Attend from (s, heads, m, d) to all keys, those not kept hidden by a mask."""
+        s, per_group, m, width = query.shape
+        n, layer, n_own = self.prefix.n_tokens, call.layer, key.shape[1]
+        before, mixed = self._context(layer, group, rows.start)
+        query = query * call.scale
+        old = (query.reshape(-1, width) @ before.T).view(s, per_group, m, n)
+        new = query @ key[:, None].transpose(-1, -2)
+        if call.softcap is not None:
+            old.div_(call.softcap).tanh_().mul_(call.softcap)
+            new.div_(call.softcap).tanh_().mul_(call.softcap)
+        old.masked_fill_(~self.keep[rows, layer, group][:, None, None], _MASKED)
+        if rows.start in self._chosen:
+            old.masked_fill_(~self._chosen[rows.start], _MASKED)
+        i = torch.arange(n_own - m, n_own, device=query.device)[:, None]
+        j = torch.arange(n_own, device=query.device)
+        hidden = j > i
+        if call.window is not None:
+            hidden = hidden | (i - j >= call.window)
+            too_far = n + i - torch.arange(n, device=query.device) >= call.window
+            old.masked_fill_(too_far, _MASKED)
+        new.masked_fill_(hidden, _MASKED)
+        if self.own is not None and self.own.alive is not None:
+            gone = ~self.own.alive[rows, layer, group]
+            new[..., : gone.shape[-1]].masked_fill_(gone[:, None, None], _MASKED)
+        top = torch.maximum(old.amax(-1, keepdim=True), new.amax(-1, keepdim=True))
+        sinks = None if call.sinks is None else call.sinks[heads][None, :, None, None].float()
+        if sinks is not None:
+            top = torch.maximum(top, sinks)
+        old.sub_(top).exp_()
+        new.sub_(top).exp_()
+        total = old.sum(-1, keepdim=True) + new.sum(-1, keepdim=True)
+        if sinks is not None:
+            total = total + (sinks - top).exp()
+        output = (old.view(-1, n) @ mixed).view(s, per_group, m, -1)
+        output += new @ value[:, None]
+        if self.observe is not None and rows.start < self.watched:
+            self.observe(layer, group, rows, old.div_(total), new.div_(total))
+        return output / total

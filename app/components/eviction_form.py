@@ -1,0 +1,279 @@
+"""KV-cache eviction: what follows the context, which methods, which shares."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from analysis.drawing.numbers import count, duration
+from analysis.errors import AnalysisError
+from app import runs, state
+from app.components.errors import show_error
+from app.components.layout import side_by_side
+from app.components.plain import plain
+
+if TYPE_CHECKING:
+    from analysis.forward.results import Trace
+    from analysis.models.loading import LanguageModel
+    from analysis.pruning_effects.policies import Policy
+    from analysis.pruning_effects.results import Sweep
+    from app.jobs import Job
+
+CONTINUE, ASK = "the text goes on", "question and answer"
+_SHARES = ("95", "90", "80", "70", "60", "50", "40", "30", "20", "10", "5", "2")
+_USUAL_SHARES = ("90", "70", "50", "30", "10")
+_VOTERS = ("auto", "8", "16", "32", "64")
+_CONTINUATION_TOKENS, _MOST_SEEDS, _MOST_METHODS = 64.0, 50.0, 24
+_FILLED, _CUT = "continuation_filled", "continuation_cut"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One comparison as a person asked for it."""
+
+    context: str
+    continuation: str
+    answer: str
+    policies: tuple[str, ...]
+    kept: tuple[float, ...]
+    seeds: int
+    voters: int
+    """Observation window of the methods that ask the last queries, tokens."""
+
+    def experiment(self, request: runs.RunRequest) -> runs.Experiment:
+        """The experiment it is, for the run on screen."""
+        return runs.Experiment(request, "eviction", tuple(asdict(self).items()))
+
+    def methods(self) -> list[Policy]:
+        """Methods with their constants."""
+        from analysis.pruning_effects.policies import policy
+
+        found: list[Policy] = []
+        for name in self.policies:
+            method = policy(name)
+            window = getattr(method, "window", None)
+            if window is not None:
+                method = replace(method, **{"window": min(window, self.voters)})
+            found.append(method)
+        return found
+
+    def code(self, text: str) -> str:
+        """Notebook lines that compute the sweep, after those that make the run."""
+        context = f"trace.text[:{len(self.context)}]" if text.startswith(self.context) else repr(self.context)
+        changed = [m if hasattr(m, "window") else m.name for m in self.methods()]
+        kinds = {type(m) for m in changed if not isinstance(m, str)}
+        imports = "".join(sorted(f"from {kind.__module__} import {kind.__name__}\n" for kind in kinds))
+        answer = f"answer={self.answer!r}, " if self.answer else ""
+        return (
+            f"{imports}sweep = an.sweep_eviction(\n    model, {context}, {self.continuation!r},\n"
+            f"    {changed!r},\n    {list(self.kept)}, {answer}seeds={self.seeds},\n)\n"
+        )
+
+
+def form(trace: Trace) -> tuple[Asked | None, bool]:
+    """Draw the form.
+
+    Returns
+    -------
+    Asked or None
+        What is asked for; None while something is missing, which is said.
+    bool
+        Whether the button was pressed.
+    """
+    from analysis.pruning_effects.policies import POLICIES
+    from analysis.pruning_effects.sweep import DEFAULT_POLICIES
+
+    names = {kind.label: name for name, kind in POLICIES.items() if name != "full"}
+    with st.container(border=True):
+        st.markdown("**What follows the context, and what may be forgotten**")
+        context, continuation, answer = _texts(trace)
+        left, middle = side_by_side("controls_methods", [2.2, 1.5], "top")
+        chosen = left.multiselect(
+            "Methods",
+            list(names),
+            [POLICIES[name].label for name in DEFAULT_POLICIES],
+            key=state.METHODS,
+            bind="query-params",
+            max_selections=_MOST_METHODS,
+            wrap=True,
+        )
+        shares = middle.multiselect(
+            "Shares of the context kept, %",
+            _SHARES,
+            _USUAL_SHARES,
+            key=state.KEPT,
+            bind="query-params",
+            wrap=True,
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            pressed = st.button("Compare methods", type="primary", key="eviction_button")
+            with st.popover("Options"):
+                seeds, voters = _options()
+            asked = Asked(
+                context,
+                continuation,
+                answer,
+                tuple(names[label] for label in chosen),
+                tuple(sorted((int(share) / 100 for share in shares), reverse=True)),
+                seeds,
+                _window(voters, _n_context(trace, context)),
+            )
+            st.caption(_estimate(trace, asked))
+        with st.expander("Where the methods come from"):
+            for label in chosen:
+                st.caption(f"**{plain(label)}**: {plain(POLICIES[names[label]].source)}")
+    if not chosen or not shares:
+        if pressed:
+            show_error(AnalysisError("There is nothing to compare.", "Choose a method and a share kept."))
+        return None, False
+    return asked, pressed
+
+
+def _texts(trace: Trace) -> tuple[str, str, str]:
+    """Context, continuation and answer, as typed."""
+    follows = st.segmented_control(
+        "What follows",
+        (CONTINUE, ASK),
+        default=CONTINUE,
+        required=True,
+        key=state.FOLLOWS,
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    n = len(trace.tokens)
+    if follows == ASK:
+        left, right = side_by_side("question", [2, 1])
+        question = left.text_area(
+            "Question, read after the whole text",
+            key=state.QUESTION,
+            height=100,
+            persist_state="session",
+            placeholder="Question: who was asleep on the atlas?\nAnswer:",
+        )
+        answer = right.text_area(
+            "Answer, whose log p is measured",
+            key=state.ANSWER,
+            height=100,
+            persist_state="session",
+            placeholder=" the cat",
+            help="As the text would go on, a leading space included.",
+        )
+        st.caption(
+            f"Context: all {count(n)} tokens of the text above. Questions and answers are read as they stand."
+        )
+        return trace.text, question or "", answer or ""
+    wanted = st.session_state.get(state.CONTINUATION_TOKENS, _CONTINUATION_TOKENS)
+    after = max(1, min(int(wanted) if math.isfinite(wanted) else n, n // 2))
+    cut = int(trace.tokens.start[n - after])
+    _fill_in(trace.text[cut:])
+    left, right = side_by_side("continuation", [4, 1])
+    continuation = left.text_area(
+        "Continuation, read with what is left of the cache",
+        key=state.CONTINUATION,
+        height=100,
+        persist_state="session",
+    )
+    right.number_input(
+        "Its tokens",
+        2.0,
+        1e5,
+        _CONTINUATION_TOKENS,
+        8.0,
+        "%.0f",
+        key=state.CONTINUATION_TOKENS,
+        bind="query-params",
+        help="How much of the end of the text is the continuation, at most half. The rest is the context.",
+    )
+    own = continuation != trace.text[cut:]
+    right.button(
+        "Reset",
+        key="continuation_reset",
+        on_click=lambda: st.session_state.pop(state.CONTINUATION, None),
+        disabled=not own,
+        help="Take the end of the text again.",
+        width="stretch",
+    )
+    which = "your own words" if own else f"its last {count(after)}"
+    st.caption(f"Context: the first {count(n - after)} tokens of the text above. Continuation: {which}.")
+    return trace.text[:cut], continuation or "", ""
+
+
+def _fill_in(end: str) -> None:
+    """Put the text's end into the field, unless a person has written there."""
+    current = st.session_state.get(state.CONTINUATION)
+    if current is None or current == st.session_state.get(_FILLED):
+        st.session_state[state.CONTINUATION] = end
+    st.session_state[_FILLED] = end
+
+
+def _options() -> tuple[int, str]:
+    seeds = st.number_input(
+        "Seeds of random methods",
+        1.0,
+        _MOST_SEEDS,
+        5.0,
+        1.0,
+        "%.0f",
+        key=state.SEEDS,
+        bind="query-params",
+        help="The band shows the lowest and highest of them.",
+    )
+    voters = st.selectbox(
+        "Observation window, tokens",
+        _VOTERS,
+        key=state.VOTERS,
+        bind="query-params",
+        help="How many last tokens vote in SnapKV and its kin; they are always kept. Published: 64. "
+        "auto: at most a tenth of the context, so that short texts can be pruned too.",
+    )
+    return int(seeds) if math.isfinite(seeds) else 5, voters
+
+
+def _window(voters: str, n_context: int) -> int:
+    if voters != "auto":
+        return int(voters)
+    return max([8, *(w for w in (16, 32, 64) if w * 10 <= n_context)])
+
+
+def _n_context(trace: Trace, context: str) -> int:
+    """Tokens of the context, as the run on screen cut them."""
+    return int((trace.tokens.start < len(context)).sum())
+
+
+def _n_settings(asked: Asked) -> int:
+    return 1 + sum(len(asked.kept) * (asked.seeds if m.is_random else 1) for m in asked.methods())
+
+
+def _estimate(trace: Trace, asked: Asked) -> str:
+    """What the comparison will cost, from the speed of the run on screen."""
+    n_context = _n_context(trace, asked.context)
+    letters = len(asked.continuation) + len(asked.answer)
+    after = letters / max(len(trace.text), 1) * len(trace.tokens)
+    n_settings = _n_settings(asked)
+    per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
+    seconds = per_token * (n_context + n_settings * after)
+    return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · the observation window is {asked.voters} tokens"
+
+
+def compute(asked: Asked) -> Any:
+    """Work of one comparison, for :func:`app.runs.submit_experiment`."""
+
+    def work(model: LanguageModel, job: Job) -> Sweep:
+        from analysis.pruning_effects.sweep import sweep_eviction
+
+        return sweep_eviction(
+            model,
+            asked.context,
+            asked.continuation,
+            asked.methods(),
+            asked.kept,
+            answer=asked.answer,
+            seeds=asked.seeds,
+            on_progress=job.report,
+            on_partial=job.show,
+        )
+
+    return work

@@ -1,0 +1,256 @@
+"""The pruning page, KV cache: one sweep when asked, every picture from it, nothing run again for a view."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.errors import Cancelled
+from analysis.pruning_effects import sweep as sweeping
+from app import runs, state
+from app.components import figure_card
+
+FIGURES = {
+    "eviction_curves.svg",
+    "kept_strip.html",
+    "kept_layers.html",
+    "damage_strip.html",
+    "overlap.svg",
+    "positions.svg",
+}
+
+
+def shown(at):
+    kinds = ("markdown", "caption", "error", "info")
+    return "\n".join(str(e.value) for kind in kinds for e in at.get(kind)).replace("\\", "")
+
+
+def request(at):
+    return at.session_state[state.RUN]
+
+
+def job(at):
+    return runs.find(at.session_state[state.SWEEP].experiment(request(at)))
+
+
+def compare(at, finish):
+    return finish(at.button(key="eviction_button").click().run())
+
+
+def evictions(submitted):
+    return [key for key in submitted if key.startswith("eviction/")]
+
+
+@pytest.fixture
+def page(open_page, finish):
+    return finish(open_page("pruning_effects"))
+
+
+@pytest.fixture
+def compared(page, finish):
+    at = compare(page, finish)
+    assert not at.exception and not at.error
+    return at
+
+
+def test_a_first_visit_says_what_will_happen_and_starts_nothing(submitted, page):
+    assert not page.exception and not page.error and not page.metric
+    assert "Nothing has been pruned yet" in shown(page) and "51 settings, one prefill" in shown(page)
+    assert evictions(submitted) == []
+    text = page.text_area(key=state.TEXT).value
+    n = len(runs.find(request(page)).result.tokens)
+    assert text.endswith(page.text_area(key=state.CONTINUATION).value)
+    assert f"the first {n - 64} tokens of the text above. Continuation: its last 64" in shown(page)
+
+
+def test_the_numbers_are_those_of_the_sweep(compared):
+    sweep = job(compared).result
+    assert sweep.context + sweep.continuation == compared.text_area(key=state.TEXT).value
+    frame = sweep.to_frame()
+    half = frame[(frame["kept"] == 0.5)].groupby("label")["kl"].mean()
+    metrics = {m.label: m.value for m in compared.metric}
+    assert metrics["best at 50%"] == half.idxmin()
+    assert float(metrics["its KL, nats"]) == pytest.approx(half.min(), rel=0.006)
+    assert float(metrics["chance, nats"]) == pytest.approx(half["random"], rel=0.006)
+    spec, per_head = sweep.spec, sweep.spec.n_context // 2
+    n_bytes = per_head * spec.n_layers * spec.n_kv_heads * spec.head_size * 2 * 4
+    assert metrics["KV cache"] == f"{n_bytes / 1e3:.3g} kB"
+    assert len(compared.get("bidi_component")) == 2  # what survived, and the damage
+    assert "Not run" not in shown(compared) or sweep.skipped
+
+
+def test_looking_around_runs_nothing(submitted, compared):
+    ran = evictions(submitted)
+    assert len(ran) == 1
+    at = compared
+    for kind, key, value in (
+        ("selectbox", state.METHOD, "random"),
+        ("segmented_control", state.METHOD_KEPT, "10"),
+        ("segmented_control", state.DAMAGE, "surprisal"),
+        ("selectbox", state.KV_HEAD, "1"),
+        ("segmented_control", f"{state.CURVE}_False", "change in NLL"),
+        ("segmented_control", state.UNIT, "bits"),
+    ):
+        at = getattr(at, kind)(key=key).set_value(value).run()
+        assert not at.exception and not at.error
+    assert evictions(submitted) == ran
+    assert "What survived: random, 10% kept" in shown(at) and "The first of 5 seeds is drawn" in shown(at)
+    assert "its KL, bits" in {m.label for m in at.metric}
+    other = at.switch_page("../pages/token_entropy.py").run().switch_page("../pages/pruning_effects.py").run()
+    assert evictions(submitted) == ran and len(other.metric) == 5
+
+
+def test_a_needle_is_followed_through_the_methods(compared):
+    at = compared.text_input(key=state.NEEDLE).set_value("grey cat").run()
+    assert not at.exception and "The phrase, by method, layer and KV head" in shown(at)
+    at = at.text_input(key=state.NEEDLE).set_value("green dog").run()
+    assert "These words are not in the context" in shown(at)
+
+
+def test_own_words_stay_until_they_are_given_back(page, finish):
+    own = "And then the cat left."
+    at = page.text_area(key=state.CONTINUATION).set_value(own).run()
+    assert "Continuation: your own words" in shown(at)
+    at = at.number_input(key=state.CONTINUATION_TOKENS).set_value(20.0).run()
+    assert at.text_area(key=state.CONTINUATION).value == own
+    at = compare(at, finish)
+    assert job(at).result.continuation == own
+    at = at.selectbox(key=state.EXAMPLE).set_value("code").run()
+    at = finish(at.button(key="run_button").click().run())
+    assert at.text_area(key=state.CONTINUATION).value == own
+    at = at.button(key="continuation_reset").click().run()
+    assert at.text_area(key=state.TEXT).value.endswith(at.text_area(key=state.CONTINUATION).value)
+    assert "Continuation: its last 20" in shown(at)
+
+
+def test_a_question_is_judged_by_its_answer(page, finish):
+    at = page.segmented_control(key=state.FOLLOWS).set_value("question and answer").run()
+    at.text_area(key=state.QUESTION).set_value("Question: who slept on the atlas?\nAnswer: the")
+    at.text_area(key=state.ANSWER).set_value(" cat")
+    at = compare(at.run(), finish)
+    assert not at.exception and not at.error
+    sweep = job(at).result
+    assert sweep.spec.n_answer and sweep.context == at.text_area(key=state.TEXT).value
+    assert at.segmented_control(key=f"{state.CURVE}_True").value == "log p of the answer"
+
+
+@pytest.mark.parametrize(
+    ("continuation", "said"),
+    [
+        ("", "There is nothing after the context."),
+        ("a", "Context and continuation need two tokens each"),
+        ("abc " * 900, "reads at most 2,048"),
+    ],
+)
+def test_a_continuation_that_cannot_be_read_says_so_once(page, finish, continuation, said):
+    at = page.text_area(key=state.CONTINUATION).set_value(continuation).run()
+    at = compare(at, finish)
+    assert not at.exception and len(at.error) == 1 and said in shown(at)
+
+
+def test_nothing_chosen_says_what_to_choose(page, finish):
+    at = page.multiselect(key=state.METHODS).set_value([]).run()
+    at = at.button(key="eviction_button").click().run()
+    assert not at.exception and "Choose a method and a share kept." in shown(at)
+
+
+def test_what_cannot_be_run_is_listed_with_its_reason(page, finish):
+    at = page.multiselect(key=state.METHODS).set_value(["SnapKV", "key norm"])
+    at = page.selectbox(key=state.VOTERS).set_value("64").run()
+    at = compare(at, finish)
+    assert "SnapKV at 0.1" in shown(at) and "It always keeps 64 tokens" in shown(at)
+    at.selectbox(key=state.METHOD).set_value("SnapKV")
+    at = at.segmented_control(key=state.METHOD_KEPT).set_value("10").run()
+    assert not at.exception and "SnapKV at 10%: not available. It always keeps 64 tokens" in shown(at)
+
+
+def test_a_change_of_the_form_keeps_the_pictures_and_says_whose_they_are(compared):
+    at = compared.multiselect(key=state.KEPT).set_value(["50", "20"]).run()
+    assert not at.exception and len(at.metric) == 5
+    assert "before the last change" in shown(at)
+
+
+def test_a_cancelled_comparison_shows_what_was_finished(page, finish, monkeypatch):
+    real = sweeping.sweep_eviction
+
+    def stops(*args, on_partial, **options):
+        real(*args, on_partial=on_partial, **options)
+        raise Cancelled
+
+    monkeypatch.setattr(sweeping, "sweep_eviction", stops)
+    at = compare(page, finish)
+    assert not at.exception and job(at).state == "cancelled"
+    assert "Cancelled. The 51 settings that were finished are shown" in shown(at)
+    assert len(at.metric) == 5
+
+
+def test_an_opened_file_says_that_it_has_no_model(page, finish):
+    page.session_state[state.OPENED] = runs.find(request(page)).result
+    at = page.run()
+    assert not at.exception
+    assert "KV-cache eviction: not available" in shown(at) and "no model" in shown(at)
+
+
+def test_a_method_that_deletes_nothing_is_said_to(page, finish):
+    at = page.multiselect(key=state.METHODS).set_value(["TokenSelect", "key norm"]).run()
+    at = compare(at, finish)
+    at = at.selectbox(key=state.METHOD).set_value("TokenSelect").run()
+    assert not at.exception and not at.error
+    assert "This method deletes nothing" in shown(at)
+    assert at.metric[0].value == "key norm"  # whatever TokenSelect loses, it frees no memory
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"pruning": "<b>"},
+        {"methods": "nothing", "kept": "0"},
+        {"kept": "abc", "seeds": "1e999", "after": "-1"},
+        {"after": "inf", "voters": "[]", "follows": "x"},
+        {"method": "nobody", "share": "3", "kv_head": "99", "damage": "x"},
+    ],
+    ids=str,
+)
+def test_odd_links_never_raise(query, open_page, finish):
+    at = finish(open_page("pruning_effects", **query))
+    assert not at.exception and not at.error
+    at = compare(at, finish)
+    assert not at.exception
+
+
+def test_every_file_can_be_made(page, finish, monkeypatch):
+    made, tables, codes = {}, {}, {}
+    monkeypatch.setattr(
+        figure_card,
+        "_figure_action",
+        lambda name, figure, ending: made.update({f"{name}.{ending}": figure()}),
+    )
+    monkeypatch.setattr(figure_card, "_download_action", lambda name, table: tables.update({name: table()}))
+    monkeypatch.setattr(figure_card, "_code_action", lambda name, code: codes.update({name: code}))
+    at = compare(page, finish)
+    at = at.text_input(key=state.NEEDLE).set_value("cat").run()
+    assert not at.exception
+    assert set(made) == FIGURES | {"phrase.html"}
+    for name, data in made.items():
+        assert data[:500].decode().lower().lstrip().startswith(("<svg", "<!doctype html", "<html")), name
+    sweep = job(at).result
+    assert len(tables["eviction_curves"]) == len(sweep.settings) and "kl_nats" in tables["eviction_curves"]
+    assert len(tables["kept_strip"]) == sweep.spec.n_context
+    half = next(setting.budget for setting in sweep.settings if setting.kept == 0.5)
+    assert len(tables["kept_layers"]) == half
+    assert len(tables["damage_strip"]) == sweep.spec.n_continuation
+    for code in codes.values():
+        compile(code, "notebook", "exec")
+        assert "an.sweep_eviction(" in code and "trace.text[:" in code
+
+
+def test_the_code_of_a_card_gives_the_same_sweep(compared, llama):
+    from analysis.forward.trace import trace
+
+    asked = compared.session_state[state.SWEEP]
+    found = runs.find(request(compared)).result
+    import analysis as an
+
+    scope = {"an": an, "model": llama, "trace": trace(llama, found.text)}
+    exec(asked.code(found.text), scope)
+    np.testing.assert_array_equal(scope["sweep"].kl, job(compared).result.kl)

@@ -1,0 +1,114 @@
+"""Agreement of kept sets, positions, survival of a phrase: against sets counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.pruning_effects import overlap
+from analysis.pruning_effects.spelling import cells, find_phrase, name_bytes
+from tests.figures.synthetic_sweep import CONTEXT, G, L, N, sweep
+
+
+def test_jaccard_is_a_mean_over_layers_and_heads_of_shares_of_sets():
+    one = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool)
+    other = np.array([[[1, 0, 1, 0]], [[1, 0, 0, 0]]], bool)
+    assert overlap.jaccard(one, other) == pytest.approx((1 / 3 + 1) / 2)  # pooled sets would give 2 / 4
+    assert overlap.jaccard(one, ~one) == 0 and overlap.jaccard(one, one) == 1
+
+
+def test_two_random_choices_overlap_by_chance():
+    rng = np.random.default_rng(0)
+    n, k = 400, 120
+    masks = [np.argsort(rng.random((40, 2, n)), -1) < k for _ in range(2)]
+    assert overlap.jaccard(*masks) == pytest.approx(k / (2 * n - k), abs=0.01)
+
+
+def test_overlap_of_methods_counted_by_hand():
+    made = sweep()
+    frame = overlap.overlap_frame(made, 0.5).set_index(["method", "other"])["jaccard"]
+    assert "TokenSelect" not in frame.index.get_level_values(0)  # it keeps everything
+    assert frame["SnapKV", "key norm"] == frame["key norm", "SnapKV"] == pytest.approx(2 / 6)
+    assert frame["SnapKV", "SnapKV"] == frame["oracle", "oracle"] == 1
+    # Attention of the continuation falls along the context: the oracle keeps the first half.
+    assert frame["SnapKV", "oracle"] == frame["oracle", "SnapKV"] == 1
+    assert frame["key norm", "oracle"] == pytest.approx(2 / 6)
+    seeds = [made.kept(3), made.kept(4)]
+    assert (
+        frame["random", "random"] == pytest.approx(overlap.jaccard(*seeds)) and frame["random", "random"] < 1
+    )
+    with_snapkv = np.mean([overlap.jaccard(made.kept(1), seed) for seed in seeds])
+    assert frame["random", "SnapKV"] == pytest.approx(with_snapkv)
+    assert not frame.index.duplicated().any()
+
+
+def test_settings_and_labels():
+    made = sweep()
+    assert overlap.settings_at(made, 0.5) == {
+        "snapkv": [1],
+        "knorm": [2],
+        "random": [3, 4],
+        "tokenselect": [5],
+    }
+    assert overlap.settings_at(made, 0.3) == {} and overlap.overlap_frame(made, 0.3)["method"].tolist() == [
+        "oracle"
+    ]
+    assert list(overlap.labels(made)) == ["snapkv", "knorm", "random", "tokenselect"]
+
+
+def test_positions_are_shares_of_stretches_and_a_mean_over_what_is_kept():
+    frame = overlap.positions_frame(sweep(), 0.5, stretches=4)
+    snapkv = frame[frame["method"] == "SnapKV"]
+    assert snapkv["first"].tolist() == [0, 2, 4, 6] and snapkv["last"].tolist() == [1, 3, 5, 7]
+    assert snapkv["survived"].tolist() == [1, 1, 0, 0]
+    assert snapkv["mean_position"].unique() == pytest.approx([1.5])  # 0, 1, 2, 3
+    knorm = frame[frame["method"] == "key norm"]
+    assert knorm["survived"].tolist() == [0.5] * 4 and knorm["mean_position"].iloc[0] == pytest.approx(3.0)
+    assert frame["method"].iloc[-1] == "oracle" and len(overlap.positions_frame(sweep(), 0.5)) == 4 * N
+    assert overlap.positions_frame(sweep(), 0.1).empty
+
+
+def test_survival_of_some_tokens():
+    made, tokens = sweep(), np.array([1, 2])
+    found = overlap.survival(made, tokens, 0.5)
+    assert all(values.shape == (L, G) for values in found.values())
+    assert (found["SnapKV"] == 1).all() and (found["key norm"] == 0.5).all()
+    np.testing.assert_allclose(
+        found["random"], np.mean([made.kept(s)[:, :, tokens].mean(-1) for s in (3, 4)], 0)
+    )
+    frame = overlap.survival_frame(made, np.array([1, 3]), 0.5).set_index("method")
+    assert frame.loc["SnapKV"].tolist() == [1, 1, 0] and frame.loc["key norm"].tolist() == [0, 0, 1]
+    half = overlap.survival_frame(made, tokens, 0.5).set_index("method").loc["key norm"]
+    assert half.tolist() == [0.5, 0, 0.5]  # token 2 everywhere, token 1 nowhere
+
+
+def test_pieces_of_a_character_share_a_cell():
+    assert name_bytes(" ‹E8›") == b" \xe8" and name_bytes("a b") == b"a b"
+    cell, text = cells(CONTEXT)
+    assert cell.tolist() == [0, 1, 2, 3, 4, 5, 5, 5] and text[5] == " 語"
+    cell, text = cells(("a", "‹E8›", "b", "‹F0›"))  # pieces without their neighbours keep their names
+    assert cell.tolist() == [0, 1, 2, 3] and text == ("a", "‹E8›", "b", "‹F0›")
+    cell, text = cells(())
+    assert len(cell) == 0 and text == ()
+
+
+@pytest.mark.parametrize(
+    ("phrase", "tokens"),
+    [
+        ("grey cat", [1, 2]),
+        ("  grey ", [1]),
+        ("rey c", [1, 2]),
+        ("The", [0]),
+        ("語", [5, 6, 7]),
+        ("Cat", []),
+        ("   ", []),
+        ("\ud800", []),
+    ],
+)
+def test_a_phrase_is_found_by_its_letters(phrase, tokens):
+    assert find_phrase(CONTEXT, phrase).tolist() == tokens
+
+
+def test_every_occurrence_of_a_phrase_counts():
+    assert find_phrase(("a", " b", " a", " b"), "a b").tolist() == [0, 1, 2, 3]
+    assert find_phrase(("aaa",), "aa").tolist() == [0]
