@@ -136,13 +136,13 @@ class Experiment:
 
 
 def submit_experiment(experiment: Experiment, compute: Callable[[LanguageModel, Job], object]) -> Job:
-    """Ask for an experiment; the same one is computed once. One that is refused comes back as failed."""
+    """Ask for an experiment; the same one is computed once. Raises AnalysisError when the queue is full."""
     shelf = engine().shelf
 
     def work(job: Job) -> object:
         return compute(shelf.get(experiment.run.model, job.report), job)
 
-    return _submitted(experiment.key, work)
+    return engine().worker.submit(experiment.key, work, owner=owner())
 
 
 @dataclass(frozen=True)
@@ -161,15 +161,8 @@ class Task:
 
 
 def submit_task(task: Task, compute: Callable[[Job], object]) -> Job:
-    """Ask for a task; the same one is computed once. One that is refused comes back as failed."""
-    return _submitted(task.key, compute)
-
-
-def _submitted(key: str, work: Callable[[Job], object]) -> Job:
-    try:
-        return engine().worker.submit(key, work, owner=owner())
-    except AnalysisError as refused:  # a full queue: said where the result would have stood
-        return Job(key, state="failed", error=refused)
+    """Ask for a task; the same one is computed once. Raises AnalysisError when the queue is full."""
+    return engine().worker.submit(task.key, compute, owner=owner())
 
 
 def cancel(key: str) -> None:

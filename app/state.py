@@ -67,12 +67,18 @@ CHECKPOINT = "checkpoint"
 LOG_METRIC = "metric"
 LOG_X = "x"
 SMOOTHING = "smoothing"
+FIRST_PART = "first_part"
 
 # Entropy collapse: live labs
 LAB = "lab"
 INTERVENTIONS = "interventions"
 LAB_SEED = "seed"
 LAB_STEPS = "steps"
+LAB_CONSTANTS = "constants"
+BACKCOPY_LAYERS = "layers"
+BACKCOPY_OPTIMIZER = "optimizer"
+BACKCOPY_ATTENTION = "attention"
+BACKCOPY_STEPS = "train_steps"
 
 # Pruning effects
 PRUNING_VIEW = "pruning"
@@ -92,6 +98,8 @@ METHOD_KEPT = "share"
 KV_HEAD = "kv_head"
 DAMAGE = "damage"
 NEEDLE = "needle"
+COMPRESSION_METHODS = "compress"
+COMPRESSION_UNIT = "compress_unit"
 SWEEP = "sweep"
 """The sweep on screen, an :class:`app.components.eviction_form.Asked`."""
 

@@ -138,49 +138,54 @@ class KeptAttention:
         out = torch.empty(*query.shape[:3], value.shape[-1], dtype=query.dtype, device=query.device)
         n_groups = key.shape[1]
         per_group, m = query.shape[1] // n_groups, query.shape[2]
-        gathers = (
-            call.plain and per_group * m >= _MANY_QUERIES and (self.own is None or self.own.alive is None)
-        )
-        for group in range(n_groups):
-            heads = slice(group * per_group, (group + 1) * per_group)
-            parts = query[:, heads], key[:, group], value[:, group]
-            if gathers:
-                for row in range(len(query)):
-                    out[row, heads] = self._gathered(call, group, row, *(part[row].float() for part in parts))
-            for rows in self._blocks(self.watched if gathers else len(query), per_group, m):
-                masked = self._masked(call, group, rows, heads, *(part[rows].float() for part in parts))
-                if not gathers:
+        gathered = self._gathered_rows(call, per_group * m)
+        for row in gathered:
+            out[row] = self._gathered(call, row, query[row].float(), key[row].float(), value[row].float())
+        for rows in self._blocks(per_group, m, gathered):
+            for group in range(n_groups):
+                heads = slice(group * per_group, (group + 1) * per_group)
+                parts = query[rows, heads], key[rows, group], value[rows, group]
+                masked = self._masked(call, group, rows, heads, *(part.float() for part in parts))
+                if rows.start not in gathered:
                     out[rows, heads] = masked.to(out.dtype)
         self._layer += 1
         return out.transpose(1, 2).contiguous(), None
 
-    def _context(self, layer: int, group: int, row: int) -> tuple[Tensor, Tensor]:
-        """The context's keys and values as one row has them."""
+    def _gathered_rows(self, call: _Call, n_queries: int) -> set[int]:
+        """Rows that attend to gathered keys: all of their KV heads keep equally many."""
+        if (
+            not call.plain
+            or n_queries < _MANY_QUERIES
+            or (self.own is not None and self.own.alive is not None)
+        ):
+            return set()
+        counts = self.keep[:, call.layer].sum(-1)
+        return set((counts == counts[:, :1]).all(-1).nonzero()[:, 0].tolist())
+
+    def _context(self, layer: int, row: int) -> tuple[Tensor, Tensor]:
+        """The context's keys and values (G, n, d) as one row has them."""
         extra = self.special.get(row, Special())
         keys = self.prefix.keys if extra.keys is None else extra.keys
         values = self.prefix.values if extra.values is None else extra.values
-        return keys[layer][group], values[layer][group]
+        return keys[layer], values[layer]
 
-    def _gathered(
-        self, call: _Call, group: int, row: int, query: Tensor, key: Tensor, value: Tensor
-    ) -> Tensor:
-        """Attend from (heads, m, d) to the kept keys alone and to what came before each token."""
-        before, mixed = self._context(call.layer, group, row)
-        kept = self.keep[row, call.layer, group]
+    def _gathered(self, call: _Call, row: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attend from (H, m, d) to the kept keys alone and to what came before each token."""
+        before, mixed = self._context(call.layer, row)
+        kept = self.keep[row, call.layer]
         if not bool(kept.all()):
-            where = kept.nonzero()[:, 0]
-            before, mixed = before[where], mixed[where]
-        heads, m, _ = query.shape
-        mask = self._before(m, len(before), len(key))
-        if row in self._chosen:
+            before, mixed = (x[kept].unflatten(0, (len(kept), -1)) for x in (before, mixed))
+        mask = self._before(query.shape[1], before.shape[1], key.shape[1])
+        if row in self._chosen:  # such a row keeps all
             mask = mask.clone()
-            mask[:, : len(before)] = self._chosen[row][:, kept]
+            mask[:, : before.shape[1]] = self._chosen[row]
         return scaled_dot_product_attention(
             query[None],
-            torch.cat([before, key]).expand(1, heads, -1, -1),
-            torch.cat([mixed, value]).expand(1, heads, -1, -1),
+            torch.cat([before, key], 1)[None],
+            torch.cat([mixed, value], 1)[None],
             attn_mask=mask,
             scale=call.scale,
+            enable_gqa=True,
         )[0]
 
     def _before(self, m: int, n_kept: int, n_own: int) -> Tensor:
@@ -191,16 +196,17 @@ class KeptAttention:
             self._causal[size] = full.tril(n_kept + n_own - m)
         return self._causal[size]
 
-    def _blocks(self, n_rows: int, per_group: int, m: int) -> list[slice]:
-        """Rows of the batch whose scores fill one block."""
+    def _blocks(self, per_group: int, m: int, gathered: set[int]) -> list[slice]:
+        """Rows whose scores fill one block: of those not gathered, and one by one of those only watched."""
         size = max(1, BLOCK_BYTES // (4 * per_group * m * (self.prefix.n_tokens + m)))
-        alone = {row for row, extra in self.special.items() if extra.alone}
+        alone = {row for row, extra in self.special.items() if extra.alone} | gathered
         blocks, begin = [], 0
-        while begin < n_rows:
+        while begin < len(self.keep):
             end = begin + 1
-            while end < n_rows and end - begin < size and not {begin, end} & alone:
+            while end < len(self.keep) and end - begin < size and not {begin, end} & alone:
                 end += 1
-            blocks.append(slice(begin, end))
+            if begin not in gathered or begin < self.watched:
+                blocks.append(slice(begin, end))
             begin = end
         return blocks
 
@@ -210,7 +216,7 @@ class KeptAttention:
         """Attend from (s, heads, m, d) to all keys, those not kept hidden by a mask."""
         s, per_group, m, width = query.shape
         n, layer, n_own = self.prefix.n_tokens, call.layer, key.shape[1]
-        before, mixed = self._context(layer, group, rows.start)
+        before, mixed = (x[group] for x in self._context(layer, rows.start))
         query = query * call.scale
         old = (query.reshape(-1, width) @ before.T).view(s, per_group, m, n)
         new = query @ key[:, None].transpose(-1, -2)

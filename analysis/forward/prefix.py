@@ -171,7 +171,7 @@ def read_prefix(
                 softcap=softcap,
                 window=sliding_window,
                 sink_logits=s_aux,
-                weightings=weightings,
+                weightings=None if weightings is None else weightings.to(query.device),
             )
             output, columns = attended.output, None if weightings is None else attended.columns
         turned = tables.get(layer) if getattr(module, "use_rope", True) else None

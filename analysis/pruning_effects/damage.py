@@ -12,6 +12,8 @@ from torch import Tensor
 from analysis.forward.readout import distribution, entropy_of, rows_per_block
 from analysis.models.anatomy import Head
 
+_BLOCKS_TOGETHER = 2
+
 
 @dataclass(frozen=True, eq=False)
 class Damage:
@@ -62,7 +64,8 @@ def compare(
     top_ids = np.zeros((n_settings, r, k), np.int64)
     top_logprobs = np.zeros((n_settings, r, k), np.float32)
     height = min(r, rows_per_block(head))
-    together = max(1, min(n_settings, rows_per_block(head) // height))  # settings that share one product
+    # Settings that share one product: it is far from its best speed on few rows.
+    together = max(1, min(n_settings, _BLOCKS_TOGETHER * rows_per_block(head) // height))
     shape = height, head.vocab_size
     log_p_place, p_place = (torch.empty(shape, device=head.weight.device) for _ in range(2))
     places = [torch.empty(together, *shape, device=head.weight.device) for _ in range(3)]

@@ -13,6 +13,7 @@ from torch import Tensor
 from analysis.errors import InvalidTextError, TooLongError
 from analysis.forward.cache_facts import cache_facts
 from analysis.forward.continuation import ContextAttention, run_continuation
+from analysis.forward.fast_linear import fast_linears
 from analysis.forward.kept_attention import Special
 from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.run import Progress
@@ -81,7 +82,7 @@ def sweep_eviction(
         Each says what to do: empty or too long texts, a share that cannot be kept, an unknown method.
     """
     work = SweepWork(model, on_progress or _silent, on_partial, top_k, seeds)
-    with model.lock, torch.inference_mode():
+    with model.lock, torch.inference_mode(), fast_linears(model.model):
         work.encode(context, continuation, answer)
         work.plan([policy(name) for name in policies], kept)
         work.prefill()

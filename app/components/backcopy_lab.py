@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.lab.backcopy_results import BackcopyRun, BackcopySettings
     from app.jobs import Job
 
-_LAYERS, _OPTIMIZER, _ATTENTION, _STEPS = "layers", "optimizer", "attention", "train_steps"
-"""Names in the address."""
 _ASKED = "backcopy.asked"
 """Settings run in this tab, oldest first."""
 _MOST_RUNS = 8
@@ -129,11 +127,19 @@ def _form() -> BackcopySettings | None:
 
 def _controls() -> BackcopySettings | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        layers = _choice("Layers", ("1", "3"), _LAYERS)
-        optimizer = _choice("Optimizer", ("adam", "sgd"), _OPTIMIZER)
-        attention = _choice("Attention", ("softmax", "relu"), _ATTENTION)
+        layers = _choice("Layers", ("1", "3"), state.BACKCOPY_LAYERS)
+        optimizer = _choice("Optimizer", ("adam", "sgd"), state.BACKCOPY_OPTIMIZER)
+        attention = _choice("Attention", ("softmax", "relu"), state.BACKCOPY_ATTENTION)
         steps = st.number_input(
-            "Steps", 10.0, _MOST_STEPS, 800.0, 100.0, "%.0f", key=_STEPS, bind="query-params", width=130
+            "Steps",
+            10.0,
+            _MOST_STEPS,
+            800.0,
+            100.0,
+            "%.0f",
+            key=state.BACKCOPY_STEPS,
+            bind="query-params",
+            width=130,
         )
         pressed = st.button("Run", key="backcopy_button", type="primary")
         st.button("Clear", key="backcopy_clear", on_click=_clear, help="Forget the runs drawn below.")

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.lab.results import LabRun, LabSettings
     from app.jobs import Job
 
-_SCALE = "constants"
-"""Name in the address."""
 _FINISHED, _ASKED = "four_squares.finished", "four_squares.asked"
 """Runs of this tab by the key of their settings, and the last task asked for."""
 _BASELINE = "none"
@@ -101,7 +99,12 @@ def _form() -> tuple[list[LabSettings], bool]:
         )
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             scale = st.segmented_control(
-                "Constants", SCALES, default=SCALES[0], required=True, key=_SCALE, bind="query-params"
+                "Constants",
+                SCALES,
+                default=SCALES[0],
+                required=True,
+                key=state.LAB_CONSTANTS,
+                bind="query-params",
             )
             seed = st.number_input(
                 "Seed", 0.0, _MOST_SEED, 0.0, 1.0, "%.0f", key=state.LAB_SEED, bind="query-params", width=110

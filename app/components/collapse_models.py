@@ -12,7 +12,7 @@ from app import runs, state
 from app.components import collapse_readings as readings
 from app.components.errors import show_error, unavailable
 from app.components.layout import side_by_side
-from app.components.run_status import outcome
+from app.components.run_status import ask, outcome
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.checkpoints import ModelShape
@@ -70,7 +70,7 @@ def models(trace: Trace) -> None:
             return
         found = runs.find(experiment)
         if pressed and (found is None or found.state in ("failed", "cancelled")):
-            found = runs.submit_experiment(experiment, _compare(trace, request, way, lines))
+            found = ask(experiment, _compare(trace, request, way, lines))
         if found is None:
             return
         if found.state == "failed" and found.error is not None:

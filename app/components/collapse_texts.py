@@ -11,7 +11,7 @@ from app import runs, state
 from app.components import collapse_readings as readings
 from app.components.errors import unavailable
 from app.components.layout import side_by_side
-from app.components.run_status import outcome
+from app.components.run_status import ask, outcome
 from app.examples import EXAMPLES
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def texts(trace: Trace) -> None:
         experiment = runs.Experiment(request, "texts", (("texts", sorted(chosen)),))
         found = runs.find(experiment)
         if right.button("Compare", key="texts_button", width="stretch", disabled=not chosen):
-            found = runs.submit_experiment(experiment, _read(request, sorted(chosen)))
+            found = ask(experiment, _read(request, sorted(chosen)))
         if found is None:
             return
         result = outcome(found, (250,), draw=lambda done: _draw(trace, done))

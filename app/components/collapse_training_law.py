@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.training_results import TrainingCurve
 
 # Keys of the URL and of the session
-FIRST_PART = "first_part"
 LAW_RUN = "law_run"
 
 
@@ -34,7 +33,7 @@ def law(curves: list[TrainingCurve]) -> None:
         names = [curve.name for curve in curves]
         name = left.selectbox("Law of the run", names, key=LAW_RUN)
         share = right.slider(
-            "Fit on the first part, %", 10, 90, 30, 5, key=FIRST_PART, bind="query-params",
+            "Fit on the first part, %", 10, 90, 30, 5, key=state.FIRST_PART, bind="query-params",
             help="The law of this part alone is drawn too, and tried on the rest of the run.",
         )  # fmt: skip
     curve = next((c for c in curves if c.name == name), curves[0])

@@ -8,11 +8,12 @@ import streamlit as st
 
 from app import runs, state
 from app.components import pruning_readings as readings
-from app.components.figure_card import figure_card
+from app.components.figure_card import figure_card, notebook_code
 from app.components.layout import side_by_side
-from app.components.run_status import outcome
+from app.components.run_status import ask, outcome
 
 if TYPE_CHECKING:
+    from analysis.forward.results import Trace
     from analysis.models.loading import LanguageModel
     from analysis.pruning_effects.bill import Shape
     from analysis.pruning_effects.needle import NeedleGrid
@@ -43,7 +44,7 @@ def sizes(request: runs.RunRequest) -> Any:
 
 
 @st.fragment
-def bill(sweep: Sweep, request: runs.RunRequest) -> None:
+def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, asked: Asked) -> None:
     """Bytes and operations of every setting."""
     from analysis.drawing.charts import chart_svg
     from analysis.drawing.numbers import count, significant, size
@@ -66,7 +67,11 @@ def bill(sweep: Sweep, request: runs.RunRequest) -> None:
         table=lambda: frame,
         figure=lambda: chart_svg(chart()),
         figure_ending="svg",
-        code="import analysis as an\n\nan.figures.bill_chart(an.bill(an.shape_of(model), sweep), an.shape_of(model).weight_bytes)\n",
+        code=notebook_code(
+            trace,
+            f"{asked.code(trace.text)}shape = an.shape_of(model)\n"
+            "an.figures.bill_chart(an.bill(shape, sweep), shape.weight_bytes)",
+        ),
         spec=sweep.spec.subtitle,
         more=readings.BILL,
     ):
@@ -87,7 +92,7 @@ def bill(sweep: Sweep, request: runs.RunRequest) -> None:
 
 
 @st.fragment
-def needle(request: runs.RunRequest, asked: Asked) -> None:
+def needle(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
     """A fact hidden at every depth, asked for after pruning."""
     with st.container(border=True):
         st.markdown("**Needle in a haystack**")
@@ -103,6 +108,9 @@ def needle(request: runs.RunRequest, asked: Asked) -> None:
             "Share kept", _SHARES, 1, key="needle_share", format_func=lambda s: f"{s:.0%}"
         )
         ready = bool(lengths and depths)
+        imports, methods = asked.methods_code()
+        call = f"grid = an.needle_grid(model, {sorted(lengths)}, {sorted(depths)}, {methods}, [{share:g}])\n"
+        code = notebook_code(trace, f"{imports}{call}an.figures.needle_chart(grid)")
         experiment = runs.Experiment(
             request,
             "needle",
@@ -124,15 +132,15 @@ def needle(request: runs.RunRequest, asked: Asked) -> None:
                     on_partial=job.show,
                 )
 
-            found = runs.submit_experiment(experiment, compute)
+            found = ask(experiment, compute)
         if found is None:
             return
-        grid = outcome(found, (260,), draw=lambda part: _draw_needle(part, share))
+        grid = outcome(found, (260,), draw=lambda part: _draw_needle(part, share, code))
     if grid is not None:
-        _draw_needle(grid, share)
+        _draw_needle(grid, share, code)
 
 
-def _draw_needle(grid: NeedleGrid, share: float) -> None:
+def _draw_needle(grid: NeedleGrid, share: float, code: str) -> None:
     from analysis.drawing.charts import chart_svg
     from analysis.pruning_effects.cost_figures import needle_chart
 
@@ -148,7 +156,7 @@ def _draw_needle(grid: NeedleGrid, share: float) -> None:
         table=lambda: grid.frame,
         figure=lambda: chart_svg(chart()),
         figure_ending="svg",
-        code=f"import analysis as an\n\nmodel = an.load_model()\nan.figures.needle_chart(an.needle_grid(model, kept=[{share:g}]))\n",
+        code=code,
         spec=f"{grid.model} · {share:.0%} of the context kept",
         more=readings.NEEDLE,
     ):
@@ -160,7 +168,7 @@ def _draw_needle(grid: NeedleGrid, share: float) -> None:
 
 
 @st.fragment
-def horizon(request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
+def horizon(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
     """From which layer on chosen tokens are no longer needed."""
     from analysis.pruning_effects.spelling import find_phrase
 
@@ -191,17 +199,18 @@ def horizon(request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
                     model, asked.context, question, answer, tokens, on_progress=job.report
                 )
 
-            found = runs.submit_experiment(experiment, compute)
+            found = ask(experiment, compute)
         if phrase and not tokens:
             st.caption("The context has no such phrase.")
         if found is None:
             return
         frame = outcome(found, (240,))
     if frame is not None:
-        _draw_horizon(frame, len(tokens))
+        call = f"tokens = {tokens}\nhorizon = an.knock_out_horizon(\n    model, {asked.context!r}, {question!r}, {answer!r}, tokens\n)\n"
+        _draw_horizon(frame, len(tokens), notebook_code(trace, f"{call}an.figures.horizon_chart(horizon)"))
 
 
-def _draw_horizon(frame: Any, n_tokens: int) -> None:
+def _draw_horizon(frame: Any, n_tokens: int, code: str) -> None:
     from analysis.drawing.charts import chart_svg
     from analysis.pruning_effects.cost_figures import horizon_chart
 
@@ -217,7 +226,7 @@ def _draw_horizon(frame: Any, n_tokens: int) -> None:
         table=lambda: frame,
         figure=lambda: chart_svg(chart()),
         figure_ending="svg",
-        code="import analysis as an\n\nan.figures.horizon_chart(an.knock_out_horizon(model, context, question, answer, tokens))\n",
+        code=code,
         spec=f"{n_tokens} tokens hidden",
         more=readings.HORIZON,
     ):
@@ -227,7 +236,7 @@ def _draw_horizon(frame: Any, n_tokens: int) -> None:
 
 
 @st.fragment
-def stability(request: runs.RunRequest, asked: Asked) -> None:
+def stability(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
     """Whether small noise makes a method keep other tokens."""
     with st.container(border=True):
         st.markdown("**Stability**")
@@ -254,15 +263,19 @@ def stability(request: runs.RunRequest, asked: Asked) -> None:
                     model, asked.context, continuation, asked.methods(), share, on_progress=job.report
                 )
 
-            found = runs.submit_experiment(experiment, compute)
+            found = ask(experiment, compute)
         if found is None:
             return
         frame = outcome(found, (220,))
     if frame is not None:
-        _draw_stability(frame, share)
+        imports, methods = asked.methods_code()
+        call = f"stable = an.rank_stability(\n    model, {asked.context!r}, {continuation!r},\n    {methods}, {share:g},\n)\n"
+        _draw_stability(
+            frame, share, notebook_code(trace, f"{imports}{call}an.figures.stability_chart(stable)")
+        )
 
 
-def _draw_stability(frame: Any, share: float) -> None:
+def _draw_stability(frame: Any, share: float, code: str) -> None:
     from analysis.drawing.charts import chart_svg
     from analysis.pruning_effects.cost_figures import stability_chart
 
@@ -278,7 +291,7 @@ def _draw_stability(frame: Any, share: float) -> None:
         table=lambda: frame,
         figure=lambda: chart_svg(chart()),
         figure_ending="svg",
-        code=f"import analysis as an\n\nan.figures.stability_chart(an.rank_stability(model, context, continuation, kept={share:g}))\n",
+        code=code,
         spec=f"{share:.0%} of the context kept · 2 draws per noise",
         more=readings.STABILITY,
     ):

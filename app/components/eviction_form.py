@@ -60,16 +60,21 @@ class Asked:
             found.append(method)
         return found
 
-    def code(self, text: str) -> str:
-        """Notebook lines that compute the sweep, after those that make the run."""
-        context = f"trace.text[:{len(self.context)}]" if text.startswith(self.context) else repr(self.context)
+    def methods_code(self) -> tuple[str, str]:
+        """Import lines and the list of methods, as notebook code."""
         changed = [m if hasattr(m, "window") else m.name for m in self.methods()]
         kinds = {type(m) for m in changed if not isinstance(m, str)}
         imports = "".join(sorted(f"from {kind.__module__} import {kind.__name__}\n" for kind in kinds))
+        return imports, repr(changed)
+
+    def code(self, text: str) -> str:
+        """Notebook lines that compute the sweep, after those that make the run."""
+        context = f"trace.text[:{len(self.context)}]" if text.startswith(self.context) else repr(self.context)
+        imports, methods = self.methods_code()
         answer = f"answer={self.answer!r}, " if self.answer else ""
         return (
             f"{imports}sweep = an.sweep_eviction(\n    model, {context}, {self.continuation!r},\n"
-            f"    {changed!r},\n    {list(self.kept)}, {answer}seeds={self.seeds},\n)\n"
+            f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds},\n)\n"
         )
 
 

@@ -76,7 +76,7 @@ def _comparison(trace: Trace, request: runs.RunRequest) -> None:
             )
         _pictures(trace, sweep, shown)
         if job.state == "done":
-            _costs(request, sweep, shown)
+            _costs(trace, request, sweep, shown)
 
 
 def _on_screen(asked: Asked | None, request: runs.RunRequest) -> tuple[Asked | None, Job | None]:
@@ -112,13 +112,13 @@ def _pictures(trace: Trace, sweep: Sweep, asked: Asked) -> None:
     details(trace, sweep, code)
 
 
-def _costs(request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
+def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
     from app.components.eviction_costs import bill, horizon, needle, stability
 
-    bill(sweep, request)
-    needle(request, asked)
-    horizon(request, sweep, asked)
-    stability(request, asked)
+    bill(trace, sweep, request, asked)
+    needle(trace, request, asked)
+    horizon(trace, request, sweep, asked)
+    stability(trace, request, asked)
 
 
 def _skipped(sweep: Sweep) -> None:

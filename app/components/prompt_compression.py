@@ -11,7 +11,7 @@ import streamlit as st
 
 from analysis.errors import AnalysisError
 from analysis.pruning_effects.compression.results import METHODS
-from app import runs
+from app import runs, state
 from app.components import compression_readings as readings
 from app.components.compression_cards import live_curves, sweep_cards
 from app.components.errors import show_error
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from analysis.pruning_effects.compression.results import CompressionSweep
     from app.jobs import Job
 
-_METHODS, _UNIT = "compress", "compress_unit"
-"""Names in the address."""
 _CONTEXT, _QUESTION, _ANSWER = "compression_context", "compression_question", "compression_answer"
 _ASKED = "compression.asked"
 """The experiment on screen."""
@@ -91,7 +89,9 @@ def _form() -> tuple[str, _Settings, bool]:
         answer = right.text_area(
             "Answer, whose probability counts", key=_ANSWER, height=68, persist_state="session"
         )
-        methods = st.multiselect("Methods", METHODS, list(_USUAL), key=_METHODS, bind="query-params")
+        methods = st.multiselect(
+            "Methods", METHODS, list(_USUAL), key=state.COMPRESSION_METHODS, bind="query-params"
+        )
         shares, unit, options, button = side_by_side("controls_compression", [2.4, 2.3, 1, 0.9], "bottom")
         kept = shares.multiselect(
             "Shares of the tokens kept",
@@ -105,7 +105,7 @@ def _form() -> tuple[str, _Settings, bool]:
             _UNITS,
             default=_UNITS[0],
             required=True,
-            key=_UNIT,
+            key=state.COMPRESSION_UNIT,
             bind="query-params",
             help="What is kept or left out as a whole.",
         )
@@ -159,9 +159,7 @@ def _start(context: str, settings: _Settings) -> None:
         raise AnalysisError("No method or no share is chosen.", "Choose at least one of each.")
     request = runs.RunRequest(model_spec(), context)
     experiment = runs.Experiment(request, "compression", tuple(asdict(settings).items()))
-    job = runs.submit_experiment(experiment, _compute(context, settings))
-    if job.error is not None and runs.find(experiment) is not job:  # refused before it began
-        raise job.error
+    runs.submit_experiment(experiment, _compute(context, settings))
     st.session_state[_ASKED] = experiment
 
 

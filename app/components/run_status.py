@@ -16,6 +16,7 @@ from app.jobs import Job
 
 if TYPE_CHECKING:
     from analysis.forward.results import Trace
+    from analysis.models.loading import LanguageModel
 
 _POLL_SECONDS = 0.4
 
@@ -44,6 +45,15 @@ def current_run(request: runs.RunRequest | None = None) -> Trace | None:
             return None
     result: Trace | None = outcome(job)
     return result
+
+
+def ask(experiment: runs.Experiment, compute: Callable[[LanguageModel, Job], object]) -> Job | None:
+    """Ask for an experiment; None after saying why it is refused."""
+    try:
+        return runs.submit_experiment(experiment, compute)
+    except AnalysisError as refused:
+        show_error(refused)
+        return None
 
 
 def outcome(job: Job, heights: tuple[int, ...] = (96, 320), draw: Callable[[Any], None] | None = None) -> Any:

@@ -15,7 +15,7 @@ from app import runs, state
 from app.components import sink_readings as readings
 from app.components.errors import unavailable
 from app.components.figure_card import figure_card, notebook_code
-from app.components.run_status import outcome
+from app.components.run_status import ask, outcome
 from app.components.sink_heads import chosen_head
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def break_it(trace: Trace) -> None:
         experiment = runs.Experiment(request, "break", (("how", how), ("heads", sorted(heads))))
         found = runs.find(experiment)
         if right.button("Read again", key="break_button", width="stretch"):
-            found = runs.submit_experiment(experiment, _break(trace, how, heads))
+            found = ask(experiment, _break(trace, how, heads))
         if found is None:
             return
         after = outcome(found, (220,))
@@ -151,7 +151,7 @@ def streaming(trace: Trace) -> None:
         experiment = runs.Experiment(request, "streaming", (("window", window), ("sinks", n_sink)))
         found = runs.find(experiment)
         if right.button("Stream", key="stream_button", width="stretch"):
-            found = runs.submit_experiment(experiment, _stream(request, window, n_sink))
+            found = ask(experiment, _stream(request, window, n_sink))
         if found is None:
             return
         result = outcome(found, (240,))

@@ -12,7 +12,7 @@ from app import runs, state
 from app.components import sink_readings as readings
 from app.components.errors import unavailable
 from app.components.plain import plain
-from app.components.run_status import outcome
+from app.components.run_status import ask, outcome
 from app.components.token_detail import visible
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def massive_activations(trace: Trace) -> None:
 
                 return extreme_tokens(model, trace, on_progress=job.report)
 
-            found = runs.submit_experiment(experiment, compute)
+            found = ask(experiment, compute)
         if found is None:
             return
         extremes = outcome(found, (300,))

@@ -17,7 +17,7 @@ from app.components import sink_readings as readings
 from app.components.errors import unavailable
 from app.components.figure_card import figure_card, notebook_code
 from app.components.plain import plain
-from app.components.run_status import outcome
+from app.components.run_status import ask, outcome
 from app.components.sink_heads import chosen_head
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def one_head(trace: Trace) -> None:
         found = runs.find(experiment)
         pressed = right.button(f"Draw layer {layer}, head {head}", key="map_button", width="stretch")
         if pressed:
-            found = runs.submit_experiment(experiment, _compute(trace, layer, head, pool, part))
+            found = ask(experiment, _compute(trace, layer, head, pool, part))
         if found is None:
             return
         drawn = outcome(found, (420,))

@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.errors import AnalysisError
-from app import runs
+from app import runs, state
 from app.components import prompt_compression as panel
 
 CONTEXT = "The hat is in the hall. A cat sat on it, and he did not see the rat."
@@ -37,7 +37,9 @@ def fill(at, **more):
     }
     for key, value in (texts | {k: v for k, v in more.items() if k in texts}).items():
         at.text_area(key=key).set_value(value)
-    at.multiselect(key=panel._METHODS).set_value(more.get("methods", ["self-information", "random"]))
+    at.multiselect(key=state.COMPRESSION_METHODS).set_value(
+        more.get("methods", ["self-information", "random"])
+    )
     at.multiselect(key="compression_shares").set_value(more.get("shares", [0.5, 0.2]))
     return at
 
@@ -75,7 +77,7 @@ def test_the_same_sweep_costs_nothing_and_another_unit_runs_again(page, finish, 
     at = finish(press(fill(page)))
     at = finish(press(at))
     assert len(submitted) == 1
-    at.segmented_control(key=panel._UNIT).set_value("token")
+    at.segmented_control(key=state.COMPRESSION_UNIT).set_value("token")
     at = finish(press(at.run()))
     assert len(submitted) == 2 and not at.exception
 
@@ -145,7 +147,7 @@ def test_a_link_sets_methods_and_unit_only(loads, submitted):
     at.query_params.update({"compress": "magic", "compress_unit": "page", "compression_classifier": "/etc"})
     at = at.run()
     assert not at.exception and not submitted
-    assert at.segmented_control(key=panel._UNIT).value == "word"
+    assert at.segmented_control(key=state.COMPRESSION_UNIT).value == "word"
     assert at.text_input(key="compression_classifier").value == ""
 
 

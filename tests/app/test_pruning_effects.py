@@ -230,7 +230,7 @@ def test_every_file_can_be_made(page, finish, monkeypatch):
     at = compare(page, finish)
     at = at.text_input(key=state.NEEDLE).set_value("cat").run()
     assert not at.exception
-    assert set(made) == FIGURES | {"phrase.html"}
+    assert set(made) == FIGURES | {"phrase.html", "bill.svg"}
     for name, data in made.items():
         assert data[:500].decode().lower().lstrip().startswith(("<svg", "<!doctype html", "<html")), name
     sweep = job(at).result
@@ -254,3 +254,25 @@ def test_the_code_of_a_card_gives_the_same_sweep(compared, llama):
     scope = {"an": an, "model": llama, "trace": trace(llama, found.text)}
     exec(asked.code(found.text), scope)
     np.testing.assert_array_equal(scope["sweep"].kl, job(compared).result.kl)
+
+
+def texts(at):
+    return "\n".join(str(e.value) for kind in ("markdown", "caption", "info") for e in at.get(kind))
+
+
+def test_needle_horizon_and_stability(page, finish, monkeypatch):
+    codes = {}
+    monkeypatch.setattr(figure_card, "_code_action", lambda name, code: codes.update({name: code}))
+    at = finish(compare(page, finish))
+    assert "keys and values weigh as much as the weights at" in texts(at)
+    assert at.button(key="horizon_button").disabled
+    at = at.text_input(key="horizon_phrase").set_value("cat").run()
+    for button in ("needle_button", "horizon_button", "stability_button"):
+        at = finish(at.button(key=button).click().run())
+        assert not at.exception and not at.error, button
+    assert "With the full cache the model answers" in texts(at)
+    assert {"needle", "horizon", "stability", "bill"} <= set(codes)
+    for code in codes.values():
+        compile(code, "notebook", "exec")
+    at = at.text_input(key="horizon_phrase").set_value("no such words").run()
+    assert "The context has no such phrase." in texts(at)

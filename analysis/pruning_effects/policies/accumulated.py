@@ -32,7 +32,7 @@ class ObservedAttention(Policy):
     def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
         """Column mean."""
         n = reading.key.shape[1]
-        seen_by = torch.arange(n, 0, -1, dtype=torch.float64)
+        seen_by = torch.arange(n, 0, -1, dtype=torch.float64, device=reading.key.device)
         return (per_kv_head(sums[_ONES], reading.key.shape[0]) / seen_by).float()
 
 

@@ -56,5 +56,6 @@ class ExpectedAttention(Policy):
         if reading.rotation is None:
             return mean, cov
         cos, sin = reading.rotation.at(torch.arange(n, n + self.n_future))
-        turn = turned(torch.eye(mean.shape[-1]), cos.mean(0), sin.mean(0), reading.rotation.layout)
+        same = torch.eye(mean.shape[-1], device=cos.device)
+        turn = turned(same, cos.mean(0), sin.mean(0), reading.rotation.layout).to(mean.device)
         return mean @ turn, turn.T @ cov @ turn
