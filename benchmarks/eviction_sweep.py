@@ -32,7 +32,6 @@ def sweep_once(model: Any, context: int, continuation: int) -> Any:
     """Our sweep over the token ids that kvpress gets."""
     import torch
 
-    from analysis.forward.fast_linear import fast_linears
     from analysis.pruning_effects.policies import policy
     from analysis.pruning_effects.sweep import SweepWork
 
@@ -40,7 +39,7 @@ def sweep_once(model: Any, context: int, continuation: int) -> Any:
     work = SweepWork(model, lambda _share, _what: None, None, 10, 1)
     work.context_ids, work.ids = torch.from_numpy(before), torch.from_numpy(after)
     work.n_context, work.n_answer, work.texts = context, 0, ("", "")
-    with model.lock, torch.inference_mode(), fast_linears(model.model):
+    with model.lock, torch.inference_mode():
         work.plan([policy(name) for name in METHODS], SHARES)
         work.prefill()
         return work.run()

@@ -82,7 +82,7 @@ def sweep_eviction(
         Each says what to do: empty or too long texts, a share that cannot be kept, an unknown method.
     """
     work = SweepWork(model, on_progress or _silent, on_partial, top_k, seeds)
-    with model.lock, torch.inference_mode(), fast_linears(model.model):
+    with model.lock, torch.inference_mode():
         work.encode(context, continuation, answer)
         work.plan([policy(name) for name in policies], kept)
         work.prefill()
@@ -238,16 +238,17 @@ class SweepWork:
                 for row, (one, mask) in enumerate(zip(planned, batch, strict=True))
                 if (extra := one.method.special(self.prefix, mask, one.kept, len(ids))) is not None
             }
-            states = run_continuation(
-                model,
-                self.prefix,
-                ids,
-                batch,
-                special=special,
-                observe=future if begin == 0 else None,
-                watched=1,
-                on_layer=lambda layer: report(_BODY_SHARE * layer / n_layers),
-            )
+            with fast_linears(model.model):  # not in the prefill: rounding decides ties there
+                states = run_continuation(
+                    model,
+                    self.prefix,
+                    ids,
+                    batch,
+                    special=special,
+                    observe=future if begin == 0 else None,
+                    watched=1,
+                    on_layer=lambda layer: report(_BODY_SHARE * layer / n_layers),
+                )
             full = states[0].clone() if full is None else full
             done = 0
 

@@ -242,3 +242,18 @@ def test_progress_never_falls_and_ends_at_one(llama):
         llama, CONTEXT, AFTER, METHODS, [0.5], on_progress=lambda share, _what: shares.append(share)
     )
     assert shares == sorted(shares) and shares[-1] == 1.0 and shares[0] < 0.35
+
+
+def test_faster_products_are_the_same_products_and_are_put_back(llama):
+    from analysis.forward.fast_linear import fast_linears
+
+    ids = torch.arange(5, 60)[None]
+    linears = [m for m in llama.model.modules() if type(m) is torch.nn.Linear]
+    with llama.lock, torch.inference_mode():
+        plain = llama.model(ids, use_cache=False).logits
+        with pytest.raises(RuntimeError, match="stop"), fast_linears(llama.model):
+            assert all("forward" in vars(m) for m in linears)
+            fast = llama.model(ids, use_cache=False).logits
+            raise RuntimeError("stop")
+    assert not any("forward" in vars(m) for m in linears)
+    torch.testing.assert_close(fast, plain, atol=1e-4, rtol=1e-4)
