@@ -53,8 +53,11 @@ if TYPE_CHECKING:
     from analysis.pruning_effects.bill import bill, shape_of
     from analysis.pruning_effects.compression.compress import compress
     from analysis.pruning_effects.compression.sweep import sweep_compression
+    from analysis.pruning_effects.decoding import sweep_decoding
+    from analysis.pruning_effects.generation import generate_greedy
     from analysis.pruning_effects.horizon import knock_out_horizon
     from analysis.pruning_effects.needle import needle_grid
+    from analysis.pruning_effects.physical import physical_costs
     from analysis.pruning_effects.stability import rank_stability
     from analysis.pruning_effects.sweep import sweep_eviction
     from analysis.token_entropy.measures import summary
@@ -77,6 +80,7 @@ _WHERE = {
     "compress": "analysis.pruning_effects.compression.compress",
     "extreme_tokens": "analysis.attention_sinks.extremes",
     "fit_law": "analysis.entropy_collapse.law",
+    "generate_greedy": "analysis.pruning_effects.generation",
     "head_map_block": "analysis.attention_sinks.maps",
     "knock_out_horizon": "analysis.pruning_effects.horizon",
     "layer_curve": "analysis.entropy_collapse.layers",
@@ -84,6 +88,7 @@ _WHERE = {
     "load_trace": "analysis.files",
     "model_shape": "analysis.entropy_collapse.checkpoints",
     "needle_grid": "analysis.pruning_effects.needle",
+    "physical_costs": "analysis.pruning_effects.physical",
     "plan_run": "analysis.models.preflight",
     "rank_stability": "analysis.pruning_effects.stability",
     "read_training_log": "analysis.entropy_collapse.training_logs",
@@ -95,6 +100,7 @@ _WHERE = {
     "summary": "analysis.token_entropy.measures",
     "surprisal_change": "analysis.attention_sinks.experiments",
     "sweep_compression": "analysis.pruning_effects.compression.sweep",
+    "sweep_decoding": "analysis.pruning_effects.decoding",
     "sweep_eviction": "analysis.pruning_effects.sweep",
     "trace": "analysis.forward.trace",
     "train_backcopy": "analysis.entropy_collapse.lab.backcopy_train",
@@ -119,6 +125,7 @@ __all__ = [
     "extreme_tokens",
     "figures",
     "fit_law",
+    "generate_greedy",
     "head_map_block",
     "knock_out_horizon",
     "layer_curve",
@@ -126,6 +133,7 @@ __all__ = [
     "load_trace",
     "model_shape",
     "needle_grid",
+    "physical_costs",
     "plan_run",
     "rank_stability",
     "read_training_log",
@@ -137,6 +145,7 @@ __all__ = [
     "summary",
     "surprisal_change",
     "sweep_compression",
+    "sweep_decoding",
     "sweep_eviction",
     "trace",
     "train_backcopy",

@@ -150,7 +150,13 @@ def bill(shape: Shape, sweep: Sweep, *, batches: tuple[int, ...] = (1, 16)) -> p
                     "kv_bytes_physical": batch * physical,
                     "kv_share": logical / full,
                     "kv_against_weights": batch * logical / shape.weight_bytes,
-                    "decode_flops": batch * shape.flops(1, float(np.mean(lengths)) + 1),
+                    "decode_flops": batch * _step(shape, float(np.mean(lengths)), setting.computed),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _step(shape: Shape, n_keys: float, computed: float) -> float:
+    """Operations of one step of decoding; of layers that are bypassed, only a share is computed."""
+    head = 2.0 * shape.head_parameters
+    return (shape.flops(1, n_keys + 1) - head) * computed + head
