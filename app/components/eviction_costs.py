@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analysis.pruning_effects.bill import Shape
     from analysis.pruning_effects.needle import NeedleGrid
     from analysis.pruning_effects.results import Sweep
-    from app.components.eviction_form import Asked
+    from app.components.eviction_asked import Asked
     from app.jobs import Job
 
 _LENGTHS = (128, 256, 512, 1024, 2048)

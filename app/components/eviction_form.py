@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from analysis.drawing.numbers import count, duration
 from analysis.errors import AnalysisError
-from app import runs, state
+from app import state
 from app.components.errors import show_error
+from app.components.eviction_asked import ONCE, STEPWISE, Asked
 from app.components.layout import side_by_side
 from app.components.plain import plain
 
 if TYPE_CHECKING:
     from analysis.forward.results import Trace
-    from analysis.models.loading import LanguageModel
-    from analysis.pruning_effects.policies import Policy
-    from analysis.pruning_effects.results import Sweep
-    from app.jobs import Job
 
 CONTINUE, ASK = "the text goes on", "question and answer"
 _SHARES = ("95", "90", "80", "70", "60", "50", "40", "30", "20", "10", "5", "2")
@@ -28,54 +24,6 @@ _USUAL_SHARES = ("90", "70", "50", "30", "10")
 _VOTERS = ("auto", "8", "16", "32", "64")
 _CONTINUATION_TOKENS, _MOST_SEEDS, _MOST_METHODS = 64.0, 50.0, 24
 _FILLED, _CUT = "continuation_filled", "continuation_cut"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One comparison as a person asked for it."""
-
-    context: str
-    continuation: str
-    answer: str
-    policies: tuple[str, ...]
-    kept: tuple[float, ...]
-    seeds: int
-    voters: int
-    """Observation window of the methods that ask the last queries, tokens."""
-
-    def experiment(self, request: runs.RunRequest) -> runs.Experiment:
-        """The experiment it is, for the run on screen."""
-        return runs.Experiment(request, "eviction", tuple(asdict(self).items()))
-
-    def methods(self) -> list[Policy]:
-        """Methods with their constants."""
-        from analysis.pruning_effects.policies import policy
-
-        found: list[Policy] = []
-        for name in self.policies:
-            method = policy(name)
-            window = getattr(method, "window", None)
-            if window is not None:
-                method = replace(method, **{"window": min(window, self.voters)})
-            found.append(method)
-        return found
-
-    def methods_code(self) -> tuple[str, str]:
-        """Import lines and the list of methods, as notebook code."""
-        changed = [m if hasattr(m, "window") else m.name for m in self.methods()]
-        kinds = {type(m) for m in changed if not isinstance(m, str)}
-        imports = "".join(sorted(f"from {kind.__module__} import {kind.__name__}\n" for kind in kinds))
-        return imports, repr(changed)
-
-    def code(self, text: str) -> str:
-        """Notebook lines that compute the sweep, after those that make the run."""
-        context = f"trace.text[:{len(self.context)}]" if text.startswith(self.context) else repr(self.context)
-        imports, methods = self.methods_code()
-        answer = f"answer={self.answer!r}, " if self.answer else ""
-        return (
-            f"{imports}sweep = an.sweep_eviction(\n    model, {context}, {self.continuation!r},\n"
-            f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds},\n)\n"
-        )
 
 
 def form(trace: Trace) -> tuple[Asked | None, bool]:
@@ -116,7 +64,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Compare methods", type="primary", key="eviction_button")
             with st.popover("Options"):
-                seeds, voters = _options()
+                seeds, voters, evicted = _options()
             asked = Asked(
                 context,
                 continuation,
@@ -125,6 +73,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
                 tuple(sorted((int(share) / 100 for share in shares), reverse=True)),
                 seeds,
                 _window(voters, _n_context(trace, context)),
+                evicted,
             )
             st.caption(_estimate(trace, asked))
         with st.expander("Where the methods come from"):
@@ -214,7 +163,17 @@ def _fill_in(end: str) -> None:
     st.session_state[_FILLED] = end
 
 
-def _options() -> tuple[int, str]:
+def _options() -> tuple[int, str, str]:
+    evicted = st.segmented_control(
+        "Evicted",
+        (ONCE, STEPWISE),
+        default=ONCE,
+        required=True,
+        key=state.EVICTED,
+        bind="query-params",
+        help="Once, after the context. Or step by step: the cache never grows, and every new token competes; only some "
+        "methods can do that.",
+    )
     seeds = st.number_input(
         "Seeds of random methods",
         1.0,
@@ -234,7 +193,7 @@ def _options() -> tuple[int, str]:
         help="How many last tokens vote in SnapKV and its kin; they are always kept. Published: 64. "
         "auto: at most a tenth of the context, so that short texts can be pruned too.",
     )
-    return int(seeds) if math.isfinite(seeds) else 5, voters
+    return int(seeds) if math.isfinite(seeds) else 5, voters, evicted
 
 
 def _window(voters: str, n_context: int) -> int:
@@ -261,24 +220,3 @@ def _estimate(trace: Trace, asked: Asked) -> str:
     per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
     seconds = per_token * (n_context + n_settings * after)
     return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · the observation window is {asked.voters} tokens"
-
-
-def compute(asked: Asked) -> Any:
-    """Work of one comparison, for :func:`app.runs.submit_experiment`."""
-
-    def work(model: LanguageModel, job: Job) -> Sweep:
-        from analysis.pruning_effects.sweep import sweep_eviction
-
-        return sweep_eviction(
-            model,
-            asked.context,
-            asked.continuation,
-            asked.methods(),
-            asked.kept,
-            answer=asked.answer,
-            seeds=asked.seeds,
-            on_progress=job.report,
-            on_partial=job.show,
-        )
-
-    return work

@@ -11,7 +11,8 @@ from analysis.errors import AnalysisError
 from app import runs, state
 from app.components.checks import checks
 from app.components.errors import show_error, unavailable
-from app.components.eviction_form import Asked, compute, form
+from app.components.eviction_asked import Asked, compute
+from app.components.eviction_form import form
 from app.components.plain import plain
 from app.components.prompt import prompt
 from app.components.run_status import current_run, outcome
@@ -114,7 +115,9 @@ def _pictures(trace: Trace, sweep: Sweep, asked: Asked) -> None:
 
 def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
     from app.components.eviction_costs import bill, horizon, needle, stability
+    from app.components.eviction_writing import writing
 
+    writing(trace, request, asked)
     bill(trace, sweep, request, asked)
     needle(trace, request, asked)
     horizon(trace, request, sweep, asked)

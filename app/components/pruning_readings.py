@@ -9,6 +9,13 @@ operations per weight and $4\, n\, H d$ per layer for $n$ keys.
 all weights anyway. With 16 texts at once the weights are read once for all, and the cache counts.
 """
 
+WRITING = r"""
+**Definition.** The cache of the context is pruned once; then the start is read and the model writes its most likely token, again and again. *First differs* counts
+the tokens that are the same as with the full cache.
+
+**What to look for.** One different token near the start can lead to another text that is as good; many methods that differ at the same place have lost the same fact.
+"""
+
 NEEDLE = r"""
 **Definition.** A generated text with one made-up fact at a depth; the cache is pruned before the question is known. Colour: log-probability of the
 answer's tokens. Ring: greedy decoding would have said the answer.

@@ -276,3 +276,27 @@ def test_needle_horizon_and_stability(page, finish, monkeypatch):
         compile(code, "notebook", "exec")
     at = at.text_input(key="horizon_phrase").set_value("no such words").run()
     assert "The context has no such phrase." in texts(at)
+
+
+def test_the_model_writes_on_under_every_method(page, finish):
+    at = finish(compare(page, finish))
+    at = finish(at.button(key="writing_button").click().run())
+    assert not at.exception and not at.error
+    said = texts(at)
+    assert "**full cache**" in said and ("same text" in said or "first differs at token" in said)
+
+
+def test_words_that_changed_are_marked_and_escaped():
+    from app.components.eviction_writing import _difference
+
+    marked = _difference("the cat *sat* down", "the dog *sat* [x](y)")
+    assert marked.startswith("the ~~cat~~ :orange-background[dog]")
+    assert "~~down~~" in marked and "[x](y)" not in marked.replace("\\", "\\")
+
+
+def test_step_by_step_is_another_mode_and_says_so(page, finish):
+    page = page.segmented_control(key=state.EVICTED).set_value("step by step").run()
+    at = finish(compare(page, finish))
+    assert not at.exception
+    sweep = job(at).result
+    assert sweep.spec.mode == "decode" and "evicted step by step" in texts(at)

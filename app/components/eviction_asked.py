@@ -1,0 +1,100 @@
+"""One comparison of evictions as a person asked for it, and its work."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from app import runs
+
+if TYPE_CHECKING:
+    from analysis.models.loading import LanguageModel
+    from analysis.pruning_effects.policies import Policy
+    from analysis.pruning_effects.results import Sweep
+    from app.jobs import Job
+
+ONCE, STEPWISE = "once", "step by step"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One comparison as a person asked for it."""
+
+    context: str
+    continuation: str
+    answer: str
+    policies: tuple[str, ...]
+    kept: tuple[float, ...]
+    seeds: int
+    voters: int
+    """Observation window of the methods that ask the last queries, tokens."""
+    evicted: str = ONCE
+    """Once after the context, or step by step while the continuation is read."""
+
+    def experiment(self, request: runs.RunRequest) -> runs.Experiment:
+        """The experiment it is, for the run on screen."""
+        return runs.Experiment(request, "eviction", tuple(asdict(self).items()))
+
+    def methods(self) -> list[Policy]:
+        """Methods with their constants."""
+        from analysis.pruning_effects.policies import policy
+
+        found: list[Policy] = []
+        for name in self.policies:
+            method = policy(name)
+            window = getattr(method, "window", None)
+            if window is not None:
+                method = replace(method, **{"window": min(window, self.voters)})
+            found.append(method)
+        return found
+
+    def methods_code(self) -> tuple[str, str]:
+        """Import lines and the list of methods, as notebook code."""
+        changed = [m if hasattr(m, "window") else m.name for m in self.methods()]
+        kinds = {type(m) for m in changed if not isinstance(m, str)}
+        imports = "".join(sorted(f"from {kind.__module__} import {kind.__name__}\n" for kind in kinds))
+        return imports, repr(changed)
+
+    def code(self, text: str) -> str:
+        """Notebook lines that compute the sweep, after those that make the run."""
+        context = f"trace.text[:{len(self.context)}]" if text.startswith(self.context) else repr(self.context)
+        imports, methods = self.methods_code()
+        answer = f"answer={self.answer!r}, " if self.answer else ""
+        sweep = "sweep_eviction" if self.evicted == ONCE else "sweep_decoding"
+        return (
+            f"{imports}sweep = an.{sweep}(\n    model, {context}, {self.continuation!r},\n"
+            f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds},\n)\n"
+        )
+
+
+def compute(asked: Asked) -> Any:
+    """Work of one comparison, for :func:`app.runs.submit_experiment`."""
+
+    def work(model: LanguageModel, job: Job) -> Sweep:
+        from analysis.pruning_effects.decoding import sweep_decoding
+        from analysis.pruning_effects.sweep import sweep_eviction
+
+        if asked.evicted == STEPWISE:
+            return sweep_decoding(
+                model,
+                asked.context,
+                asked.continuation,
+                asked.methods(),
+                asked.kept,
+                answer=asked.answer,
+                seeds=asked.seeds,
+                on_progress=job.report,
+            )
+        return sweep_eviction(
+            model,
+            asked.context,
+            asked.continuation,
+            asked.methods(),
+            asked.kept,
+            answer=asked.answer,
+            seeds=asked.seeds,
+            on_progress=job.report,
+            on_partial=job.show,
+        )
+
+    return work
