@@ -18,6 +18,7 @@ from analysis.entropy_collapse.training_figures import training_chart
 from analysis.pruning_effects.compression.figures import compression_curves, compression_strip
 from analysis.pruning_effects.cost_figures import bill_chart, horizon_chart, needle_chart, stability_chart
 from analysis.pruning_effects.figures import damage_tokens, kept_tokens, pruning_curves
+from analysis.pruning_effects.heavy import heavy_tokens
 from analysis.pruning_effects.map_figures import kept_heatmap, phrase_heatmap
 from analysis.pruning_effects.overlap_figures import kept_positions, overlap_matrix
 from analysis.token_entropy.figures import (
@@ -45,6 +46,7 @@ __all__ = [
     "head_difference",
     "head_map",
     "head_map_figure",
+    "heavy_tokens",
     "horizon_chart",
     "kept_heatmap",
     "kept_positions",

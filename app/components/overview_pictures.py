@@ -11,6 +11,7 @@ from analysis.drawing.numbers import significant
 from analysis.entropy_collapse.figures import matrix_entropy
 from analysis.entropy_collapse.layers import collapse_layer
 from analysis.figures import along_text
+from analysis.pruning_effects.heavy import heavy_frame, heavy_tokens
 from analysis.token_entropy.measures import forking_tokens, summary
 from analysis.token_entropy.strips import entropy_strip
 from analysis.units import from_nats
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def pictures(trace: Trace) -> None:
-    """Draw the run's token entropy, attention sinks and entropy collapse, with a sentence and a link each."""
+    """Draw the run's token entropy, attention sinks, entropy collapse and pruning effects, with a sentence and a link each."""
     unit, numbers = state.unit(), summary(trace.tokens)
     with st.container(border=True):
         st.markdown("**Token entropy**")
@@ -82,7 +83,31 @@ def pictures(trace: Trace) -> None:
             )
     if trace.layers.spectrum is not None:
         _entropy_collapse(trace)
+    if trace.attention is not None:
+        _pruning_effects(trace)
     st.caption(plain(trace.spec.subtitle))
+
+
+def _pruning_effects(trace: Trace) -> None:
+    assert trace.attention is not None
+    with st.container(border=True):
+        st.markdown("**Pruning effects**")
+        st.caption("What could be forgotten? How much of each head's attention its heaviest tokens draw.")
+        st.altair_chart(
+            heavy_tokens(trace, theme_name=state.theme_name()),
+            theme=None,
+            alt="Attention drawn by the heaviest tokens",
+            key="overview_heavy",
+        )
+        frame = heavy_frame(trace.attention)
+        drawn = dict(zip(frame["kept"], 100 * frame["mean"], strict=True))
+        st.markdown(
+            f"A tenth of the tokens draws **{significant(float(drawn[0.1]))} %** of all attention, "
+            f"half of them **{significant(float(drawn[0.5]))} %**: what happens when the rest is thrown away?"
+        )
+        st.page_link(
+            page("pruning_effects"), label="Look closer: pruning effects", icon=":material/arrow_forward:"
+        )
 
 
 def _entropy_collapse(trace: Trace) -> None:
