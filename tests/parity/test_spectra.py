@@ -6,6 +6,7 @@ values from an attention function written here, shares from a singular value dec
 
 from __future__ import annotations
 
+import copy
 import gc
 import os
 import threading
@@ -70,6 +71,7 @@ AttentionInterface.register("eager_of_this_test", eager)
 def reference(model, ids):
     """States of every layer but the last (that one is normed), and q, k, v of every block."""
     CAUGHT.clear()
+    model = copy.deepcopy(model)  # the library leaves hooks on a model that was asked for its states
     layers = next(m for m in model.modules() if isinstance(m, torch.nn.ModuleList))
     last = {}
     handle = layers[-1].register_forward_hook(

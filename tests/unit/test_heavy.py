@@ -1,5 +1,7 @@
 """Attention of the heaviest tokens, against whole attention maps."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -14,14 +16,11 @@ TEXT = "The cat sat on the mat and looked at the moon over the old town. It was 
 def test_shares_are_those_of_the_eager_maps(load_tiny, family):
     model = load_tiny(family)
     trace = an.trace(model, TEXT)
-    before = model.model.config._attn_implementation
-    model.model.set_attn_implementation("eager")
-    try:
-        ids = torch.from_numpy(trace.tokens.token_id)[None]
-        with torch.inference_mode():
-            maps = model.model(input_ids=ids, output_attentions=True).attentions
-    finally:
-        model.model.set_attn_implementation(before)
+    reference = copy.deepcopy(model.model)  # the library leaves hooks on a model that was asked for its maps
+    reference.set_attn_implementation("eager")
+    ids = torch.from_numpy(trace.tokens.token_id)[None]
+    with torch.inference_mode():
+        maps = reference(input_ids=ids, output_attentions=True).attentions
     columns = torch.stack([m[0].double().sum(1) for m in maps]).numpy()
     columns = -np.sort(-columns, -1)
     frame = heavy_frame(trace.attention)

@@ -495,11 +495,14 @@ def test_odd_numbers_become_gaps_or_values(tmp_path):
 # Large ------------------------------------------------------------------------------------------------
 
 _READ = """
-import resource, sys
+import re, sys
+from pathlib import Path
 from analysis.entropy_collapse.training_logs import read_training_log
 reports = []
 curve = read_training_log(sys.argv[1], on_progress=lambda share, what: reports.append(share))
-print(len(curve), curve.entropy.sum(), len(reports), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# Not getrusage: that remembers the size of the process that started this one.
+peak = re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]
+print(len(curve), curve.entropy.sum(), len(reports), peak)
 """
 
 
