@@ -115,10 +115,12 @@ def _pictures(trace: Trace, sweep: Sweep, asked: Asked) -> None:
 
 def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
     from app.components.eviction_costs import bill, horizon, needle, stability
+    from app.components.eviction_times import times
     from app.components.eviction_writing import writing
 
     writing(trace, request, asked)
     bill(trace, sweep, request, asked)
+    times(trace, request, asked)
     needle(trace, request, asked)
     horizon(trace, request, sweep, asked)
     stability(trace, request, asked)

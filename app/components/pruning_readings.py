@@ -16,6 +16,14 @@ the tokens that are the same as with the full cache.
 **What to look for.** One different token near the start can lead to another text that is as good; many methods that differ at the same place have lost the same fact.
 """
 
+TIMES = r"""
+**Definition.** The keys and values that a method keeps are gathered into a cache of the library; then tokens are decoded one by one, for one text and for 16
+with the same cache. *Physical bytes* are what that cache really holds.
+
+**What to look for.** A step reads all weights once, whatever the cache holds: with one text and a short context nothing is gained. Methods whose heads keep different
+numbers of tokens cannot be gathered into a cache with one length per layer, and say so.
+"""
+
 NEEDLE = r"""
 **Definition.** A generated text with one made-up fact at a depth; the cache is pruned before the question is known. Colour: log-probability of the
 answer's tokens. Ring: greedy decoding would have said the answer.

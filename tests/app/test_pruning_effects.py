@@ -300,3 +300,13 @@ def test_step_by_step_is_another_mode_and_says_so(page, finish):
     assert not at.exception
     sweep = job(at).result
     assert sweep.spec.mode == "decode" and "evicted step by step" in texts(at)
+
+
+def test_decoding_is_timed_on_caches_that_are_really_smaller(page, finish):
+    at = finish(compare(page, finish))
+    at = finish(at.button(key="times_button").click().run())
+    assert not at.exception and not at.error
+    frame = next(e.value for e in at.dataframe if "kv_bytes_physical" in e.value)
+    assert set(frame["batch"]) == {1, 16}
+    alone = frame[frame["batch"] == 1].set_index("policy")["kv_bytes_physical"].dropna()
+    assert len(alone) > 2 and (alone.drop("full") < 0.5 * alone["full"]).all()  # a quarter is kept
