@@ -36,7 +36,7 @@ def needle_chart(
     colours = theme(theme_name)
     frame = grid.frame.copy()
     frame["method"] = [
-        label if kept == 1 else f"{label}, {kept:g}"
+        label if kept == 1 else f"{label}, {kept:.0%}"
         for label, kept in zip(frame["label"], frame["kept"], strict=True)
     ]
     frame["shown"] = (
