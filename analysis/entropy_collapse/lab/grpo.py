@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from time import perf_counter, process_time
+from time import perf_counter, thread_time
 
 import numpy as np
 import torch
@@ -102,7 +102,7 @@ class _Run:
         self.rows: dict[str, list[float]] = {name: [] for name in STEP_ARRAYS}
         self.tests: dict[str, list[float]] = {name: [] for name in EVALUATION_ARRAYS}
         self.evaluated: list[int] = []
-        self.began, self.shown = process_time(), perf_counter()
+        self.began, self.shown = thread_time(), perf_counter()
 
     def go(self) -> LabRun:
         """Take all steps."""
@@ -126,7 +126,7 @@ class _Run:
         return LabRun(
             settings=self.settings,
             evaluated=np.array(self.evaluated, int),
-            seconds=process_time() - self.began,
+            seconds=thread_time() - self.began,
             **steps,
             **tests,
         )
