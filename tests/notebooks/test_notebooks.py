@@ -129,6 +129,6 @@ def test_entropy_collapse_finds_the_layer_of_its_texts():
 def test_pruning_effects_asks_for_its_needle():
     book = execute(ROOT / "notebooks" / "04_pruning_effects.ipynb", ROOT)
     said = printed(book)
-    assert "The secret number of" in said and "as heavy" not in said
+    assert re.search(r"The secret number of \w+ is \d{4}\.", said)
     assert "keys and values weigh as much as the weights at 11,677 tokens" in said
     assert len(shown(book)) == 9
