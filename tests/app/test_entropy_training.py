@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -176,21 +177,20 @@ def test_a_missing_path_is_said(page, finish):
 def test_reading_can_be_cancelled_and_started_again(page, finish, monkeypatch):
     from analysis.entropy_collapse import training_logs
 
-    really = training_logs.read_training_logs
+    really, began = training_logs.read_training_logs, threading.Event()
 
-    def slow(path, **options):
-        for k in range(200):
-            options["on_progress"](k / 200, "reading slowly")
-            time.sleep(0.05)
-        return really(path, **options)
+    def endless(path, **options):
+        began.set()
+        while True:
+            options["on_progress"](0.5, "reading slowly")
+            time.sleep(0.01)
 
-    monkeypatch.setattr(training_logs, "read_training_logs", slow)
+    monkeypatch.setattr(training_logs, "read_training_logs", endless)
     at = page.button(key="example_near_words").click().run()
     (job,) = [j for j in runs.engine().worker._jobs.values() if j.key.startswith("log/")]
-    assert job.is_live and charts(at) == 0
-    at.button(key=f"cancel_{job.key}").click()
+    assert began.wait(60) and job.is_live and charts(at) == 0
+    at = finish(at.button(key=f"cancel_{job.key}").click().run())
     monkeypatch.setattr(training_logs, "read_training_logs", really)
-    at = finish(at.run())
     assert "was cancelled" in shown(at)
     at = settle(at.button(key="again_near_words").click().run(), finish)
     assert charts(at) == 4
