@@ -15,7 +15,7 @@ from torch import Tensor
 
 from analysis.attention_sinks.again import silent
 from analysis.attention_sinks.catching import CaughtLayer, catch_layer
-from analysis.forward.attention import BLOCK_BYTES, _Group
+from analysis.forward.attention import _Group, block_bytes
 from analysis.forward.masks import Visibility
 from analysis.forward.results import Trace
 from analysis.forward.run import Progress
@@ -144,7 +144,7 @@ def map_of(
     key = caught.key[kv_head].float()
     group = _Group(caught.query[head : head + 1], key, key, caught.scale, caught.softcap, hidden)
     sink = None if caught.sink_logits is None else caught.sink_logits[head].float()
-    per_block = max(1, BLOCK_BYTES // (4 * rows.stop * row_step)) * row_step
+    per_block = max(1, block_bytes(key.device) // (4 * rows.stop * row_step)) * row_step
     cells, row_error, entropy, lost = [], 0.0, [], []
     for begin in range(rows.start, rows.stop, per_block):
         block = range(begin, min(begin + per_block, rows.stop))

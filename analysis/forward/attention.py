@@ -24,9 +24,7 @@ from analysis.forward.masks import Visibility, blocked
 from analysis.forward.recorder import Recorder
 
 NAME = "logitscope_measured"
-BLOCK_BYTES = 4 << 20
-"""Scores of one block; small enough to stay in a CPU's cache while they are reduced."""
-_CUDA_BLOCK_BYTES = 256 << 20
+_BLOCK_BYTES, _CUDA_BLOCK_BYTES = 4 << 20, 256 << 20
 _MASKED = -1e30
 """Score of a pair that is not seen: exp() of it is 0, and 0 times it is 0, not NaN."""
 
@@ -47,6 +45,11 @@ class Attended:
     """(H, T): weight of each query on all tokens; 1 without a learned sink."""
     row_error: float
     """Largest difference of a checked row's sum from its mass."""
+
+
+def block_bytes(device: torch.device) -> int:
+    """Size of one block of scores; small enough to stay in a CPU's cache while they are reduced."""
+    return _BLOCK_BYTES if device.type == "cpu" else _CUDA_BLOCK_BYTES
 
 
 def attend(
@@ -103,8 +106,7 @@ def attend(
         mass=torch.ones(n_heads, n_tokens, device=device),
         row_error=0.0,
     )
-    budget = BLOCK_BYTES if device.type == "cpu" else _CUDA_BLOCK_BYTES
-    size = max(16, min(256, budget // (4 * per_group * n_tokens)))
+    size = max(16, min(256, block_bytes(device) // (4 * per_group * n_tokens)))
     # Blocks grow with the keys they see. Freed and made anew each time, none would fit where the last one
     # was, so two places are set aside for all of them.
     widest = n_tokens if window is None else min(n_tokens, size + window - 1)

@@ -13,13 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import BLOCK_BYTES
+from analysis.forward.attention import block_bytes
+from analysis.forward.gathered import MASKED, attend_gathered
 from analysis.forward.prefix import Prefix
 
-_MASKED = -1e30
 _MANY_QUERIES = 32
 """Query rows of a KV head from which on gathering its keys pays."""
 Observer = Callable[[int, int, slice, Tensor, Tensor], None]
@@ -105,7 +104,6 @@ class KeptAttention:
     """Rows, from the first, that the observer sees."""
     _layer: int = 0
     _chosen: dict[int, Tensor] = field(default_factory=dict)
-    _causal: dict[tuple[int, int, int], Tensor] = field(default_factory=dict)
 
     def __call__(
         self,
@@ -136,31 +134,36 @@ class KeptAttention:
         if self.own is not None:
             key, value = self.own.add(call.layer, key, value)
         out = torch.empty(*query.shape[:3], value.shape[-1], dtype=query.dtype, device=query.device)
-        n_groups = key.shape[1]
-        per_group, m = query.shape[1] // n_groups, query.shape[2]
+        per_group, m = query.shape[1] // key.shape[1], query.shape[2]
         gathered = self._gathered_rows(call, per_group * m)
-        for row in gathered:
-            out[row] = self._gathered(call, row, query[row].float(), key[row].float(), value[row].float())
-        for rows in self._blocks(per_group, m, gathered):
-            for group in range(n_groups):
+        self._attend_gathered(call, gathered, query, key, value, out)
+        done = {row for rows in gathered for row in rows}
+        for rows in self._blocks(per_group, m, done):
+            for group in range(key.shape[1]):
                 heads = slice(group * per_group, (group + 1) * per_group)
                 parts = query[rows, heads], key[rows, group], value[rows, group]
                 masked = self._masked(call, group, rows, heads, *(part.float() for part in parts))
-                if rows.start not in gathered:
+                if rows.start not in done:
                     out[rows, heads] = masked.to(out.dtype)
         self._layer += 1
         return out.transpose(1, 2).contiguous(), None
 
-    def _gathered_rows(self, call: _Call, n_queries: int) -> set[int]:
-        """Rows that attend to gathered keys: all of their KV heads keep equally many."""
+    def _gathered_rows(self, call: _Call, n_queries: int) -> list[list[int]]:
+        """Rows that attend to gathered keys, together where they share keys and keep equally many."""
         if (
             not call.plain
             or n_queries < _MANY_QUERIES
             or (self.own is not None and self.own.alive is not None)
         ):
-            return set()
+            return []
         counts = self.keep[:, call.layer].sum(-1)
-        return set((counts == counts[:, :1]).all(-1).nonzero()[:, 0].tolist())
+        equal = (counts == counts[:, :1]).all(-1).tolist()
+        together: dict[tuple[int, int], list[int]] = {}
+        for row, count in enumerate(counts[:, 0].tolist()):
+            if equal[row]:
+                alone = row in self.special and self.special[row].alone
+                together.setdefault((count, row if alone else -1), []).append(row)
+        return list(together.values())
 
     def _context(self, layer: int, row: int) -> tuple[Tensor, Tensor]:
         """The context's keys and values (G, n, d) as one row has them."""
@@ -169,36 +172,36 @@ class KeptAttention:
         values = self.prefix.values if extra.values is None else extra.values
         return keys[layer], values[layer]
 
-    def _gathered(self, call: _Call, row: int, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attend from (H, m, d) to the kept keys alone and to what came before each token."""
-        before, mixed = self._context(call.layer, row)
-        kept = self.keep[row, call.layer]
-        if not bool(kept.all()):
-            before, mixed = (x[kept].unflatten(0, (len(kept), -1)) for x in (before, mixed))
-        mask = self._before(query.shape[1], before.shape[1], key.shape[1])
-        if row in self._chosen:  # such a row keeps all
-            mask = mask.clone()
-            mask[:, : before.shape[1]] = self._chosen[row]
-        return scaled_dot_product_attention(
-            query[None],
-            torch.cat([before, key], 1)[None],
-            torch.cat([mixed, value], 1)[None],
-            attn_mask=mask,
-            scale=call.scale,
-            enable_gqa=True,
-        )[0]
+    def _attend_gathered(
+        self, call: _Call, together: list[list[int]], query: Tensor, key: Tensor, value: Tensor, out: Tensor
+    ) -> None:
+        """Attend from some rows to the keys they keep alone and to what came before each token.
 
-    def _before(self, m: int, n_kept: int, n_own: int) -> Tensor:
-        """What m queries see of the kept context and of n_own tokens whose last m they are; bool."""
-        size = m, n_kept, n_own
-        if size not in self._causal:
-            full = torch.ones(m, n_kept + n_own, dtype=torch.bool, device=self.keep.device)
-            self._causal[size] = full.tril(n_kept + n_own - m)
-        return self._causal[size]
+        Queries (S, H, m, d), new keys and values (S, G, p, d), output (S, H, m, dv).
+        """
+        (n_groups, n_own), m, n = key.shape[1:3], query.shape[2], self.prefix.n_tokens
+        query = (query.float() * call.scale).reshape(len(query), n_groups, -1, query.shape[-1])
+        new = torch.cat([key.float(), value.float()], -1).flatten(0, 2)
+        own = n_groups * n + torch.arange(len(new), device=new.device).view(-1, n_groups, n_own)
+        later = torch.ones(m, n_own, dtype=torch.bool, device=new.device).triu(n_own - m + 1)
+        tables: dict[tuple[int, int], Tensor] = {}
+        for rows in together:
+            before = self._context(call.layer, rows[0])
+            which = id(before[0]), id(before[1])
+            if which not in tables:
+                tables[which] = torch.cat([torch.cat(before, -1).flatten(0, 1), new])
+            at = self.keep[rows, call.layer].nonzero()
+            kept = (at[:, 1] * n + at[:, 2]).view(len(rows) * n_groups, -1)
+            places = torch.cat([kept, own[rows].flatten(0, 1)], 1)
+            chosen = self._chosen.get(rows[0])  # such a row keeps all
+            hidden = later if chosen is None else torch.cat([~chosen, later], 1)
+            hidden = hidden.repeat(out.shape[1] // n_groups, 1)
+            mixed = attend_gathered(query[rows].flatten(0, 1), tables[which], places, hidden)
+            out[rows] = mixed.view(len(rows), -1, m, out.shape[-1]).to(out.dtype)
 
     def _blocks(self, per_group: int, m: int, gathered: set[int]) -> list[slice]:
         """Rows whose scores fill one block: of those not gathered, and one by one of those only watched."""
-        size = max(1, BLOCK_BYTES // (4 * per_group * m * (self.prefix.n_tokens + m)))
+        size = max(1, block_bytes(self.keep.device) // (4 * per_group * m * (self.prefix.n_tokens + m)))
         alone = {row for row, extra in self.special.items() if extra.alone} | gathered
         blocks, begin = [], 0
         while begin < len(self.keep):
@@ -223,20 +226,20 @@ class KeptAttention:
         if call.softcap is not None:
             old.div_(call.softcap).tanh_().mul_(call.softcap)
             new.div_(call.softcap).tanh_().mul_(call.softcap)
-        old.masked_fill_(~self.keep[rows, layer, group][:, None, None], _MASKED)
+        old.masked_fill_(~self.keep[rows, layer, group][:, None, None], MASKED)
         if rows.start in self._chosen:
-            old.masked_fill_(~self._chosen[rows.start], _MASKED)
+            old.masked_fill_(~self._chosen[rows.start], MASKED)
         i = torch.arange(n_own - m, n_own, device=query.device)[:, None]
         j = torch.arange(n_own, device=query.device)
         hidden = j > i
         if call.window is not None:
             hidden = hidden | (i - j >= call.window)
             too_far = n + i - torch.arange(n, device=query.device) >= call.window
-            old.masked_fill_(too_far, _MASKED)
-        new.masked_fill_(hidden, _MASKED)
+            old.masked_fill_(too_far, MASKED)
+        new.masked_fill_(hidden, MASKED)
         if self.own is not None and self.own.alive is not None:
             gone = ~self.own.alive[rows, layer, group]
-            new[..., : gone.shape[-1]].masked_fill_(gone[:, None, None], _MASKED)
+            new[..., : gone.shape[-1]].masked_fill_(gone[:, None, None], MASKED)
         top = torch.maximum(old.amax(-1, keepdim=True), new.amax(-1, keepdim=True))
         sinks = None if call.sinks is None else call.sinks[heads][None, :, None, None].float()
         if sinks is not None:

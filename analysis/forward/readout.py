@@ -20,7 +20,7 @@ from analysis.models.anatomy import Anatomy, Head
 BLOCK_BYTES = 32 << 20
 """Size of one block of float32 logits. Three exist at a time, five for the lens, and they are
 written again and again: new ones for every block would scatter over the heap and take ten."""
-_FLOOR = -1e4
+FLOOR = -1e4
 """Log-probability of an impossible token: exp() of it is 0, and 0 * it is 0, not NaN."""
 
 
@@ -61,7 +61,7 @@ def distribution(logits: Tensor, probs: Tensor | None = None) -> tuple[Tensor, T
         serves both, and its sum is a pairwise one: the library's fused log-softmax adds
         50,000 terms in a row and is ten times less exact.
     """
-    log_probs = logits.sub_(logits.amax(-1, keepdim=True)).clamp_(min=_FLOOR)
+    log_probs = logits.sub_(logits.amax(-1, keepdim=True)).clamp_(min=FLOOR)
     probs = torch.exp(log_probs, out=probs)
     total = probs.sum(-1, keepdim=True)
     return log_probs.sub_(total.log()), probs.div_(total)

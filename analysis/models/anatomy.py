@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
+from analysis.models.fast_linear import linear
 from analysis.models.load_errors import is_out_of_memory
 
 PROBE_TOKENS = 8
@@ -63,7 +64,7 @@ class Head:
         if out is None:
             out = states.new_empty(len(states), self.vocab_size)
         if self.weight.dtype == torch.float32:
-            torch.mm(states, self.weight.T, out=out)
+            out.copy_(linear(states, self.weight))
         else:
             block = max(1, (64 << 20) // (4 * self.weight.shape[1]))
             for begin in range(0, self.vocab_size, block):

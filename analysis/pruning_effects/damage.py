@@ -9,10 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.forward.readout import distribution, entropy_of, rows_per_block
+from analysis.forward.readout import FLOOR, rows_per_block
 from analysis.models.anatomy import Head
-
-_BLOCKS_TOGETHER = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +53,7 @@ def compare(
     Notes
     -----
     KL(p || q) = sum p (ln p - ln q) over the whole vocabulary, in float32; logits exist for one block of rows at
-    a time.
+    a time. With scores s that differ from the logits by a constant, ``ln q = s - ln sum exp(s)``.
     """
     n_settings, r, _ = states.shape
     k = min(top_k, head.vocab_size)
@@ -65,29 +63,38 @@ def compare(
     top_logprobs = np.zeros((n_settings, r, k), np.float32)
     height = min(r, rows_per_block(head))
     # Settings that share one product: it is far from its best speed on few rows.
-    together = max(1, min(n_settings, _BLOCKS_TOGETHER * rows_per_block(head) // height))
+    together = max(1, min(n_settings, rows_per_block(head) // height))
     shape = height, head.vocab_size
-    log_p_place, p_place = (torch.empty(shape, device=head.weight.device) for _ in range(2))
-    places = [torch.empty(together, *shape, device=head.weight.device) for _ in range(3)]
+    p_place = torch.empty(shape, device=head.weight.device)
+    places = [torch.empty(together, *shape, device=head.weight.device) for _ in range(2)]
     for begin in range(0, r, height):
         rows = slice(begin, min(begin + height, r))
         count = rows.stop - begin
-        log_p, p = distribution(head.logits(full[rows], log_p_place[:count]), p_place[:count])
-        negative_entropy = -entropy_of(log_p, p, places[2][0, :count])
-        target = targets[rows, None].to(log_p.device)
+        scores, scratch = (place[0, :count] for place in places)
+        total = _shift(head.logits(full[rows], scores), scratch)
+        p = torch.sub(scores, total[:, None], out=p_place[:count]).exp_()
+        negative_entropy = torch.mul(p, scores, out=scratch).sum(-1) - total
+        target = targets[rows, None].to(p.device)
         for first in range(0, n_settings, together):
             some = slice(first, min(first + together, n_settings))
-            logits, probs, scratch = (_flat(place, some.stop - first, count) for place in places)
-            head.logits(states[some, rows].flatten(0, 1), logits.flatten(0, 1))
-            log_q, _ = distribution(logits, probs)
-            cross = torch.mul(p, log_q, out=scratch).sum(-1)
+            scores, scratch = (_flat(place, some.stop - first, count) for place in places)
+            head.logits(states[some, rows].flatten(0, 1), scores.flatten(0, 1))
+            total = _shift(scores, scratch)
+            cross = torch.mul(p, scores, out=scratch).sum(-1) - total
             kl[some, rows] = (negative_entropy - cross).clamp(min=0).cpu().numpy()
-            of_target = log_q.gather(-1, target.expand(some.stop - first, -1, -1))
-            surprisal[some, rows] = -of_target[..., 0].cpu().numpy()
-            values, ids = log_q.topk(k, dim=-1)
-            top_ids[some, rows], top_logprobs[some, rows] = ids.cpu().numpy(), values.cpu().numpy()
+            of_target = scores.gather(-1, target.expand(some.stop - first, -1, -1))[..., 0] - total
+            surprisal[some, rows] = -of_target.cpu().numpy()
+            values, ids = scores.topk(k, dim=-1)
+            top_ids[some, rows] = ids.cpu().numpy()
+            top_logprobs[some, rows] = (values - total[..., None]).cpu().numpy()
             on_rows(count * (some.stop - first))
     return Damage(surprisal, kl, top_ids, top_logprobs)
+
+
+def _shift(logits: Tensor, scratch: Tensor) -> Tensor:
+    """Shift logits (..., V) in place so that the largest is 0, and none impossible; ``ln sum exp`` of them."""
+    logits.sub_(logits.amax(-1, keepdim=True)).clamp_(min=FLOOR)
+    return torch.exp(logits, out=scratch).sum(-1).log()
 
 
 def _flat(place: Tensor, n_settings: int, rows: int) -> Tensor:

@@ -13,10 +13,10 @@ from torch import Tensor
 from analysis.errors import InvalidTextError, TooLongError
 from analysis.forward.cache_facts import cache_facts
 from analysis.forward.continuation import ContextAttention, run_continuation
-from analysis.forward.fast_linear import fast_linears
 from analysis.forward.kept_attention import Special
 from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.run import Progress
+from analysis.models.fast_linear import fast_linears
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import encode
 from analysis.pruning_effects.assembly import assemble

@@ -14,7 +14,7 @@ import analysis as an
 from analysis.attention_sinks.catching import catch_layer
 from analysis.attention_sinks.maps import head_map_block, map_of
 from analysis.errors import AnalysisError
-from analysis.forward.attention import BLOCK_BYTES
+from analysis.forward.attention import block_bytes
 from analysis.forward.masks import Visibility
 from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, tiny_model
 
@@ -149,7 +149,9 @@ def test_a_long_map_never_is_square(llama):
     assert 2000 < largest.numel < n * n / 3
     with Largest() as largest:
         head_map_block(llama, trace, 1, 3, size=128, pool="mean")
-    assert largest.numel <= 2 * BLOCK_BYTES // 4 < n * n  # the blocks of the layers before, of fixed size
+    assert (
+        largest.numel <= 2 * block_bytes(torch.device("cpu")) // 4 < n * n
+    )  # the blocks of the layers before, of fixed size
     # A block far down at full resolution, cell by cell the same weights.
     rows, keys = range(1900, 1980), range(1850, 1950)
     block = map_of(caught, trace, 3, rows=rows, keys=keys)

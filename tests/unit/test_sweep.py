@@ -245,7 +245,7 @@ def test_progress_never_falls_and_ends_at_one(llama):
 
 
 def test_faster_products_are_the_same_products_and_are_put_back(llama):
-    from analysis.forward.fast_linear import fast_linears
+    from analysis.models.fast_linear import fast_linears
 
     ids = torch.arange(5, 60)[None]
     linears = [m for m in llama.model.modules() if type(m) is torch.nn.Linear]
