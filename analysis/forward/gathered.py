@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -11,7 +13,13 @@ MASKED = -1e30
 """Score of a pair that is not seen: exp() of it is 0, and 0 times it is 0, not NaN."""
 
 
-def attend_gathered(query: Tensor, table: Tensor, places: Tensor, hidden: Tensor) -> Tensor:
+def attend_gathered(
+    query: Tensor,
+    table: Tensor,
+    places: Tensor,
+    hidden: Tensor,
+    watch: Callable[[int, Tensor], None] | None = None,
+) -> Tensor:
     """Attention of batches of queries to the keys that each batch names.
 
     Parameters
@@ -24,6 +32,8 @@ def attend_gathered(query: Tensor, table: Tensor, places: Tensor, hidden: Tensor
         Rows of the table that each batch attends to.
     hidden : Tensor of bool, shape (q, w)
         What each query does not see of the last w keys of its batch.
+    watch : callable, optional
+        Called with the number of a batch and its weights (q, c), which are used again afterwards.
 
     Returns
     -------
@@ -46,4 +56,6 @@ def attend_gathered(query: Tensor, table: Tensor, places: Tensor, hidden: Tensor
         scores[..., count - hidden.shape[1] :].masked_fill_(hidden, MASKED)
         torch.softmax(scores, -1, out=scores)
         torch.bmm(scores, found[..., width:], out=out[some])
+        for batch in range(some.start, some.stop) if watch else ():
+            watch(batch, scores[batch - begin])
     return out

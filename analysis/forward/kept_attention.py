@@ -143,13 +143,15 @@ class KeptAttention:
                 heads = slice(group * per_group, (group + 1) * per_group)
                 parts = query[rows, heads], key[rows, group], value[rows, group]
                 masked = self._masked(call, group, rows, heads, *(part.float() for part in parts))
-                if rows.start not in done:
-                    out[rows, heads] = masked.to(out.dtype)
+                out[rows, heads] = masked.to(out.dtype)
         self._layer += 1
         return out.transpose(1, 2).contiguous(), None
 
     def _gathered_rows(self, call: _Call, n_queries: int) -> list[list[int]]:
-        """Rows that attend to gathered keys, together where they share keys and keep equally many."""
+        """Rows that attend to gathered keys, together where they share keys and keep equally many.
+
+        An observer wants weights on all of the context: of the rows it sees, only those that keep it all.
+        """
         if (
             not call.plain
             or n_queries < _MANY_QUERIES
@@ -160,7 +162,8 @@ class KeptAttention:
         equal = (counts == counts[:, :1]).all(-1).tolist()
         together: dict[tuple[int, int], list[int]] = {}
         for row, count in enumerate(counts[:, 0].tolist()):
-            if equal[row]:
+            seen = row >= self.watched or count == self.prefix.n_tokens
+            if equal[row] and seen:
                 alone = row in self.special and self.special[row].alone
                 together.setdefault((count, row if alone else -1), []).append(row)
         return list(together.values())
@@ -196,11 +199,24 @@ class KeptAttention:
             chosen = self._chosen.get(rows[0])  # such a row keeps all
             hidden = later if chosen is None else torch.cat([~chosen, later], 1)
             hidden = hidden.repeat(out.shape[1] // n_groups, 1)
-            mixed = attend_gathered(query[rows].flatten(0, 1), tables[which], places, hidden)
+            watch = self._watch(call.layer, rows, n_groups, m) if rows[0] < self.watched else None
+            mixed = attend_gathered(query[rows].flatten(0, 1), tables[which], places, hidden, watch)
             out[rows] = mixed.view(len(rows), -1, m, out.shape[-1]).to(out.dtype)
 
+    def _watch(self, layer: int, rows: list[int], n_groups: int, m: int) -> Callable[[int, Tensor], None]:
+        """What hands the weights of rows that keep the whole context to the observer."""
+        n = self.prefix.n_tokens
+
+        def watch(batch: int, weights: Tensor) -> None:
+            row, group = rows[batch // n_groups], batch % n_groups
+            if self.observe is not None and row < self.watched:
+                each = weights.view(1, -1, m, weights.shape[-1])
+                self.observe(layer, group, slice(row, row + 1), each[..., :n], each[..., n:])
+
+        return watch
+
     def _blocks(self, per_group: int, m: int, gathered: set[int]) -> list[slice]:
-        """Rows whose scores fill one block: of those not gathered, and one by one of those only watched."""
+        """Rows not gathered, as many together as fill one block of scores."""
         size = max(1, block_bytes(self.keep.device) // (4 * per_group * m * (self.prefix.n_tokens + m)))
         alone = {row for row, extra in self.special.items() if extra.alone} | gathered
         blocks, begin = [], 0
@@ -208,7 +224,7 @@ class KeptAttention:
             end = begin + 1
             while end < len(self.keep) and end - begin < size and not {begin, end} & alone:
                 end += 1
-            if begin not in gathered or begin < self.watched:
+            if begin not in gathered:
                 blocks.append(slice(begin, end))
             begin = end
         return blocks
