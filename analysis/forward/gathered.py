@@ -24,9 +24,9 @@ def attend_gathered(
 
     Parameters
     ----------
-    query : Tensor, float32, shape (B, q, d)
+    query : Tensor, float32 or float64, shape (B, q, d)
         Scaled queries.
-    table : Tensor, float32, shape (N, d + dv)
+    table : Tensor, of the same precision, shape (N, d + dv)
         Keys, each with its value beside it: one gather finds both.
     places : Tensor, int64, shape (B, c)
         Rows of the table that each batch attends to.
@@ -37,7 +37,7 @@ def attend_gathered(
 
     Returns
     -------
-    Tensor, float32, shape (B, q, dv)
+    Tensor, of the same precision, shape (B, q, dv)
 
     Notes
     -----
@@ -46,8 +46,8 @@ def attend_gathered(
     n_batches, n_queries, width = query.shape
     count = places.shape[1]
     together = max(1, min(n_batches, block_bytes(query.device) // (4 * n_queries * count)))
-    out = torch.empty(n_batches, n_queries, table.shape[1] - width, device=query.device)
-    room = torch.empty(together, n_queries, count, device=query.device)
+    out = torch.empty(n_batches, n_queries, table.shape[1] - width, dtype=query.dtype, device=query.device)
+    room = torch.empty(together, n_queries, count, dtype=query.dtype, device=query.device)
     for begin in range(0, n_batches, together):
         some = slice(begin, min(begin + together, n_batches))
         found = table.index_select(0, places[some].flatten()).view(-1, count, table.shape[1])
@@ -56,6 +56,7 @@ def attend_gathered(
         scores[..., count - hidden.shape[1] :].masked_fill_(hidden, MASKED)
         torch.softmax(scores, -1, out=scores)
         torch.bmm(scores, found[..., width:], out=out[some])
-        for batch in range(some.start, some.stop) if watch else ():
-            watch(batch, scores[batch - begin])
+        if watch is not None:
+            for batch, weights in enumerate(scores, begin):
+                watch(batch, weights)
     return out

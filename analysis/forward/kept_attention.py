@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import block_bytes
 from analysis.forward.gathered import MASKED, attend_gathered
-from analysis.forward.prefix import Prefix
+from analysis.forward.prefix import Prefix, wide
 
 _MANY_QUERIES = 32
 """Query rows of a KV head from which on gathering its keys pays."""
@@ -142,7 +142,7 @@ class KeptAttention:
             for group in range(key.shape[1]):
                 heads = slice(group * per_group, (group + 1) * per_group)
                 parts = query[rows, heads], key[rows, group], value[rows, group]
-                masked = self._masked(call, group, rows, heads, *(part.float() for part in parts))
+                masked = self._masked(call, group, rows, heads, *map(wide, parts))
                 out[rows, heads] = masked.to(out.dtype)
         self._layer += 1
         return out.transpose(1, 2).contiguous(), None
@@ -183,8 +183,8 @@ class KeptAttention:
         Queries (S, H, m, d), new keys and values (S, G, p, d), output (S, H, m, dv).
         """
         (n_groups, n_own), m, n = key.shape[1:3], query.shape[2], self.prefix.n_tokens
-        query = (query.float() * call.scale).reshape(len(query), n_groups, -1, query.shape[-1])
-        new = torch.cat([key.float(), value.float()], -1).flatten(0, 2)
+        query = (wide(query) * call.scale).reshape(len(query), n_groups, -1, query.shape[-1])
+        new = torch.cat([wide(key), wide(value)], -1).flatten(0, 2)
         own = n_groups * n + torch.arange(len(new), device=new.device).view(-1, n_groups, n_own)
         later = torch.ones(m, n_own, dtype=torch.bool, device=new.device).triu(n_own - m + 1)
         tables: dict[tuple[int, int], Tensor] = {}
@@ -193,15 +193,17 @@ class KeptAttention:
             which = id(before[0]), id(before[1])
             if which not in tables:
                 tables[which] = torch.cat([torch.cat(before, -1).flatten(0, 1), new])
-            at = self.keep[rows, call.layer].nonzero()
-            kept = (at[:, 1] * n + at[:, 2]).view(len(rows) * n_groups, -1)
+            these = torch.tensor(rows, device=new.device)
+            found = self.keep[:, call.layer].index_select(0, these).nonzero()
+            kept = (found[:, 1] * n + found[:, 2]).view(len(rows) * n_groups, -1)
             places = torch.cat([kept, own[rows].flatten(0, 1)], 1)
             chosen = self._chosen.get(rows[0])  # such a row keeps all
             hidden = later if chosen is None else torch.cat([~chosen, later], 1)
             hidden = hidden.repeat(out.shape[1] // n_groups, 1)
             watch = self._watch(call.layer, rows, n_groups, m) if rows[0] < self.watched else None
-            mixed = attend_gathered(query[rows].flatten(0, 1), tables[which], places, hidden, watch)
-            out[rows] = mixed.view(len(rows), -1, m, out.shape[-1]).to(out.dtype)
+            asking = query.index_select(0, these).flatten(0, 1)
+            mixed = attend_gathered(asking, tables[which], places, hidden, watch)
+            out.index_copy_(0, these, mixed.view(len(rows), -1, m, out.shape[-1]).to(out.dtype))
 
     def _watch(self, layer: int, rows: list[int], n_groups: int, m: int) -> Callable[[int, Tensor], None]:
         """What hands the weights of rows that keep the whole context to the observer."""

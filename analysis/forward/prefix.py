@@ -79,9 +79,9 @@ class Prefix:
     ids: Tensor
     """int64, (n,)."""
     keys: list[Tensor] = field(default_factory=list)
-    """Per layer (G, n, d), float32, after positions."""
+    """Per layer (G, n, d), at least float32, after positions."""
     values: list[Tensor] = field(default_factory=list)
-    """Per layer (G, n, dv), float32."""
+    """Per layer (G, n, dv), at least float32."""
     windows: list[int | None] = field(default_factory=list)
     """Per layer, tokens a query can see."""
     rotations: list[Rotation | None] = field(default_factory=list)
@@ -92,6 +92,11 @@ class Prefix:
     def n_tokens(self) -> int:
         """Length of the context."""
         return len(self.ids)
+
+
+def wide(states: Tensor) -> Tensor:
+    """States in float32, or in float64 where the model has that."""
+    return states if states.dtype == torch.float64 else states.float()
 
 
 def read_prefix(
@@ -193,8 +198,8 @@ def read_prefix(
                 turned is None or rotation is not None,
             )
         )
-        prefix.keys.append(key[0].float().contiguous())
-        prefix.values.append(value[0].float().contiguous())
+        prefix.keys.append(wide(key[0]).contiguous())
+        prefix.values.append(wide(value[0]).contiguous())
         prefix.windows.append(sliding_window)
         prefix.rotations.append(rotation)
         return output.transpose(0, 1)[None].contiguous(), None

@@ -12,15 +12,15 @@ from analysis.forward.kept_attention import Own
 from analysis.forward.prefix import Prefix
 from analysis.models.loading import LanguageModel
 
-AfterStep = Callable[[int, Tensor, Tensor], Tensor]
-"""Called after step t with t, the weights (S, L, H, n + t + 1) of the newest token and what was alive,
-(S, L, G, n + t + 1); says what stays."""
+AfterStep = Callable[[int, Tensor, Tensor, Tensor], Tensor]
+"""Called after step t with t, the newest token's final states (S, 1, D) and weights (S, L, H, n + t + 1), and what
+was alive, (S, L, G, n + t + 1); says what stays."""
 
 
 def run_steps(
     model: LanguageModel, prefix: Prefix, ids: Tensor, keep: Tensor, after_step: AfterStep
-) -> tuple[Tensor, Tensor]:
-    """Final states of a continuation that is read one token at a time by all settings at once.
+) -> Tensor:
+    """Read a continuation one token at a time by all settings at once.
 
     Parameters
     ----------
@@ -33,12 +33,12 @@ def run_steps(
     keep : Tensor of bool, shape (S, L, G, n)
         What is left of the context before the first step.
     after_step : callable
-        Evicts. Raising from it stops the run.
+        Takes the states, and evicts. Raising from it stops the run.
 
     Returns
     -------
-    tuple of Tensor
-        States (S, m, D) after the final norm, and what is alive after the last step, bool, (S, L, G, n + m).
+    Tensor of bool, shape (S, L, G, n + m)
+        What is alive after the last step.
 
     Notes
     -----
@@ -46,8 +46,7 @@ def run_steps(
     """
     n, m = prefix.n_tokens, len(ids)
     n_settings, n_layers, n_groups, _ = keep.shape
-    own, states = Own(), []
-    alive = keep
+    own, alive = Own(), keep
     weights: Tensor | None = None
 
     def take(layer: int, group: int, rows: slice, old: Tensor, new: Tensor) -> None:
@@ -61,8 +60,8 @@ def run_steps(
 
     for t in range(m):
         own.alive = alive[..., n:].to(model.anatomy.head.weight.device) if t else None
-        states.append(run_continuation(model, prefix, ids[t : t + 1], alive[..., :n], own=own, observe=take))
+        states = run_continuation(model, prefix, ids[t : t + 1], alive[..., :n], own=own, observe=take)
         assert weights is not None
         alive = torch.cat([alive, torch.ones(n_settings, n_layers, n_groups, 1, dtype=torch.bool)], -1)
-        alive = after_step(t, weights[..., : n + t + 1].cpu(), alive)
-    return torch.cat(states, 1), alive
+        alive = after_step(t, states, weights[..., : n + t + 1].cpu(), alive)
+    return alive

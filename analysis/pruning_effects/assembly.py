@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.models.tokens import token_text
-from analysis.pruning_effects.damage import Damage, compare
+from analysis.pruning_effects.damage import Damage, compare, join
 from analysis.pruning_effects.results import Setting, Sweep, SweepSpec
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def assemble(
     work: SweepWork,
     settings: list[Setting],
-    parts: list[Damage],
+    damage: Damage,
     kept: np.ndarray,
     future: np.ndarray,
     *,
@@ -32,8 +32,8 @@ def assemble(
         After its prefill.
     settings : list of Setting
         S of them, the full cache first.
-    parts : list of Damage
-        What they did to tokens 1, 2, ... of the continuation, S rows together.
+    damage : Damage
+        What they did to tokens 1, 2, ... of the continuation, as far as it was read.
     kept : ndarray of bool, shape (S, L, G, n)
         Context tokens kept.
     future : ndarray, shape (L, G, n)
@@ -44,15 +44,10 @@ def assemble(
         Retained attention mass; by default that of ``kept``.
     """
     info = work.model.info
-    first = _before_eviction(work)
-
-    def whole(name: str) -> np.ndarray:
-        later = np.concatenate([getattr(part, name) for part in parts])
-        return np.concatenate([np.repeat(getattr(first, name), len(later), 0), later], 1)
-
-    top_ids = whole("top_ids")
-    context_ids, ids = work.context_ids.numpy(), work.ids.numpy()
-    known = np.unique(np.concatenate([top_ids.ravel(), context_ids, ids]))
+    whole = join([join([_before_eviction(work)] * len(settings), 0), damage], 1)
+    n_read = whole.kl.shape[1]
+    context_ids, ids = work.context_ids.numpy(), work.ids.numpy()[:n_read]
+    known = np.unique(np.concatenate([whole.top_ids.ravel(), context_ids, ids]))
     names = {int(i): token_text(work.model.tokenizer, int(i)) for i in known}
     if mass is None:
         mass = retained_mass(np.stack([(future * mask).sum(-1) for mask in kept]), future.sum(-1))
@@ -64,7 +59,7 @@ def assemble(
             device=info.device_name,
             n_context=len(context_ids),
             n_continuation=len(ids),
-            n_answer=work.n_answer,
+            n_answer=work.n_answer if n_read == len(work.ids) else 0,
             n_layers=info.n_layers,
             n_kv_heads=kept.shape[2],
             head_size=work.prefix.keys[0].shape[-1],
@@ -76,10 +71,10 @@ def assemble(
         continuation_tokens=tuple(names[int(i)] for i in ids),
         continuation_ids=ids,
         settings=tuple(settings),
-        surprisal=whole("surprisal"),
-        kl=whole("kl"),
-        top_ids=top_ids,
-        top_logprobs=whole("top_logprobs"),
+        surprisal=whole.surprisal,
+        kl=whole.kl,
+        top_ids=whole.top_ids,
+        top_logprobs=whole.top_logprobs,
         mass=mass.astype(np.float32),
         kept_bits=np.stack([np.packbits(mask) for mask in kept]),
         future=future.astype(np.float32),

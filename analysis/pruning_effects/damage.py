@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -23,6 +23,12 @@ class Damage:
     """float32, (S, r), nats: KL(full || pruned)."""
     top_ids: np.ndarray
     top_logprobs: np.ndarray
+
+
+def join(parts: Sequence[Damage], axis: int) -> Damage:
+    """One result from several: of other settings (axis 0) or of later tokens (axis 1)."""
+    names = [field.name for field in fields(Damage)]
+    return Damage(**{name: np.concatenate([getattr(part, name) for part in parts], axis) for name in names})
 
 
 def compare(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,8 +12,9 @@ from analysis.errors import AnalysisError
 from analysis.forward.run import Progress
 from analysis.forward.stepping import run_steps
 from analysis.models.loading import LanguageModel
+from analysis.models.tokens import Bos
 from analysis.pruning_effects.assembly import assemble, retained_mass
-from analysis.pruning_effects.damage import compare
+from analysis.pruning_effects.damage import Damage, compare, join
 from analysis.pruning_effects.policies import POLICIES, Policy, policy
 from analysis.pruning_effects.policies.base import per_kv_head
 from analysis.pruning_effects.results import Sweep
@@ -21,8 +22,10 @@ from analysis.pruning_effects.sweep import Planned, SweepWork, setting_of
 
 STEPWISE = tuple(name for name, kind in POLICIES.items() if kind.stepwise)
 """Methods that can evict step by step."""
-_STEPS_FROM, _STEPS_TO = 0.35, 0.95
-"""Progress when the steps begin and end."""
+_STEPS_FROM = 0.35
+"""Progress when the steps begin."""
+_SHOW_SECONDS = 2.0
+"""Time between two partial sweeps."""
 
 
 def sweep_decoding(
@@ -35,18 +38,23 @@ def sweep_decoding(
     answer: str = "",
     seeds: int = 5,
     top_k: int = 10,
+    bos: Bos = "auto",
+    parse_special: bool = True,
     on_progress: Progress | None = None,
+    on_partial: Callable[[Sweep], None] | None = None,
 ) -> Sweep:
     """Read a continuation token by token under caches that never grow.
 
     Parameters
     ----------
-    model, context, continuation, answer, seeds, top_k, on_progress
+    model, context, continuation, answer, seeds, top_k, bos, parse_special, on_progress
         As for :func:`analysis.sweep_eviction`.
     policies : sequence of str or Policy
         Methods of :data:`STEPWISE`; others are noted in ``skipped``.
     kept : sequence of float
         Size of the cache as a share of the context.
+    on_partial : callable, optional
+        Called now and then with the sweep over the tokens read so far.
 
     Returns
     -------
@@ -64,7 +72,8 @@ def sweep_decoding(
     After the prefill the context is pruned to the budget as once-only eviction does it. Then each token sees the
     cache and itself; it joins, and the entry that the method likes least leaves, the newest one included.
     """
-    work = SweepWork(model, on_progress or (lambda _share, _what: None), None, top_k, seeds)
+    report = on_progress or (lambda _share, _what: None)
+    work = SweepWork(model, report, on_partial, top_k, seeds, bos, parse_special)
     with model.lock, torch.inference_mode():
         work.encode(context, continuation, answer)
         methods = [policy(name) for name in policies]
@@ -94,43 +103,45 @@ class _Decoding:
         self.scores = [work.scores[p.method, p.seed] for p in work.planned]
         self.retained = torch.zeros(*self.keep.shape[:3], dtype=torch.float64)
         self.future = torch.zeros(self.keep.shape[1:], dtype=torch.float64)
+        self.damage: list[Damage] = []
+        """What every setting did to tokens 1, 2, ... of the continuation."""
 
     def run(self) -> Sweep:
-        """All steps, then the predictions."""
-        work, ids = self.work, self.work.ids[:-1]
-        begun = time.perf_counter()
-        states, alive = run_steps(work.model, work.prefix, ids, self.keep, self.after_step)
-        work.seconds["continuation"] = time.perf_counter() - begun
-
-        done = 0
-
-        def on_rows(rows: int) -> None:
-            nonlocal done
-            done += rows
-            share = done / (len(states) * len(ids))
-            work.report(_STEPS_TO + (1 - _STEPS_TO) * share, "predictions")
-
-        parts = [compare(work.model.anatomy.head, states[0], states, work.ids[1:], work.top_k, on_rows)]
-        settings = [setting_of(p, mask, None) for p, mask in zip(work.planned, self.keep, strict=True)]
+        """All steps."""
+        work = self.work
+        self.begun = self.shown = time.perf_counter()
+        alive = run_steps(work.model, work.prefix, work.ids[:-1], self.keep, self.after_step)
+        sweep = self.so_far(alive)
         work.report(1.0, "done")
+        return sweep
+
+    def so_far(self, alive: Tensor) -> Sweep:
+        """The sweep over the tokens that have been read."""
+        work, n_read = self.work, len(self.damage)
+        work.seconds["continuation"] = time.perf_counter() - self.begun
         return assemble(
             work,
-            settings,
-            parts,
+            [setting_of(p, mask, None) for p, mask in zip(work.planned, self.keep, strict=True)],
+            join(self.damage, 1),
             alive[..., : work.n_context].numpy(),
-            (self.future / len(ids)).numpy(),
+            (self.future / n_read).numpy(),
             mode="decode",
             mass=retained_mass(self.retained.numpy(), self.future.sum(-1).numpy()),
         )
 
-    def after_step(self, t: int, weights: Tensor, alive: Tensor) -> Tensor:
+    def after_step(self, t: int, states: Tensor, weights: Tensor, alive: Tensor) -> Tensor:
         """Let every setting count the newest token's attention and evict down to its budget."""
-        n, steps = self.work.n_context, len(self.work.ids) - 1
-        self.work.report(_STEPS_FROM + (_STEPS_TO - _STEPS_FROM) * t / steps, f"token {t + 1} of {steps}")
+        work, n, steps = self.work, self.work.n_context, len(self.work.ids) - 1
+        work.report(_STEPS_FROM + (1 - _STEPS_FROM) * t / steps, f"token {t + 1} of {steps}")
+        head, target = work.model.anatomy.head, work.ids[t + 1 : t + 2]
+        self.damage.append(compare(head, states[0], states, target, work.top_k))
         self._note_full(weights[0, ..., :n], alive[..., :n])
-        for s, planned in enumerate(self.work.planned):
+        for s, planned in enumerate(work.planned):
             if planned.method.name != "full":
                 alive[s] = self._evict(s, planned, t, weights[s], alive[s])
+        if work.on_partial is not None and time.perf_counter() - self.shown > _SHOW_SECONDS:
+            work.on_partial(self.so_far(alive))
+            self.shown = time.perf_counter()
         return alive
 
     def _evict(self, s: int, planned: Planned, t: int, weights: Tensor, alive: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from analysis.forward.kept_attention import Own, Special
 from analysis.forward.prefix import Prefix
 from analysis.forward.run import Progress
 from analysis.models.loading import LanguageModel
+from analysis.models.tokens import Bos
 from analysis.pruning_effects.policies import Policy, policy
 from analysis.pruning_effects.results import Setting
 from analysis.pruning_effects.sweep import Planned, SweepWork, setting_of
@@ -73,6 +74,8 @@ def generate_greedy(
     *,
     n_new: int = 48,
     seeds: int = 1,
+    bos: Bos = "auto",
+    parse_special: bool = True,
     on_progress: Progress | None = None,
     on_partial: Callable[[Generations], None] | None = None,
 ) -> Generations:
@@ -86,7 +89,7 @@ def generate_greedy(
         Read in full; then its cache is pruned, once.
     question : str
         Read with what is left. At least two tokens.
-    policies, kept, seeds
+    policies, kept, seeds, bos, parse_special
         As for :func:`analysis.sweep_eviction`.
     n_new : int, default 48
         Tokens written at most.
@@ -107,7 +110,7 @@ def generate_greedy(
     report = on_progress or (lambda _share, _what: None)
     if n_new < 1:
         raise AnalysisError("No tokens are to be written.", "Ask for 1 or more.")
-    work = SweepWork(model, report, None, 1, seeds)
+    work = SweepWork(model, report, None, 1, seeds, bos, parse_special)
     with model.lock, torch.inference_mode():
         work.encode(context, question, "")
         limit, total = model.info.context_length, work.n_context + len(work.ids) + n_new

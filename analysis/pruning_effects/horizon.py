@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from analysis.models.loading import LanguageModel
+    from analysis.models.tokens import Bos
 
 
 def knock_out_horizon(
@@ -24,6 +25,8 @@ def knock_out_horizon(
     answer: str,
     tokens: Sequence[int],
     *,
+    bos: Bos = "auto",
+    parse_special: bool = True,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> pd.DataFrame:
     """Hide tokens of the context from layer l on, for every l, and ask for the answer.
@@ -36,6 +39,8 @@ def knock_out_horizon(
         As for :func:`analysis.sweep_eviction`; the answer's log-probability is summed over its tokens.
     tokens : sequence of int
         Positions of the context that are hidden.
+    bos, parse_special
+        As for :func:`analysis.sweep_eviction`.
     on_progress : callable, optional
         ``on_progress(share, what)``.
 
@@ -66,7 +71,8 @@ def knock_out_horizon(
             "There is no answer to ask for.", "Type the answer whose probability is followed."
         )
     with model.lock:
-        n = len(encode(model.tokenizer, context)) if context.strip() else 0
+        there = bool(context.strip())
+        n = len(encode(model.tokenizer, context, bos=bos, parse_special=parse_special)) if there else 0
     if n and not (chosen[0] >= 0 and chosen[-1] < n and len(chosen) < n):
         raise AnalysisError(
             f"The context has {n} tokens, and the chosen ones go from {chosen[0]} to {chosen[-1]}.",
@@ -74,7 +80,17 @@ def knock_out_horizon(
         )
     n_layers = model.info.n_layers
     methods = [KnockOut(chosen, layer) for layer in range(n_layers)]
-    sweep = sweep_eviction(model, context, question, methods, [1.0], answer=answer, on_progress=on_progress)
+    sweep = sweep_eviction(
+        model,
+        context,
+        question,
+        methods,
+        [1.0],
+        answer=answer,
+        bos=bos,
+        parse_special=parse_special,
+        on_progress=on_progress,
+    )
     logp = sweep.to_frame()["answer_logp"].to_numpy()
     answered = sweep.answered()
     order = np.r_[1 : n_layers + 1, 0]  # setting 0 is the full cache: it stands last

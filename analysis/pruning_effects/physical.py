@@ -17,6 +17,7 @@ from analysis.forward.kept_attention import Special
 from analysis.forward.prefix import Prefix
 from analysis.forward.run import Progress
 from analysis.models.loading import LanguageModel
+from analysis.models.tokens import Bos
 from analysis.pruning_effects.policies import Policy, policy
 from analysis.pruning_effects.results import Setting
 from analysis.pruning_effects.sweep import SweepWork, setting_of
@@ -108,6 +109,8 @@ def physical_costs(
     *,
     batches: Sequence[int] = (1, 16),
     steps: int = 8,
+    bos: Bos = "auto",
+    parse_special: bool = True,
     on_progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Bytes and decode times of caches from which keys are really gone.
@@ -118,7 +121,7 @@ def physical_costs(
         From :func:`analysis.load_model`.
     context : str
         Read once.
-    policies, kept
+    policies, kept, bos, parse_special
         As for :func:`analysis.sweep_eviction`; random methods are drawn once.
     batches : sequence of int
         Texts decoded at a time, all with the same cache.
@@ -135,7 +138,7 @@ def physical_costs(
         where a cache cannot be made smaller, with the reason).
     """
     report = on_progress or (lambda _share, _what: None)
-    work = SweepWork(model, report, None, 1, 1)
+    work = SweepWork(model, report, None, 1, 1, bos, parse_special)
     rows: list[dict[str, object]] = []
     with model.lock, torch.inference_mode():
         work.encode(context, "one two", "")  # nothing is read after it

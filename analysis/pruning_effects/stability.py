@@ -16,6 +16,7 @@ from analysis.pruning_effects.sweep import Planned, SweepWork
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
+    from analysis.models.tokens import Bos
     from analysis.pruning_effects.policies import Policy
 
 _MOST_RANKED = 1024
@@ -62,6 +63,8 @@ def rank_stability(
     *,
     noises: Sequence[float] = (0.01, 0.03, 0.1),
     seeds: int = 2,
+    bos: Bos = "auto",
+    parse_special: bool = True,
     on_progress: Callable[[float, str], None] | None = None,
 ) -> pd.DataFrame:
     """Disturb the context's embeddings a little and see which methods change their mind.
@@ -80,6 +83,8 @@ def rank_stability(
         Length of the noise against the length of each embedding.
     seeds : int
         Draws of the noise per length.
+    bos, parse_special
+        As for :func:`analysis.sweep_eviction`.
     on_progress : callable, optional
         ``on_progress(share, what)``.
 
@@ -105,7 +110,7 @@ def rank_stability(
             if on_progress is not None:
                 on_progress((at + share) / len(draws), f"noise {noise:g}: {what}")
 
-        work = SweepWork(model, report, None, 1, 1)
+        work = SweepWork(model, report, None, 1, 1, bos, parse_special)
         with model.lock, torch.inference_mode():
             work.encode(context, continuation, "")
             work.plan([policy(name) for name in policies], [kept])

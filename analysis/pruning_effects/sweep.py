@@ -18,16 +18,16 @@ from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.run import Progress
 from analysis.models.fast_linear import fast_linears
 from analysis.models.loading import LanguageModel
-from analysis.models.tokens import encode
+from analysis.models.tokens import Bos, encode
 from analysis.pruning_effects.assembly import assemble
 from analysis.pruning_effects.budgets import kept_count
-from analysis.pruning_effects.damage import Damage, compare
+from analysis.pruning_effects.damage import Damage, compare, join
 from analysis.pruning_effects.policies import Policy, policy
 from analysis.pruning_effects.results import Setting, Sweep
 
 DEFAULT_POLICIES = ("streaming", "random", "knorm", "h2o", "snapkv", "expected")
 DEFAULT_KEPT = (0.9, 0.7, 0.5, 0.3, 0.1)
-_BATCH_TOKENS = 1024
+_BATCH_TOKENS = 2048
 """Tokens of one batch of settings; a sweep shows what it has after each."""
 _PREFILL_SHARE, _BODY_SHARE = 0.35, 0.8
 """Progress when the prefill is done, and of the rest how much the body takes."""
@@ -43,6 +43,8 @@ def sweep_eviction(
     answer: str = "",
     seeds: int = 5,
     top_k: int = 10,
+    bos: Bos = "auto",
+    parse_special: bool = True,
     on_progress: Progress | None = None,
     on_partial: Callable[[Sweep], None] | None = None,
 ) -> Sweep:
@@ -66,6 +68,10 @@ def sweep_eviction(
         How often a random method is drawn.
     top_k : int, default 10
         Alternatives kept per token.
+    bos : {"auto", "always", "never"}
+        Beginning-of-text token of the context; "auto" does what the tokenizer does.
+    parse_special : bool, default True
+        Read special tokens that the texts spell out as such; False reads them as plain letters.
     on_progress : callable, optional
         ``on_progress(share, what)``.
     on_partial : callable, optional
@@ -81,7 +87,7 @@ def sweep_eviction(
     AnalysisError
         Each says what to do: empty or too long texts, a share that cannot be kept, an unknown method.
     """
-    work = SweepWork(model, on_progress or _silent, on_partial, top_k, seeds)
+    work = SweepWork(model, on_progress or _silent, on_partial, top_k, seeds, bos, parse_special)
     with model.lock, torch.inference_mode():
         work.encode(context, continuation, answer)
         work.plan([policy(name) for name in policies], kept)
@@ -111,6 +117,8 @@ class SweepWork:
     on_partial: Callable[[Sweep], None] | None
     top_k: int
     seeds: int
+    bos: Bos = "auto"
+    parse_special: bool = True
     skipped: dict[str, str] = field(default_factory=dict)
     planned: list[Planned] = field(default_factory=list)
     scores: dict[tuple[Policy, int], Tensor] = field(default_factory=dict)
@@ -127,9 +135,13 @@ class SweepWork:
             raise InvalidTextError(
                 "There is nothing after the context.", "Add a continuation, or a question with its answer."
             )
-        tokenizer = self.model.tokenizer
-        before = encode(tokenizer, context)
-        after = [encode(tokenizer, text, bos="never") for text in (continuation, answer) if text]
+        tokenizer, special = self.model.tokenizer, self.parse_special
+        before = encode(tokenizer, context, bos=self.bos, parse_special=special)
+        after = [
+            encode(tokenizer, text, bos="never", parse_special=special)
+            for text in (continuation, answer)
+            if text
+        ]
         self.texts = context, continuation + answer
         self.context_ids = torch.from_numpy(before.token_id)
         self.ids = torch.from_numpy(np.concatenate([part.token_id for part in after]))
@@ -263,7 +275,9 @@ class SweepWork:
                 for row, (one, mask) in enumerate(zip(planned, batch, strict=True))
             ]
             self.seconds["continuation"] = time.perf_counter() - started
-            sweep = assemble(self, settings, parts, keep[: len(settings)].numpy(), future.received(len(ids)))
+            sweep = assemble(
+                self, settings, join(parts, 0), keep[: len(settings)].numpy(), future.received(len(ids))
+            )
             if self.on_partial is not None:
                 self.on_partial(sweep)
         assert sweep is not None

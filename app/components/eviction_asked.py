@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from app import runs
 
 if TYPE_CHECKING:
+    from analysis.forward.results import Trace
     from analysis.models.loading import LanguageModel
     from analysis.pruning_effects.policies import Policy
     from analysis.pruning_effects.results import Sweep
@@ -48,6 +49,10 @@ class Asked:
             found.append(method)
         return found
 
+    def methods_key(self) -> tuple[tuple[str, object], ...]:
+        """What decides the methods, for the key of an experiment."""
+        return (("policies", self.policies), ("voters", self.voters))
+
     def methods_code(self) -> tuple[str, str]:
         """Import lines and the list of methods, as notebook code."""
         changed = [m if hasattr(m, "window") else m.name for m in self.methods()]
@@ -55,37 +60,28 @@ class Asked:
         imports = "".join(sorted(f"from {kind.__module__} import {kind.__name__}\n" for kind in kinds))
         return imports, repr(changed)
 
-    def code(self, text: str) -> str:
+    def code(self, trace: Trace) -> str:
         """Notebook lines that compute the sweep, after those that make the run."""
-        context = f"trace.text[:{len(self.context)}]" if text.startswith(self.context) else repr(self.context)
+        cut = trace.text.startswith(self.context)
+        context = f"trace.text[:{len(self.context)}]" if cut else repr(self.context)
         imports, methods = self.methods_code()
         answer = f"answer={self.answer!r}, " if self.answer else ""
         sweep = "sweep_eviction" if self.evicted == ONCE else "sweep_decoding"
         return (
             f"{imports}sweep = an.{sweep}(\n    model, {context}, {self.continuation!r},\n"
-            f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds},\n)\n"
+            f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds}{reading_code(trace)},\n)\n"
         )
 
 
-def compute(asked: Asked) -> Any:
+def compute(asked: Asked, request: runs.RunRequest) -> Any:
     """Work of one comparison, for :func:`app.runs.submit_experiment`."""
 
     def work(model: LanguageModel, job: Job) -> Sweep:
         from analysis.pruning_effects.decoding import sweep_decoding
         from analysis.pruning_effects.sweep import sweep_eviction
 
-        if asked.evicted == STEPWISE:
-            return sweep_decoding(
-                model,
-                asked.context,
-                asked.continuation,
-                asked.methods(),
-                asked.kept,
-                answer=asked.answer,
-                seeds=asked.seeds,
-                on_progress=job.report,
-            )
-        return sweep_eviction(
+        sweep = sweep_decoding if asked.evicted == STEPWISE else sweep_eviction
+        return sweep(
             model,
             asked.context,
             asked.continuation,
@@ -95,6 +91,18 @@ def compute(asked: Asked) -> Any:
             seeds=asked.seeds,
             on_progress=job.report,
             on_partial=job.show,
+            **reading(request),
         )
 
     return work
+
+
+def reading(request: runs.RunRequest) -> dict[str, Any]:
+    """How the texts of a comparison become tokens: as in the run on screen."""
+    return {"bos": request.bos, "parse_special": request.parse_special}
+
+
+def reading_code(trace: Trace) -> str:
+    """The same as arguments of a notebook call; nothing where the run has the defaults."""
+    bos = "" if trace.spec.bos == "auto" else f", bos={trace.spec.bos!r}"
+    return bos if trace.spec.parse_special else f"{bos}, parse_special=False"

@@ -28,13 +28,20 @@ def live(sweep: Sweep) -> None:
     """Draw the curves of a sweep that is still running."""
     with st.container(border=True):
         st.markdown("**What is lost, against the share kept**")
-        st.caption(f"So far: {count(len(sweep.settings))} settings, method by method.")
+        st.caption(f"So far: {so_far(sweep)}.")
         st.altair_chart(
             pruning_curves(sweep, "kl", unit=state.unit(), theme_name=state.theme_name()),
             theme=None,
             alt="KL from the full cache against the share kept",
             key="eviction_live",
         )
+
+
+def so_far(sweep: Sweep) -> str:
+    """What of a sweep is there: its settings, or the tokens that all of them have read."""
+    if sweep.spec.mode == "decode":
+        return f"the first {count(sweep.spec.n_continuation)} tokens of what follows, under every setting"
+    return f"{count(len(sweep.settings))} settings, method by method"
 
 
 def best_at(sweep: Sweep, share: float) -> str:

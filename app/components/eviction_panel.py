@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from analysis.drawing.numbers import count
 from analysis.errors import AnalysisError
 from app import runs, state
 from app.components.checks import checks
@@ -49,7 +48,7 @@ def _comparison(trace: Trace, request: runs.RunRequest) -> None:
     asked, pressed = form(trace)
     if asked is not None and pressed:
         try:
-            runs.submit_experiment(asked.experiment(request), compute(asked))
+            runs.submit_experiment(asked.experiment(request), compute(asked, request))
             st.session_state[state.SWEEP] = asked
         except AnalysisError as error:
             show_error(error)
@@ -57,15 +56,14 @@ def _comparison(trace: Trace, request: runs.RunRequest) -> None:
     if shown is None or job is None:
         _nothing_yet()
         return
-    from app.components.eviction_curves import live
+    from app.components.eviction_curves import live, so_far
 
     if job.is_live:
         outcome(job, _HEIGHTS, draw=live)
         return
     if job.state == "cancelled" and job.partial is not None:
-        done = len(job.partial.settings)
         st.info(
-            f"Cancelled. The {count(done)} settings that were finished are shown; press Compare methods for all."
+            f"Cancelled. Shown is what was finished: {so_far(job.partial)}. Press Compare methods for all."
         )
     elif job.state != "done":
         outcome(job)
@@ -106,7 +104,7 @@ def _pictures(trace: Trace, sweep: Sweep, asked: Asked) -> None:
     from app.components.eviction_curves import curves, numbers
     from app.components.eviction_details import details
 
-    code = asked.code(trace.text)
+    code = asked.code(trace)
     numbers(sweep)
     curves(trace, sweep, code)
     _skipped(sweep)
@@ -114,7 +112,10 @@ def _pictures(trace: Trace, sweep: Sweep, asked: Asked) -> None:
 
 
 def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
-    from app.components.eviction_costs import bill, horizon, needle, stability
+    from app.components.eviction_bill import bill
+    from app.components.eviction_horizon import horizon
+    from app.components.eviction_needle import needle
+    from app.components.eviction_stability import stability
     from app.components.eviction_times import times
     from app.components.eviction_writing import writing
 

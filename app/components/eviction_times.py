@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import runs
 from app.components import pruning_readings as readings
+from app.components.eviction_asked import reading, reading_code
 from app.components.figure_card import figure_card, notebook_code
 from app.components.layout import side_by_side
 from app.components.run_status import ask, outcome
@@ -34,7 +35,7 @@ def times(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
         )
         left, right = side_by_side("controls_times", [1.2, 1], "bottom")
         share = left.selectbox("Share kept", _SHARES, 1, key="times_share", format_func=lambda s: f"{s:.0%}")
-        options = (("c", asked.context), ("share", share), ("p", asked.policies), ("voters", asked.voters))
+        options = (("c", asked.context), ("share", share), *asked.methods_key())
         experiment = runs.Experiment(request, "times", options)
         found = runs.find(experiment)
         if right.button("Evict and time", key="times_button"):
@@ -42,13 +43,20 @@ def times(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
             def compute(model: LanguageModel, job: Job) -> Any:
                 from analysis.pruning_effects.physical import physical_costs
 
-                return physical_costs(model, asked.context, asked.methods(), [share], on_progress=job.report)
+                return physical_costs(
+                    model,
+                    asked.context,
+                    asked.methods(),
+                    [share],
+                    on_progress=job.report,
+                    **reading(request),
+                )
 
             found = ask(experiment, compute)
         if found is None:
             return
         imports, methods = asked.methods_code()
-        call = f"an.physical_costs(\n    model, {asked.context!r},\n    {methods}, [{share:g}],\n)"
+        call = f"an.physical_costs(\n    model, {asked.context!r},\n    {methods}, [{share:g}]{reading_code(trace)},\n)"
         frame = outcome(found, (180,))
     if frame is not None:
         _draw(frame, notebook_code(trace, f"{imports}{call}"), trace.spec.subtitle)

@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import runs
 from app.components import pruning_readings as readings
+from app.components.eviction_asked import reading, reading_code
 from app.components.figure_card import figure_card, notebook_code
 from app.components.layout import side_by_side
 from app.components.plain import plain
@@ -45,8 +46,7 @@ def writing(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
             ("start", start),
             ("share", share),
             ("n", n_new),
-            ("policies", asked.policies),
-            ("voters", asked.voters),
+            *asked.methods_key(),
         )
         experiment = runs.Experiment(request, "writing", options)
         found = runs.find(experiment)
@@ -64,6 +64,7 @@ def writing(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
                     asked.methods(),
                     [share],
                     n_new=n_new,
+                    **reading(request),
                     on_progress=job.report,
                     on_partial=job.show,
                 )
@@ -74,7 +75,7 @@ def writing(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
         imports, methods = asked.methods_code()
         call = (
             f"written = an.generate_greedy(\n    model, {asked.context!r}, {start!r},\n    {methods}, [{share:g}], "
-            f"n_new={n_new},\n)\nwritten.to_frame()"
+            f"n_new={n_new}{reading_code(trace)},\n)\nwritten.to_frame()"
         )
         code = notebook_code(trace, f"{imports}{call}")
         result = outcome(found, (200,), draw=lambda part: _draw(part, code))

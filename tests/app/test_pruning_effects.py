@@ -9,6 +9,7 @@ from analysis.errors import Cancelled
 from analysis.pruning_effects import sweep as sweeping
 from app import runs, state
 from app.components import figure_card
+from app.jobs import Job
 
 FIGURES = {
     "eviction_curves.svg",
@@ -180,7 +181,25 @@ def test_a_cancelled_comparison_shows_what_was_finished(page, finish, monkeypatc
     monkeypatch.setattr(sweeping, "sweep_eviction", stops)
     at = compare(page, finish)
     assert not at.exception and job(at).state == "cancelled"
-    assert "Cancelled. The 51 settings that were finished are shown" in shown(at)
+    assert "Cancelled. Shown is what was finished: 51 settings" in shown(at)
+    assert len(at.metric) == 5
+
+
+def test_cancelled_step_by_step_the_tokens_that_were_read_are_shown(page, finish, monkeypatch):
+    from analysis.pruning_effects import decoding
+
+    monkeypatch.setattr(decoding, "_SHOW_SECONDS", 0.0)
+
+    def report(job, share, note="", real=Job.report):
+        if note.startswith("token 9 "):
+            raise Cancelled
+        real(job, share, note)
+
+    monkeypatch.setattr(Job, "report", report)
+    at = page.segmented_control(key=state.EVICTED).set_value("step by step").run()
+    at = compare(at, finish)
+    assert not at.exception and job(at).state == "cancelled"
+    assert "the first 9 tokens of what follows, under every setting" in shown(at)
     assert len(at.metric) == 5
 
 
@@ -252,7 +271,7 @@ def test_the_code_of_a_card_gives_the_same_sweep(compared, llama):
     import analysis as an
 
     scope = {"an": an, "model": llama, "trace": trace(llama, found.text)}
-    exec(asked.code(found.text), scope)
+    exec(asked.code(found), scope)
     np.testing.assert_array_equal(scope["sweep"].kl, job(compared).result.kl)
 
 

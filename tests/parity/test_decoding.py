@@ -210,6 +210,40 @@ def test_keyformer_heats_its_softmax():
     torch.testing.assert_close(after, expected.float(), atol=1e-5, rtol=1e-4)
 
 
+def test_the_tokens_read_so_far_are_shown(llama, monkeypatch):
+    from analysis.pruning_effects import decoding
+
+    monkeypatch.setattr(decoding, "_SHOW_SECONDS", 0.0)
+    seen = []
+    whole = sweep_decoding(
+        llama, CONTEXT, AFTER, ["h2o", "tova"], [0.5, 0.3], answer=" Noon.", on_partial=seen.append
+    )
+    n = len(whole.continuation_tokens)
+    assert [part.spec.n_continuation for part in seen] == list(range(2, n + 1))
+    for part in seen:
+        m = part.spec.n_continuation
+        assert len(part.continuation_tokens) == len(part.continuation_ids) == m and len(part.settings) == 5
+        np.testing.assert_array_equal(part.kl, whole.kl[:, :m])
+        assert (part.spec.n_answer > 0) == (m == n) and len(part.to_frame()) == 5
+    np.testing.assert_array_equal(seen[-1].mass, whole.mass)
+
+
+def test_a_cancelled_decoding_keeps_what_was_shown(llama, monkeypatch):
+    from analysis.errors import Cancelled
+    from analysis.pruning_effects import decoding
+
+    monkeypatch.setattr(decoding, "_SHOW_SECONDS", 0.0)
+    seen = []
+
+    def progress(_share, what):
+        if what.startswith("token 5 "):
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        sweep_decoding(llama, CONTEXT, AFTER, ["h2o"], [0.5], on_progress=progress, on_partial=seen.append)
+    assert seen[-1].spec.n_continuation == 5 and np.isfinite(seen[-1].to_frame()["kl"]).all()
+
+
 def test_methods_that_decide_once_are_named(llama):
     sweep = sweep_decoding(llama, CONTEXT, AFTER, ["snapkv", "h2o", "expected"], [0.5])
     assert [s.policy for s in sweep.settings] == ["full", "h2o"]

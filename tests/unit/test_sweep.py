@@ -56,6 +56,25 @@ def test_an_answer_alone_is_enough(llama):
     np.testing.assert_allclose(frame["answer_logp"], -sweep.surprisal.astype(float).sum(1))
 
 
+def test_special_tokens_are_read_as_in_a_run(llama):
+    from analysis.models.tokens import encode
+    from analysis.pruning_effects.decoding import sweep_decoding
+
+    marked = f"{llama.tokenizer.eos_token}{CONTEXT}"
+    read = [("auto", True), ("always", True), ("never", False)]
+    found = {}
+    for bos, special in read:
+        tokens = encode(llama.tokenizer, marked, bos=bos, parse_special=special)
+        options = {"bos": bos, "parse_special": special}
+        for sweep in (an.sweep_eviction, sweep_decoding):
+            result = sweep(llama, marked, AFTER, ["window"], [0.5], **options)
+            assert result.spec.n_context == len(tokens)
+        found[bos] = len(tokens)
+        grid = an.knock_out_horizon(llama, marked, "", AFTER, [len(tokens) - 2], **options)
+        assert grid["change"].iloc[-1] == 0
+    assert len(set(found.values())) == 3
+
+
 # Skipped ----------------------------------------------------------------------------------------------
 
 

@@ -131,9 +131,10 @@ class Policy:
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
         """Tokens kept, bool, (L, G, n), from scores (L, G, n): the highest of each KV head."""
         kept = torch.zeros(scores.shape, dtype=torch.bool)
-        for layer, budget in enumerate(budgets):
-            best = scores[layer].topk(int(budget), dim=-1).indices
-            kept[layer].scatter_(-1, best, True)
+        for budget in np.unique(budgets):
+            layers = torch.from_numpy(np.flatnonzero(budgets == budget))
+            best = scores[layers].topk(int(budget), dim=-1).indices
+            kept[layers] = kept[layers].scatter(-1, best, True)
         return kept
 
 
