@@ -11,6 +11,7 @@ from analysis.pruning_effects.damage import compare
 from analysis.pruning_effects.policies import policy
 from analysis.pruning_effects.sweep import Planned, SweepWork
 from tests.golden.make_kvpress import PRESSES, SCORE_LAYERS, SHARES, read_golden
+from tests.golden.make_kvpress_wrappers import WRAPPERS, read_wrappers
 
 pytestmark = pytest.mark.embedded
 
@@ -27,7 +28,7 @@ def work(smollm2, golden):
     work.context_ids = torch.from_numpy(golden.context_ids.astype(np.int64))
     work.ids = torch.from_numpy(golden.continuation_ids.astype(np.int64))
     work.n_context, work.n_answer, work.texts = len(work.context_ids), 0, ("", "")
-    work.planned = [Planned(policy(name), 1.0) for name in ("full", *PRESSES)]
+    work.planned = [Planned(policy(name), 1.0) for name in ("full", *PRESSES, *WRAPPERS)]
     with smollm2.lock, torch.inference_mode():
         work.prefill()
     return work
@@ -62,6 +63,15 @@ def test_kept_sets_are_identical(work, golden, name):
             assert not mine[..., :-64].any() and not theirs[..., :-64].any()
         else:
             assert (mine == theirs).all(), f"{name} at {share}: {(mine != theirs).any(-1).sum()} sets differ"
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_methods_built_on_snapkv_keep_the_same(work, name):
+    snapkv = {share: ours(work, "snapkv", share) for share in (0.7, 0.5, 0.3)}
+    for (method, share), theirs in read_wrappers().items():
+        if method == name:
+            assert (ours(work, name, share) == theirs).all(), f"{name} at {share}"
+            assert (snapkv[share] != theirs).any(-1).mean() > 0.5
 
 
 @pytest.mark.parametrize("name", [name for name in PRESSES if name != "streaming"])
