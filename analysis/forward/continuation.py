@@ -18,6 +18,7 @@ from analysis.forward.interface import own_attention
 from analysis.forward.kept_attention import KeptAttention, Observer, Own, Special
 from analysis.forward.prefix import Prefix
 from analysis.models.anatomy import first_tensor, hooks, run_body
+from analysis.models.fast_linear import fast_linears
 from analysis.models.loading import LanguageModel
 
 _NAME = "logitscope_continuation"
@@ -90,7 +91,7 @@ def run_continuation(
             handles.append(layer.register_forward_hook(lambda _m, _a, _o, at=i: on_layer(at + 1)))
         last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
         handles.append(last.register_forward_hook(final))
-        with own_attention(model.model, _NAME, attention):
+        with own_attention(model.model, _NAME, attention), fast_linears(model.model):
             run_body(model.model, ids.expand(n_settings, m).to(device), places)
     return caught["final"]
 

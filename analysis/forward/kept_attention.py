@@ -7,7 +7,7 @@ do not keep is masked.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -134,16 +134,16 @@ class KeptAttention:
         if self.own is not None:
             key, value = self.own.add(call.layer, key, value)
         out = torch.empty(*query.shape[:3], value.shape[-1], dtype=query.dtype, device=query.device)
-        per_group, m = query.shape[1] // key.shape[1], query.shape[2]
-        gathered = self._gathered_rows(call, per_group * m)
-        self._attend_gathered(call, gathered, query, key, value, out)
-        done = {row for rows in gathered for row in rows}
-        for rows in self._blocks(per_group, m, done):
-            for group in range(key.shape[1]):
-                heads = slice(group * per_group, (group + 1) * per_group)
-                parts = query[rows, heads], key[rows, group], value[rows, group]
-                masked = self._masked(call, group, rows, heads, *map(wide, parts))
-                out[rows, heads] = masked.to(out.dtype)
+        n_groups, m = key.shape[1], query.shape[2]
+        gathered = self._gathered_rows(call, query.shape[1] // n_groups * m)
+        if gathered:
+            self._attend_gathered(call, gathered, query, key, value, out)
+        by_group, result = (x.unflatten(1, (n_groups, -1)) for x in (query, out))
+        for rows, groups in self._blocks(
+            query.shape[1], n_groups, m, {row for some in gathered for row in some}
+        ):
+            parts = by_group[rows, groups], key[rows, groups], value[rows, groups]
+            result[rows, groups] = self._masked(call, rows, groups, *map(wide, parts)).to(out.dtype)
         self._layer += 1
         return out.transpose(1, 2).contiguous(), None
 
@@ -217,34 +217,43 @@ class KeptAttention:
 
         return watch
 
-    def _blocks(self, per_group: int, m: int, gathered: set[int]) -> list[slice]:
-        """Rows not gathered, as many together as fill one block of scores."""
-        size = max(1, block_bytes(self.keep.device) // (4 * per_group * m * (self.prefix.n_tokens + m)))
+    def _blocks(
+        self, n_heads: int, n_groups: int, m: int, gathered: set[int]
+    ) -> Iterator[tuple[slice, slice]]:
+        """Rows not gathered, as many together as fill one block of scores, and their KV heads, all or one by one."""
+        budget, row_bytes = block_bytes(self.keep.device), 4 * n_heads * m * (self.prefix.n_tokens + m)
+        size = max(1, budget // row_bytes)
         alone = {row for row, extra in self.special.items() if extra.alone} | gathered
-        blocks, begin = [], 0
+        width = n_groups if row_bytes <= budget else 1
+        begin = 0
         while begin < len(self.keep):
             end = begin + 1
             while end < len(self.keep) and end - begin < size and not {begin, end} & alone:
                 end += 1
-            if begin not in gathered:
-                blocks.append(slice(begin, end))
+            for group in range(0, n_groups, width) if begin not in gathered else ():
+                yield slice(begin, end), slice(group, group + width)
             begin = end
-        return blocks
 
     def _masked(
-        self, call: _Call, group: int, rows: slice, heads: slice, query: Tensor, key: Tensor, value: Tensor
+        self, call: _Call, rows: slice, groups: slice, query: Tensor, key: Tensor, value: Tensor
     ) -> Tensor:
-        """Attend from (s, heads, m, d) to all keys, those not kept hidden by a mask."""
-        s, per_group, m, width = query.shape
-        n, layer, n_own = self.prefix.n_tokens, call.layer, key.shape[1]
-        before, mixed = (x[group] for x in self._context(layer, rows.start))
-        query = query * call.scale
-        old = (query.reshape(-1, width) @ before.T).view(s, per_group, m, n)
-        new = query @ key[:, None].transpose(-1, -2)
+        """Attend from some rows and KV heads to all keys, those not kept hidden by a mask.
+
+        Queries (s, G, heads, m, d), new keys and values (s, G, p, d), output (s, G, heads, m, dv); inside, the
+        KV heads come first, because the context's keys are the same in all rows.
+        """
+        s, n_groups, heads, m, width = query.shape
+        n, layer, n_own = self.prefix.n_tokens, call.layer, key.shape[2]
+        before, mixed = (x[groups] for x in self._context(layer, rows.start))
+        shape = n_groups, s, heads, m
+        asking = (query * call.scale).transpose(0, 1).reshape(n_groups, -1, width).contiguous()
+        key, value = (x.transpose(0, 1).flatten(0, 1) for x in (key, value))
+        old = torch.bmm(asking, before.transpose(1, 2)).view(*shape, n)
+        new = torch.bmm(asking.view(len(key), -1, width), key.transpose(1, 2)).view(*shape, n_own)
         if call.softcap is not None:
             old.div_(call.softcap).tanh_().mul_(call.softcap)
             new.div_(call.softcap).tanh_().mul_(call.softcap)
-        old.masked_fill_(~self.keep[rows, layer, group][:, None, None], MASKED)
+        old.masked_fill_(~self.keep[rows, layer, groups].transpose(0, 1)[:, :, None, None], MASKED)
         if rows.start in self._chosen:
             old.masked_fill_(~self._chosen[rows.start], MASKED)
         i = torch.arange(n_own - m, n_own, device=query.device)[:, None]
@@ -254,21 +263,26 @@ class KeptAttention:
             hidden = hidden | (i - j >= call.window)
             too_far = n + i - torch.arange(n, device=query.device) >= call.window
             old.masked_fill_(too_far, MASKED)
-        new.masked_fill_(hidden, MASKED)
+        if n_own > 1:
+            new.masked_fill_(hidden, MASKED)
         if self.own is not None and self.own.alive is not None:
-            gone = ~self.own.alive[rows, layer, group]
-            new[..., : gone.shape[-1]].masked_fill_(gone[:, None, None], MASKED)
+            gone = ~self.own.alive[rows, layer, groups].transpose(0, 1)
+            new[..., : gone.shape[-1]].masked_fill_(gone[:, :, None, None], MASKED)
         top = torch.maximum(old.amax(-1, keepdim=True), new.amax(-1, keepdim=True))
-        sinks = None if call.sinks is None else call.sinks[heads][None, :, None, None].float()
-        if sinks is not None:
+        sinks = None
+        if call.sinks is not None:
+            sinks = call.sinks.view(-1, heads)[groups][:, None, :, None, None].float()
             top = torch.maximum(top, sinks)
         old.sub_(top).exp_()
         new.sub_(top).exp_()
         total = old.sum(-1, keepdim=True) + new.sum(-1, keepdim=True)
         if sinks is not None:
             total = total + (sinks - top).exp()
-        output = (old.view(-1, n) @ mixed).view(s, per_group, m, -1)
-        output += new @ value[:, None]
+        output = torch.bmm(old.view(n_groups, -1, n), mixed).view(*shape, -1)
+        output += torch.bmm(new.view(len(key), -1, n_own), value).view(*shape, -1)
         if self.observe is not None and rows.start < self.watched:
-            self.observe(layer, group, rows, old.div_(total), new.div_(total))
-        return output / total
+            old.div_(total)
+            new.div_(total)
+            for at, group in enumerate(range(groups.start, groups.start + n_groups)):
+                self.observe(layer, group, rows, old[at], new[at])
+        return (output / total).transpose(0, 1)

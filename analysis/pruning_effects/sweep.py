@@ -16,7 +16,6 @@ from analysis.forward.continuation import ContextAttention, run_continuation
 from analysis.forward.kept_attention import Special
 from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.run import Progress
-from analysis.models.fast_linear import fast_linears
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import Bos, encode
 from analysis.pruning_effects.assembly import assemble
@@ -250,17 +249,16 @@ class SweepWork:
                 for row, (one, mask) in enumerate(zip(planned, batch, strict=True))
                 if (extra := one.method.special(self.prefix, mask, one.kept, len(ids))) is not None
             }
-            with fast_linears(model.model):  # not in the prefill: rounding decides ties there
-                states = run_continuation(
-                    model,
-                    self.prefix,
-                    ids,
-                    batch,
-                    special=special,
-                    observe=future if begin == 0 else None,
-                    watched=1,
-                    on_layer=lambda layer: report(_BODY_SHARE * layer / n_layers),
-                )
+            states = run_continuation(
+                model,
+                self.prefix,
+                ids,
+                batch,
+                special=special,
+                observe=future if begin == 0 else None,
+                watched=1,
+                on_layer=lambda layer: report(_BODY_SHARE * layer / n_layers),
+            )
             full = states[0].clone() if full is None else full
             done = 0
 

@@ -76,7 +76,7 @@ def numbers(sweep: Sweep) -> None:
     pairs = spec.n_layers * spec.n_kv_heads
     cells = [
         (f"best at {share:.0%}", label, f"Smallest mean KL(full ‖ pruned) with {share:.0%} of the context kept, among methods that free memory."),
-        (f"its KL, {unit}", significant(kl), "Mean over the tokens after the first of KL(full ‖ pruned): 0 says nothing was lost."),
+        (f"KL, {unit}", significant(kl), "Mean over the tokens after the first of KL(full ‖ pruned): 0 says nothing was lost."),
         (f"ΔNLL, {unit}", significant(delta, signed=True),
          "Mean change of the surprisal of the tokens that came. Below 0 the pruned cache predicted them better, which happens by chance."),
         (f"chance, {unit}", random, f"KL of the control at {share:.0%}: uniformly random tokens, mean over seeds. A method that does not beat it has learnt nothing."),
@@ -84,7 +84,7 @@ def numbers(sweep: Sweep) -> None:
          f"Keys and values that stay, of {size(whole * width)}: {significant(budget / pairs)} of {count(spec.n_context)} tokens "
          f"in each of {count(pairs)} (layer, KV head) pairs, on average. Logical bytes: in this comparison evicted tokens are hidden, not freed."),
     ]  # fmt: skip
-    columns = side_by_side("numbers_eviction", [1.7, 1.15, 1.15, 1.25, 1.15])
+    columns = side_by_side("numbers_eviction", [1.86, 1.08, 1.14, 1.22, 1.04])
     for column, (name, value, explanation) in zip(columns, cells, strict=True):
         column.metric(name, value, help=explanation, border=True)
 

@@ -57,7 +57,13 @@ def _share(sweep: Sweep) -> float:
         bind="query-params",
     )
     chosen = right.segmented_control(
-        "Share kept, %", list(words), default=usual, required=True, key=state.METHOD_KEPT, bind="query-params"
+        "Share kept, %",
+        list(words),
+        default=usual,
+        required=True,
+        key=state.METHOD_KEPT,
+        bind="query-params",
+        wrap=True,
     )
     return words[chosen]
 

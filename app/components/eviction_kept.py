@@ -101,7 +101,7 @@ def _fate(sweep: Sweep, setting: int, position: int | None) -> None:
             key="kept_fate",
             height=35 * min(len(frame), 9) + 38,
             column_config={
-                "method": st.column_config.TextColumn(width=120),
+                "method": st.column_config.TextColumn(width=150),
                 "survived": st.column_config.ProgressColumn(
                     "kept in", format="%.0f %%", min_value=0.0, max_value=100.0
                 ),

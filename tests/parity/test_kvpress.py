@@ -86,13 +86,12 @@ def test_scores_are_the_same(work, golden, name):
 
 
 def test_surprisals_are_the_same(golden, damage):
-    np.testing.assert_allclose(damage.surprisal[0], golden.full_nll[1:], atol=1e-4)
-    rows = iter(damage.surprisal[1:])
-    for name in PRESSES:
-        for index, share in enumerate(SHARES):
-            np.testing.assert_allclose(
-                next(rows), golden.nll[name][index][1:], atol=1e-4, err_msg=f"{name} at {share}"
-            )
+    """The mean within 1e-4; single tokens, of up to 17 nats, as far as two orders of summation allow."""
+    theirs = [golden.full_nll, *(golden.nll[name][s] for name in PRESSES for s in range(len(SHARES)))]
+    assert len(theirs) == len(damage.surprisal) == 41
+    for ours, golden_row in zip(damage.surprisal, theirs, strict=True):
+        np.testing.assert_allclose(ours, golden_row[1:], atol=3e-4)
+        assert abs(float(ours.astype(float).mean() - golden_row[1:].astype(float).mean())) < 1e-4
     damaged = np.abs(damage.surprisal[1:] - damage.surprisal[0]).mean(1)
     assert damaged.max() > 0.1  # or the comparison would say nothing
 
