@@ -23,7 +23,9 @@ _SHARES = ("95", "90", "80", "70", "60", "50", "40", "30", "20", "10", "5", "2")
 _USUAL_SHARES = ("90", "70", "50", "30", "10")
 _VOTERS = ("auto", "8", "16", "32", "64")
 _CONTINUATION_TOKENS, _MOST_SEEDS, _MOST_METHODS = 64.0, 50.0, 24
-_FILLED, _CUT = "continuation_filled", "continuation_cut"
+_PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
+"""Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
+_FILLED = "continuation_filled"
 
 
 def form(trace: Trace) -> tuple[Asked | None, bool]:
@@ -218,5 +220,6 @@ def _estimate(trace: Trace, asked: Asked) -> str:
     after = letters / max(len(trace.text), 1) * len(trace.tokens)
     n_settings = _n_settings(asked)
     per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
-    seconds = per_token * (n_context + n_settings * after)
+    pace = _PACE_STEPWISE if asked.evicted == STEPWISE else _PACE_ONCE
+    seconds = per_token * (n_context + pace * n_settings * after)
     return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · the observation window is {asked.voters} tokens"
