@@ -138,10 +138,9 @@ class KeptAttention:
         gathered = self._gathered_rows(call, query.shape[1] // n_groups * m)
         if gathered:
             self._attend_gathered(call, gathered, query, key, value, out)
+        done = {row for rows in gathered for row in rows}
         by_group, result = (x.unflatten(1, (n_groups, -1)) for x in (query, out))
-        for rows, groups in self._blocks(
-            query.shape[1], n_groups, m, {row for some in gathered for row in some}
-        ):
+        for rows, groups in self._blocks(query.shape[1], n_groups, m, done):
             parts = by_group[rows, groups], key[rows, groups], value[rows, groups]
             result[rows, groups] = self._masked(call, rows, groups, *map(wide, parts)).to(out.dtype)
         self._layer += 1
@@ -217,20 +216,18 @@ class KeptAttention:
 
         return watch
 
-    def _blocks(
-        self, n_heads: int, n_groups: int, m: int, gathered: set[int]
-    ) -> Iterator[tuple[slice, slice]]:
-        """Rows not gathered, as many together as fill one block of scores, and their KV heads, all or one by one."""
+    def _blocks(self, n_heads: int, n_groups: int, m: int, done: set[int]) -> Iterator[tuple[slice, slice]]:
+        """Rows not done yet, as many together as fill one block of scores, and their KV heads, all or one by one."""
         budget, row_bytes = block_bytes(self.keep.device), 4 * n_heads * m * (self.prefix.n_tokens + m)
         size = max(1, budget // row_bytes)
-        alone = {row for row, extra in self.special.items() if extra.alone} | gathered
+        alone = {row for row, extra in self.special.items() if extra.alone} | done
         width = n_groups if row_bytes <= budget else 1
         begin = 0
         while begin < len(self.keep):
             end = begin + 1
             while end < len(self.keep) and end - begin < size and not {begin, end} & alone:
                 end += 1
-            for group in range(0, n_groups, width) if begin not in gathered else ():
+            for group in range(0, n_groups, width) if begin not in done else ():
                 yield slice(begin, end), slice(group, group + width)
             begin = end
 
