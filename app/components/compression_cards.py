@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from analysis.drawing.numbers import significant
-from analysis.pruning_effects.compression.results import BOTTOM, DRAWN_BY_SEED, METHODS
+from analysis.pruning_effects.compression.results import BOTTOM, DRAWN_BY_SEED, METHODS, NEEDS_ANSWER
 from analysis.units import from_nats
 from app import state
 from app.components import compression_readings as readings
@@ -68,6 +68,7 @@ def _numbers(sweep: CompressionSweep) -> None:
 def _curves_card(sweep: CompressionSweep) -> None:
     from analysis.drawing.charts import chart_svg
 
+    told = [name for name in NEEDS_ANSWER if name in set(sweep.to_frame()["method"])]
     with figure_card(
         "What a shorter context costs the answer",
         "Lower is better. Compare with the grey band, words left out at random, at the same number of tokens.",
@@ -85,6 +86,10 @@ def _curves_card(sweep: CompressionSweep) -> None:
             alt="Change of the answer's NLL against the share kept",
             key="compression_chart",
         )
+        if told:
+            st.caption(
+                f"{' and '.join(told)}: told the answer. A limit to compare with, not a method to use."
+            )
 
 
 @st.fragment
@@ -94,7 +99,7 @@ def _kept_words(sweep: CompressionSweep) -> None:
 
     done = sweep.to_frame()
     names = [name for name in METHODS if name in set(done["method"])]
-    left, middle, right = side_by_side("controls_compressed", [2, 2, 2], "bottom")
+    left, middle, right = side_by_side("controls_compressed", [2.4, 2, 1.6], "bottom")
     method = left.selectbox("Method", names, key=f"compression_method_{'_'.join(names)}")
     rows = done[done["method"] == method]
     shares = sorted(set(rows["kept"]), reverse=True)

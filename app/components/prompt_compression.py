@@ -90,7 +90,7 @@ def _form() -> tuple[str, _Settings, bool]:
             "Answer, whose probability counts", key=_ANSWER, height=68, persist_state="session"
         )
         methods = st.multiselect(
-            "Methods", METHODS, list(_USUAL), key=state.COMPRESSION_METHODS, bind="query-params"
+            "Methods", METHODS, list(_USUAL), key=state.COMPRESSION_METHODS, bind="query-params", wrap=True
         )
         shares, unit, options, button = side_by_side("controls_compression", [2.4, 2.3, 1, 0.9], "bottom")
         kept = shares.multiselect(
@@ -99,6 +99,7 @@ def _form() -> tuple[str, _Settings, bool]:
             list(_USUAL_SHARES),
             key="compression_shares",
             format_func=lambda share: f"{share:.0%}",
+            wrap=True,
         )
         chosen = unit.segmented_control(
             "Unit",
@@ -108,6 +109,7 @@ def _form() -> tuple[str, _Settings, bool]:
             key=state.COMPRESSION_UNIT,
             bind="query-params",
             help="What is kept or left out as a whole.",
+            wrap=True,
         )
         with options.popover("Options", width="stretch"):
             more = _options()

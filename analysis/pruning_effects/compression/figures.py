@@ -120,11 +120,11 @@ def compression_curves(
     x = alt.X(
         "share:Q",
         title="share of the context's tokens kept",
-        axis=alt.Axis(format="%"),
+        axis=alt.Axis(format=".0%", tickCount=6, labelOverlap="greedy"),
         scale=alt.Scale(domainMin=0),
     )
     y_title = f"change of NLL ({unit} per token)"
-    legend = alt.Legend(columns=6, symbolType="stroke", symbolSize=260, symbolStrokeWidth=2, symbolOpacity=1)
+    legend = alt.Legend(columns=4, symbolType="stroke", symbolSize=260, symbolStrokeWidth=2, symbolOpacity=1)
     colour = alt.Color("method:N", title=None, scale=scale, legend=legend)
     bands = data[data["method"] == "random"]
     band = (
