@@ -127,23 +127,61 @@ def read_prefix(
         Called with the number of finished layers. Raising from it stops the pass.
     """
     anatomy = model.anatomy
-    prefix = Prefix(ids)
-    tables: dict[int, tuple[Tensor, Tensor]] = {}
-    calls: list[_TableCall] = []
-    caught: dict[str, Tensor] = {}
+    reader = _Reader(Prefix(ids), look, len(anatomy.layers), layout, weightings)
+    with hooks() as handles:
+        for i, layer in enumerate(anatomy.layers):
+            handles.append(layer.register_forward_pre_hook(reader.takes_table(i), with_kwargs=True))
+            handles.append(layer.register_forward_hook(lambda _m, _a, _o, at=i: on_layer(at + 1)))
+        for module in model.model.modules():
+            if hasattr(module, "inv_freq") or type(module).__name__.endswith("RotaryEmbedding"):
+                handles.append(module.register_forward_hook(reader.take_call, with_kwargs=True))
+        last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
+        handles.append(last.register_forward_hook(reader.take_final))
+        with own_attention(model.model, _NAME, reader.attend):
+            run_body(model.model, ids[None].to(anatomy.head.weight.device))
+    prefix = reader.prefix
+    if len(prefix.keys) != len(anatomy.layers):
+        raise UnsupportedModelError(
+            f"{len(prefix.keys)} of {len(anatomy.layers)} layers use transformers' attention interface.",
+            "This model's cache cannot be pruned here.",
+        )
+    return prefix
 
-    def tabled(layer: int) -> Callable[[nn.Module, Any, Any], None]:
+
+@dataclass(eq=False)
+class _Reader:
+    """What hooks and attention of one prefill see, layer after layer."""
+
+    prefix: Prefix
+    look: Callable[[LayerReading], None]
+    n_layers: int
+    layout: Layout | None
+    weightings: Tensor | None
+    tables: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Cosines and sines that each layer was given."""
+    calls: list[_TableCall] = field(default_factory=list)
+    """The calls that made them."""
+
+    def takes_table(self, layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        """Hook before a layer."""
+
         def hook(_module: nn.Module, _args: Any, kwargs: Any) -> None:
             table = kwargs.get("position_embeddings")
             if isinstance(table, (tuple, list)) and len(table) == 2 and torch.is_tensor(table[0]):
-                tables[layer] = (table[0], table[1])
+                self.tables[layer] = (table[0], table[1])
 
         return hook
 
-    def call(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        calls.append(_TableCall(module, args, kwargs, output))
+    def take_call(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        """Hook behind a module that makes cosines and sines."""
+        self.calls.append(_TableCall(module, args, kwargs, output))
 
-    def attention(
+    def take_final(self, _module: nn.Module, _args: Any, output: Any) -> None:
+        """Hook behind the final norm."""
+        self.prefix.final_states = first_tensor(output)[0]
+
+    def attend(
+        self,
         module: nn.Module,
         query: Tensor,
         key: Tensor,
@@ -155,15 +193,15 @@ def read_prefix(
         s_aux: Tensor | None = None,
         **_others: Any,
     ) -> tuple[Tensor, None]:
+        """The attention interface of transformers, (1, heads, T, d) in, (1, T, heads, d) out."""
         if attention_mask is not None or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
             raise UnsupportedModelError(
                 f"{type(module).__name__} asked for an attention mask of its own.",
                 "Its cache cannot be pruned here.",
             )
-        layer = len(prefix.keys)
-        scale = scaling if scaling is not None else query.shape[-1] ** -0.5
+        prefix, scale = self.prefix, scaling if scaling is not None else query.shape[-1] ** -0.5
         columns: Tensor | None = None
-        if weightings is None and softcap is None and sliding_window is None and s_aux is None:
+        if self.weightings is None and softcap is None and sliding_window is None and s_aux is None:
             output = scaled_dot_product_attention(
                 query, key, value, is_causal=True, scale=scale, enable_gqa=True
             )[0]
@@ -176,15 +214,14 @@ def read_prefix(
                 softcap=softcap,
                 window=sliding_window,
                 sink_logits=s_aux,
-                weightings=None if weightings is None else weightings.to(query.device),
+                weightings=None if self.weightings is None else self.weightings.to(query.device),
             )
-            output, columns = attended.output, None if weightings is None else attended.columns
-        turned = tables.get(layer) if getattr(module, "use_rope", True) else None
-        rotation = None if turned is None or layout is None else _rotation(turned, calls, layout)
-        look(
+            output, columns = attended.output, None if self.weightings is None else attended.columns
+        rotation, known = self._rotation(module)
+        self.look(
             LayerReading(
-                layer,
-                len(anatomy.layers),
+                len(prefix.keys),
+                self.n_layers,
                 module,
                 query[0],
                 key[0],
@@ -195,7 +232,7 @@ def read_prefix(
                 s_aux,
                 columns,
                 rotation,
-                turned is None or rotation is not None,
+                known,
             )
         )
         prefix.keys.append(wide(key[0]).contiguous())
@@ -204,27 +241,15 @@ def read_prefix(
         prefix.rotations.append(rotation)
         return output.transpose(0, 1)[None].contiguous(), None
 
-    def final(_module: nn.Module, _args: Any, output: Any) -> None:
-        caught["final"] = first_tensor(output)[0]
-
-    with hooks() as handles:
-        for i, layer in enumerate(anatomy.layers):
-            handles.append(layer.register_forward_pre_hook(tabled(i), with_kwargs=True))
-            handles.append(layer.register_forward_hook(lambda _m, _a, _o, at=i: on_layer(at + 1)))
-        for module in model.model.modules():
-            if hasattr(module, "inv_freq") or type(module).__name__.endswith("RotaryEmbedding"):
-                handles.append(module.register_forward_hook(call, with_kwargs=True))
-        last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
-        handles.append(last.register_forward_hook(final))
-        with own_attention(model.model, _NAME, attention):
-            run_body(model.model, ids[None].to(anatomy.head.weight.device))
-    if len(prefix.keys) != len(anatomy.layers):
-        raise UnsupportedModelError(
-            f"{len(prefix.keys)} of {len(anatomy.layers)} layers use transformers' attention interface.",
-            "This model's cache cannot be pruned here.",
-        )
-    prefix.final_states = caught["final"]
-    return prefix
+    def _rotation(self, module: nn.Module) -> tuple[Rotation | None, bool]:
+        """Turn of the layer that runs, None without one, and whether that says all about positions."""
+        table = self.tables.get(len(self.prefix.keys)) if getattr(module, "use_rope", True) else None
+        if table is None:
+            return None, True
+        made = [call for call in self.calls if call.output[0] is table[0]]
+        if self.layout is None or not made:
+            return None, False
+        return Rotation(_rows(table[0]), _rows(table[1]), self.layout, made[0].at), True
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,12 +270,6 @@ class _TableCall:
             *map(swap, self.args), **{name: swap(value) for name, value in self.kwargs.items()}
         )
         return _rows(cos), _rows(sin)
-
-
-def _rotation(table: tuple[Tensor, Tensor], calls: list[_TableCall], layout: Layout) -> Rotation | None:
-    """The turn of one layer, with the call that made its tables; None if that was not seen."""
-    made = [call for call in calls if call.output[0] is table[0]]
-    return Rotation(_rows(table[0]), _rows(table[1]), layout, made[0].at) if made else None
 
 
 def _rows(table: Tensor) -> Tensor:
