@@ -29,6 +29,8 @@ class Asked:
     seeds: int
     voters: int
     """Observation window of the methods that ask the last queries, tokens."""
+    factor: float = 0.95
+    """Forgetting factor of A2SF."""
     evicted: str = ONCE
     """Once after the context, or step by step while the continuation is read."""
 
@@ -46,16 +48,20 @@ class Asked:
             window = getattr(method, "window", None)
             if window is not None:
                 method = replace(method, **{"window": min(window, self.voters)})
+            if hasattr(method, "factor"):
+                method = replace(method, **{"factor": self.factor})
             found.append(method)
         return found
 
     def methods_key(self) -> tuple[tuple[str, object], ...]:
         """What decides the methods, for the key of an experiment."""
-        return (("policies", self.policies), ("voters", self.voters))
+        return (("policies", self.policies), ("voters", self.voters), ("factor", self.factor))
 
     def methods_code(self) -> tuple[str, str]:
         """Import lines and the list of methods, as notebook code."""
-        changed = [m if hasattr(m, "window") else m.name for m in self.methods()]
+        from analysis.pruning_effects.policies import policy
+
+        changed = [m.name if m == policy(m.name) else m for m in self.methods()]
         kinds = {type(m) for m in changed if not isinstance(m, str)}
         imports = "".join(sorted(f"from {kind.__module__} import {kind.__name__}\n" for kind in kinds))
         return imports, repr(changed)

@@ -23,6 +23,7 @@ _SHARES = ("95", "90", "80", "70", "60", "50", "40", "30", "20", "10", "5", "2")
 _USUAL_SHARES = ("90", "70", "50", "30", "10")
 _VOTERS = ("auto", "8", "16", "32", "64")
 _CONTINUATION_TOKENS, _MOST_SEEDS, _MOST_METHODS = 64.0, 50.0, 24
+_FACTOR = 0.95
 _PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
 """Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
 _FILLED = "continuation_filled"
@@ -66,7 +67,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Compare methods", type="primary", key="eviction_button")
             with st.popover("Options"):
-                seeds, voters, evicted = _options()
+                seeds, voters, factor, evicted = _options("a2sf" in {names[label] for label in chosen})
             asked = Asked(
                 context,
                 continuation,
@@ -75,6 +76,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
                 tuple(sorted((int(share) / 100 for share in shares), reverse=True)),
                 seeds,
                 _window(voters, _n_context(trace, context)),
+                factor,
                 evicted,
             )
             st.caption(_estimate(trace, asked))
@@ -165,7 +167,8 @@ def _fill_in(end: str) -> None:
     st.session_state[_FILLED] = end
 
 
-def _options() -> tuple[int, str, str]:
+def _options(forgets: bool) -> tuple[int, str, float, str]:
+    """Seeds, observation window, forgetting factor (where a method forgets), and when is evicted."""
     evicted = st.segmented_control(
         "Evicted",
         (ONCE, STEPWISE),
@@ -195,7 +198,20 @@ def _options() -> tuple[int, str, str]:
         help="How many last tokens vote in SnapKV and its kin; they are always kept. Published: 64. "
         "auto: at most a tenth of the context, so that short texts can be pruned too.",
     )
-    return int(seeds) if math.isfinite(seeds) else 5, voters, evicted
+    factor = _FACTOR
+    if forgets:
+        factor = st.slider(
+            "Forgetting factor of A2SF",
+            0.0,
+            1.0,
+            _FACTOR,
+            0.01,
+            key=state.FORGETTING,
+            bind="query-params",
+            help="A query i tokens before the last counts this to the power of i. 1: all count alike, as in H2O; "
+            "0: only the last one. Published: 0.95.",
+        )
+    return int(seeds) if math.isfinite(seeds) else 5, voters, factor, evicted
 
 
 def _window(voters: str, n_context: int) -> int:
@@ -222,4 +238,7 @@ def _estimate(trace: Trace, asked: Asked) -> str:
     per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
     pace = _PACE_STEPWISE if asked.evicted == STEPWISE else _PACE_ONCE
     seconds = per_token * (n_context + pace * n_settings * after)
-    return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · the observation window is {asked.voters} tokens"
+    constants = f"the observation window is {asked.voters} tokens"
+    if "a2sf" in asked.policies:
+        constants += f", A2SF forgets by {asked.factor:g}"
+    return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {constants}"

@@ -210,6 +210,31 @@ def test_an_opened_file_says_that_it_has_no_model(page, finish):
     assert "KV-cache eviction: not available" in shown(at) and "no model" in shown(at)
 
 
+def test_how_much_a2sf_forgets_is_a_slider(page, finish, llama):
+    from analysis.forward.trace import trace
+
+    assert state.FORGETTING not in {slider.key for slider in page.slider}
+    at = page.multiselect(key=state.METHODS).set_value(["A2SF", "H2O"]).run()
+    at = compare(at.slider(key=state.FORGETTING).set_value(0.5).run(), finish)
+    asked = at.session_state[state.SWEEP]
+    assert [getattr(method, "factor", None) for method in asked.methods()] == [0.5, None]
+    assert "A2SF forgets by 0.5" in shown(at)
+    half = job(at).result
+    import analysis as an
+
+    scope = {"an": an, "model": llama, "trace": trace(llama, runs.find(request(at)).result.text)}
+    exec(asked.code(scope["trace"]), scope)
+    np.testing.assert_array_equal(scope["sweep"].kl, half.kl)
+    at = compare(at.slider(key=state.FORGETTING).set_value(0.95).run(), finish)
+    assert (job(at).result.kept_bits != half.kept_bits).any()
+
+
+@pytest.mark.parametrize("factor", ["nan", "inf", "-1", "x"])
+def test_an_odd_factor_in_an_address_does_no_harm(open_page, finish, factor):
+    at = finish(open_page("pruning_effects", methods="A2SF", forgetting=factor))
+    assert not at.exception and 0 <= at.slider(key=state.FORGETTING).value <= 1
+
+
 def test_a_method_that_deletes_nothing_is_said_to(page, finish):
     at = page.multiselect(key=state.METHODS).set_value(["TokenSelect", "key norm"]).run()
     at = compare(at, finish)
