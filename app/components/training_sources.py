@@ -68,6 +68,8 @@ def sources() -> list[Source]:
 def add(source: Source) -> None:
     """Add a source, in the place of one with the same id or path."""
     kept = [s for s in sources() if s.id != source.id and not (s.kind == "path" and s.path == source.path)]
+    if len(kept) >= MAX_SOURCES:
+        st.toast(f"{plain(kept[0].name)} was taken off: {MAX_SOURCES} logs fit on the page.")
     st.session_state[SOURCES] = [*kept, source][-MAX_SOURCES:]
 
 

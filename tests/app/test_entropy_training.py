@@ -121,6 +121,20 @@ def test_a_folder_of_several_runs(page, finish):
     assert charts(at) >= 3
 
 
+def test_a_ninth_log_says_whose_place_it_takes(page, finish, tmp_path):
+    for k in range(training_sources.MAX_SOURCES + 1):
+        log = tmp_path / f"run_{k}.csv"
+        log.write_text("step,entropy\n" + "".join(f"{i},{2 - i / 20}\n" for i in range(12)))
+        page.text_input(key="training_path").set_value(str(log))
+        at = next(b for b in page.button if b.label == "Read").click().run()
+        said = [toast.value for toast in at.toast]
+        assert (said == []) == (k < training_sources.MAX_SOURCES)
+        at = finish(at)
+    assert not at.exception and "run" in said[0] and "was taken off: 8 logs fit" in said[0]
+    names = [source.name for source in at.session_state[training_sources.SOURCES]]
+    assert len(names) == training_sources.MAX_SOURCES and not any("run_0" in name for name in names)
+
+
 def test_a_log_without_a_known_entropy_asks_for_the_column(page, finish, tmp_path):
     log = tmp_path / "log.csv"
     log.write_text("when,H,score\n" + "".join(f"{k},{2 - k / 20},{k / 20}\n" for k in range(30)))
