@@ -50,6 +50,8 @@ class Setting:
     """Whether the others are gone. Otherwise everything stays in the cache and only work is saved."""
     computed: float = 1.0
     """Share of the layers' work that was done for the continuation: below 1 if tokens pass layers by."""
+    remark: str = ""
+    """What a person should know of this method at this share."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -295,4 +295,5 @@ def setting_of(planned: Planned, keep: Tensor, special: Special | None) -> Setti
         int(keep.sum()),
         deletes=method.deletes,
         computed=computed,
+        remark=method.remark(keep.shape[-1], planned.kept, len(keep)),
     )

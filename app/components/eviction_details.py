@@ -27,6 +27,8 @@ def details(trace: Trace, sweep: Sweep, code: str) -> None:
     share = _share(sweep)
     setting = _setting(sweep, share)
     if setting is not None:
+        if sweep.settings[setting].remark:
+            st.caption(plain(sweep.settings[setting].remark))
         if sweep.settings[setting].deletes:
             kept_map(trace, sweep, setting, code)
         else:

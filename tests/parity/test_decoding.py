@@ -9,8 +9,8 @@ from transformers import DynamicCache
 
 from analysis.errors import AnalysisError
 from analysis.pruning_effects.decoding import STEPWISE, sweep_decoding
-from analysis.pruning_effects.policies.accumulated import Forgetting
-from analysis.pruning_effects.policies.gumbel import Keyformer
+from analysis.pruning_effects.policies.a2sf import Forgetting
+from analysis.pruning_effects.policies.keyformer import Keyformer
 
 CONTEXT = "The cat sat on the mat, and the dog ran to the river in the morning; it was not there. "
 AFTER = " They went home again and slept until noon, when the rain began and all were wet."

@@ -65,6 +65,20 @@ def test_kept_sets_are_identical(work, golden, name):
             assert (mine == theirs).all(), f"{name} at {share}: {(mine != theirs).any(-1).sum()} sets differ"
 
 
+def test_the_overshoot_of_pyramidkv_is_said(golden, work):
+    pyramid, n_layers = policy("pyramidkv"), work.model.info.n_layers
+    missed = []
+    for index, share in enumerate(SHARES):
+        theirs = int(golden.kept["pyramidkv"][index][:, 0].sum())
+        everyone = int(golden.kept["snapkv"][index][:, 0].sum())
+        remark = pyramid.remark(work.n_context, share, n_layers)
+        assert f"{theirs:,} tokens per KV head" in remark
+        if theirs != everyone:
+            missed.append(share)
+            assert f"{theirs / everyone - 1:+.1%} against everyone's {everyone:,}" in remark
+    assert missed and policy("snapkv").remark(work.n_context, 0.5, n_layers) == ""
+
+
 @pytest.mark.parametrize("name", WRAPPERS)
 def test_methods_built_on_snapkv_keep_the_same(work, name):
     snapkv = {share: ours(work, "snapkv", share) for share in (0.7, 0.5, 0.3)}

@@ -13,14 +13,15 @@ from analysis.forward.cache_facts import cache_facts
 from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.rotation import Rotation
 from analysis.pruning_effects.policies import POLICIES, policy
-from analysis.pruning_effects.policies.accumulated import Forgetting, HeavyHitters
-from analysis.pruning_effects.policies.adaptive import AdaptiveBudgets
+from analysis.pruning_effects.policies.a2sf import Forgetting
+from analysis.pruning_effects.policies.adakv import AdaptiveBudgets
 from analysis.pruning_effects.policies.bypass import LayerBypass
 from analysis.pruning_effects.policies.chunks import EntropyGatedChunks
-from analysis.pruning_effects.policies.gumbel import Keyformer
-from analysis.pruning_effects.policies.last_queries import SnapKV
-from analysis.pruning_effects.policies.selection import TokenSelect
-from analysis.pruning_effects.policies.value_aware import ValueAware, output_weight, value_norms
+from analysis.pruning_effects.policies.criticalkv import ValueAware, output_weight, value_norms
+from analysis.pruning_effects.policies.h2o import HeavyHitters
+from analysis.pruning_effects.policies.keyformer import Keyformer
+from analysis.pruning_effects.policies.snapkv import SnapKV
+from analysis.pruning_effects.policies.tokenselect import TokenSelect
 from analysis.pruning_effects.sweep import Planned, SweepWork, sweep_eviction
 
 H, G, N, D = 6, 2, 90, 8

@@ -195,7 +195,7 @@ def test_a_setting_does_not_depend_on_its_company(llama, sweep):
 
 
 def test_constants_of_a_method_can_be_chosen(llama):
-    from analysis.pruning_effects.policies.accumulated import Forgetting
+    from analysis.pruning_effects.policies.a2sf import Forgetting
 
     methods = [Forgetting(factor=1.0, recent_share=0.5), policy("h2o"), Forgetting(factor=0.2)]
     sweep = an.sweep_eviction(llama, CONTEXT, AFTER, methods, [0.4])

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from analysis.models.anatomy import Head
     from analysis.models.loading import LanguageModel
 
+EVERY_QUERY = "all"
+"""Name of the weighting in which every query counts 1; methods that use it share one column sum."""
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -128,6 +131,10 @@ class Policy:
         """Tokens that each KV head of each layer keeps, int64, (L,)."""
         return np.full(n_layers, kept_count(n, kept), np.int64)
 
+    def remark(self, n: int, kept: float, n_layers: int) -> str:
+        """What a person should know of this method at this share; empty if nothing."""
+        return ""
+
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
         """Tokens kept, bool, (L, G, n), from scores (L, G, n): the highest of each KV head."""
         kept = torch.zeros(scores.shape, dtype=torch.bool)
@@ -136,6 +143,11 @@ class Policy:
             best = scores[layers].topk(int(budget), dim=-1).indices
             kept[layers] = kept[layers].scatter(-1, best, True)
         return kept
+
+
+def newest_first(n: int) -> Tensor:
+    """Scores (1, n) that rise along the text."""
+    return torch.arange(n, dtype=torch.float32)[None]
 
 
 def with_newest(scores: Tensor, newest: float | Tensor) -> Tensor:

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from analysis.errors import AnalysisError
-from analysis.pruning_effects.policies.accumulated import Forgetting, HeavyHitters, ObservedAttention
-from analysis.pruning_effects.policies.adaptive import AdaptiveBudgets
+from analysis.pruning_effects.policies.a2sf import Forgetting
+from analysis.pruning_effects.policies.adakv import AdaptiveBudgets
 from analysis.pruning_effects.policies.base import Policy
 from analysis.pruning_effects.policies.bypass import LayerBypass
 from analysis.pruning_effects.policies.chunks import EntropyGatedChunks
+from analysis.pruning_effects.policies.criticalkv import ValueAware
+from analysis.pruning_effects.policies.ems_like import GlobalLocal
 from analysis.pruning_effects.policies.expected import ExpectedAttention
-from analysis.pruning_effects.policies.global_local import GlobalLocal
-from analysis.pruning_effects.policies.gumbel import Keyformer
-from analysis.pruning_effects.policies.keys import KeyDiff, KeyNorm
-from analysis.pruning_effects.policies.last_queries import PyramidKV, SnapKV, Tova
-from analysis.pruning_effects.policies.positions import Full, SinksAndWindow, Window
+from analysis.pruning_effects.policies.full import Full
+from analysis.pruning_effects.policies.h2o import HeavyHitters
+from analysis.pruning_effects.policies.keydiff import KeyDiff
+from analysis.pruning_effects.policies.keyformer import Keyformer
+from analysis.pruning_effects.policies.knorm import KeyNorm
+from analysis.pruning_effects.policies.observed import ObservedAttention
+from analysis.pruning_effects.policies.pyramidkv import PyramidKV
 from analysis.pruning_effects.policies.random import Random
-from analysis.pruning_effects.policies.rerotated import Rerotated
-from analysis.pruning_effects.policies.selection import TokenSelect
-from analysis.pruning_effects.policies.surprisal import SirLLM, SirLLMAsReleased
-from analysis.pruning_effects.policies.value_aware import ValueAware
+from analysis.pruning_effects.policies.sirllm import SirLLM, SirLLMAsReleased
+from analysis.pruning_effects.policies.snapkv import SnapKV
+from analysis.pruning_effects.policies.streaming import SinksAndWindow
+from analysis.pruning_effects.policies.streaming_moved import Rerotated
+from analysis.pruning_effects.policies.tokenselect import TokenSelect
+from analysis.pruning_effects.policies.tova import Tova
+from analysis.pruning_effects.policies.window import Window
 
 _ALL: tuple[type[Policy], ...] = (
     Full,

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from analysis.forward.attention import attend
 from analysis.forward.cache_facts import cache_facts
-from analysis.pruning_effects.policies.accumulated import HeavyHitters
 from analysis.pruning_effects.policies.base import by_kv_head, per_kv_head, with_newest
+from analysis.pruning_effects.policies.h2o import HeavyHitters
 
 if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from analysis.forward.cache_facts import cache_facts
 from analysis.pruning_effects.policies.base import per_kv_head
-from analysis.pruning_effects.policies.last_queries import SnapKV
+from analysis.pruning_effects.policies.snapkv import SnapKV
 
 if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.pruning_effects.policies.last_queries import SnapKV
+from analysis.pruning_effects.policies.snapkv import SnapKV
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from analysis.forward.cache_facts import cache_facts
 from analysis.forward.continuation import compacted
-from analysis.pruning_effects.policies.positions import SinksAndWindow
+from analysis.pruning_effects.policies.streaming import SinksAndWindow
 
 if TYPE_CHECKING:
     from analysis.forward.kept_attention import Special

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.pruning_effects.policies.base import Policy, per_kv_head
+from analysis.pruning_effects.policies.base import EVERY_QUERY, Policy, per_kv_head
 
 if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading
@@ -32,7 +32,7 @@ class GlobalLocal(Policy):
 
     def weightings(self, n: int) -> dict[str, np.ndarray]:
         """Every query counts 1."""
-        return {"all": np.ones(n)}
+        return {EVERY_QUERY: np.ones(n)}
 
     def protected(self, n: int) -> int:
         """The window."""
@@ -42,7 +42,9 @@ class GlobalLocal(Policy):
         """Global and local part; the window itself above all."""
         n_groups, n, _ = reading.key.shape
         window = min(self.window, n - 1)
-        everything = per_kv_head(sums["all"], n_groups) / torch.arange(n, 0, -1, device=reading.key.device)
+        everything = per_kv_head(sums[EVERY_QUERY], n_groups) / torch.arange(
+            n, 0, -1, device=reading.key.device
+        )
         parts = everything.float(), per_kv_head(reading.last_rows(window).sum(1), n_groups)
         score = sum(part[:, : n - window] / part[:, : n - window].amax(-1, keepdim=True) for part in parts)
         assert isinstance(score, Tensor)
