@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.errors import UnsupportedModelError
-from analysis.forward.interface import own_attention
+from analysis.forward.interface import own_attention, require_plain
 from analysis.forward.masks import Visibility, blocked
 from analysis.forward.recorder import Recorder
 
@@ -250,11 +249,7 @@ def _measured_attention(
 ) -> tuple[Tensor, None]:
     """The attention interface of transformers, (1, heads, T, d) in, (1, T, heads, d) out."""
     recorder = _RECORDER.get()
-    if attention_mask is not None or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
-        raise UnsupportedModelError(
-            f"{type(module).__name__} asked for an attention mask of its own.",
-            "Attention is measured on one unpadded text at a time.",
-        )
+    require_plain(module, attention_mask, query, key, "Attention is measured on one unpadded text at a time.")
     attended = attend(
         query[0],
         key[0],

@@ -6,6 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from torch import Tensor, nn
+
+from analysis.errors import UnsupportedModelError
+
+
+def require_plain(
+    module: nn.Module, mask: Tensor | None, query: Tensor, key: Tensor, hint: str, *, rows: int = 1
+) -> None:
+    """Refuse a layer that brings a mask, other rows than ours, or keys of another cache into attention of ours."""
+    if mask is not None or query.shape[0] != rows or query.shape[2] != key.shape[2]:
+        raise UnsupportedModelError(f"{type(module).__name__} asked for an attention mask of its own.", hint)
+
 
 @contextmanager
 def own_attention(model: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:

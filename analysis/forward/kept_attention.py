@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import block_bytes
 from analysis.forward.gathered import MASKED, attend_gathered
-from analysis.forward.prefix import Prefix, wide
+from analysis.forward.interface import require_plain
+from analysis.forward.prefix import NOT_PRUNED, Prefix, wide
 
 _MANY_QUERIES = 32
 """Query rows of a KV head from which on gathering its keys pays."""
@@ -119,11 +119,7 @@ class KeptAttention:
         **_others: Any,
     ) -> tuple[Tensor, None]:
         """The attention interface of transformers: (S, H, m, d) in, (S, m, H, d) out."""
-        if attention_mask is not None or query.shape[2] != key.shape[2]:
-            raise UnsupportedModelError(
-                f"{type(module).__name__} asked for an attention mask of its own.",
-                "Its cache cannot be pruned here.",
-            )
+        require_plain(module, attention_mask, query, key, NOT_PRUNED, rows=len(self.keep))
         scale = scaling if scaling is not None else query.shape[-1] ** -0.5
         call = _Call(self._layer, scale, softcap, sliding_window, s_aux)
         self._chosen = {

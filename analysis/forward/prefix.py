@@ -13,12 +13,13 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import attend, last_rows
-from analysis.forward.interface import own_attention
+from analysis.forward.interface import own_attention, require_plain
 from analysis.forward.rotation import Layout, Rotation
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 
 _NAME = "logitscope_prefix"
+NOT_PRUNED = "Its cache cannot be pruned here."
 
 
 @dataclass(eq=False)
@@ -194,11 +195,7 @@ class _Reader:
         **_others: Any,
     ) -> tuple[Tensor, None]:
         """The attention interface of transformers, (1, heads, T, d) in, (1, T, heads, d) out."""
-        if attention_mask is not None or query.shape[0] != 1 or query.shape[2] != key.shape[2]:
-            raise UnsupportedModelError(
-                f"{type(module).__name__} asked for an attention mask of its own.",
-                "Its cache cannot be pruned here.",
-            )
+        require_plain(module, attention_mask, query, key, NOT_PRUNED)
         prefix, scale = self.prefix, scaling if scaling is not None else query.shape[-1] ** -0.5
         columns: Tensor | None = None
         if self.weightings is None and softcap is None and sliding_window is None and s_aux is None:
