@@ -216,7 +216,7 @@ def smollm2_double(smollm2):
 
 
 @pytest.mark.embedded
-def test_deleted_equals_masked_in_float64(smollm2_double):
+def test_deleted_equals_masked_in_float64(smollm2_double, way):
     model = smollm2_double
     ids = torch.randint(0, 49_000, (96,), generator=torch.Generator().manual_seed(0))
     with model.lock, torch.inference_mode():
