@@ -144,3 +144,23 @@ def test_two_threads_share_one_model(tiny_folder):
         thread.join()
     for i in range(2):
         np.testing.assert_array_equal(got[i], alone[i])
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
+def test_evictions_equal_the_cpu(family, tiny_folder):
+    """Once and step by step, by scores of every kind; a tie may fall otherwise, so sets are compared as a share."""
+    from analysis.pruning_effects.decoding import sweep_decoding
+
+    folder, sweeps = str(tiny_folder(family)), {}
+    for device in ("cpu", DEVICE):
+        model = an.load_model(folder, device=device, dtype="float32")
+        half = len(TEXT) // 2
+        sweeps[device] = [
+            an.sweep_eviction(model, TEXT[:half], TEXT[half:], ["streaming", "knorm", "h2o", "tova"], [0.6]),
+            sweep_decoding(model, TEXT[:half], TEXT[half : half + 60], ["h2o", "window"], [0.6]),
+        ]
+    for ours, theirs in zip(sweeps[DEVICE], sweeps["cpu"], strict=True):
+        np.testing.assert_allclose(ours.surprisal[0], theirs.surprisal[0], atol=1e-2)
+        same = [(ours.kept(s) == theirs.kept(s)).mean() for s in range(len(theirs.settings))]
+        assert min(same) > 0.98
+        assert (ours.to_frame()["kl"][1:] > 0).all()
