@@ -130,12 +130,17 @@ def bill(shape: Shape, sweep: Sweep, *, batches: tuple[int, ...] = (1, 16)) -> p
         One row per setting and batch: ``policy``, ``label``, ``kept``, ``seed``, ``batch``, ``kv_bytes`` (logical:
         what is kept), ``kv_bytes_physical`` (what a cache of equal length per layer must hold: the longest KV head
         of each layer), ``kv_share``, ``kv_against_weights``, ``decode_flops`` per step.
+
+    Notes
+    -----
+    The full cache counts as it stands after the context. A cache that is evicted step by step keeps its size, whether its
+    entries are of the context or came later.
     """
     rows = []
     one = 2 * shape.element_bytes * shape.head_size
     full = one * sweep.spec.n_context * shape.n_layers * shape.n_kv_heads
     for index, setting in enumerate(sweep.settings):
-        lengths = sweep.kept(index).sum(-1)
+        lengths = _lengths(sweep, index)
         logical = one * int(lengths.sum())
         physical = one * int(lengths.max(-1).sum()) * shape.n_kv_heads
         for batch in batches:
@@ -154,6 +159,14 @@ def bill(shape: Shape, sweep: Sweep, *, batches: tuple[int, ...] = (1, 16)) -> p
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _lengths(sweep: Sweep, index: int) -> np.ndarray:
+    """Entries in the cache of every layer and KV head, (L, G)."""
+    if sweep.spec.mode == "decode":  # the kept sets are those of the context after the last step
+        pairs = sweep.spec.n_layers, sweep.spec.n_kv_heads
+        return np.full(pairs, sweep.settings[index].budget // (pairs[0] * pairs[1]))
+    return np.asarray(sweep.kept(index).sum(-1))
 
 
 def _step(shape: Shape, n_keys: float, computed: float) -> float:

@@ -226,7 +226,8 @@ def _n_context(trace: Trace, context: str) -> int:
 
 
 def _n_settings(asked: Asked) -> int:
-    return 1 + sum(len(asked.kept) * (asked.seeds if m.is_random else 1) for m in asked.methods())
+    methods = [m for m in asked.methods() if m.stepwise or asked.evicted == ONCE]
+    return 1 + sum(len(asked.kept) * (asked.seeds if m.is_random else 1) for m in methods)
 
 
 def _estimate(trace: Trace, asked: Asked) -> str:

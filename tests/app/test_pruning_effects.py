@@ -210,6 +210,33 @@ def test_an_opened_file_says_that_it_has_no_model(page, finish):
     assert "KV-cache eviction: not available" in shown(at) and "no model" in shown(at)
 
 
+def test_step_by_step_only_methods_that_can_are_counted(page, finish):
+    assert "51 settings" in shown(page)
+    at = page.segmented_control(key=state.EVICTED).set_value("step by step").run()
+    assert "36 settings" in shown(at)
+    assert len(job(compare(at, finish)).result.settings) == 36
+
+
+def test_texts_are_read_as_in_the_run_and_the_code_says_how(open_page, finish, llama):
+    from analysis.forward.trace import trace
+
+    at = finish(open_page("pruning_effects", bos="always", special="false"))
+    asked_for = request(at)
+    assert (asked_for.bos, asked_for.parse_special) == ("always", False)
+    at = compare(at, finish)
+    asked, sweep = at.session_state[state.SWEEP], job(at).result
+    assert sweep.spec.n_context == 1 + len(llama.tokenizer(asked.context)["input_ids"])
+    import analysis as an
+
+    run = runs.find(asked_for).result
+    scope = {"an": an, "model": llama}
+    scope["trace"] = trace(llama, run.text, bos="always", parse_special=False)
+    code = asked.code(scope["trace"])
+    assert "bos='always', parse_special=False" in code
+    exec(code, scope)
+    np.testing.assert_array_equal(scope["sweep"].kl, sweep.kl)
+
+
 def test_how_much_a2sf_forgets_is_a_slider(page, finish, llama):
     from analysis.forward.trace import trace
 

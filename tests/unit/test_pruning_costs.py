@@ -8,6 +8,7 @@ import analysis as an
 from analysis.errors import AnalysisError
 from analysis.models.tiny import FAMILIES
 from analysis.pruning_effects.bill import bill, measured_flops, shape_of
+from analysis.pruning_effects.budgets import kept_count
 from analysis.pruning_effects.horizon import knock_out_horizon
 from analysis.pruning_effects.needle import haystack, needle_grid
 from analysis.pruning_effects.policies.knock_out import KnockOut
@@ -56,6 +57,27 @@ def test_the_bill_counts_kept_tokens(llama):
     assert alone.loc[("streaming", 0), "kv_bytes"] == kept * shape.bytes_per_token
     assert alone.loc[("streaming", 0), "kv_bytes_physical"] == kept * shape.bytes_per_token
     assert alone.loc[("streaming", 0), "decode_flops"] == shape.flops(1, kept + 1)
+
+
+def test_a_cache_evicted_step_by_step_keeps_its_size(llama):
+    from analysis.pruning_effects.decoding import STEPWISE, sweep_decoding
+
+    context = "The cat sat on the mat, and the dog ran to the river in the morning. " * 2
+    sweep = sweep_decoding(
+        llama, context, " They went home again and slept until noon.", STEPWISE, [0.5, 0.3], seeds=1
+    )
+    shape = shape_of(llama)
+    frame = bill(shape, sweep, batches=(1,))
+    pairs, n = shape.n_layers * shape.n_kv_heads, sweep.spec.n_context
+    one = 2 * shape.element_bytes * shape.head_size
+    for index, setting in enumerate(sweep.settings):
+        entries = n if setting.policy == "full" else kept_count(n, setting.kept)
+        assert setting.budget == entries * pairs
+        row = frame.iloc[index]
+        assert row["kv_bytes"] == row["kv_bytes_physical"] == one * pairs * entries
+        assert row["kv_share"] == entries / n
+        if setting.policy in ("h2o", "window"):  # fewer of them are of the context by then
+            assert sweep.kept(index).sum() < setting.budget
 
 
 def test_physical_bytes_are_those_of_the_longest_head(llama):
