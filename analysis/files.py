@@ -21,8 +21,8 @@ from analysis.forward.results import Check, Trace, TraceSpec
 from analysis.forward.valid import check_trace
 from analysis.token_entropy.results import NextToken, TokenTrace
 
-SCHEMA_VERSION = 1
-"""Raised when the meaning of a stored array changes."""
+SCHEMA_VERSION = 2
+"""Raised when a file may hold what earlier versions do not know. 2: attention of some layers only, chunks, gates."""
 
 _PARTS: dict[str, type] = {
     "tokens": TokenTrace,
@@ -141,9 +141,9 @@ def trace_from_bytes(data: bytes, name: str = "the file") -> Trace:
         raise BrokenFileError(
             f"{name} is not a trace file.", "Choose a file that Trace.save wrote."
         ) from None
-    if type(schema) is not int or schema != SCHEMA_VERSION:
+    if type(schema) is not int or not 1 <= schema <= SCHEMA_VERSION:
         raise BrokenFileError(
-            f"{name} was written with trace format {str(schema)[:20]}; this version reads {SCHEMA_VERSION}.",
+            f"{name} was written with trace format {str(schema)[:20]}; this version reads up to {SCHEMA_VERSION}.",
             "Open it with the version that wrote it, or run the text again.",
         )
     try:

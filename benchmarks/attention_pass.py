@@ -48,7 +48,7 @@ def pass_of(way: str, n_tokens: int) -> Callable[[int], Any]:
     import torch
 
     import analysis as an
-    from analysis.forward.attention import Recorder
+    from analysis.forward.recorder import Recorder
     from analysis.forward.passes import run_pass
     from analysis.models.anatomy import run_body
 
@@ -62,7 +62,7 @@ def pass_of(way: str, n_tokens: int) -> Callable[[int], Any]:
         return run_body(model.model, ids[None, :count])
 
     def measured(count: int) -> Any:
-        recorder = Recorder(model.info.n_layers)
+        recorder = Recorder(tuple(range(model.info.n_layers)))
         run_pass(model, ids[:count], [], lambda _layer: None, recorder)
         return recorder.result()
 

@@ -5,6 +5,7 @@ On demand, in one extra pass over a run's tokens: each layer is reduced as it go
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from analysis.attention_sinks.again import reading_again, silent
 from analysis.attention_sinks.massive import Extremes
-from analysis.forward.attention import Attended, Recorder, measured_attention
+from analysis.forward.attention import attend
+from analysis.forward.attention_adapter import AttentionCall, attending
 from analysis.forward.masks import Visibility
 from analysis.forward.results import Trace
 from analysis.forward.run import Progress
@@ -73,15 +75,23 @@ def projected_norms(weight: Tensor, value: Tensor, n_heads: int) -> Tensor:
     )
 
 
-class _Watcher(Recorder):
+@dataclass(eq=False)
+class _Watcher:
     """Holds each layer's attention output until the projection it goes into comes by."""
 
+    visibility: Visibility | None
+    layer: int = -1
     pending: tuple[Tensor, Tensor] | None = None
+    """Output (H, T, dv) and values (G, T, dv)."""
 
-    def take(self, attended: Attended, key: Tensor, value: Tensor, window: int | None, sinks: bool) -> None:  # noqa: ARG002
-        """Count the layer and keep its output (H, T, dv) and values (G, T, dv)."""
-        self.layers.append({})
-        self.pending = (attended.output, value)
+    def __call__(self, call: AttentionCall) -> Tensor:
+        """Attend as the run did."""
+        output = attend(
+            call.query[0], call.key[0], call.value[0], scale=call.scale, softcap=call.softcap, span=call.span,
+            sink_logits=call.sink_logits, visibility=self.visibility, layer=call.layer,
+        ).output  # fmt: skip
+        self.layer, self.pending = call.layer, (output, call.value[0])
+        return output[None]
 
 
 def _orientated(module: nn.Module) -> Tensor | None:
@@ -129,7 +139,7 @@ def extreme_tokens(
     something changes that output first, ``value_out_norm`` is None and ``unavailable`` says so.
     """
     report, n_layers = on_progress or silent, model.info.n_layers
-    watcher = _Watcher(n_layers, visibility)
+    watcher = _Watcher(visibility)
     found: list[tuple[Tensor, Tensor, Tensor, float]] = []
     norms: dict[int, np.ndarray] = {}
 
@@ -148,7 +158,7 @@ def extreme_tokens(
         output, value = watcher.pending
         mixed = output.transpose(0, 1).flatten(1)
         if args[0].numel() == mixed.numel() and torch.equal(args[0].reshape(mixed.shape), mixed):
-            norms[len(watcher.layers) - 1] = projected_norms(weight, value, len(output)).cpu().numpy()
+            norms[watcher.layer] = projected_norms(weight, value, len(output)).cpu().numpy()
             watcher.pending = None
 
     layers = model.anatomy.layers
@@ -159,16 +169,18 @@ def extreme_tokens(
             handles += [
                 m.register_forward_pre_hook(project) for m in layer.modules() if _orientated(m) is not None
             ]
-        with measured_attention(model.model, watcher):
+        with attending(model.model, model.anatomy, watcher):
             run_body(model.model, ids[None].to(model.anatomy.head.weight.device))
-    complete = len(norms) == n_layers
-    missing = sorted(set(range(n_layers)) - set(norms))
+    assert trace.attention is not None
+    expected = trace.attention.layer_numbers.tolist()
+    missing = sorted(set(expected) - set(norms))
+    complete = not missing
     return Extremes(
         token=np.stack([f[0].cpu().numpy() for f in found]),
         dimension=np.stack([f[1].cpu().numpy() for f in found]),
         value=np.stack([f[2].cpu().numpy() for f in found]),
         median=np.array([f[3] for f in found], np.float32),
-        value_out_norm=np.stack([norms[i] for i in range(n_layers)]) if complete else None,
+        value_out_norm=np.stack([norms[i] for i in expected]) if complete else None,
         unavailable=""
         if complete
         else f"No plain linear layer takes the attention output as it is in layer {missing[0]}"

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from analysis.attention_sinks.again import silent
 from analysis.attention_sinks.catching import CaughtLayer, catch_layer
-from analysis.forward.attention import _Group, block_bytes
-from analysis.forward.masks import Visibility
+from analysis.forward.attention import HeadGroup, block_bytes
+from analysis.forward.masks import AttentionSpan, Visibility
 from analysis.forward.results import Trace
 from analysis.forward.run import Progress
 from analysis.models.loading import LanguageModel
@@ -142,15 +142,14 @@ def map_of(
     kv_head = head // (n_heads // caught.key.shape[0])
     hidden = caught.visibility.hidden_keys(caught.layer, kv_head) if caught.visibility else None
     key = caught.key[kv_head].float()
-    group = _Group(caught.query[head : head + 1], key, key, caught.scale, caught.softcap, hidden)
+    group = HeadGroup(caught.query[head : head + 1], key, key, caught.scale, caught.softcap, hidden)
     sink = None if caught.sink_logits is None else caught.sink_logits[head].float()
     per_block = max(1, block_bytes(key.device) // (4 * rows.stop * row_step)) * row_step
     cells, row_error, entropy, lost = [], 0.0, [], []
     for begin in range(rows.start, rows.stop, per_block):
         block = range(begin, min(begin + per_block, rows.stop))
-        first = 0 if caught.window is None else max(0, begin - caught.window + 1)
-        seen_keys = range(first, block.stop)
-        scores = group.scores(block, seen_keys, caught.window, caught.visibility)[0]
+        seen_keys = range(caught.span.first_key(begin), block.stop)
+        scores = group.scores(block, seen_keys, caught.span, caught.visibility)[0]
         seen = scores > _UNSEEN
         weights, mass = _weights(scores, sink)
         row_error = max(row_error, float((weights.double().sum(-1) - mass).abs().max()))
@@ -158,7 +157,7 @@ def map_of(
         lost.append(1 - mass)
         cells.append(_pooled(weights, seen, seen_keys, keys, (row_step, key_step), pool))
     assert trace.attention is not None
-    of_run = trace.attention.entropy[caught.layer, head, rows.start : rows.stop]
+    of_run = trace.attention.entropy[trace.attention.row_of(caught.layer), head, rows.start : rows.stop]
     learned = None if sink is None else float(torch.cat(lost).mean())
     return HeadMap(
         values=torch.cat(cells).cpu().numpy(),
@@ -169,7 +168,7 @@ def map_of(
         pool=pool,
         row_sum_error=row_error,
         entropy_error=float(np.abs(torch.cat(entropy).cpu().numpy() - of_run).max()),
-        note=_note(rows, keys, (row_step, key_step), pool, caught.window, learned),
+        note=_note(rows, keys, (row_step, key_step), pool, caught.span, learned),
     )
 
 
@@ -218,15 +217,14 @@ def _pooled(
 
 
 def _note(
-    rows: range, keys: range, steps: tuple[int, int], pool: Pool, window: int | None, learned: float | None
+    rows: range, keys: range, steps: tuple[int, int], pool: Pool, span: AttentionSpan, learned: float | None
 ) -> str:
     """Why the rows drawn do not sum to 1; empty where they do."""
     down, across = steps
     parts = []
     if learned is not None:
         parts.append(f"a learned sink takes {learned:.3g} of a row on average")
-    first_seen = 0 if window is None else max(0, rows.start - window + 1)
-    if keys.start > first_seen or keys.stop < rows.stop:
+    if keys.start > span.first_key(rows.start) or keys.stop < rows.stop:
         parts.append(f"only keys {keys.start} to {keys.stop - 1} are drawn")
     if down > 1 or across > 1:
         cell = f"{down} by {across} pairs"

@@ -24,7 +24,7 @@ class Extremes:
     median: np.ndarray
     """float32, (L + 1,): median size of all T D activations, the lower of the two in the middle."""
     value_out_norm: np.ndarray | None
-    """float32, (L, H, T): norm of a token's value after its head's part of the output projection."""
+    """float32, (K, H, T), of the K layers with attention: norm of a token's value after its head's part of the output projection."""
     unavailable: str = ""
     """Why ``value_out_norm`` is missing."""
 
@@ -90,7 +90,7 @@ def output_drain(extremes: Extremes, position: int = 0) -> np.ndarray:
 
     Returns
     -------
-    numpy.ndarray, shape (L, H)
+    numpy.ndarray, shape (K, H)
 
     Raises
     ------

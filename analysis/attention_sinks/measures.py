@@ -1,6 +1,6 @@
 """Measures on attention statistics: sinks anywhere, sink rate, head classes, the triad.
 
-Numpy only. L layers, H query heads, G KV heads, T tokens.
+Numpy only. K layers with attention, H query heads, G KV heads, T tokens; L layers in all.
 """
 
 from __future__ import annotations
@@ -25,16 +25,8 @@ COLLAPSED, OVERLOADED = 0.05, 0.9
 HeadClass = Literal["collapsed", "between", "overloaded"]
 
 
-def seen_by(attention: AttentionTrace) -> np.ndarray:
-    """Queries that can see each key, int, (L, T)."""
-    n_tokens = attention.entropy.shape[2]
-    queries = n_tokens - np.arange(n_tokens)
-    window = np.where(attention.window > 0, attention.window, n_tokens)
-    return np.minimum(queries[None, :], window[:, None])
-
-
 def against_baseline(attention: AttentionTrace) -> np.ndarray:
-    """Sink mass divided by what uniform attention would give, (L, H).
+    """Sink mass divided by what uniform attention would give, (K, H).
 
     1 at any length means no preference for token 0; short texts cannot fake a sink.
     """
@@ -48,10 +40,10 @@ def strongest_sink(
 
     Returns
     -------
-    tuple of numpy.ndarray, each of shape (L, H)
+    tuple of numpy.ndarray, each of shape (K, H)
         Its position (-1 if no key is seen by enough queries) and what it receives (NaN).
     """
-    enough = seen_by(attention) >= min_queries
+    enough = attention.seen_by() >= min_queries
     received = np.where(enough[:, None, :], attention.received, -np.inf)
     position = received.argmax(-1)
     value = received.max(-1)
@@ -68,29 +60,29 @@ def sink_rate(
     ----------
     Gu et al. 2024, arXiv:2410.10781: Sink_k^epsilon, there for one key and in per cent.
     """
-    enough = (seen_by(attention) >= min_queries).all(0)
+    enough = (attention.seen_by() >= min_queries).all(0)
     rate = (attention.received > epsilon).mean((0, 1))
     return np.where(enough, rate, np.nan)
 
 
 def head_entropy(attention: AttentionTrace, first_row: int = FIRST_ROW) -> np.ndarray:
-    """Mean of row entropy over ln of the visible tokens, (L, H), in [0, 1].
+    """Mean of row entropy over ln of the visible tokens, (K, H), in [0, 1].
 
     Rows before ``first_row`` are left out; NaN if the text is not longer than that.
     """
     n_tokens = attention.entropy.shape[2]
     if n_tokens <= first_row:
         return np.full(attention.entropy.shape[:2], np.nan)
-    rows = np.arange(first_row, n_tokens) + 1
-    window = np.where(attention.window > 0, attention.window, n_tokens)
-    visible = np.minimum(rows[None, :], window[:, None])
-    return (attention.entropy[:, :, first_row:] / np.log(visible)[:, None, :]).mean(-1)
+    visible = attention.visible()[:, None, first_row:]
+    with np.errstate(divide="ignore", invalid="ignore"):  # the first row of a chunk sees one key
+        shares = attention.entropy[:, :, first_row:] / np.log(visible)
+    return np.where(visible > 1, shares, 0).sum(-1) / (visible > 1).sum(-1)
 
 
 def head_classes(
     normalised: np.ndarray, collapsed: float = COLLAPSED, overloaded: float = OVERLOADED
 ) -> np.ndarray:
-    """Class of each head by its normalised entropy, (L, H) of str; empty for NaN."""
+    """Class of each head by its normalised entropy, (K, H) of str; empty for NaN."""
     names = np.full(normalised.shape, "between", dtype="<U10")
     names[normalised < collapsed] = "collapsed"
     names[normalised > overloaded] = "overloaded"
@@ -99,7 +91,7 @@ def head_classes(
 
 
 def entropy_by_position(attention: AttentionTrace) -> pd.DataFrame:
-    """Row entropy against position, averaged over heads of the layers without a window.
+    """Row entropy against position, averaged over heads of the layers without a window or chunks.
 
     Returns
     -------
@@ -107,7 +99,7 @@ def entropy_by_position(attention: AttentionTrace) -> pd.DataFrame:
         ``position``, ``entropy`` (nats), ``uniform`` (ln N) and ``below_uniform``. Flat below_uniform is
         dilution at work; a rising one is sharpening.
     """
-    full = attention.window == 0
+    full = (attention.window == 0) & (attention.chunk == 0)
     rows = attention.entropy[full if full.any() else slice(None)].astype(np.float64).mean((0, 1))
     position = np.arange(len(rows))
     uniform = np.log(position + 1.0)
@@ -118,13 +110,13 @@ def entropy_by_position(attention: AttentionTrace) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Triad:
-    """The extreme-token triad of one token, layer by layer, shape (L,) each unless said."""
+    """The extreme-token triad of one token, layer by layer."""
 
     position: int
     sink: np.ndarray
-    """(L, H): attention the token receives."""
+    """(K, H): attention the token receives."""
     value_drain: np.ndarray
-    """(L, G): norm of its value over the median norm of the others' values; below 1 is drained."""
+    """(K, G): norm of its value over the median norm of the others' values; below 1 is drained."""
     residual_token: np.ndarray
     """(L + 1,): norm of its state."""
     residual_median: np.ndarray
@@ -170,7 +162,7 @@ def heads_frame(attention: AttentionTrace) -> pd.DataFrame:
     entropy = head_entropy(attention)
     frame = pd.DataFrame(
         {
-            "layer": np.repeat(np.arange(n_layers), n_heads),
+            "layer": np.repeat(attention.layer_numbers, n_heads),
             "head": np.tile(np.arange(n_heads), n_layers),
             "sink_mass": attention.sink_mass.ravel().astype(float),
             "times_uniform": against_baseline(attention).ravel().astype(float),
@@ -182,6 +174,10 @@ def heads_frame(attention: AttentionTrace) -> pd.DataFrame:
             "window_tokens": np.repeat(attention.window, n_heads),
         }
     )
+    if attention.chunk.any():
+        frame["chunk_tokens"] = np.repeat(attention.chunk, n_heads)
+    if attention.gate is not None:
+        frame["output_passed_on"] = attention.gate.ravel().astype(float)
     if attention.learned_sink is not None:
         frame["learned_sink"] = attention.learned_sink.ravel().astype(float)
     return frame

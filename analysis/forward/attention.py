@@ -8,21 +8,14 @@ soft-capped scores, learned sink logits and any head size go the same way.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from analysis.forward.interface import own_attention, require_plain
-from analysis.forward.masks import Visibility, blocked
-from analysis.forward.recorder import Recorder
+from analysis.forward.masks import CAUSAL, AttentionSpan, Visibility, blocked
 
-NAME = "logitscope_measured"
 _BLOCK_BYTES, _CUDA_BLOCK_BYTES = 4 << 20, 256 << 20
 _MASKED = -1e30
 """Score of a pair that is not seen: exp() of it is 0, and 0 times it is 0, not NaN."""
@@ -58,7 +51,7 @@ def attend(
     *,
     scale: float,
     softcap: float | None = None,
-    window: int | None = None,
+    span: AttentionSpan = CAUSAL,
     sink_logits: Tensor | None = None,
     weightings: Tensor | None = None,
     visibility: Visibility | None = None,
@@ -76,8 +69,8 @@ def attend(
         Factor on the scores.
     softcap : float, optional
         ``c tanh(x / c)`` on the scaled scores (Gemma 2).
-    window : int, optional
-        Tokens a query can see, itself included.
+    span : AttentionSpan
+        What the model's own mask lets a query see.
     sink_logits : Tensor, shape (H,), optional
         Learned logit beside the scores of every row (gpt-oss).
     weightings : Tensor, shape (T, w), optional
@@ -108,20 +101,20 @@ def attend(
     size = max(16, min(256, block_bytes(device) // (4 * per_group * n_tokens)))
     # Blocks grow with the keys they see. Freed and made anew each time, none would fit where the last one
     # was, so two places are set aside for all of them.
-    widest = n_tokens if window is None else min(n_tokens, size + window - 1)
+    widest = min(n_tokens, size + span.widest(n_tokens) - 1)
     places = torch.empty(2, per_group * min(size, n_tokens) * widest, device=device)
     worst = 0.0
     for group in range(key.shape[0]):
         heads = slice(group * per_group, (group + 1) * per_group)
         hidden = visibility.hidden_keys(layer, group) if visibility else None
-        block = _Group(query[heads], key[group].float(), value[group].float(), scale, softcap, hidden, places)
+        block = HeadGroup(
+            query[heads], key[group].float(), value[group].float(), scale, softcap, hidden, places
+        )
         sinks = None if sink_logits is None else sink_logits[heads, None, None].float()
         for begin in range(0, n_tokens, size):
             rows = range(begin, min(begin + size, n_tokens))
-            first = 0 if window is None else max(0, begin - window + 1)
-            error = block.reduce(
-                rows, range(first, rows.stop), window, visibility, sinks, weightings, out, heads
-            )
+            keys = range(span.first_key(begin), rows.stop)
+            error = block.reduce(rows, keys, span, visibility, sinks, weightings, out, heads)
             worst = max(worst, error)
     for head in visibility.heads_silenced(layer) if visibility else []:
         out.output[head] = 0
@@ -135,7 +128,7 @@ def last_rows(
     *,
     scale: float,
     softcap: float | None = None,
-    window: int | None = None,
+    span: AttentionSpan = CAUSAL,
     sink_logits: Tensor | None = None,
 ) -> Tensor:
     """Attention weights of the last queries, float32, shape (H, count, T).
@@ -149,8 +142,8 @@ def last_rows(
     for group in range(key.shape[0]):
         heads = slice(group * per_group, (group + 1) * per_group)
         keys = key[group].float()
-        scores = _Group(query[heads], keys, keys, scale, softcap, None).scores(
-            rows, range(n_tokens), window, None
+        scores = HeadGroup(query[heads], keys, keys, scale, softcap, None).scores(
+            rows, range(n_tokens), span, None
         )
         if sink_logits is not None:
             sinks = sink_logits[heads, None, None].float().expand(-1, len(rows), 1)
@@ -161,7 +154,7 @@ def last_rows(
 
 
 @dataclass(frozen=True, eq=False)
-class _Group:
+class HeadGroup:
     """The query heads of one KV head."""
 
     query: Tensor
@@ -178,7 +171,7 @@ class _Group:
             return torch.empty(shape, device=self.query.device)
         return self.places[which, : math.prod(shape)].view(shape)
 
-    def scores(self, rows: range, keys: range, window: int | None, visibility: Visibility | None) -> Tensor:
+    def scores(self, rows: range, keys: range, span: AttentionSpan, visibility: Visibility | None) -> Tensor:
         """Masked scores, (heads, rows, keys)."""
         query = self.query[:, rows.start : rows.stop].float() * self.scale
         scores = self._place(0, len(query), len(rows), len(keys))
@@ -187,10 +180,8 @@ class _Group:
         if self.softcap is not None:
             scores.div_(self.softcap).tanh_().mul_(self.softcap)
         general = visibility is not None and (visibility.window is not None or self.hidden is not None)
-        if general or (window is not None and len(keys) > window):
-            hide = blocked(
-                rows, keys, window=window, ours=visibility, hidden=self.hidden, device=scores.device
-            )
+        if general or span.first_key(rows.stop - 1) > keys.start:
+            hide = blocked(rows, keys, span=span, ours=visibility, hidden=self.hidden, device=scores.device)
             return scores.masked_fill_(hide, _MASKED)
         corner = scores[:, :, rows.start - keys.start :]  # only the diagonal block hides anything
         n = len(rows)
@@ -201,7 +192,7 @@ class _Group:
         self,
         rows: range,
         keys: range,
-        window: int | None,
+        span: AttentionSpan,
         visibility: Visibility | None,
         sinks: Tensor | None,
         weightings: Tensor,
@@ -209,7 +200,7 @@ class _Group:
         heads: slice,
     ) -> float:
         """Write one block's share of every result; returns the error of its last row's sum."""
-        scores = self.scores(rows, keys, window, visibility)
+        scores = self.scores(rows, keys, span, visibility)
         top = scores.amax(-1, keepdim=True)
         if sinks is not None:
             top = torch.maximum(top, sinks)
@@ -230,52 +221,3 @@ class _Group:
         out.output[heads, here] = (mixed.view(len(weights), len(rows), -1) * share).to(out.output.dtype)
         last = (weights[:, -1] * share[:, -1]).double().sum(-1)
         return float((last - out.mass[heads, rows.stop - 1]).abs().max())
-
-
-_RECORDER: ContextVar[Recorder] = ContextVar("recorder")
-
-
-def _measured_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    softcap: float | None = None,
-    sliding_window: int | None = None,
-    s_aux: Tensor | None = None,
-    **_others: Any,
-) -> tuple[Tensor, None]:
-    """The attention interface of transformers, (1, heads, T, d) in, (1, T, heads, d) out."""
-    recorder = _RECORDER.get()
-    require_plain(module, attention_mask, query, key, "Attention is measured on one unpadded text at a time.")
-    attended = attend(
-        query[0],
-        key[0],
-        value[0],
-        scale=scaling if scaling is not None else query.shape[-1] ** -0.5,
-        softcap=softcap,
-        window=sliding_window,
-        sink_logits=s_aux,
-        visibility=recorder.visibility,
-        layer=len(recorder.layers),
-    )
-    if recorder.spectra is not None:
-        states = {"query": query, "key": key, "value": value}
-        for kind in recorder.spectra.kinds:
-            if kind in states:
-                recorder.spectra.take(kind, len(recorder.layers), states[kind][0].transpose(0, 1).flatten(1))
-    recorder.take(attended, key[0], value[0], sliding_window, s_aux is not None)
-    return attended.output.transpose(0, 1)[None].contiguous(), None
-
-
-@contextmanager
-def measured_attention(model: Any, recorder: Recorder) -> Iterator[Recorder]:
-    """Let a model's attention measure itself."""
-    token = _RECORDER.set(recorder)
-    try:
-        with own_attention(model, NAME, _measured_attention):
-            yield recorder
-    finally:
-        _RECORDER.reset(token)

@@ -1,48 +1,223 @@
-"""Whether measured attention gives what the library's own gives, seen once per model."""
+"""Whether a model's attention can be measured, and in which layers: seen once per model, asked by every road."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import Recorder
-from analysis.forward.passes import run_pass
-from analysis.models.loading import LanguageModel
+from analysis.errors import AnalysisError, UnsupportedModelError
+from analysis.forward.attention import attend
+from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
+from analysis.forward.row_check import RowCheck
+from analysis.models.anatomy import first_tensor, hooks, run_body
+from analysis.models.load_errors import is_out_of_memory
 
-PROBE_TOKENS = 64
+if TYPE_CHECKING:
+    from analysis.models.loading import LanguageModel
+
+PROBE_TOKENS = 48
+_LONGEST = 1024
+"""Windows and chunks up to this length are crossed by the probe; longer ones by the checks of each run."""
 
 
-def attention_error(model: LanguageModel, ids: Tensor) -> float | str:
-    """Relative difference of the final states with and without measuring, on a few tokens.
+@dataclass(frozen=True)
+class AttentionSupport:
+    """What measuring a model's attention gives."""
+
+    layers: tuple[int, ...] = ()
+    """Numbers of the layers that have attention, rising."""
+    gates: tuple[tuple[int, str], ...] = ()
+    """Layers that weaken what attention gives by a gate of their own, and the dotted name of the output
+    projection behind it."""
+    error: float = 0.0
+    """Largest difference of the final states with and without measuring, as a share of the largest state."""
+    reason: str = ""
+    """Why attention cannot be measured; empty if it can."""
+
+
+def attention_support(model: LanguageModel, ids: Tensor | None = None) -> AttentionSupport:
+    """Measure on a few tokens what the library computes on its own, once per model.
 
     Parameters
     ----------
     model : LanguageModel
         Its lock is held by the caller. The answer is kept on it.
-    ids : Tensor, shape (n,)
-        Tokens of a text.
-
-    Returns
-    -------
-    float or str
-        Largest difference over the largest state, or why attention cannot be measured.
+    ids : Tensor, shape (n,), optional
+        Tokens of a text; repeated as often as the probe needs.
     """
-    if model.attention_error is None:
-        model.attention_error = _compare(model, ids[:PROBE_TOKENS])
-    return model.attention_error
+    if model.attention is None:
+        model.attention = _probe(model, ids if ids is not None else torch.arange(1, 9))
+    return model.attention
 
 
-def _compare(model: LanguageModel, ids: Tensor) -> float | str:
-    recorder = Recorder(model.info.n_layers)
-    plain = run_pass(model, ids, [], _nothing).final_states.float()
+def require_attention(model: LanguageModel, ids: Tensor | None = None) -> AttentionSupport:
+    """The same, refused where attention cannot be measured.
+
+    Raises
+    ------
+    UnsupportedModelError
+        With the reason.
+    """
+    support = attention_support(model, ids)
+    if support.reason:
+        raise UnsupportedModelError(
+            f"The attention of {model.info.name} cannot be measured. {support.reason}",
+            "Choose another model, or a picture that needs no attention.",
+        )
+    return support
+
+
+def why(error: Exception, module: str = "the model") -> str:
+    """One line about an exception that came from inside a model.
+
+    Raises
+    ------
+    Exception
+        The same again where the memory was full: that is no property of the model.
+    """
+    if is_out_of_memory(error):
+        raise error
+    if isinstance(error, AnalysisError):
+        return error.message
+    first_line = str(error).strip().partition("\n")[0][:160]
+    return f"{type(error).__name__} in {module}: {first_line}"
+
+
+def probe_length(model: Any) -> int:
+    """Tokens that cross every window and chunk that a model's config names, as far as a probe can be."""
+    config = model.config.get_text_config()
+    named = [
+        getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size", "window_size")
+    ]
+    lengths = [size for size in named if isinstance(size, int) and 0 < size < _LONGEST]
+    longest = max([PROBE_TOKENS, *(size + size // 2 + 2 for size in lengths)])
+    limit = getattr(config, "max_position_embeddings", None) or longest
+    return min(longest, int(limit))
+
+
+class _Seen:
+    """Attends in a probe and notes which layers do, and what their output projections get."""
+
+    def __init__(self, check: RowCheck) -> None:
+        self.check = check
+        self.layers: list[int] = []
+        self.outputs: dict[int, Tensor] = {}
+        """By layer, (n, H dv): what attention gave."""
+        self.projected: dict[int, tuple[nn.Module, Tensor]] = {}
+        """By layer, the last linear part of the attention module and what it got."""
+        self.kind = ""
+        self.heads: tuple[int, int] | None = None
+        self._inside: set[int] = set()
+
+    def __call__(self, call: AttentionCall) -> Tensor:
+        """Attend as a run does."""
+        self.kind = type(call.module).__name__
+        own_mask(call)
+        heads = call.query.shape[1], call.key.shape[1]
+        if self.heads not in (None, heads):
+            raise UnsupportedModelError(
+                "The layers of this model have different numbers of attention heads.",
+                "Its attention cannot be measured.",
+            )
+        self.heads = heads
+        output = attend(
+            call.query[0], call.key[0], call.value[0], scale=call.scale, softcap=call.softcap, span=call.span,
+            sink_logits=call.sink_logits,
+        ).output  # fmt: skip
+        self.check.compare(call, output)
+        self.layers.append(call.layer)
+        self._inside = set(map(id, call.module.modules()))
+        self.outputs[call.layer] = output.transpose(0, 1).flatten(1)
+        return output[None]
+
+    def before_linear(self, module: nn.Module, args: Any) -> None:
+        """Hook before every linear part: the last one of an attention module projects its output."""
+        if id(module) in self._inside and args and torch.is_tensor(args[0]):
+            self.projected[self.layers[-1]] = module, args[0].reshape(-1, args[0].shape[-1])
+
+    def gates(self, model: nn.Module) -> tuple[tuple[int, str], ...]:
+        """Layers whose output projection gets something else than attention gave."""
+        names = {id(module): name for name, module in model.named_modules()}
+        return tuple(
+            (layer, names[id(module)])
+            for layer, (module, got) in self.projected.items()
+            if got.shape == self.outputs[layer].shape and not torch.equal(got, self.outputs[layer])
+        )
+
+
+def _probe(model: LanguageModel, ids: Tensor) -> AttentionSupport:
+    n = probe_length(model.model)
+    ids = ids.repeat(-(-n // len(ids)))[:n] % model.info.vocab_size
     try:
-        ours = run_pass(model, ids, [], _nothing, recorder).final_states.float()
-        recorder.result()
-    except UnsupportedModelError as error:
-        return str(error)
-    return float((ours - plain).abs().max() / plain.abs().max().clamp(min=torch.finfo(torch.float32).tiny))
+        modules = _attending_modules(model, ids[:8])
+    except Exception as error:  # noqa: BLE001 - whatever a model raises, its other numbers are still right
+        reason = error.message if isinstance(error, AnalysisError) else f"{_no_interface(model)} {why(error)}"
+        return AttentionSupport(reason=reason)
+    if not modules:
+        return AttentionSupport(reason=_no_interface(model))
+    try:
+        seen = _Seen(RowCheck(model, ids))
+        plain = plain_states(model, ids)
+        with hooks() as handles, attending(model.model, model.anatomy, seen):
+            for module in model.anatomy.layers.modules():
+                if isinstance(module, nn.Linear):
+                    handles.append(module.register_forward_pre_hook(seen.before_linear))
+            ours = plain_states(model, ids)
+    except Exception as error:  # noqa: BLE001
+        return AttentionSupport(reason=why(error, modules[0]))
+    largest = plain.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
+    difference = float((ours - plain).abs().max() / largest)
+    if not difference <= error_tolerance(model.info.dtype):
+        return AttentionSupport(reason=f"It differs from the library's by {difference:.2g} of a state.")
+    if not seen.check.passed(model.info.dtype):
+        return AttentionSupport(reason=different_rows(seen.check))
+    return AttentionSupport(tuple(seen.layers), seen.gates(model.model), difference)
 
 
-def _nothing(_layer: int) -> None:
-    """No progress: a few tokens take no time."""
+def _attending_modules(model: LanguageModel, ids: Tensor) -> list[str]:
+    """Class names of the modules that ask transformers' interface, one per layer that does."""
+    modules: list[str] = []
+
+    def take(call: AttentionCall) -> Tensor:
+        modules.append(type(call.module).__name__)
+        return call.value.repeat_interleave(call.query.shape[1] // call.value.shape[1], 1)
+
+    with attending(model.model, model.anatomy, take):
+        run_body(model.model, ids[None].to(model.anatomy.head.weight.device))
+    return modules
+
+
+def _no_interface(model: LanguageModel) -> str:
+    """Why no layer was seen to attend: none does, or in a way that cannot be looked into."""
+    names = {type(m).__name__ for m in model.anatomy.layers.modules()}
+    own = sorted(name for name in names if "attention" in name.lower())
+    if not own:
+        return "None of its layers has softmax attention."
+    return f"Its attention ({own[0]}) does not go through transformers' interface."
+
+
+def error_tolerance(dtype: str) -> float:
+    """How far the final states of the probe may be from the library's, as a share of the largest."""
+    return 1e-3 if dtype in ("float32", "float64") else 0.1
+
+
+def different_rows(check: RowCheck) -> str:
+    """What a failed check of rows says."""
+    return (
+        f"In layer {check.worst_layer} its last rows differ from the library's by {check.error:.2g} "
+        "of the layer's output."
+    )
+
+
+def plain_states(model: LanguageModel, ids: Tensor) -> Tensor:
+    """States after the final norm, float32, (n, D)."""
+    caught: list[Tensor] = []
+    anatomy = model.anatomy
+    last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
+    with hooks() as handles:
+        handles.append(last.register_forward_hook(lambda _m, _a, output: caught.append(first_tensor(output))))
+        run_body(model.model, ids[None].to(anatomy.head.weight.device))
+    return caught[-1][0].float()

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.forward.interface import own_attention
+from analysis.errors import UnsupportedModelError
+from analysis.forward.attention_adapter import attending
 from analysis.forward.kept_attention import KeptAttention, Observer, Own, Special
 from analysis.forward.prefix import Prefix
+from analysis.forward.read_cache import for_rows, read_cache
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.fast_linear import fast_linears
 from analysis.models.loading import LanguageModel
-
-_NAME = "logitscope_continuation"
 
 
 def run_continuation(
@@ -46,8 +46,8 @@ def run_continuation(
         From :func:`analysis.forward.prefix.read_prefix` of the same model.
     ids : Tensor, int64, shape (m,) or (S, m)
         The continuation; the same for all settings, or one each.
-    keep : Tensor of bool, shape (S, L, G, n)
-        Context tokens that each setting, layer and KV head still has.
+    keep : Tensor of bool, shape (S, K, G, n)
+        Context tokens that each setting, layer with attention and KV head still has.
     special : dict of int to Special, optional
         What rows of the batch do beyond hiding tokens.
     own : Own, optional
@@ -66,19 +66,59 @@ def run_continuation(
 
     Notes
     -----
-    The first token stands at position n, the context's full length, whatever was pruned.
+    The first token stands at position n, the context's full length, whatever was pruned. Layers without
+    attention go on from the state that the whole context left: what was evicted is hidden from attention alone.
     """
-    anatomy = model.anatomy
-    device = anatomy.head.weight.device
-    n_settings, m = keep.shape[0], ids.shape[-1]
     special = special or {}
+    if prefix.recurrent is None:
+        attention = _attention(prefix, keep, special, own, observe, watched)
+        return _one_pass(model, prefix, ids, attention, own, on_layer)
+    # A recurrence goes on from the state that the context left, one token at a time.
+    if any(extra.active is not None for extra in special.values()):
+        raise UnsupportedModelError("Layers that keep a state cannot be passed by.", "Choose another method.")
+    own = own or Own()
+    if own.recurrent is None:
+        own.recurrent = for_rows(prefix.recurrent, len(keep))
+    states = []
+    for t in range(ids.shape[-1]):
+        attention = _attention(prefix, keep, special, own, observe, watched)
+        states.append(_one_pass(model, prefix, ids[..., t : t + 1], attention, own, on_layer))
+    return torch.cat(states, 1)
+
+
+def _attention(
+    prefix: Prefix,
+    keep: Tensor,
+    special: dict[int, Special],
+    own: Own | None,
+    observe: Observer | None,
+    watched: int | None,
+) -> KeptAttention:
+    watched = len(keep) if watched is None else watched
+    return KeptAttention(
+        prefix, keep.to(prefix.keys[0].device), special, own, observe, watched if observe else 0
+    )
+
+
+def _one_pass(
+    model: LanguageModel,
+    prefix: Prefix,
+    ids: Tensor,
+    attention: KeptAttention,
+    own: Own | None,
+    on_layer: Callable[[int], None],
+) -> Tensor:
+    """Final states (S, m, D) of tokens that all settings read at once."""
+    anatomy = model.anatomy
+    device, n_settings, m = anatomy.head.weight.device, len(attention.keep), ids.shape[-1]
+    n_own = own.n_tokens if own else 0
+    special = attention.special
     begin = [special.get(row, Special()).start for row in range(n_settings)]
     start = torch.tensor([prefix.n_tokens if at is None else at for at in begin])
-    places = (start[:, None] + torch.arange(m) + (own.n_tokens if own else 0)).to(device)
-    watched = n_settings if watched is None else watched
-    attention = KeptAttention(
-        prefix, keep.to(device), places, special, own, observe, watched if observe else 0
-    )
+    attention.places = places = (start[:, None] + torch.arange(m) + n_own).to(device)
+    recurrent = None if own is None else own.recurrent
+    said = read_cache(model.model, 0) if recurrent is None else recurrent
+    said.n_read = prefix.n_tokens + n_own
     caught: dict[str, Tensor] = {}
 
     def final(_module: nn.Module, _args: Any, output: Any) -> None:
@@ -91,8 +131,8 @@ def run_continuation(
             handles.append(layer.register_forward_hook(lambda _m, _a, _o, at=i: on_layer(at + 1)))
         last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
         handles.append(last.register_forward_hook(final))
-        with own_attention(model.model, _NAME, attention), fast_linears(model.model):
-            run_body(model.model, ids.expand(n_settings, m).to(device), places)
+        with attending(model.model, anatomy, attention), fast_linears(model.model):
+            run_body(model.model, ids.expand(n_settings, m).to(device), places, said)
     return caught["final"]
 
 
@@ -123,7 +163,7 @@ class ContextAttention:
         """Add one layer and KV head."""
         if rows.start == 0:
             self._heads = old.shape[1]
-            self._sums[layer, group] = old[0].double().sum((0, 1)).cpu()
+            self._sums[layer, group] += old[0].double().sum((0, 1)).cpu()
 
     def received(self, m: int) -> np.ndarray:
         """Mean over m queries and the heads of the group, float64, (L, G, n)."""

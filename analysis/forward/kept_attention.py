@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.forward.attention import block_bytes
+from analysis.forward.attention_adapter import AttentionCall, own_mask
 from analysis.forward.gathered import MASKED, attend_gathered
-from analysis.forward.interface import require_plain
-from analysis.forward.prefix import NOT_PRUNED, Prefix, wide
+from analysis.forward.masks import CAUSAL, AttentionSpan
+from analysis.forward.prefix import Prefix, wide
 
 _MANY_QUERIES = 32
 """Query rows of a KV head from which on gathering its keys pays."""
@@ -36,7 +37,7 @@ class Special:
     start: int | None = None
     """Position of the first token after the context; the context's length by default."""
     keys: list[Tensor] | None = None
-    """Per layer (G, n, d): the context's keys as this setting has them."""
+    """Per layer with attention (G, n, d): the context's keys as this setting has them."""
     values: list[Tensor] | None = None
     """Per layer (G, n, dv)."""
     choose: Chooser | None = None
@@ -54,15 +55,17 @@ class Own:
     """What every setting has read after the context, token by token."""
 
     keys: dict[int, Tensor] = field(default_factory=dict)
-    """By layer, (S, G, p, d)."""
+    """By layer with attention, (S, G, p, d)."""
     values: dict[int, Tensor] = field(default_factory=dict)
+    recurrent: Any = None
+    """Cache of transformers with the states of layers that keep no keys, one row per setting."""
     alive: Tensor | None = None
-    """bool, (S, L, G, p): those not evicted; all by default."""
+    """bool, (S, K, G, p): those not evicted; all by default."""
 
     @property
     def n_tokens(self) -> int:
         """How many there are, p."""
-        return self.keys[0].shape[2] if self.keys else 0
+        return next(iter(self.keys.values())).shape[2] if self.keys else 0
 
     def add(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Append (S, G, m, d) to one layer; all of it."""
@@ -78,50 +81,39 @@ class _Call:
     """How one layer attends."""
 
     layer: int
+    """Its place among the layers that have attention."""
     scale: float
     softcap: float | None
-    window: int | None
+    span: AttentionSpan
     sinks: Tensor | None
 
     @property
     def plain(self) -> bool:
-        return self.softcap is None and self.window is None and self.sinks is None
+        return self.softcap is None and self.span == CAUSAL and self.sinks is None
 
 
 @dataclass(eq=False)
 class KeptAttention:
-    """The attention of a batch of settings, layer after layer."""
+    """The attention of a batch of settings, layer by layer; an :data:`analysis.forward.attention_adapter.Attend`."""
 
     prefix: Prefix
     keep: Tensor
-    """bool, (S, L, G, n)."""
-    places: Tensor
-    """int64, (S, m): positions of the new tokens."""
+    """bool, (S, K, G, n)."""
     special: dict[int, Special]
     own: Own | None
     observe: Observer | None
     watched: int
     """Rows, from the first, that the observer sees."""
-    _layer: int = 0
+    places: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
+    """int64, (S, m): positions of the new tokens."""
     _chosen: dict[int, Tensor] = field(default_factory=dict)
 
-    def __call__(
-        self,
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attention_mask: Tensor | None,
-        scaling: float | None = None,
-        softcap: float | None = None,
-        sliding_window: int | None = None,
-        s_aux: Tensor | None = None,
-        **_others: Any,
-    ) -> tuple[Tensor, None]:
-        """The attention interface of transformers: (S, H, m, d) in, (S, m, H, d) out."""
-        require_plain(module, attention_mask, query, key, NOT_PRUNED, rows=len(self.keep))
-        scale = scaling if scaling is not None else query.shape[-1] ** -0.5
-        call = _Call(self._layer, scale, softcap, sliding_window, s_aux)
+    def __call__(self, asked: AttentionCall) -> Tensor:
+        """Attend for one layer: (S, H, m, dv)."""
+        own_mask(asked, rows=len(self.keep))
+        query, key, value = asked.query, asked.key, asked.value
+        layer = self.prefix.layer_numbers.index(asked.layer)
+        call = _Call(layer, asked.scale, asked.softcap, asked.span, asked.sink_logits)
         self._chosen = {
             row: extra.choose(call.layer, query[row], self.places[row])
             for row, extra in self.special.items()
@@ -139,8 +131,7 @@ class KeptAttention:
         for rows, groups in self._blocks(query.shape[1], n_groups, m, done):
             parts = by_group[rows, groups], key[rows, groups], value[rows, groups]
             result[rows, groups] = self._masked(call, rows, groups, *map(wide, parts)).to(out.dtype)
-        self._layer += 1
-        return out.transpose(1, 2).contiguous(), None
+        return out
 
     def _gathered_rows(self, call: _Call, n_queries: int) -> list[list[int]]:
         """Rows that attend to gathered keys, together where they share keys and keep equally many.
@@ -249,13 +240,11 @@ class KeptAttention:
         old.masked_fill_(~self.keep[rows, layer, groups].transpose(0, 1)[:, :, None, None], MASKED)
         if rows.start in self._chosen:
             old.masked_fill_(~self._chosen[rows.start], MASKED)
-        i = torch.arange(n_own - m, n_own, device=query.device)[:, None]
-        j = torch.arange(n_own, device=query.device)
-        hidden = j > i
-        if call.window is not None:
-            hidden = hidden | (i - j >= call.window)
-            too_far = n + i - torch.arange(n, device=query.device) >= call.window
-            old.masked_fill_(too_far, MASKED)
+        i = n + torch.arange(n_own - m, n_own, device=query.device)[:, None]
+        j = torch.arange(n + n_own, device=query.device)
+        hidden = call.span.hides(i, j[n:])
+        if call.span != CAUSAL:
+            old.masked_fill_(call.span.hides(i, j[:n]), MASKED)
         if n_own > 1:
             new.masked_fill_(hidden, MASKED)
         if self.own is not None and self.own.alive is not None:

@@ -1,4 +1,4 @@
-"""Which tokens a layer and KV head may see: one mechanism for windows, removal and eviction.
+"""Which tokens a query may see: the model's own mask, and what is hidden on top of it.
 
 A mask never moves anything: tokens keep their positions, and a query always sees itself.
 """
@@ -6,7 +6,9 @@ A mask never moves anything: tokens keep their positions, and a query always see
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,77 @@ from torch import Tensor
 
 _NAMED = 8
 """Tokens or heads that a description names one by one."""
+
+
+@dataclass(frozen=True)
+class AttentionSpan:
+    """What a model's own mask lets a query see: all before it, the last few tokens, or its chunk."""
+
+    window: int | None = None
+    """Tokens a query sees, itself included."""
+    chunk: int | None = None
+    """Tokens of a chunk: a query sees those of its own chunk up to itself (Llama 4)."""
+
+    def first_key(self, row: int) -> int:
+        """First key that the query at a position sees."""
+        if self.chunk is not None:
+            return row // self.chunk * self.chunk
+        return 0 if self.window is None else max(0, row - self.window + 1)
+
+    def widest(self, n: int) -> int:
+        """Most keys that a query of n tokens sees."""
+        return min(n, self.window or n, self.chunk or n)
+
+    def hides(self, i: Tensor, j: Tensor) -> Tensor:
+        """Keys at positions j that queries at i do not see, bool, broadcast."""
+        out = j > i
+        if self.window is not None:
+            out = out | (i - j >= self.window)
+        if self.chunk is not None:
+            chunk = self.chunk
+            out = out | (i.div(chunk, rounding_mode="floor") != j.div(chunk, rounding_mode="floor"))
+        return out
+
+
+CAUSAL = AttentionSpan()
+"""Everything before a query, and itself."""
+
+
+def span_of(
+    mask_function: Callable[..., Any], local_size: int | None, device: torch.device | str = "cpu"
+) -> AttentionSpan | None:
+    """The span that a mask function of transformers describes; None if it is none of those known here.
+
+    Parameters
+    ----------
+    mask_function : callable
+        ``(batch, head, query position, key position) -> bool``, as the library makes masks from.
+    local_size : int or None
+        Length of the window or chunk, where the library names one.
+    device : torch.device or str
+        Where the function's own tensors are.
+
+    Notes
+    -----
+    Read off the function itself, at the positions where windows, chunks and plain causal masks differ.
+    """
+    size = local_size or 8
+    candidates = [CAUSAL]
+    if local_size is not None:
+        candidates += [AttentionSpan(window=local_size), AttentionSpan(chunk=local_size)]
+    edges = {k * size + d for k in range(4) for d in (-1, 0, 1)} | {size // 2, 2 * size + size // 2}
+    others = {x for edge in edges for x in (edge, edge - size)}
+    i = torch.tensor(sorted(x for x in edges if x >= 0), device=device)[:, None]
+    j = torch.tensor(sorted(x for x in others if x >= 0), device=device)[None]
+    zero = torch.zeros((), dtype=torch.int64, device=device)
+    try:
+        seen = mask_function(zero, zero, i, j).expand(len(i), j.shape[1])
+    except Exception:  # noqa: BLE001 - any function of the library's
+        return None
+    for span in candidates:
+        if torch.equal(seen, ~span.hides(i, j)):
+            return span
+    return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +108,7 @@ class Visibility:
     n_sink: int = 0
     """First tokens that stay visible outside ``window``."""
     silenced: frozenset[tuple[int, int]] = frozenset()
-    """(layer, query head) pairs whose output is replaced by zero."""
+    """(layer, query head) pairs whose output is replaced by zero; layers by their number in the model."""
 
     def __post_init__(self) -> None:
         if self.window is not None and self.window < 1:
@@ -89,7 +162,7 @@ def blocked(
     rows: range,
     keys: range,
     *,
-    window: int | None,
+    span: AttentionSpan,
     ours: Visibility | None,
     hidden: np.ndarray | None,
     device: torch.device,
@@ -100,8 +173,8 @@ def blocked(
     ----------
     rows, keys : range
         Positions of the queries and keys of the block.
-    window : int or None
-        The model's own sliding window.
+    span : AttentionSpan
+        The model's own mask.
     ours, hidden
         A :class:`Visibility` and its hidden keys for this layer and KV head, if any.
 
@@ -111,9 +184,7 @@ def blocked(
     """
     i = torch.arange(rows.start, rows.stop, device=device)[:, None]
     j = torch.arange(keys.start, keys.stop, device=device)[None, :]
-    out = j > i
-    if window is not None:
-        out |= i - j >= window
+    out = span.hides(i, j)
     if ours is not None and ours.window is not None:
         out |= (i - j >= ours.window) & (j >= ours.n_sink)
     if hidden is not None and ours is not None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import TooLongError
-from analysis.forward.attention import Recorder, measured_attention
-from analysis.forward.residual import Spectra
+from analysis.forward.attention_adapter import attending
+from analysis.forward.layer_spectra import Spectra
+from analysis.forward.recorder import Recorder
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import TokenizedText
@@ -169,7 +170,20 @@ def run_pass(
             handles.append(layer.register_forward_hook(leave(i + 1)))
         last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
         handles.append(last.register_forward_hook(final))
-        handles_attention = measured_attention(model.model, recorder) if recorder else nullcontext()
-        with handles_attention:
+        with measuring(model, recorder) if recorder else nullcontext():
             run_body(model.model, ids[None].to(anatomy.head.weight.device))
     return Measured(caught["final"], [kept[layer] for layer in lens_layers], norms)
+
+
+@contextmanager
+def measuring(model: LanguageModel, recorder: Recorder) -> Iterator[None]:
+    """Let a model's attention measure itself, gates of its own included."""
+    gates = model.attention.gates if model.attention is not None else ()
+    with hooks() as handles, attending(model.model, model.anatomy, recorder):
+        for layer, name in gates:
+
+            def take(_module: nn.Module, args: Any, at: int = layer) -> None:
+                recorder.take_gate(at, args[0][0])
+
+            handles.append(model.model.get_submodule(name).register_forward_pre_hook(take))
+        yield

@@ -13,13 +13,14 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import attend, last_rows
-from analysis.forward.interface import own_attention, require_plain
+from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
+from analysis.forward.attention_probe import different_rows, require_attention
+from analysis.forward.masks import CAUSAL, AttentionSpan
+from analysis.forward.read_cache import has_recurrence, read_cache
 from analysis.forward.rotation import Layout, Rotation
+from analysis.forward.row_check import RowCheck
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
-
-_NAME = "logitscope_prefix"
-NOT_PRUNED = "Its cache cannot be pruned here."
 
 
 @dataclass(eq=False)
@@ -27,7 +28,9 @@ class LayerReading:
     """What one layer's attention sees of the context; alive only while the layer runs."""
 
     layer: int
+    """Its place among the layers that have attention, from 0."""
     n_layers: int
+    """Layers that have attention."""
     module: nn.Module
     query: Tensor
     """(H, n, d), after positions."""
@@ -37,7 +40,7 @@ class LayerReading:
     """(G, n, dv)."""
     scale: float
     softcap: float | None
-    window: int | None
+    span: AttentionSpan
     sink_logits: Tensor | None
     columns: Tensor | None
     """float64, (H, w, n): ``P^T W`` for the weightings asked for; None without any."""
@@ -60,7 +63,7 @@ class LayerReading:
                 w,
                 scale=self.scale,
                 softcap=self.softcap,
-                window=self.window,
+                span=self.span,
                 sink_logits=self.sink_logits,
             )
         return self._rows[:, -w:]
@@ -80,12 +83,16 @@ class Prefix:
     ids: Tensor
     """int64, (n,)."""
     keys: list[Tensor] = field(default_factory=list)
-    """Per layer (G, n, d), at least float32, after positions."""
+    """Per layer with attention (G, n, d), at least float32, after positions."""
     values: list[Tensor] = field(default_factory=list)
     """Per layer (G, n, dv), at least float32."""
-    windows: list[int | None] = field(default_factory=list)
-    """Per layer, tokens a query can see."""
+    spans: list[AttentionSpan] = field(default_factory=list)
+    """Per layer, what the model's own mask lets a query see."""
     rotations: list[Rotation | None] = field(default_factory=list)
+    layer_numbers: list[int] = field(default_factory=list)
+    """Of the layers that have attention, their numbers in the model."""
+    recurrent: Any = None
+    """Cache of transformers with the states of layers that keep no keys; None where there are no such layers."""
     final_states: Tensor | None = None
     """(n, D), after the final norm."""
 
@@ -108,8 +115,9 @@ def read_prefix(
     layout: Layout | None = None,
     weightings: Tensor | None = None,
     on_layer: Callable[[int], None] = lambda _layer: None,
+    check: RowCheck | None = None,
 ) -> Prefix:
-    """Run a context once and keep its keys and values.
+    """Run a context once and keep its keys and values, and the states of layers that have none.
 
     Parameters
     ----------
@@ -126,9 +134,19 @@ def read_prefix(
         attention runs where it can.
     on_layer : callable
         Called with the number of finished layers. Raising from it stops the pass.
+    check : RowCheck, optional
+        Holds the last rows of every layer against the library's own function.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the model's attention cannot be measured, or differs from the library's.
     """
     anatomy = model.anatomy
-    reader = _Reader(Prefix(ids), look, len(anatomy.layers), layout, weightings)
+    n_layers = len(require_attention(model, ids).layers)
+    reader = _Reader(Prefix(ids), look, n_layers, layout, weightings, check)
+    recurrent = read_cache(model.model, 0)
+    with_states = has_recurrence(recurrent)
     with hooks() as handles:
         for i, layer in enumerate(anatomy.layers):
             handles.append(layer.register_forward_pre_hook(reader.takes_table(i), with_kwargs=True))
@@ -138,14 +156,21 @@ def read_prefix(
                 handles.append(module.register_forward_hook(reader.take_call, with_kwargs=True))
         last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
         handles.append(last.register_forward_hook(reader.take_final))
-        with own_attention(model.model, _NAME, reader.attend):
-            run_body(model.model, ids[None].to(anatomy.head.weight.device))
+        with attending(model.model, anatomy, reader.attend):
+            run_body(
+                model.model,
+                ids[None].to(anatomy.head.weight.device),
+                cache=recurrent if with_states else None,
+            )
     prefix = reader.prefix
-    if len(prefix.keys) != len(anatomy.layers):
+    if check is not None and not check.passed(model.info.dtype):
         raise UnsupportedModelError(
-            f"{len(prefix.keys)} of {len(anatomy.layers)} layers use transformers' attention interface.",
-            "This model's cache cannot be pruned here.",
+            f"The cache of {model.info.name} cannot be pruned here. {different_rows(check)}",
+            "Choose another model or a shorter text.",
         )
+    if with_states:
+        recurrent.n_read = len(ids)
+        prefix.recurrent = recurrent
     return prefix
 
 
@@ -158,6 +183,7 @@ class _Reader:
     n_layers: int
     layout: Layout | None
     weightings: Tensor | None
+    check: RowCheck | None
     tables: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """Cosines and sines that each layer was given."""
     calls: list[_TableCall] = field(default_factory=list)
@@ -181,66 +207,58 @@ class _Reader:
         """Hook behind the final norm."""
         self.prefix.final_states = first_tensor(output)[0]
 
-    def attend(
-        self,
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        attention_mask: Tensor | None,
-        scaling: float | None = None,
-        softcap: float | None = None,
-        sliding_window: int | None = None,
-        s_aux: Tensor | None = None,
-        **_others: Any,
-    ) -> tuple[Tensor, None]:
-        """The attention interface of transformers, (1, heads, T, d) in, (1, T, heads, d) out."""
-        require_plain(module, attention_mask, query, key, NOT_PRUNED)
-        prefix, scale = self.prefix, scaling if scaling is not None else query.shape[-1] ** -0.5
+    def attend(self, call: AttentionCall) -> Tensor:
+        """Attend for one layer and keep its keys and values."""
+        own_mask(call)
+        prefix, query, key, value = self.prefix, call.query[0], call.key[0], call.value[0]
         columns: Tensor | None = None
-        if self.weightings is None and softcap is None and sliding_window is None and s_aux is None:
+        plain = call.span == CAUSAL and call.softcap is None and call.sink_logits is None
+        if self.weightings is None and plain:
             output = scaled_dot_product_attention(
-                query, key, value, is_causal=True, scale=scale, enable_gqa=True
+                call.query, call.key, call.value, is_causal=True, scale=call.scale, enable_gqa=True
             )[0]
         else:
             attended = attend(
-                query[0],
-                key[0],
-                value[0],
-                scale=scale,
-                softcap=softcap,
-                window=sliding_window,
-                sink_logits=s_aux,
+                query,
+                key,
+                value,
+                scale=call.scale,
+                softcap=call.softcap,
+                span=call.span,
+                sink_logits=call.sink_logits,
                 weightings=None if self.weightings is None else self.weightings.to(query.device),
             )
             output, columns = attended.output, None if self.weightings is None else attended.columns
-        rotation, known = self._rotation(module)
+        if self.check is not None:
+            self.check.compare(call, output)
+        rotation, known = self._rotation(call.layer, call.module)
         self.look(
             LayerReading(
                 len(prefix.keys),
                 self.n_layers,
-                module,
-                query[0],
-                key[0],
-                value[0],
-                scale,
-                softcap,
-                sliding_window,
-                s_aux,
+                call.module,
+                query,
+                key,
+                value,
+                call.scale,
+                call.softcap,
+                call.span,
+                call.sink_logits,
                 columns,
                 rotation,
                 known,
             )
         )
-        prefix.keys.append(wide(key[0]).contiguous())
-        prefix.values.append(wide(value[0]).contiguous())
-        prefix.windows.append(sliding_window)
+        prefix.layer_numbers.append(call.layer)
+        prefix.keys.append(wide(key).contiguous())
+        prefix.values.append(wide(value).contiguous())
+        prefix.spans.append(call.span)
         prefix.rotations.append(rotation)
-        return output.transpose(0, 1)[None].contiguous(), None
+        return output[None]
 
-    def _rotation(self, module: nn.Module) -> tuple[Rotation | None, bool]:
+    def _rotation(self, layer: int, module: nn.Module) -> tuple[Rotation | None, bool]:
         """Turn of the layer that runs, None without one, and whether that says all about positions."""
-        table = self.tables.get(len(self.prefix.keys)) if getattr(module, "use_rope", True) else None
+        table = self.tables.get(layer) if getattr(module, "use_rope", True) else None
         if table is None:
             return None, True
         made = [call for call in self.calls if call.output[0] is table[0]]

@@ -8,34 +8,80 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.attention_sinks.results import AttentionTrace
+from analysis.attention_sinks.results import AttentionTrace, seeing_queries, visible_keys
 from analysis.errors import UnsupportedModelError
+from analysis.forward.attention import attend
+from analysis.forward.attention_adapter import AttentionCall, own_mask
 from analysis.forward.masks import Visibility
 
 if TYPE_CHECKING:
     from analysis.forward.attention import Attended
-    from analysis.forward.residual import Spectra
+    from analysis.forward.layer_spectra import Spectra
+    from analysis.forward.masks import AttentionSpan
+    from analysis.forward.row_check import RowCheck
 
 
 class Recorder:
-    """Takes what every layer's attention measures, in the order in which layers run.
+    """Measures every layer's attention and takes what a trace keeps of it.
 
     What is kept of every layer lies in arrays made with the first one. A little memory taken
     after each layer would lie scattered between the large blocks of the next ones, and the C
     library then cannot join those again: a pass would take several times what it holds.
+
+    Parameters
+    ----------
+    layer_numbers : sequence of int
+        The layers that have attention, rising.
+    visibility : Visibility, optional
+        What is hidden on top of the model's own mask.
+    spectra : Spectra, optional
+        Takes the spectra of queries, keys and values.
+    check : RowCheck, optional
+        Holds some rows of every layer against the library's own function.
     """
 
     def __init__(
-        self, n_layers: int, visibility: Visibility | None = None, spectra: Spectra | None = None
+        self,
+        layer_numbers: tuple[int, ...],
+        visibility: Visibility | None = None,
+        spectra: Spectra | None = None,
+        check: RowCheck | None = None,
     ) -> None:
-        self.n_layers = n_layers
+        self.layer_numbers = layer_numbers
         self.visibility = visibility
         self.spectra = spectra
-        self.layers: list[dict[str, Any]] = []
-        """Of each layer, views into the arrays and plain numbers."""
+        self.check = check
+        self.taken: set[int] = set()
         self.row_error = 0.0
+        self.outputs: dict[int, Tensor] = {}
+        """Of the layer that runs, what our attention gave, (H, T, d), for its gate."""
         self._kept: dict[str, np.ndarray] = {}
-        self._views: list[dict[str, Any]] = []
+        self._has_sinks = True
+
+    def __call__(self, call: AttentionCall) -> Tensor:
+        """Attend for one layer; an :data:`analysis.forward.attention_adapter.Attend`."""
+        own_mask(call)
+        attended = attend(
+            call.query[0],
+            call.key[0],
+            call.value[0],
+            scale=call.scale,
+            softcap=call.softcap,
+            span=call.span,
+            sink_logits=call.sink_logits,
+            visibility=self.visibility,
+            layer=call.layer,
+        )
+        if self.check is not None:
+            self.check.compare(call, attended.output, self.visibility)
+        if self.spectra is not None and call.layer in self.layer_numbers:
+            row = self.layer_numbers.index(call.layer)
+            self.spectra.take("query", row, call.query[0].transpose(0, 1).flatten(1))
+            self.spectra.take("key", row, call.key[0].transpose(0, 1).flatten(1))
+            self.spectra.take("value", row, call.value[0].transpose(0, 1).flatten(1))
+        self.take(call.layer, attended, call.key[0], call.value[0], call.span, call.sink_logits is not None)
+        self.outputs = {call.layer: attended.output}
+        return attended.output[None]
 
     def result(self) -> AttentionTrace:
         """All layers together.
@@ -43,67 +89,93 @@ class Recorder:
         Raises
         ------
         UnsupportedModelError
-            If not every layer's attention came by.
+            If another layer attended than those that were expected.
         """
-        if len(self.layers) != self.n_layers:
+        if self.taken != set(self.layer_numbers):
             raise UnsupportedModelError(
-                f"{len(self.layers)} of {self.n_layers} layers use transformers' attention interface.",
+                f"{len(self.taken)} layers used transformers' attention interface, {len(self.layer_numbers)} were expected.",
                 "This model's attention cannot be measured.",
             )
         kept = dict(self._kept)
-        sinks = kept.pop("learned_sink")
-        has_sinks = all(layer["learned_sink"] is not None for layer in self.layers)
-        return AttentionTrace(learned_sink=sinks if has_sinks else None, **kept)
+        sinks, gate = kept.pop("learned_sink"), kept.pop("gate")
+        return AttentionTrace(
+            learned_sink=sinks if self._has_sinks else None,
+            gate=None if np.isnan(gate).all() else gate,
+            layer_numbers=np.array(self.layer_numbers, np.int32),
+            **kept,
+        )
 
-    def take(self, attended: Attended, key: Tensor, value: Tensor, window: int | None, sinks: bool) -> None:
+    def take(
+        self, layer: int, attended: Attended, key: Tensor, value: Tensor, span: AttentionSpan, sinks: bool
+    ) -> None:
         """Reduce one layer to what a trace keeps."""
-        n_tokens = key.shape[1]
+        self.taken.add(layer)
+        if layer not in self.layer_numbers:
+            return  # `result` says so
+        n_tokens, device = key.shape[1], key.device
+        window, chunk = span.window or 0, span.chunk or 0
         column = attended.columns[:, 0]
-        position = torch.arange(n_tokens, device=column.device, dtype=torch.float64)
-        seen_by = (n_tokens - position).clamp(max=window or n_tokens)
+        position = torch.arange(n_tokens, device=device, dtype=torch.float64)
+        seen_by = torch.from_numpy(seeing_queries(n_tokens, window, chunk)).to(device)
         later = slice(1, None) if n_tokens > 1 else slice(0, None)
         mass = attended.mass[:, later].double()
         # sum over queries and keys of p (i - j), from the row masses and the column sums alone
         looked_back = (attended.mass.double() * position).sum(-1) - (column * position).sum(-1)
-        visible = (position[later] + 1).clamp(max=window or n_tokens)
-        sees_first = position[later] < (window or n_tokens)
-        measured = {
-            "entropy": attended.entropy,
-            "received": column / seen_by,
-            "sink_mass": attended.first_key[:, later].double().mean(-1),
-            "sink_baseline": (sees_first / visible).mean(),
-            "distance": looked_back / mass.sum(-1),
-            "value_norm": torch.linalg.vector_norm(value, dim=-1, dtype=torch.float32),
-            "key_norm": torch.linalg.vector_norm(key, dim=-1, dtype=torch.float32),
-            "window": torch.tensor(window or 0),
-            "learned_sink": (1 - mass).mean(-1),
-        }
-        self._store(measured)
-        if len(self.layers) < self.n_layers:
-            layer = self._views[len(self.layers)]
-            layer["window"], layer["sink_baseline"] = window or 0, float(measured["sink_baseline"])
-            if not sinks:
-                layer["learned_sink"] = None
-            self.layers.append(layer)
-        else:
-            self.layers.append({})  # more calls than layers: `result` says so
+        visible = torch.from_numpy(visible_keys(n_tokens, window, chunk)).to(device)[later].double()
+        sees_first = visible == position[later] + 1
+        self._store(
+            self.layer_numbers.index(layer),
+            {
+                "entropy": attended.entropy,
+                "received": column / seen_by,
+                "sink_mass": attended.first_key[:, later].double().mean(-1),
+                "sink_baseline": (sees_first / visible).mean(),
+                "distance": looked_back / mass.sum(-1),
+                "value_norm": torch.linalg.vector_norm(value, dim=-1, dtype=torch.float32),
+                "key_norm": torch.linalg.vector_norm(key, dim=-1, dtype=torch.float32),
+                "window": torch.tensor(window),
+                "chunk": torch.tensor(chunk),
+                "learned_sink": (1 - mass).mean(-1),
+                "gate": torch.full((len(column),), torch.nan),
+            },
+        )
+        self._has_sinks &= sinks
         self.row_error = max(self.row_error, attended.row_error)
 
-    def _store(self, measured: dict[str, Tensor]) -> None:
+    def take_gate(self, layer: int, passed: Tensor) -> None:
+        """Note how much of every head's output its gate let pass.
+
+        Parameters
+        ----------
+        layer : int
+            The layer that runs.
+        passed : Tensor, shape (T, H d)
+            What the layer's output projection got.
+
+        Notes
+        -----
+        ``<x, o> / <o, o>`` of every head and token, for output o and what passed, x: the mean of the gate
+        weighted by what it acts on; 1 where nothing gates. No division by single numbers.
+        """
+        output = self.outputs.pop(layer)
+        ours = output.transpose(0, 1).float()
+        theirs = passed.reshape(ours.shape).float()
+        share = (theirs * ours).sum(-1) / ours.square().sum(-1).clamp(min=torch.finfo(torch.float32).tiny)
+        self._kept["gate"][self.layer_numbers.index(layer)] = share.mean(0).cpu().numpy()
+
+    def _store(self, row: int, measured: dict[str, Any]) -> None:
         """Copy one layer's numbers into the arrays of all layers."""
         if not self._kept:
             self._kept = {
-                name: np.zeros((self.n_layers, *x.shape), np.int32 if name == "window" else np.float32)
+                name: np.zeros(
+                    (len(self.layer_numbers), *x.shape), np.float32 if x.is_floating_point() else np.int32
+                )
                 for name, x in measured.items()
             }
-            self._views = [
-                {name: array[index] for name, array in self._kept.items()} for index in range(self.n_layers)
-            ]
         for name, x in measured.items():
             if x.shape != self._kept[name].shape[1:]:
                 raise UnsupportedModelError(
                     "The layers of this model have different numbers of attention heads.",
                     "Its attention cannot be measured.",
                 )
-            if len(self.layers) < self.n_layers:
-                self._kept[name][len(self.layers)] = x.cpu().numpy()
+            self._kept[name][row] = x.cpu().numpy()

@@ -13,14 +13,15 @@ from torch import Tensor
 
 from analysis.attention_sinks.results import AttentionTrace
 from analysis.entropy_collapse.results import SPECTRUM_FIELDS, LayerTrace
-from analysis.errors import AnalysisError
-from analysis.forward.attention import Recorder
-from analysis.forward.attention_probe import attention_error
+from analysis.errors import AnalysisError, UnsupportedModelError
+from analysis.forward.attention_probe import attention_support, different_rows, error_tolerance, why
+from analysis.forward.layer_spectra import Spectra
 from analysis.forward.masks import Visibility
 from analysis.forward.passes import Measured, Window, run_pass
 from analysis.forward.readout import about_tokens, read_lens, read_rows
-from analysis.forward.residual import Spectra
+from analysis.forward.recorder import Recorder
 from analysis.forward.results import Check
+from analysis.forward.row_check import RowCheck
 from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
 from analysis.models.preflight import Plan
@@ -71,6 +72,8 @@ class Run:
         self.checks: list[Check] = []
         self.done = 0.0
         self.attention_trace: AttentionTrace | None = None
+        self.attention_layers: tuple[int, ...] = ()
+        self.row_check: RowCheck | None = None
         self.unavailable: dict[str, str] = {}
 
     def advance(self, flops: float, what: str) -> None:
@@ -106,17 +109,26 @@ class Run:
                 "The text was read in windows; attention is measured over one whole text."
             )
             return
-        error = attention_error(self.model, ids)
-        tolerance = 1e-3 if self.model.info.dtype == "float32" else 0.1
-        if isinstance(error, str) or error > tolerance:
-            self.attention = False
-            self.unavailable["attention"] = (
-                error
-                if isinstance(error, str)
-                else f"It differs from the library's by {error:.2g} of a state."
-            )
+        support = attention_support(self.model, ids)
+        if support.reason:
+            self._give_up_attention(support.reason)
             return
-        self.checks.append(Check("measured attention equals the library's", error, tolerance, "of a state"))
+        try:
+            self.row_check = RowCheck(self.model, ids)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises, its other numbers are still right
+            self._give_up_attention(why(error, type(self.model.model).__name__))
+            return
+        self.attention_layers = support.layers
+        if self.spectra is not None:
+            self.spectra.n_attention = len(support.layers)
+        allowed = error_tolerance(self.model.info.dtype)
+        self.checks.append(
+            Check("measured attention equals the library's", support.error, allowed, "of a state")
+        )
+
+    def _give_up_attention(self, reason: str) -> None:
+        self.attention = False
+        self.unavailable["attention"] = reason
 
     def _require_visibility(self) -> None:
         if self.visibility is not None and not self.attention:
@@ -134,14 +146,39 @@ class Run:
         def on_layer(layer: int) -> None:
             self.advance(share if layer else 0.0, f"layer {layer}/{n_layers}{where}")
 
-        recorder = Recorder(n_layers, self.visibility, self.spectra) if self.attention else None
-        measured = run_pass(
-            self.model, ids[window.positions], self.lens_layers, on_layer, recorder, self.spectra
-        )
-        if recorder is not None:
-            self.attention_trace = recorder.result()
-            self.checks.append(Check("attention rows sum to 1", recorder.row_error, 1e-5, ""))
+        def run(recorder: Recorder | None) -> Measured:
+            return run_pass(
+                self.model, ids[window.positions], self.lens_layers, on_layer, recorder, self.spectra
+            )
+
+        measured = self._measured_pass(run) if self.attention else run(None)
         self.seconds["body"] += time.perf_counter() - started
+        return measured
+
+    def _measured_pass(self, run: Callable[[Recorder | None], Measured]) -> Measured:
+        """Run with measured attention; once more without it where the library's own gives other rows."""
+        assert self.row_check is not None
+        check, dtype = self.row_check, self.model.info.dtype
+        recorder = Recorder(self.attention_layers, self.visibility, self.spectra, check)
+        reason = ""
+        try:
+            measured = run(recorder)
+            if not check.passed(dtype):
+                reason = different_rows(check)
+        except UnsupportedModelError as error:  # what a short probe did not meet
+            reason = error.message
+        if reason:
+            self._give_up_attention(reason)
+            self._require_visibility()
+            if self.spectra is not None:
+                self.spectra.forget_attention()
+            return run(None)
+        self.attention_trace = recorder.result()
+        others = sorted(set(range(self.model.info.n_layers)) - set(self.attention_layers))
+        if others:
+            self.unavailable["attention of other layers"] = _no_attention(others, self.model)
+        self.checks.append(Check("attention rows sum to 1", recorder.row_error, 1e-5, ""))
+        self.checks.append(check.as_check(dtype))
         return measured
 
     def _read(self, ids: Tensor, window: Window, measured: Measured) -> None:
@@ -248,3 +285,14 @@ class Run:
             lens_kl=about_tokens(self.lens_kl, np.nan),
             lens_top_ids=about_tokens(self.lens_top, -1),
         )
+
+
+def _no_attention(layers: list[int], model: LanguageModel) -> str:
+    """Which layers have no attention, and what the config calls them."""
+    kinds = getattr(model.model.config.get_text_config(), "layer_types", None) or []
+    names = sorted({str(kinds[i]).replace("_", " ") for i in layers if i < len(kinds)})
+    which = f"Layer {layers[0]} does" if len(layers) == 1 else f"Layers {', '.join(map(str, layers))} do"
+    what = f" ({', '.join(names)})" if names else ""
+    return (
+        f"{which} not attend through transformers' interface{what}: there is no softmax attention to measure."
+    )

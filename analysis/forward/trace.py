@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import torch
 
 from analysis.errors import InvalidTextError, OutOfMemoryError
+from analysis.forward.layer_spectra import KINDS, LARGEST_SIDE, Kind, Spectra
 from analysis.forward.masks import Visibility
 from analysis.forward.passes import plan_windows
-from analysis.forward.residual import KINDS, LARGEST_SIDE, Kind, Spectra
 from analysis.forward.results import Trace, TraceSpec
 from analysis.forward.run import Progress, Run
 from analysis.models.load_errors import is_out_of_memory

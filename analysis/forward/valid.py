@@ -135,7 +135,7 @@ def _check_spectra(trace: Trace) -> None:
         require((shares is not None) == (kind in spec.spectra), f"{name} against spec.spectra")
         if shares is None:
             continue
-        n_layers = spec.n_layers + (kind == "states")
+        n_layers = spec.n_layers + 1 if kind == "states" else _n_attention(trace)
         require(shares.ndim == 3 and 0 < shares.shape[2] <= spec.n_tokens, name)
         _check_array(shares, np.float64, (2, n_layers, shares.shape[2]), name)
         require(not bool(((shares < 0) | (shares > 1 + _SLACK)).any()), name)
@@ -145,6 +145,11 @@ def _check_spectra(trace: Trace) -> None:
         _check_array(layers.curvature, np.float64, (2, spec.n_layers + 1), "curvature")
 
 
+def _n_attention(trace: Trace) -> int:
+    """Layers that have attention, as far as the run says."""
+    return trace.spec.n_layers if trace.attention is None else trace.attention.n_layers
+
+
 def _check_attention(trace: Trace) -> None:
     attention, spec = trace.attention, trace.spec
     if attention is None:
@@ -152,13 +157,20 @@ def _check_attention(trace: Trace) -> None:
     require(attention.entropy.ndim == 3 and attention.value_norm.ndim == 3, "attention")
     n_heads, n_groups = attention.entropy.shape[1], attention.value_norm.shape[1]
     require(n_groups > 0 and n_heads % n_groups == 0, "heads of attention")
-    rows, groups = (spec.n_layers, n_heads, spec.n_tokens), (spec.n_layers, n_groups, spec.n_tokens)
+    numbers = attention.layer_numbers
+    _check_array(numbers, np.int32, (attention.n_layers,), "attention.layer_numbers")
+    require(bool((np.diff(numbers) > 0).all()), "attention.layer_numbers")
+    require(len(numbers) > 0 and numbers[0] >= 0 and numbers[-1] < spec.n_layers, "attention.layer_numbers")
+    rows, groups = (len(numbers), n_heads, spec.n_tokens), (len(numbers), n_groups, spec.n_tokens)
     shapes = {"entropy": rows, "received": rows, "sink_mass": rows[:2], "distance": rows[:2]}
     shapes |= {"value_norm": groups, "key_norm": groups, "sink_baseline": rows[:1]}
     for name, shape in shapes.items():
         _check_array(getattr(attention, name), np.float32, shape, f"attention.{name}")
-    _check_array(attention.window, np.int32, rows[:1], "attention.window")
-    require(bool((attention.window >= 0).all()), "attention.window")
+    for name in ("window", "chunk"):
+        _check_array(getattr(attention, name), np.int32, rows[:1], f"attention.{name}")
+        require(bool((getattr(attention, name) >= 0).all()), f"attention.{name}")
+    if attention.gate is not None:
+        _check_array(attention.gate, np.float32, rows[:2], "attention.gate")
     if attention.learned_sink is not None:
         _check_array(attention.learned_sink, np.float32, rows[:2], "attention.learned_sink")
     most = dict.fromkeys(("received", "sink_mass", "sink_baseline", "learned_sink"), 1.0)

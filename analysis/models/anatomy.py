@@ -8,6 +8,7 @@ logits; if they do not, the model is refused instead of measured wrongly.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -150,12 +151,12 @@ def _find_head(model: Any) -> Head:
     config = model.config.get_text_config()
     scale = float(getattr(config, "logit_scale", None) or 1.0)
     scale /= float(getattr(config, "logits_scaling", None) or 1.0)
-    softcap = getattr(config, "final_logit_softcapping", None)
+    softcap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
     return Head(weight, getattr(module, "bias", None), scale, float(softcap) if softcap else None)
 
 
-def run_body(model: Any, ids: Tensor, positions: Tensor | None = None) -> None:
-    """Run the model up to the head's input, without the head and without a cache.
+def run_body(model: Any, ids: Tensor, positions: Tensor | None = None, cache: Any = None) -> None:
+    """Run the model up to the head's input, without the head.
 
     Parameters
     ----------
@@ -164,10 +165,29 @@ def run_body(model: Any, ids: Tensor, positions: Tensor | None = None) -> None:
     ids : Tensor, shape (B, n)
         Tokens.
     positions : Tensor, shape (B, n), optional
-        Their positions; 0 to n - 1 by default.
+        Their positions; those after the cache by default. A model that counts positions itself gets none.
+    cache : optional
+        A cache of transformers that says how many tokens were read before; none by default.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If a cache is given and the model takes none.
     """
     body = model.base_model
-    body(input_ids=ids, use_cache=False, **({} if positions is None else {"position_ids": positions}))
+    takes = inspect.signature(body.forward).parameters
+    if "input_ids" not in takes:  # a wrapper that hands everything on
+        takes = inspect.signature(model.forward).parameters
+    extra: dict[str, Any] = {}
+    if positions is not None and "position_ids" in takes:
+        extra["position_ids"] = positions
+    if cache is not None:
+        if "past_key_values" not in takes:
+            raise UnsupportedModelError(
+                f"{type(body).__name__} takes no cache of keys and values.", "Its cache cannot be pruned."
+            )
+        extra["past_key_values"] = cache
+    body(input_ids=ids, use_cache=False, **extra)
 
 
 def _probe(model: Any, ids: Tensor) -> Tensor:
@@ -250,6 +270,12 @@ def find_anatomy(model: Any) -> Anatomy:
         raise UnsupportedModelError(
             f"The layers {path} or the head of {type(model).__name__} were not used in a plain forward pass.",
             "The model cannot be measured with this version of transformers.",
+        )
+    if seen["state"].shape[:2] != ids.shape or seen["state"].dim() != 3:
+        raise UnsupportedModelError(
+            f"{type(model).__name__} keeps several states per token (shape {tuple(seen['state'].shape)} "
+            f"for {ids.shape[1]} tokens).",
+            "Only models with one residual stream can be measured.",
         )
     chain = tuple(m for m in called if m is not head_module)
     anatomy = Anatomy(layers, path, chain, head, 0.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,6 +25,9 @@ from analysis.models.load_errors import (
 from analysis.models.preflight import require_weights_fit
 from analysis.models.spec import EMBEDDED, ModelSpec, Precision
 from analysis.models.speed import Speed
+
+if TYPE_CHECKING:
+    from analysis.forward.attention_probe import AttentionSupport
 
 _HUB_TIMEOUT_SECONDS = 10
 
@@ -72,9 +75,8 @@ class LanguageModel:
     info: ModelInfo
     anatomy: Anatomy
     speed: Speed
-    attention_error: float | str | None = None
-    """How far measured attention is from the library's, or why it cannot be measured; None
-    until the first run has seen."""
+    attention: AttentionSupport | None = None
+    """In which layers attention can be measured, or why it cannot; None until the first run has seen."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
 

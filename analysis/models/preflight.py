@@ -92,7 +92,7 @@ def _bytes_needed(model: LanguageModel, n_tokens: int, pass_tokens: int, n_lens:
 def _measured_bytes(model: LanguageModel, n_tokens: int) -> int:
     """Attention that measures: blocks of scores, one layer's statistics, and what every layer keeps."""
     config = model.model.config.get_text_config()
-    heads = int(config.num_attention_heads)
+    heads = _heads(config)
     groups = int(getattr(config, "num_key_value_heads", None) or heads)
     row = 4 * n_tokens * (heads // groups)
     budget = _SCORES_CUDA if model.anatomy.head.weight.is_cuda else _SCORES
@@ -107,15 +107,21 @@ def _own_attention_bytes(model: LanguageModel, n_tokens: int) -> int:
     config = model.model.config.get_text_config()
     n_bytes = 0
     if getattr(model.model.config, "_attn_implementation", "") == "eager":
-        n_bytes += 3 * int(config.num_attention_heads) * n_tokens**2 * 4
+        n_bytes += 3 * _heads(config) * n_tokens**2 * 4
     if n_tokens > _window_of(config):  # the mask of a window is a matrix: as bits, and as what is added
         n_bytes += n_tokens**2 * (1 + model.anatomy.head.weight.element_size())
     return n_bytes
 
 
+def _heads(config: Any) -> int:
+    """Query heads of a layer; 1 for models without attention."""
+    return int(getattr(config, "num_attention_heads", None) or 1)
+
+
 def _is_measured(model: LanguageModel, attention: bool, n_passes: int) -> bool:
     """Whether a run measures attention: asked for, over one whole text, and not known to be impossible."""
-    return attention and n_passes == 1 and not isinstance(model.attention_error, str)
+    possible = model.attention is None or not model.attention.reason
+    return attention and n_passes == 1 and possible
 
 
 def _window_of(config: Any) -> float:

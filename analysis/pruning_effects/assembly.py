@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.forward.read_cache import state_bytes
 from analysis.models.tokens import token_text
 from analysis.pruning_effects.damage import Damage, compare, join
 from analysis.pruning_effects.results import Setting, Sweep, SweepSpec
@@ -60,10 +61,12 @@ def assemble(
             n_context=len(context_ids),
             n_continuation=len(ids),
             n_answer=work.n_answer if n_read == len(work.ids) else 0,
-            n_layers=info.n_layers,
+            n_layers=len(work.prefix.keys),
             n_kv_heads=kept.shape[2],
             head_size=work.prefix.keys[0].shape[-1],
             mode=mode,
+            layer_numbers=tuple(work.prefix.layer_numbers),
+            state_bytes=0 if work.prefix.recurrent is None else state_bytes(work.prefix.recurrent),
         ),
         context=work.texts[0],
         continuation=work.texts[1],
@@ -81,6 +84,7 @@ def assemble(
         names=names,
         skipped=dict(work.skipped),
         seconds=dict(work.seconds),
+        checks=tuple(work.checks),
     )
 
 

@@ -60,7 +60,11 @@ class Shape:
 
 
 def shape_of(model: LanguageModel) -> Shape:
-    """Sizes of a loaded model."""
+    """Sizes of a loaded model, its cache those of the layers that have attention."""
+    import torch
+
+    from analysis.forward.attention_probe import require_attention
+
     config = model.model.config.get_text_config()
     heads = int(config.num_attention_heads)
     groups = int(getattr(config, "num_key_value_heads", None) or heads)
@@ -74,8 +78,10 @@ def shape_of(model: LanguageModel) -> Shape:
             if ".experts." in name and p.dim() > 1
         )
         matrices -= of_experts - of_experts * int(config.num_experts_per_tok) // experts
+    with model.lock, torch.inference_mode():
+        n_layers = len(require_attention(model).layers)
     return Shape(
-        model.info.n_layers,
+        n_layers,
         heads,
         groups,
         size,

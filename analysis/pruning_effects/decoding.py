@@ -98,8 +98,7 @@ class _Decoding:
     def __init__(self, work: SweepWork) -> None:
         self.work = work
         self.keep = torch.stack([work.kept_by(planned) for planned in work.planned])
-        n_layers = work.model.info.n_layers
-        self.budgets = [p.method.budgets(work.n_context, p.kept, n_layers) for p in work.planned]
+        self.budgets = [p.method.budgets(work.n_context, p.kept, work.n_layers) for p in work.planned]
         self.scores = [work.scores[p.method, p.seed] for p in work.planned]
         self.retained = torch.zeros(*self.keep.shape[:3], dtype=torch.float64)
         self.future = torch.zeros(self.keep.shape[1:], dtype=torch.float64)

@@ -38,9 +38,7 @@ def heavy_frame(attention: AttentionTrace) -> pd.DataFrame:
     """
     received = attention.received.astype(np.float64)
     n = received.shape[-1]
-    seen_by = np.arange(n, 0, -1.0)
-    windows = np.where(attention.window > 0, attention.window, n)
-    columns = received * np.minimum(seen_by[None], windows[:, None])[:, None]
+    columns = received * attention.seen_by()[:, None]
     heaviest = -np.sort(-columns, axis=-1)
     drawn = np.cumsum(heaviest, -1) / heaviest.sum(-1, keepdims=True)
     rows = [(share, drawn[..., kept_count(n, share) - 1]) for share in SHARES]

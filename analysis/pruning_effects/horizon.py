@@ -47,7 +47,7 @@ def knock_out_horizon(
     Returns
     -------
     pandas.DataFrame
-        ``layer`` (first layer that no longer sees the tokens; the number of layers is the full cache),
+        ``layer`` (first layer with attention that no longer sees the tokens; the number of layers is the full cache),
         ``answer_logp`` and ``change`` against the full cache in nats, ``answered``.
 
     Raises
@@ -60,6 +60,9 @@ def knock_out_horizon(
     The *horizon* is the first layer from which on hiding the tokens changes nothing: what they said has by then
     been copied elsewhere, or was never needed.
     """
+    import torch
+
+    from analysis.forward.attention_probe import require_attention
     from analysis.models.tokens import encode
     from analysis.pruning_effects.sweep import sweep_eviction
 
@@ -78,7 +81,9 @@ def knock_out_horizon(
             f"The context has {n} tokens, and the chosen ones go from {chosen[0]} to {chosen[-1]}.",
             f"Choose some of 0 to {n - 1}, not all.",
         )
-    n_layers = model.info.n_layers
+    with model.lock, torch.inference_mode():
+        numbers = require_attention(model).layers
+    n_layers = len(numbers)
     methods = [KnockOut(chosen, layer) for layer in range(n_layers)]
     sweep = sweep_eviction(
         model,
@@ -96,7 +101,7 @@ def knock_out_horizon(
     order = np.r_[1 : n_layers + 1, 0]  # setting 0 is the full cache: it stands last
     return pd.DataFrame(
         {
-            "layer": np.arange(n_layers + 1),
+            "layer": [*numbers, model.info.n_layers],
             "answer_logp": logp[order],
             "change": logp[order] - logp[0],
             "answered": answered[order],

@@ -37,8 +37,11 @@ def not_physical(model: LanguageModel, setting: Setting, keep: Tensor) -> str:
     """
     if not setting.deletes:
         return "It deletes nothing."
-    if cache_facts(model).windows:
-        return "The library's sliding windows count entries of the cache, not positions."
+    facts = cache_facts(model)
+    if facts.spans:
+        return "The library's windows and chunks count entries of the cache, not positions."
+    if facts.recurrent:
+        return "Layers without attention keep a state that cannot be made smaller; its cost is not measured here."
     if bool((keep.sum(-1) != keep.sum(-1)[:, :1]).any()):
         return "Its KV heads keep different numbers of tokens, and a cache holds one length per layer."
     return ""

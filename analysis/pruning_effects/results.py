@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from analysis.forward.results import Check
+
 
 @dataclass(frozen=True)
 class SweepSpec:
@@ -20,15 +22,27 @@ class SweepSpec:
     n_answer: int
     """Tokens at the end of the continuation that are the answer; 0 without one."""
     n_layers: int
+    """Layers whose cache is pruned, L: those that have attention."""
     n_kv_heads: int
     head_size: int
     mode: str = "prefill"
     """"prefill": evicted once after the context. "decode": evicted step by step."""
+    layer_numbers: tuple[int, ...] = ()
+    """Numbers in the model of the layers whose cache is pruned; empty where these are all of them."""
+    state_bytes: int = 0
+    """Bytes of the recurrent states beside the cache: they have read everything and are kept whole."""
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Numbers in the model of the layers whose cache is pruned."""
+        return self.layer_numbers or tuple(range(self.n_layers))
 
     @property
     def subtitle(self) -> str:
         """One line under a figure."""
         what = "evicted once, after the context" if self.mode == "prefill" else "evicted step by step"
+        if self.state_bytes:
+            what += f" in {self.n_layers} layers with attention, recurrent states kept"
         return (
             f"{self.model} · {self.dtype} · {self.device} · {self.n_context} tokens of context, "
             f"{self.n_continuation} after it · {what}"
@@ -91,6 +105,8 @@ class Sweep:
     skipped: dict[str, str] = field(default_factory=dict)
     """Methods and shares that could not be run, with the reason."""
     seconds: dict[str, float] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
+    """Rows of the context and first tokens after it against the library's own."""
 
     def kept(self, setting: int) -> np.ndarray:
         """Context tokens that a setting keeps, bool, (L, G, n)."""

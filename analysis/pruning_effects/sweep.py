@@ -11,11 +11,15 @@ import torch
 from torch import Tensor
 
 from analysis.errors import InvalidTextError, TooLongError
+from analysis.forward.attention_probe import require_attention
 from analysis.forward.cache_facts import cache_facts
 from analysis.forward.continuation import ContextAttention, run_continuation
 from analysis.forward.kept_attention import Special
 from analysis.forward.prefix import LayerReading, read_prefix
+from analysis.forward.results import Check
+from analysis.forward.row_check import RowCheck, tolerance
 from analysis.forward.run import Progress
+from analysis.forward.step_check import check_continuation
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import Bos, encode
 from analysis.pruning_effects.assembly import assemble
@@ -79,12 +83,14 @@ def sweep_eviction(
     Returns
     -------
     Sweep
-        Setting 0 is the full cache.
+        Setting 0 is the full cache. In models that mix attention with recurrent layers, the keys of the attention
+        layers are evicted and the recurrent state, which has read everything, is kept.
 
     Raises
     ------
     AnalysisError
-        Each says what to do: empty or too long texts, a share that cannot be kept, an unknown method.
+        Each says what to do: empty or too long texts, a share that cannot be kept, an unknown method, a model whose
+        attention cannot be measured.
     """
     work = SweepWork(model, on_progress or _silent, on_partial, top_k, seeds, bos, parse_special)
     with model.lock, torch.inference_mode():
@@ -123,6 +129,12 @@ class SweepWork:
     scores: dict[tuple[Policy, int], Tensor] = field(default_factory=dict)
     """(L, G, n), by method and seed."""
     seconds: dict[str, float] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+
+    @property
+    def n_layers(self) -> int:
+        """Layers whose cache is pruned: those that have attention."""
+        return len(require_attention(self.model, self.context_ids).layers)
 
     def encode(self, context: str, continuation: str, answer: str) -> None:
         """Tokens of the three texts; refuses what cannot be swept."""
@@ -161,6 +173,7 @@ class SweepWork:
         """List the settings that can be run; the others are noted with their reason."""
         for share in kept:
             kept_count(self.n_context, share)  # refuses what is no share
+        cache_facts(self.model)  # refuses a model whose attention cannot be measured
         self.planned = [Planned(policy("full"), 1.0)]
         for method in methods:
             reason = method.unsupported(self.model)
@@ -168,7 +181,7 @@ class SweepWork:
                 self.skipped[method.label] = reason
                 continue
             for share in kept:
-                reason = method.refuses(self.n_context, share, self.model.info.n_layers)
+                reason = method.refuses(self.n_context, share, self.n_layers)
                 if reason:
                     self.skipped[f"{method.label} at {share:g}"] = reason
                 elif method.name != "full":
@@ -176,9 +189,15 @@ class SweepWork:
                     self.planned += [Planned(method, share, seed) for seed in range(draws)]
 
     def prefill(self) -> None:
-        """Read the context once and let every method score every layer."""
+        """Read the context once and let every method score every layer.
+
+        Raises
+        ------
+        UnsupportedModelError
+            If rows of the context, or the first tokens after it, differ from the library's own.
+        """
         started = time.perf_counter()
-        n, n_layers = self.n_context, self.model.info.n_layers
+        n, n_layers, depth = self.n_context, self.n_layers, self.model.info.n_layers
         draws = list(dict.fromkeys((p.method, p.seed) for p in self.planned))
         named = {name: w for method, _ in draws for name, w in method.weightings(n).items()}
         weights = torch.from_numpy(np.stack(list(named.values()), 1)).float() if named else None
@@ -196,8 +215,9 @@ class SweepWork:
             spent["score"] += time.perf_counter() - begun
 
         def on_layer(layer: int) -> None:
-            self.report(_PREFILL_SHARE * layer / n_layers, f"context, layer {layer}/{n_layers}")
+            self.report(_PREFILL_SHARE * layer / depth, f"context, layer {layer}/{depth}")
 
+        rows = RowCheck(self.model, self.context_ids)
         self.prefix = read_prefix(
             self.model,
             self.context_ids,
@@ -205,7 +225,14 @@ class SweepWork:
             layout=cache_facts(self.model).layout,
             weightings=weights,
             on_layer=on_layer,
+            check=rows,
         )
+        dtype, two_parts = self.model.info.dtype, cache_facts(self.model).step_error
+        name = "a short text read in two parts equals one plain pass"
+        self.checks = [rows.as_check(dtype), Check(name, two_parts, tolerance(dtype), "of a state")]
+        step = check_continuation(self.model, self.prefix, self.ids)
+        if step is not None:
+            self.checks.append(step)
         self.seconds["prefill"] = time.perf_counter() - started - spent["score"]
         begun = time.perf_counter()
         for draw in draws:
@@ -220,13 +247,13 @@ class SweepWork:
 
     def kept_by(self, planned: Planned) -> Tensor:
         """Tokens that one setting keeps, bool, (L, G, n)."""
-        budgets = planned.method.budgets(self.n_context, planned.kept, self.model.info.n_layers)
+        budgets = planned.method.budgets(self.n_context, planned.kept, self.n_layers)
         return planned.method.keep(self.scores[planned.method, planned.seed], budgets)
 
     def run(self) -> Sweep:
         """Run the continuation, a batch of settings at a time; setting 0 is the full cache."""
         started = time.perf_counter()
-        model, ids, n_layers = self.model, self.ids[:-1], self.model.info.n_layers
+        model, ids, depth = self.model, self.ids[:-1], self.model.info.n_layers
         keep = torch.stack([self.kept_by(planned) for planned in self.planned])
         size = max(1, _BATCH_TOKENS // len(ids))
         n_batches = -(-len(keep) // size)
@@ -257,7 +284,7 @@ class SweepWork:
                 special=special,
                 observe=future if begin == 0 else None,
                 watched=1,
-                on_layer=lambda layer: report(_BODY_SHARE * layer / n_layers),
+                on_layer=lambda layer: report(_BODY_SHARE * layer / depth),
             )
             full = states[0].clone() if full is None else full
             done = 0

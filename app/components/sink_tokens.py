@@ -47,7 +47,7 @@ def received(trace: Trace) -> None:
                 "position": np.arange(len(trace.tokens)),
                 "token": [visible(t) for t in trace.tokens.text],
                 "received": strip.values.astype(float),
-                "seen_by_queries": measures.seen_by(attention).min(0),
+                "seen_by_queries": attention.seen_by().min(0),
             }
         )
         with figure_card(
@@ -78,7 +78,7 @@ def _who_feeds(trace: Trace, position: int) -> None:
     attention = figures.need_attention(trace)
     mean = attention.received.astype(np.float64).mean((0, 1))
     rank = int((mean > mean[position]).sum()) + 1
-    queries = int(measures.seen_by(attention)[:, position].min())
+    queries = int(attention.seen_by()[:, position].min())
     with st.container(border=True, height="stretch"):
         st.markdown(f"**Token {count(position)}**")
         st.code(visible(trace.tokens.text[position]), language=None)

@@ -6,16 +6,27 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.forward import attention
-from analysis.forward.attention import Recorder, attend, measured_attention
-from analysis.forward.masks import Visibility
+from analysis.forward import recorder as recorder_module
+from analysis.forward.attention import attend
+from analysis.forward.attention_adapter import attending
+from analysis.forward.masks import CAUSAL, AttentionSpan, Visibility
+from analysis.forward.recorder import Recorder
+from analysis.models.anatomy import find_anatomy
 from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, tiny_model
 
 ALL = FAMILIES + FAMILIES_EXTRA
 LENGTHS = (1, 2, 17, 129, 640)
 
 
-def dense(query, key, value, *, scale, softcap=None, window=None, sink_logits=None, hide=None):
+def recording(model, recorder):
+    return attending(model, find_anatomy(model), recorder)
+
+
+def all_layers(model):
+    return Recorder(tuple(range(model.config.num_hidden_layers)))
+
+
+def dense(query, key, value, *, scale, softcap=None, span=CAUSAL, sink_logits=None, hide=None):
     """The whole map in float64, written without looking at the streamed code."""
     heads, n, _ = query.shape
     repeat = heads // key.shape[0]
@@ -25,8 +36,10 @@ def dense(query, key, value, *, scale, softcap=None, window=None, sink_logits=No
         scores = softcap * torch.tanh(scores / softcap)
     i, j = torch.arange(n)[:, None], torch.arange(n)
     seen = j <= i
-    if window is not None:
-        seen &= i - j < window
+    if span.window is not None:
+        seen &= i - j < span.window
+    if span.chunk is not None:
+        seen &= i // span.chunk == j // span.chunk
     seen = seen[None] & ~hide if hide is not None else seen
     scores = scores.masked_fill(~seen, -torch.inf)
     if sink_logits is not None:
@@ -53,7 +66,7 @@ def both_ways(monkeypatch):
         pairs.append((ours, dense(query, key, value, **options)))
         return ours
 
-    monkeypatch.setattr(attention, "attend", compare)
+    monkeypatch.setattr(recorder_module, "attend", compare)
     return pairs
 
 
@@ -65,26 +78,29 @@ def test_every_statistic_equals_the_dense_map(family, both_ways):
         ids = torch.randint(0, 290, (1, n), generator=torch.Generator().manual_seed(n))
         with torch.inference_mode():
             plain = model(ids, use_cache=False).logits
-            recorder = Recorder(4)
-            with measured_attention(model, recorder):
+            recorder = all_layers(model)
+            with recording(model, recorder):
                 measured = model(ids, use_cache=False).logits
         assert (measured - plain).abs().max() < 2e-4 * max(1.0, float(plain.abs().max()))
-        assert len(both_ways) == len(recorder.layers) == model.config.num_hidden_layers
-        for (ours, (weights, output)), kept in zip(both_ways, recorder.layers, strict=True):
-            window = kept["window"] or n
+        kept = recorder.result()
+        assert len(both_ways) == kept.n_layers == model.config.num_hidden_layers
+        for layer, (ours, (weights, output)) in enumerate(both_ways):
+            window = kept.window[layer] or n
             seen_by = np.minimum(n - np.arange(n), window)
             assert (ours.output - output).abs().max() < 5e-5
             assert (ours.entropy - row_entropy(weights)).abs().max() < 2e-5
-            np.testing.assert_allclose(kept["received"], weights.sum(1).numpy() / seen_by, atol=1e-6)
+            np.testing.assert_allclose(kept.received[layer], weights.sum(1).numpy() / seen_by, atol=1e-6)
             queries = slice(1, None) if n > 1 else slice(0, None)
-            np.testing.assert_allclose(kept["sink_mass"], weights[:, queries, 0].mean(-1).numpy(), atol=1e-6)
+            np.testing.assert_allclose(
+                kept.sink_mass[layer], weights[:, queries, 0].mean(-1).numpy(), atol=1e-6
+            )
             i, j = torch.arange(n)[:, None], torch.arange(n)
             back = (weights * (i - j)).sum((1, 2)) / weights[:, queries].sum((1, 2))
-            np.testing.assert_allclose(kept["distance"], back.numpy(), atol=1e-4 * max(1, n / 64))
-            if kept["learned_sink"] is not None:
+            np.testing.assert_allclose(kept.distance[layer], back.numpy(), atol=1e-4 * max(1, n / 64))
+            if kept.learned_sink is not None:
                 lost = 1 - weights[:, queries].sum(-1).mean(-1)
-                np.testing.assert_allclose(kept["learned_sink"], lost.numpy(), atol=1e-6)
-            assert (kept["learned_sink"] is not None) == (family == "gpt_oss")
+                np.testing.assert_allclose(kept.learned_sink[layer], lost.numpy(), atol=1e-6)
+            assert (kept.learned_sink is not None) == (family == "gpt_oss")
         assert recorder.row_error < 1e-6
 
 
@@ -94,7 +110,7 @@ def test_bfloat16_inputs_are_reduced_in_float32(family, both_ways):
     exact as in float32; only the output carries the 8 bits of its precision."""
     model = tiny_model(family, dtype=torch.bfloat16)
     ids = torch.randint(0, 290, (1, 300), generator=torch.Generator().manual_seed(5))
-    with torch.inference_mode(), measured_attention(model, Recorder(4)):
+    with torch.inference_mode(), recording(model, all_layers(model)):
         model(ids, use_cache=False)
     assert len(both_ways) == model.config.num_hidden_layers
     for ours, (weights, output) in both_ways:
@@ -109,11 +125,32 @@ def test_windows_were_crossed():
     crossed = set()
     for family in ALL:
         model = tiny_model(family)
-        recorder = Recorder(4)
-        with torch.inference_mode(), measured_attention(model, recorder):
+        recorder = all_layers(model)
+        with torch.inference_mode(), recording(model, recorder):
             model(torch.arange(40)[None], use_cache=False)
-        crossed |= {family for layer in recorder.layers if 0 < layer["window"] < 40}
+        crossed |= {family for window in recorder.result().window if 0 < window < 40}
     assert crossed == {"mistral", "gemma2", "gemma3", "smollm3", "gpt_oss"}
+
+
+@pytest.mark.parametrize(
+    "span", [AttentionSpan(window=37), AttentionSpan(chunk=37), AttentionSpan(chunk=300)]
+)
+def test_windows_and_chunks_hide_what_they_should(span):
+    generator = torch.Generator().manual_seed(4)
+    query, key, value = (torch.randn(h, 300, 16, generator=generator) for h in (4, 2, 2))
+    recorder = Recorder((0,))
+    attended = attend(query, key, value, scale=0.25, span=span)
+    recorder.take(0, attended, key, value, span, False)
+    kept = recorder.result()
+    weights, output = dense(query, key, value, scale=0.25, span=span)
+    assert (attended.output - output).abs().max() < 1e-5
+    assert (attended.entropy - row_entropy(weights)).abs().max() < 1e-5
+    seen = (weights > 0).double()
+    np.testing.assert_array_equal(kept.visible()[0], seen[0].sum(-1))
+    np.testing.assert_array_equal(kept.seen_by()[0], seen[0].sum(0))
+    np.testing.assert_allclose(kept.received[0], (weights.sum(1) / seen.sum(1)).numpy(), atol=1e-6)
+    uniform = (seen / seen.sum(-1, keepdim=True))[0, 1:, 0].mean()
+    assert kept.sink_baseline[0] == pytest.approx(float(uniform), abs=1e-7)
 
 
 def test_any_number_of_weightings_comes_out_of_one_pass():
@@ -132,19 +169,18 @@ def test_any_number_of_weightings_comes_out_of_one_pass():
 def test_uniform_attention_gives_the_baseline_exactly():
     for n in (2, 64, 300):
         query = torch.zeros(2, n, 8)
-        recorder = Recorder(1)
-        recorder.take(attend(query, query[:1], query[:1], scale=1.0), query[:1], query[:1], None, False)
-        layer = recorder.layers[0]
-        assert layer["sink_mass"] == pytest.approx(layer["sink_baseline"], abs=1e-7)
-        np.testing.assert_allclose(layer["entropy"][0], np.log(np.arange(1, n + 1)), atol=1e-5)
-    assert Recorder(1).layers == []
+        recorder = Recorder((0,))
+        recorder.take(0, attend(query, query[:1], query[:1], scale=1.0), query[:1], query[:1], CAUSAL, False)
+        kept = recorder.result()
+        np.testing.assert_allclose(kept.sink_mass[0], kept.sink_baseline[0], atol=1e-7)
+        np.testing.assert_allclose(kept.entropy[0, 0], np.log(np.arange(1, n + 1)), atol=1e-5)
 
 
 def test_sink_baseline_is_the_published_number():
     query = torch.zeros(1, 64, 8)
-    recorder = Recorder(1)
-    recorder.take(attend(query, query, query, scale=1.0), query, query, None, False)
-    including_row_0 = (recorder.layers[0]["sink_baseline"] * 63 + 1) / 64
+    recorder = Recorder((0,))
+    recorder.take(0, attend(query, query, query, scale=1.0), query, query, CAUSAL, False)
+    including_row_0 = (recorder.result().sink_baseline[0] * 63 + 1) / 64
     assert including_row_0 == pytest.approx(0.0741, abs=5e-5)
 
 
@@ -154,9 +190,9 @@ def test_a_constructed_sink_head_has_mass_one_and_identity_is_no_sink():
     everywhere_to_0 = torch.zeros(1, n, d)
     everywhere_to_0[..., 0] = 60
     for query, mass in ((everywhere_to_0, 1.0), (key, 0.0)):
-        recorder = Recorder(1)
-        recorder.take(attend(query, key, key, scale=1.0), key, key, None, False)
-        assert recorder.layers[0]["sink_mass"] == pytest.approx(mass, abs=1e-6)
+        recorder = Recorder((0,))
+        recorder.take(0, attend(query, key, key, scale=1.0), key, key, CAUSAL, False)
+        assert recorder.result().sink_mass[0, 0] == pytest.approx(mass, abs=1e-6)
 
 
 def test_hidden_keys_windows_and_silenced_heads():
@@ -183,8 +219,8 @@ def test_hidden_keys_windows_and_silenced_heads():
 def test_the_models_own_attention_comes_back_even_after_an_error():
     model = tiny_model("llama")
     before = model.config._attn_implementation
-    with pytest.raises(RuntimeError, match="stop"), measured_attention(model, Recorder(2)):
-        assert model.config._attn_implementation == attention.NAME
+    with pytest.raises(RuntimeError, match="stop"), recording(model, all_layers(model)):
+        assert model.config._attn_implementation == "logitscope"
         raise RuntimeError("stop")
     assert model.config._attn_implementation == before
 

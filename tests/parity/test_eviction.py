@@ -245,7 +245,7 @@ def test_the_rotary_layout_is_found(load_tiny, family):
     facts = cache_facts(load_tiny(family))
     assert facts.layout == LAYOUTS[family]
     assert facts.has_tables == (family not in ("gpt2", "opt"))
-    assert bool(facts.windows) == (family not in NO_WINDOWS)
+    assert bool(facts.spans) == (family not in NO_WINDOWS)
     assert facts.softcap == (family == "gemma2")
 
 

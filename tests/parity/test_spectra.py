@@ -28,7 +28,7 @@ from analysis.entropy_collapse.geometry import (
 from analysis.entropy_collapse.results import SPECTRUM_FIELDS
 from analysis.errors import Cancelled
 from analysis.forward import residual
-from analysis.forward.residual import KINDS, Spectra
+from analysis.forward.layer_spectra import KINDS, Spectra
 from analysis.forward.valid import check_trace
 from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA
 

@@ -9,15 +9,16 @@ import torch
 from analysis.attention_sinks import measures
 from analysis.attention_sinks.results import AttentionTrace
 from analysis.forward.attention import attend
+from analysis.forward.masks import AttentionSpan
 from analysis.forward.recorder import Recorder
 
 
 def measured(*layers, value=None):
     """The trace of layers given as (query, key, window); keys serve as values too."""
-    recorder = Recorder(len(layers))
-    for query, key, window in layers:
-        values = key if value is None else value
-        recorder.take(attend(query, key, values, scale=1.0, window=window), key, values, window, False)
+    recorder = Recorder(tuple(range(len(layers))))
+    for layer, (query, key, window) in enumerate(layers):
+        values, span = key if value is None else value, AttentionSpan(window=window)
+        recorder.take(layer, attend(query, key, values, scale=1.0, span=span), key, values, span, False)
     return recorder.result()
 
 
@@ -103,7 +104,7 @@ def test_keys_seen_too_rarely_are_left_out_everywhere():
 
 
 def test_queries_that_see_a_key():
-    seen = measures.seen_by(measured(uniform(6), uniform(6, 3)))
+    seen = measured(uniform(6), uniform(6, 3)).seen_by()
     assert seen.tolist() == [[6, 5, 4, 3, 2, 1], [3, 3, 3, 3, 2, 1]]
 
 

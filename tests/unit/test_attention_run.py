@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 import analysis as an
-from analysis.attention_sinks.measures import seen_by
 from analysis.errors import AnalysisError, Cancelled
-from analysis.forward import attention_probe
+from analysis.forward import attention_probe, recorder
 from analysis.forward.masks import Visibility
 
 TEXT = "The cat sat on the mat, and 🙂 the dog ran to the river in the morning."
@@ -39,7 +38,7 @@ def test_what_keys_receive_is_what_rows_give(load_tiny, family):
     run = an.trace(load_tiny(family), TEXT)
     attention, n = run.attention, run.spec.n_tokens
     assert attention is not None and run.unavailable == {}
-    given = (attention.received.astype(float) * seen_by(attention)[:, None, :]).sum(-1)
+    given = (attention.received.astype(float) * attention.seen_by()[:, None, :]).sum(-1)
     if attention.learned_sink is None:
         np.testing.assert_allclose(given, n, rtol=1e-5)
     else:  # row 0 is not in the mean of the learned sink
@@ -121,14 +120,14 @@ def bypass(model):
 def test_a_model_that_goes_its_own_way_says_so_and_the_rest_is_right(fresh_llama):
     bypass(fresh_llama)
     run = an.trace(fresh_llama, TEXT, lens=True)
-    assert run.attention is None and "0 of 2 layers" in run.unavailable["attention"]
+    assert run.attention is None and "LlamaAttention" in run.unavailable["attention"]
     plain = an.trace(fresh_llama, TEXT, lens=True, attention=False)
     np.testing.assert_array_equal(run.tokens.surprisal, plain.tokens.surprisal)
     np.testing.assert_array_equal(run.layers.lens_entropy, plain.layers.lens_entropy)
     assert len(run.checks) == 3 and all(check.passed for check in run.checks)
     with pytest.raises(AnalysisError) as caught:
         an.trace(fresh_llama, TEXT, visibility=Visibility(window=4))
-    assert "hidden" in caught.value.message and "0 of 2 layers" in caught.value.message
+    assert "hidden" in caught.value.message and "LlamaAttention" in caught.value.message
 
 
 def test_one_layer_that_goes_its_own_way(fresh_llama):
@@ -138,23 +137,39 @@ def test_one_layer_that_goes_its_own_way(fresh_llama):
 
     fresh_llama.model.model.layers[1].self_attn = Zero()
     run = an.trace(fresh_llama, TEXT)
-    assert run.attention is None and "1 of 2 layers" in run.unavailable["attention"]
+    assert run.attention.layer_numbers.tolist() == [0] and len(run.attention.entropy) == 1
+    assert "Layer 1 does not attend" in run.unavailable["attention of other layers"]
+    assert run.attention.row_of(0) == 0
+    with pytest.raises(ValueError, match="layer 1 has no"):
+        run.attention.row_of(1)
+
+
+def off_by(share):
+    """Attention whose output is a little larger than it should be."""
+    right = recorder.attend
+
+    def wrong(*args, **options):
+        attended = right(*args, **options)
+        attended.output.mul_(1 + share)
+        return attended
+
+    return wrong
 
 
 def test_attention_that_differs_from_the_library_s_is_not_shown(fresh_llama, monkeypatch):
-    monkeypatch.setattr(attention_probe, "_compare", lambda *_: 0.5)
+    monkeypatch.setattr(recorder, "attend", off_by(0.01))
     run = an.trace(fresh_llama, TEXT)
-    assert run.attention is None and "0.5" in run.unavailable["attention"]
+    assert run.attention is None and "last rows differ" in run.unavailable["attention"]
     assert np.isfinite(run.tokens.surprisal[1:]).all()
 
 
 def test_the_probe_runs_once_a_model(fresh_llama, monkeypatch):
-    calls, compare = [], attention_probe._compare
-    monkeypatch.setattr(attention_probe, "_compare", lambda *args: (calls.append(1), compare(*args))[1])
-    assert fresh_llama.attention_error is None
+    calls, probe = [], attention_probe._probe
+    monkeypatch.setattr(attention_probe, "_probe", lambda *args: (calls.append(1), probe(*args))[1])
+    assert fresh_llama.attention is None
     for _ in range(3):
         an.trace(fresh_llama, TEXT)
-    assert len(calls) == 1 and 0 <= fresh_llama.attention_error < 1e-5
+    assert len(calls) == 1 and 0 <= fresh_llama.attention.error < 1e-5
     an.trace(fresh_llama, TEXT, attention=False)
     assert len(calls) == 1
 

@@ -27,6 +27,7 @@ from analysis.entropy_collapse.lab.backcopy_task import shipped_task
 from analysis.entropy_collapse.lab.backcopy_train import look_steps, train_backcopy
 from analysis.errors import AnalysisError, Cancelled
 from analysis.forward.attention import attend as measured_attend
+from analysis.forward.masks import CAUSAL
 from analysis.forward.recorder import Recorder
 
 TINY = BackcopySettings(steps=6, width=8, length=16, batch=2)
@@ -124,15 +125,15 @@ def test_traces_are_those_of_the_measured_pass(task, held):
         states = functional.embedding(torch.from_numpy(held.ids), model.embedding) + model.positions
     ours = attention_traces(seen)
     for sequence in range(len(held.ids)):
-        recorder = Recorder(len(seen))
+        recorder = Recorder(tuple(range(len(seen))))
         x = states
-        for block, layer in zip(model.blocks, seen, strict=True):
+        for number, (block, layer) in enumerate(zip(model.blocks, seen, strict=True)):
             with torch.no_grad():
                 query = functional.linear(block.norm_attention(x), block.query)[sequence][None]
                 key, value = layer.key[sequence][None], layer.value[sequence][None]
                 attended = measured_attend(query, key, value, scale=8**-0.5)
                 x = block(x, None)
-            recorder.take(attended, key, value, None, False)
+            recorder.take(number, attended, key, value, CAUSAL, False)
         expected, found = recorder.result(), ours[sequence]
         for name in ("entropy", "received", "sink_mass", "distance", "value_norm", "key_norm"):
             wanted = getattr(expected, name)

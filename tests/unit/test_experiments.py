@@ -14,7 +14,7 @@ from analysis.attention_sinks.experiments import HOW, break_sink, mean_change, s
 from analysis.attention_sinks.maps import head_map_block
 from analysis.attention_sinks.streaming import POLICIES, equal_views, streaming_curves
 from analysis.errors import AnalysisError
-from analysis.forward.masks import Visibility, blocked
+from analysis.forward.masks import CAUSAL, Visibility, blocked
 from analysis.models.tiny import save_tiny
 
 TEXT = "The cat sat on the mat, and 🙂 the dog ran to the river in the morning; it was not there. "
@@ -179,7 +179,7 @@ def test_both_limited_policies_see_equally_many():
     assert list(views) == list(POLICIES) and views[POLICIES[0]] is None
     for policy in POLICIES[1:]:
         hide = blocked(
-            range(100), range(100), window=None, ours=views[policy], hidden=None, device=torch.device("cpu")
+            range(100), range(100), span=CAUSAL, ours=views[policy], hidden=None, device=torch.device("cpu")
         )
         assert (~hide).sum(1).tolist() == [min(i + 1, 24) for i in range(100)]
         assert bool((~hide[4:, :4]).all()) == (policy == "sinks + window")

@@ -9,6 +9,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from analysis.forward.attention import attend
+from analysis.forward.masks import CAUSAL
 from analysis.forward.cache_facts import cache_facts
 from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.rotation import Rotation
@@ -47,7 +48,7 @@ def look_at(method, n: int = N, *, module: nn.Module | None = None, layer: int =
         value=value,
         scale=scale,
         softcap=None,
-        window=options.get("window"),
+        span=options.get("span", CAUSAL),
         sink_logits=None,
         columns=attended.columns,
         rotation=None,

@@ -14,6 +14,7 @@ import torch
 
 import analysis as an
 from analysis.errors import OutOfMemoryError, TooLongError
+from analysis.forward.attention_probe import AttentionSupport
 from analysis.models import preflight
 from analysis.models.speed import Speed
 from analysis.models.tokens import encode
@@ -96,7 +97,7 @@ def test_windows_and_eager_attention_cost_a_matrix_and_measuring_never_does(load
 
 def test_a_model_that_cannot_be_measured_costs_what_its_own_attention_costs(fresh_llama):
     assert bytes_at(fresh_llama, 5000) > bytes_at(fresh_llama, 5000, attention=False)
-    fresh_llama.attention_error = "It cannot."
+    fresh_llama.attention = AttentionSupport(reason="It cannot.")
     assert bytes_at(fresh_llama, 5000) == bytes_at(fresh_llama, 5000, attention=False)
 
 

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
-from analysis.errors import UnsupportedModelError
-from analysis.forward.attention_probe import attention_error
 from analysis.pruning_effects.compression.answers import question_ids
 from analysis.pruning_effects.compression.task import Scored, Task
-
-_TOLERANCE, _HALF_TOLERANCE = 1e-3, 0.1
-"""Of a state: how far measured attention may be from the library's."""
 
 
 def attention(task: Task) -> Scored:
@@ -41,17 +35,9 @@ def attention(task: Task) -> Scored:
     One mean over all heads and layers stands for the many ways of weighting them.
     """
     reader = task.reader
-    model = reader.model
     first = [*reader.anchor]
-    ids = [*first, *task.ids, *question_ids(model.tokenizer, task.question)]
+    ids = [*first, *task.ids, *question_ids(reader.model.tokenizer, task.question)]
 
-    error = attention_error(model, torch.tensor(ids))
-    tolerance = _TOLERANCE if model.info.dtype == "float32" else _HALF_TOLERANCE
-    if isinstance(error, str) or error > tolerance:
-        reason = (
-            error if isinstance(error, str) else f"It differs from the library's by {error:.2g} of a state."
-        )
-        raise UnsupportedModelError(f"Attention cannot be measured. {reason}", "Choose another method.")
     received = reader.received(ids, task.report, "attention received")
     values = received[len(first) : len(first) + len(task.ids)].astype(np.float32)
     if not first:

@@ -37,7 +37,7 @@ def bytes_for_gradient(model: LanguageModel, n_tokens: int) -> int:
     inner *= int(getattr(config, "num_experts_per_tok", None) or 1)
     per_layer = n_tokens * (_WIDTHS * width + _INNER * inner)
     if getattr(model.model.config, "_attn_implementation", "") == "eager":
-        per_layer += _MAPS * int(config.num_attention_heads) * n_tokens**2
+        per_layer += _MAPS * int(getattr(config, "num_attention_heads", None) or 1) * n_tokens**2
     return per_layer * model.info.n_layers * model.anatomy.head.weight.element_size()
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.errors import OutOfMemoryError, TooLongError
+from analysis.errors import OutOfMemoryError, TooLongError, UnsupportedModelError
+from analysis.forward.attention_probe import different_rows, require_attention
 from analysis.forward.passes import run_pass
 from analysis.forward.readout import distribution, rows_per_block
 from analysis.forward.recorder import Recorder
+from analysis.forward.row_check import RowCheck
 from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
 from analysis.models.preflight import plan_run, require_fit
@@ -151,9 +153,21 @@ class Reader:
         -------
         numpy.ndarray, float64, shape (len(ids),)
             In [0, 1].
+
+        Raises
+        ------
+        UnsupportedModelError
+            If attention cannot be measured, or differs from the library's on this text.
         """
         self.require_room(len(ids))
-        n_layers = self.model.info.n_layers
-        recorder = Recorder(n_layers)
-        run_pass(self.model, torch.tensor(ids), [], lambda layer: report(layer / n_layers, what), recorder)
+        n_layers, tensor = self.model.info.n_layers, torch.tensor(ids)
+        layers = require_attention(self.model, tensor).layers
+        check = RowCheck(self.model, tensor)
+        recorder = Recorder(layers, check=check)
+        run_pass(self.model, tensor, [], lambda layer: report(layer / n_layers, what), recorder)
+        if not check.passed(self.model.info.dtype):
+            raise UnsupportedModelError(
+                f"Attention cannot be measured on this text. {different_rows(check)}",
+                "Choose another method.",
+            )
         return recorder.result().received.mean((0, 1), dtype=np.float64)

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.forward.cache_facts import cache_facts
 from analysis.forward.kept_attention import Special
 from analysis.pruning_effects.policies.base import Policy
 
 if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading, Prefix
+    from analysis.models.loading import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,15 @@ class LayerBypass(Policy):
         "trained, so expect it to break. The number of layers a token runs falls linearly, the share is their mean. Skipped are the layers after "
         "the first; what a later token reads in a layer, earlier ones have written there."
     )
+
+    def unsupported(self, model: LanguageModel) -> str:
+        """Every layer must read the cache and nothing else of what came before."""
+        facts = cache_facts(model)
+        if facts.recurrent or facts.n_layers < model.info.n_layers:
+            return (
+                "It has layers without attention, which cannot be passed by: their state would miss tokens."
+            )
+        return ""
 
     def refuses(self, n: int, kept: float, n_layers: int) -> str:
         """One layer above the warm-up is the least."""

@@ -60,7 +60,7 @@ class Keyformer(HeavyHitters):
             torch.cat([reading.key.float(), noise[..., None]], -1),
             torch.zeros(n_groups, n, 1, device=noise.device),
             scale=reading.scale,
-            window=reading.window,
+            span=reading.span,
             sink_logits=reading.sink_logits,
         )
         return per_kv_head(noisy.columns[:, 0], n_groups).float()

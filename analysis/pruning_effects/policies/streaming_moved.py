@@ -35,10 +35,10 @@ class Rerotated(SinksAndWindow):
         facts = cache_facts(model)
         if facts.layout is None:
             return facts.no_layout
-        if facts.windows:
-            return (
-                "Its sliding windows count original positions, which are lost when tokens are moved together."
-            )
+        if facts.spans:
+            return "Its windows or chunks count original positions, which are lost when tokens are moved together."
+        if facts.counts_positions:
+            return "It counts positions from the length of its cache, so tokens cannot be moved together."
         return ""
 
     def special(self, prefix: Prefix, keep: Tensor, kept: float, n_new: int) -> Special | None:

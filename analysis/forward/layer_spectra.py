@@ -43,6 +43,8 @@ class Spectra:
     def __init__(self, kinds: tuple[Kind, ...], n_layers: int) -> None:
         self.kinds = kinds
         self.n_layers = n_layers
+        self.n_attention = n_layers
+        """Layers that have queries, keys and values."""
         self.shares: dict[Kind, np.ndarray] = {}
         """float64, (2, layers, min(T, d)): all tokens, then without token 0."""
         self.curvature = np.full((2, n_layers + 1), np.nan)
@@ -69,7 +71,7 @@ class Spectra:
             return
         rows, width = states.shape
         if kind not in self.shares:
-            layers = self.n_layers + (kind == "states")
+            layers = self.n_layers + 1 if kind == "states" else self.n_attention
             self.shares[kind] = np.zeros((2, layers, min(rows, width)))
         if states.is_cuda:
             for variant in (0, 1):
@@ -82,6 +84,12 @@ class Spectra:
         assert self._pool is not None
         for variant in (0, 1):
             self._waiting.append(self._pool.submit(self._reduce, kind, layer, variant, values))
+
+    def forget_attention(self) -> None:
+        """Drop what was taken of queries, keys and values: their attention turned out not to be measured."""
+        self._settle(0)
+        self.kinds = tuple(kind for kind in self.kinds if kind == "states")
+        self.shares = {kind: shares for kind, shares in self.shares.items() if kind == "states"}
 
     def _settle(self, most: int) -> None:
         """Wait until no more than so many reductions are under way."""
