@@ -27,6 +27,13 @@ if trace.attention is None:
     st.stop()
 
 numbers(trace)
+if "attention of other layers" in trace.unavailable:
+    n_layers = trace.attention.n_layers
+    st.caption(
+        plain(
+            f"Attention in {n_layers} of {trace.spec.n_layers} layers. {trace.unavailable['attention of other layers']}"
+        )
+    )
 heads(trace)
 received(trace)
 triad(trace)

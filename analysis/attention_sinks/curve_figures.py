@@ -38,12 +38,13 @@ _TRIAD_WIDTH = 640
 
 def triad_panels(trace: Trace, position: int = 0, *, theme_name: str = "light") -> list[Any]:
     """Sink strength, value drain and state norm of one token over layers, a chart each."""
-    values = triad(need_attention(trace), trace.layers.residual_norm, position)
+    attention = need_attention(trace)
+    values = triad(attention, trace.layers.residual_norm, position)
     token = f"token {position}"
 
     def spread(heads: np.ndarray) -> pd.DataFrame:
         rows = {
-            "layer": np.arange(len(heads)),
+            "layer": attention.layer_numbers,
             "value": heads.mean(1),
             "low": heads.min(1),
             "high": heads.max(1),

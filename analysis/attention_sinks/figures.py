@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
     from analysis.forward.results import Trace
 
-HeadQuantity = Literal["sink_mass", "times_uniform", "strongest", "entropy", "distance", "learned_sink"]
+HeadQuantity = Literal[
+    "sink_mass", "times_uniform", "strongest", "entropy", "distance", "learned_sink", "gate"
+]
 
 HEAD_QUANTITIES: dict[HeadQuantity, tuple[str, str]] = {
     "sink_mass": ("sink_mass", "attention on token 0"),
@@ -28,6 +30,7 @@ HEAD_QUANTITIES: dict[HeadQuantity, tuple[str, str]] = {
     "entropy": ("entropy_normalised", "row entropy / ln of visible tokens"),
     "distance": ("mean_distance_tokens", "mean distance, tokens"),
     "learned_sink": ("learned_sink", "weight of the learned sink"),
+    "gate": ("output_passed_on", "share of the output passed on"),
 }
 """Column of the heads table and axis title of each quantity of the layer by head map."""
 
@@ -62,11 +65,17 @@ def head_map(
     column, title = HEAD_QUANTITIES[quantity]
     frame = heads_frame(need_attention(trace))
     if column not in frame:
-        raise ValueError("this model has no learned sink")
-    shares = quantity in ("sink_mass", "strongest", "entropy", "learned_sink")
-    top = high or (1.0 if shares else max(float(frame[column].max()), 1e-6))
+        raise ValueError(f"this model has no {column.replace('_', ' ')}")
+    least = 1.0 if quantity in ("sink_mass", "strongest", "entropy", "learned_sink", "gate") else 1e-6
+    top = high or max(float(frame[column].max()), least)  # some gates pass on more than all
     return _cells(
-        frame, column, title, amount_ramp("attention_sinks", theme(theme_name).name), 0.0, top, theme_name
+        frame,
+        column,
+        title,
+        amount_ramp("attention_sinks", theme(theme_name).name),
+        (0.0, top),
+        trace.spec.n_layers,
+        theme_name,
     )
 
 
@@ -75,15 +84,21 @@ def _cells(
     column: str,
     title: str,
     ramp: np.ndarray,
-    low: float,
-    high: float,
+    ends: tuple[float, float],
+    n_layers: int,
     theme_name: str,
 ) -> Any:
+    """One cell per head; layers of the model without attention are struck through."""
     import altair as alt
 
     colours = theme(theme_name)
     pick = alt.selection_point(name="pick", fields=["layer", "head"], on="click", empty=False)
-    n_layers = int(frame["layer"].max()) + 1
+    layers = alt.X(
+        "layer:O",
+        title="layer",
+        axis=alt.Axis(labelAngle=0, labelOverlap=True),
+        scale=alt.Scale(domain=list(range(n_layers))),
+    )
     tooltips = [alt.Tooltip("layer:O"), alt.Tooltip("head:O")]
     for name in frame.columns[2:]:
         numeric = pd.api.types.is_float_dtype(frame[name])
@@ -92,12 +107,12 @@ def _cells(
         alt.Chart(frame)
         .mark_rect(strokeWidth=2)
         .encode(
-            x=alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+            x=layers,
             y=alt.Y("head:O", title="head"),
             color=alt.Color(
                 f"{column}:Q",
                 title=title,
-                scale=alt.Scale(domain=[low, high], range=_ramp_range(ramp), clamp=True, interpolate="rgb"),
+                scale=alt.Scale(domain=list(ends), range=_ramp_range(ramp), clamp=True, interpolate="rgb"),
                 legend=alt.Legend(orient="top", gradientLength=220),
             ),
             stroke=alt.condition(pick, alt.value(colours.ink), alt.value(colours.ground)),
@@ -105,11 +120,23 @@ def _cells(
         )
         .add_params(pick)
     )
+    missing = sorted(set(range(n_layers)) - set(frame["layer"]))
+    if missing:
+        chart = alt.layer(chart, _struck_through(missing, sorted(set(frame["head"])), layers, theme_name))
     height = 22 * (int(frame["head"].max()) + 1) + 40
+    return styled(chart.properties(width="container", height=max(160, min(height, 560))), theme_name)
+
+
+def _struck_through(missing: list[int], heads: list[int], layers: Any, theme_name: str) -> Any:
+    """Cells of layers that have no attention."""
+    import altair as alt
+
+    rows = [(layer, head, "no softmax attention") for layer in missing for head in heads]
+    frame = pd.DataFrame(rows, columns=["layer", "head", "not available"])
     return (
-        styled(chart.properties(width="container", height=max(160, min(height, 560))), theme_name)
-        if n_layers
-        else chart
+        alt.Chart(frame)
+        .mark_text(text="╱", color=theme(theme_name).muted, opacity=0.6, fontSize=13)
+        .encode(x=layers, y=alt.Y("head:O"), tooltip=["layer:O", "not available:N"])
     )
 
 
@@ -124,13 +151,13 @@ def head_difference(
         If the runs come from models of different shapes.
     """
     a, b = need_attention(first), need_attention(second)
-    if a.sink_mass.shape != b.sink_mass.shape:
+    if a.sink_mass.shape != b.sink_mass.shape or not np.array_equal(a.layer_numbers, b.layer_numbers):
         raise ValueError(f"heads {a.sink_mass.shape} and {b.sink_mass.shape} cannot be compared")
     frame = difference_frame(first, second, names)
     top = max(float(frame["difference"].abs().max()), 1e-6)
     ramp = signed_ramp(theme(theme_name).name)
     title = f"attention on token 0: {names[0]} minus {names[1]}"
-    return _cells(frame, "difference", title, ramp, -top, top, theme_name)
+    return _cells(frame, "difference", title, ramp, (-top, top), first.spec.n_layers, theme_name)
 
 
 def difference_frame(first: Trace, second: Trace, names: tuple[str, str]) -> pd.DataFrame:
@@ -157,9 +184,14 @@ def received_strip(
         A run with attention.
     layer, head : int, optional
         One layer, or one head of it; the mean over all heads by default.
+
+    Raises
+    ------
+    ValueError
+        If the run did not measure attention, or the layer has none.
     """
     attention = need_attention(trace)
-    picked = attention.received if layer is None else attention.received[layer : layer + 1]
+    picked = attention.received if layer is None else attention.received[attention.row_of(layer)][None]
     picked = picked if head is None else picked[:, head : head + 1]
     values = picked.astype(np.float64).mean((0, 1)).astype(np.float32)
     where = "all heads" if layer is None else f"layer {layer}" + ("" if head is None else f", head {head}")

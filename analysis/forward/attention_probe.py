@@ -154,7 +154,11 @@ def _probe(model: LanguageModel, ids: Tensor) -> AttentionSupport:
     try:
         modules = _attending_modules(model, ids[:8])
     except Exception as error:  # noqa: BLE001 - whatever a model raises, its other numbers are still right
-        reason = error.message if isinstance(error, AnalysisError) else f"{_no_interface(model)} {why(error)}"
+        reason = (
+            error.message
+            if isinstance(error, AnalysisError)
+            else f"{_no_interface(model)} ({type(error).__name__})"
+        )
         return AttentionSupport(reason=reason)
     if not modules:
         return AttentionSupport(reason=_no_interface(model))

@@ -99,7 +99,7 @@ def kept_heatmap(
             f"token %{{x}} “%{{customdata}}”<br>layer %{{y}}<br>{what}: %{{z:.0%}}",
             theme_name,
             x=starts,
-            y=np.arange(len(values)),
+            y=np.array(sweep.spec.layers),
             customdata=np.broadcast_to(names, pooled.shape),
         )
     )
@@ -141,7 +141,7 @@ def phrase_heatmap(sweep: Sweep, tokens: np.ndarray, kept: float, *, theme_name:
     rows = np.stack([values.ravel() if each else values.mean(1) for values in found.values()])
     places = [
         f"layer {layer}, KV head {head}" if each else f"layer {layer}, all KV heads"
-        for layer in range(n_layers)
+        for layer in sweep.spec.layers
         for head in range(n_heads if each else 1)
     ]
     per_layer = n_heads if each else 1
@@ -171,7 +171,7 @@ def phrase_heatmap(sweep: Sweep, tokens: np.ndarray, kept: float, *, theme_name:
                 },
                 "tickmode": "array",
                 "tickvals": ticks * per_layer + (per_layer - 1) / 2,
-                "ticktext": [str(layer) for layer in ticks],
+                "ticktext": [str(sweep.spec.layers[row]) for row in ticks],
                 "showgrid": False,
             },
             yaxis={"autorange": "reversed", "showgrid": False, "automargin": True},

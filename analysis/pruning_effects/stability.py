@@ -119,7 +119,7 @@ def rank_stability(
                     "None of the methods can be run.", "; ".join(work.skipped.values()) or "Choose a method."
                 )
             with noisy_embeddings(model, noise, seed):
-                work.prefill()
+                work.prefill(noisy=noise > 0)
             nll = work.run().to_frame()["nll"].to_numpy()
         if clean is None:
             clean, clean_nll = work, nll

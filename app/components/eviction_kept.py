@@ -145,5 +145,5 @@ def _by_layer(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
 
 def _layers_frame(sweep: Sweep, setting: int) -> pd.DataFrame:
     """One row per layer, KV head and kept token."""
-    layer, head, token = np.nonzero(sweep.kept(setting))
-    return pd.DataFrame({"layer": layer, "kv_head": head, "position": token})
+    row, head, token = np.nonzero(sweep.kept(setting))
+    return pd.DataFrame({"layer": np.array(sweep.spec.layers)[row], "kv_head": head, "position": token})

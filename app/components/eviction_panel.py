@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.errors import AnalysisError
 from app import runs, state
-from app.components.checks import checks
+from app.components.checks import check_line, checks
 from app.components.errors import show_error, unavailable
 from app.components.eviction_asked import Asked, compute
 from app.components.eviction_form import form
@@ -109,6 +109,9 @@ def _pictures(trace: Trace, sweep: Sweep, asked: Asked) -> None:
     curves(trace, sweep, code)
     _skipped(sweep)
     details(trace, sweep, code)
+    with st.expander("Checks of this comparison"):
+        for check in sweep.checks:
+            check_line(check)
 
 
 def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:

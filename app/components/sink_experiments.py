@@ -44,7 +44,8 @@ def break_it(trace: Trace) -> None:
     request = _request("Break it")
     if request is None:
         return
-    layer, head = chosen_head(need_attention(trace))
+    attention = need_attention(trace)
+    layer, head = chosen_head(attention)
     with st.container(border=True):
         st.markdown("**Break it**")
         st.caption(
@@ -54,9 +55,7 @@ def break_it(trace: Trace) -> None:
         how = left.selectbox("How", _WAYS, key=state.BREAK, bind="query-params")
         heads: list[str] = []
         if how == "silence heads":
-            options = [
-                f"{at}.{h}" for at in range(trace.spec.n_layers) for h in range(need_attention(trace).n_heads)
-            ]
+            options = [f"{at}.{h}" for at in attention.layer_numbers for h in range(attention.n_heads)]
             heads = middle.multiselect(
                 "Heads, as layer.head",
                 options,

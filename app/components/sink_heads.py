@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 def chosen_head(attention: AttentionTrace) -> tuple[int, int]:
     """Layer and head chosen by a person, else the head that leans most on token 0."""
     layer, head = st.session_state.get(state.LAYER), st.session_state.get(state.HEAD)
-    if layer is None or head is None or layer >= attention.n_layers or head >= attention.n_heads:
-        layer, head = np.unravel_index(int(attention.sink_mass.argmax()), attention.sink_mass.shape)
+    if layer is None or layer not in attention.layer_numbers or head is None or head >= attention.n_heads:
+        row, head = np.unravel_index(int(attention.sink_mass.argmax()), attention.sink_mass.shape)
+        layer = attention.layer_numbers[row]
     return int(layer), int(head)
 
 
@@ -69,9 +70,8 @@ def heads(trace: Trace) -> None:
 
 
 def _map(trace: Trace, attention: AttentionTrace) -> None:
-    options = [
-        q for q in figures.HEAD_QUANTITIES if q != "learned_sink" or attention.learned_sink is not None
-    ]
+    missing = {"learned_sink": attention.learned_sink is None, "gate": attention.gate is None}
+    options = [q for q in figures.HEAD_QUANTITIES if not missing.get(q)]
     quantity = st.segmented_control(
         "Colour by",
         options,
@@ -135,33 +135,38 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
     with st.container(border=True, height="stretch"):
         st.markdown("**Head**")
         columns = st.columns(2)
-        columns[0].number_input(
-            "Layer", 0, attention.n_layers - 1, layer, key="layer_input", on_change=_typed_head
-        )
+        layers = attention.layer_numbers.tolist()
+        columns[0].selectbox("Layer", layers, layers.index(layer), key="layer_input", on_change=_typed_head)
         columns[1].number_input(
             "Head", 0, attention.n_heads - 1, head, key="head_input", on_change=_typed_head
         )
+        at = attention.row_of(layer), head
         position, received = measures.strongest_sink(attention)
         entropy = measures.head_entropy(attention)
-        name = str(measures.head_classes(entropy)[layer, head])
-        where = int(position[layer, head])
+        name = str(measures.head_classes(entropy)[at])
+        where = int(position[at])
         rows = [
-            f"attention on token 0 **{significant(100 * float(attention.sink_mass[layer, head]))} %**, "
-            f"**{significant(float(measures.against_baseline(attention)[layer, head]))}** times uniform",
-            f"row entropy **{significant(100 * float(entropy[layer, head]))} %** of uniform: {name or 'not available'}",
-            f"looks back **{significant(float(attention.distance[layer, head]))}** tokens on average",
+            f"attention on token 0 **{significant(100 * float(attention.sink_mass[at]))} %**, "
+            f"**{significant(float(measures.against_baseline(attention)[at]))}** times uniform",
+            f"row entropy **{significant(100 * float(entropy[at]))} %** of uniform: {name or 'not available'}",
+            f"looks back **{significant(float(attention.distance[at]))}** tokens on average",
             f"shares its keys and values with KV head **{attention.kv_head(head)}**",
         ]
-        if attention.window[layer]:
-            rows.append(f"sees the last **{count(int(attention.window[layer]))}** tokens only")
+        if attention.window[at[0]]:
+            rows.append(f"sees the last **{count(int(attention.window[at[0]]))}** tokens only")
+        if attention.chunk[at[0]]:
+            rows.append(f"sees its own chunk of **{count(int(attention.chunk[at[0]]))}** tokens only")
+        if attention.gate is not None:
+            passed = 100 * float(attention.gate[at])
+            rows.append(f"its gate passes on **{significant(passed)} %** of what it writes")
         if attention.learned_sink is not None:
-            share = 100 * float(attention.learned_sink[layer, head])
+            share = 100 * float(attention.learned_sink[at])
             rows.append(f"gives **{significant(share)} %** to its learned sink")
         st.caption("  \n".join(rows))
         if where >= 0:
             st.caption(
                 f"Leans most on token {count(where)}, "
-                f"**{significant(100 * float(received[layer, head]))} %** on average:"
+                f"**{significant(100 * float(received[at]))} %** on average:"
             )
             st.code(visible(trace.tokens.text[where]), language=None)
 

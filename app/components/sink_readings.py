@@ -7,6 +7,7 @@ HEAD_LABELS = {
     "entropy": "entropy",
     "distance": "distance",
     "learned_sink": "learned sink",
+    "gate": "passed on",
 }
 
 HEAD_READINGS = {
@@ -15,6 +16,7 @@ HEAD_READINGS = {
     "strongest": "The most any one token gets from the head, wherever it stands. Click a cell to see which.",
     "entropy": "Stronger colour: the head spreads its attention; faint: it looks at one token.",
     "distance": "Stronger colour: the head looks further back.",
+    "gate": "Share of a head's output that the layer's own gate lets pass; a head is off near 0, wherever it looks.",
     "learned_sink": "Weight on the learned sink logit, which is no token: rows sum to 1 minus it.",
 }
 
@@ -28,6 +30,11 @@ For one head, $p_{ij}$ is how much query token $i$ attends to key token $j \le i
 - **Sink rate**: share of heads whose column mean exceeds $\epsilon$ (0.3 in Gu et al. 2024, arXiv:2410.10781).
 - **Entropy**: mean of $-\sum_j p_{ij}\ln p_{ij} / \ln(\text{visible})$ over rows from 16 on. Under 5 % *collapsed*,
   over 90 % *overloaded*.
+
+- **Passed on**, where a layer has an output gate: mean of $\langle x, o\rangle / \langle o, o\rangle$ for what a head gives,
+  $o$, and what goes into the output projection, $x$. A head with its mass on token 0 and one with a gate near 0 are both off.
+
+Layers that mix tokens in another way (state space, convolution, linear attention) have no softmax attention: struck through.
 
 Everything is measured while the model runs, a block of rows at a time; no attention map is ever stored.
 Why a sink? A head that has nothing to add needs somewhere harmless to look: a token with a tiny value.

@@ -90,7 +90,9 @@ def _who_feeds(trace: Trace, position: int) -> None:
         column = attention.received[:, :, position]
         order = np.argsort(-column.ravel(), kind="stable")[:_LISTED]
         layers, heads = np.unravel_index(order, column.shape)
-        frame = pd.DataFrame({"layer": layers, "head": heads, "gives": 100 * column.ravel()[order]})
+        frame = pd.DataFrame(
+            {"layer": attention.layer_numbers[layers], "head": heads, "gives": 100 * column.ravel()[order]}
+        )
         st.dataframe(
             frame,
             hide_index=True,
@@ -132,12 +134,16 @@ def triad(trace: Trace) -> None:
 
 
 def _triad_frame(trace: Trace, position: int) -> pd.DataFrame:
-    values = measures.triad(figures.need_attention(trace), trace.layers.residual_norm, position)
+    attention = figures.need_attention(trace)
+    values = measures.triad(attention, trace.layers.residual_norm, position)
+    by_layer = pd.DataFrame(
+        {"received": values.sink.mean(1), "drain": values.value_drain.mean(1)}, index=attention.layer_numbers
+    ).reindex(range(len(values.residual_token)))
     return pd.DataFrame(
         {
             "layer": np.arange(len(values.residual_token)),
-            "received_mean": np.append(values.sink.mean(1), np.nan).astype(float),
-            "value_over_others": np.append(values.value_drain.mean(1), np.nan).astype(float),
+            "received_mean": by_layer["received"].astype(float),
+            "value_over_others": by_layer["drain"].astype(float),
             "state_norm_token": values.residual_token.astype(float),
             "state_norm_others_median": values.residual_median.astype(float),
             "state_norm_others_largest": values.residual_max.astype(float),

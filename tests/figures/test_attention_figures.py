@@ -19,6 +19,9 @@ from tests.figures.synthetic import HOSTILE, run
 L, H, G = 4, 6, 3
 
 
+PER_LAYER = "entropy received sink_mass sink_baseline distance value_norm key_norm window".split()
+
+
 def attended(n=60, *, learned=True, seed=0, **options):
     """A run of four layers and six heads with made-up attention."""
     rng = np.random.default_rng(seed)
@@ -36,6 +39,7 @@ def attended(n=60, *, learned=True, seed=0, **options):
         key_norm=values(L, G, n),
         window=np.array([0, 16, 0, 16], np.int32),
         learned_sink=values(L, H) if learned else None,
+        gate=values(L, H) if learned else None,
     )
     return replace(run(n, **options), attention=attention)
 
@@ -140,7 +144,12 @@ def test_one_cell_a_head_with_its_number(trace, quantity):
     column, title = figures.HEAD_QUANTITIES[quantity]
     colour = parts(spec)[0]["encoding"]["color"]
     assert colour["field"] == column and colour["title"] == title
-    direct = {"sink_mass": "sink_mass", "distance": "distance", "learned_sink": "learned_sink"}
+    direct = {
+        "sink_mass": "sink_mass",
+        "distance": "distance",
+        "learned_sink": "learned_sink",
+        "gate": "gate",
+    }
     if quantity in direct:
         expected = getattr(trace.attention, direct[quantity])
         np.testing.assert_allclose(cells.pivot(index="layer", columns="head", values=column), expected)
@@ -161,9 +170,30 @@ def test_the_last_colour_can_be_set(trace):
     assert parts(spec)[0]["encoding"]["color"]["scale"]["domain"] == [0, 0.3]
 
 
-def test_a_model_without_a_learned_sink_has_no_map_of_it():
+def test_a_model_without_a_learned_sink_or_gate_has_no_map_of_it():
     with pytest.raises(ValueError, match="no learned sink"):
         figures.head_map(attended(learned=False), "learned_sink")
+    with pytest.raises(ValueError, match="no output passed on"):
+        figures.head_map(attended(learned=False), "gate")
+
+
+def test_layers_without_attention_are_struck_through_at_their_place():
+    whole = attended()
+    some = {name: getattr(whole.attention, name)[[1, 3]] for name in PER_LAYER}
+    hybrid = replace(whole, attention=AttentionTrace(**some, layer_numbers=np.array([1, 3], np.int32)))
+    spec = figures.head_map(hybrid, "sink_mass").to_dict()
+    cells, struck = frames(spec).values()
+    assert set(cells["layer"]) == {1, 3} and len(cells) == 2 * H
+    assert set(struck["layer"]) == {0, 2} and set(struck["not available"]) == {"no softmax attention"}
+    value = cells.pivot(index="layer", columns="head", values="sink_mass").loc[3]
+    np.testing.assert_allclose(value, whole.attention.sink_mass[3])
+    sink = curve_figures.triad_panels(hybrid, 0)[0].to_dict()
+    (points,) = frames(sink).values()
+    assert sorted(set(points["layer"])) == [1, 3]
+    strip = figures.received_strip(hybrid, layer=3)
+    np.testing.assert_allclose(strip.values, whole.attention.received[3].mean(0), rtol=1e-6)
+    with pytest.raises(ValueError, match="layer 2 has no"):
+        figures.received_strip(hybrid, layer=2)
 
 
 def test_a_short_text_has_gaps_and_not_made_up_numbers():
