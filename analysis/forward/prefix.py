@@ -163,7 +163,7 @@ def read_prefix(
                 cache=recurrent if with_states else None,
             )
     prefix = reader.prefix
-    if check is not None and not check.passed(model.info.dtype):
+    if check is not None and not check.passed():
         raise UnsupportedModelError(
             f"The cache of {model.info.name} cannot be pruned here. {different_rows(check)}",
             "Choose another model or a shorter text.",

@@ -7,13 +7,14 @@ measured rightly is made on the text itself: its last rows, under the masks that
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from analysis.forward.attention_adapter import AttentionCall, attending
-from analysis.forward.masks import CAUSAL, Visibility, blocked
+from analysis.forward.masks import CAUSAL, AttentionSpan, Visibility, blocked
 from analysis.forward.read_cache import read_cache
 from analysis.forward.results import Check
 from analysis.models.anatomy import run_body
@@ -25,6 +26,15 @@ ROWS = 4
 """Last rows of the text that are checked in every layer."""
 TOLERANCE, HALF_TOLERANCE = 1e-4, 0.05
 """Of a layer's largest output; the second for 16-bit models, whose outputs are rounded to 3 digits."""
+
+
+@dataclass(frozen=True)
+class MaskProof:
+    """Spans that gave the library's rows under the library's masks, on a text of so many tokens."""
+
+    n_tokens: int = 0
+    spans: dict[int, AttentionSpan] = field(default_factory=dict)
+    """By number of the layer."""
 
 
 class RowCheck:
@@ -46,15 +56,26 @@ class RowCheck:
     -----
     The masks come from a pass of the last rows alone, under the library's own mask function and after a
     cache that says how long the text is. What the layers compute in it means nothing and is thrown away.
+    Once a text has passed, its spans stand for the masks of texts that are no longer: what a layer masks
+    depends on positions alone.
     """
 
     def __init__(self, model: LanguageModel, ids: Tensor) -> None:
+        self.model = model
         self.n_tokens = len(ids)
         self.rows = range(max(0, self.n_tokens - ROWS), self.n_tokens)
         self.error = 0.0
         """Largest difference so far, as a share of the layer's largest output."""
         self.worst_layer: int | None = None
+        self._spans: dict[int, AttentionSpan] = {}
         self._masks: dict[int, Tensor | None] = {}
+        proof = model.mask_proof
+        self._known = proof if proof is not None and proof.n_tokens >= self.n_tokens else None
+        if self._known is None:
+            self._read_masks(model, ids)
+
+    def _read_masks(self, model: LanguageModel, ids: Tensor) -> None:
+        """Let the library make its masks for the checked rows."""
 
         def take(call: AttentionCall) -> Tensor:
             self._masks[call.layer] = call.mask
@@ -69,6 +90,7 @@ class RowCheck:
 
     def compare(self, call: AttentionCall, output: Tensor, visibility: Visibility | None = None) -> None:
         """Note how far a layer's output, (H, T, d), is from the library's at the checked rows."""
+        self._spans[call.layer] = call.span
         rows = slice(self.rows.start, self.rows.stop)
         theirs = library_rows(call, rows, self._mask(call, visibility))
         for head in visibility.heads_silenced(call.layer) if visibility else []:
@@ -81,14 +103,15 @@ class RowCheck:
 
     def _mask(self, call: AttentionCall, visibility: Visibility | None) -> Tensor:
         """The library's mask at the checked rows, and what this run hides, added to the scores, (1, 1 or H, r, T)."""
-        mask = self._masks[call.layer]
         lowest = torch.finfo(call.query.dtype).min
-        shape = 1, 1, len(self.rows), self.n_tokens
+        mask = None if self._known is not None else self._masks[call.layer]
         if mask is None:
-            mask = torch.zeros(shape, dtype=call.query.dtype, device=call.query.device)
-            position = torch.arange(self.n_tokens, device=mask.device)
-            later = position > torch.arange(self.rows.start, self.rows.stop, device=mask.device)[:, None]
-            mask = mask.masked_fill(later, lowest)
+            span = CAUSAL if self._known is None else self._known.spans[call.layer]
+            device = call.query.device
+            i = torch.arange(self.rows.start, self.rows.stop, device=device)[:, None]
+            hidden = span.hides(i, torch.arange(self.n_tokens, device=device))
+            mask = torch.zeros(hidden.shape, dtype=call.query.dtype, device=device)
+            mask = mask.masked_fill(hidden, lowest)[None, None]
         if visibility is None:
             return mask
         n_heads, n_groups = call.query.shape[1], call.key.shape[1]
@@ -107,14 +130,17 @@ class RowCheck:
         )
         return mask.masked_fill(hidden.repeat_interleave(n_heads // n_groups, 0)[None], lowest)
 
-    def passed(self, dtype: str) -> bool:
-        """Whether the rows agree, for a model of this precision."""
-        return self.error <= tolerance(dtype)
+    def passed(self) -> bool:
+        """Whether the rows agree. Spans that were held against the library's masks are remembered."""
+        passed = self.error <= tolerance(self.model.info.dtype)
+        if passed and self._known is None:
+            self.model.mask_proof = MaskProof(self.n_tokens, dict(self._spans))
+        return passed
 
-    def as_check(self, dtype: str) -> Check:
+    def as_check(self) -> Check:
         """The result as a run shows it."""
         name = f"last {len(self.rows)} rows of every layer equal the library's"
-        return Check(name, self.error, tolerance(dtype), "of an output")
+        return Check(name, self.error, tolerance(self.model.info.dtype), "of an output")
 
 
 def tolerance(dtype: str) -> float:

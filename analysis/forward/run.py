@@ -158,12 +158,12 @@ class Run:
     def _measured_pass(self, run: Callable[[Recorder | None], Measured]) -> Measured:
         """Run with measured attention; once more without it where the library's own gives other rows."""
         assert self.row_check is not None
-        check, dtype = self.row_check, self.model.info.dtype
+        check = self.row_check
         recorder = Recorder(self.attention_layers, self.visibility, self.spectra, check)
         reason = ""
         try:
             measured = run(recorder)
-            if not check.passed(dtype):
+            if not check.passed():
                 reason = different_rows(check)
         except UnsupportedModelError as error:  # what a short probe did not meet
             reason = error.message
@@ -178,7 +178,7 @@ class Run:
         if others:
             self.unavailable["attention of other layers"] = _no_attention(others, self.model)
         self.checks.append(Check("attention rows sum to 1", recorder.row_error, 1e-5, ""))
-        self.checks.append(check.as_check(dtype))
+        self.checks.append(check.as_check())
         return measured
 
     def _read(self, ids: Tensor, window: Window, measured: Measured) -> None:

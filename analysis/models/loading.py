@@ -28,6 +28,7 @@ from analysis.models.speed import Speed
 
 if TYPE_CHECKING:
     from analysis.forward.attention_probe import AttentionSupport
+    from analysis.forward.row_check import MaskProof
 
 _HUB_TIMEOUT_SECONDS = 10
 
@@ -77,6 +78,8 @@ class LanguageModel:
     speed: Speed
     attention: AttentionSupport | None = None
     """In which layers attention can be measured, or why it cannot; None until the first run has seen."""
+    mask_proof: MaskProof | None = None
+    """Masks that were held against the library's, up to which length; None until the first run has."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
 

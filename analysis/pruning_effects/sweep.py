@@ -235,7 +235,7 @@ class SweepWork:
         )
         dtype, two_parts = self.model.info.dtype, cache_facts(self.model).step_error
         name = "a short text read in two parts equals one plain pass"
-        self.checks = [rows.as_check(dtype), Check(name, two_parts, tolerance(dtype), "of a state")]
+        self.checks = [rows.as_check(), Check(name, two_parts, tolerance(dtype), "of a state")]
         step = None if noisy else check_continuation(self.model, self.prefix, self.ids)
         if step is not None:
             self.checks.append(step)

@@ -19,7 +19,16 @@ from tests.figures.synthetic import HOSTILE, run
 L, H, G = 4, 6, 3
 
 
-PER_LAYER = "entropy received sink_mass sink_baseline distance value_norm key_norm window".split()
+PER_LAYER = [
+    "entropy",
+    "received",
+    "sink_mass",
+    "sink_baseline",
+    "distance",
+    "value_norm",
+    "key_norm",
+    "window",
+]
 
 
 def attended(n=60, *, learned=True, seed=0, **options):

@@ -9,8 +9,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from analysis.forward.attention import attend
-from analysis.forward.masks import CAUSAL
 from analysis.forward.cache_facts import cache_facts
+from analysis.forward.masks import CAUSAL
 from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.rotation import Rotation
 from analysis.pruning_effects.policies import POLICIES, policy

@@ -165,7 +165,7 @@ class Reader:
         check = RowCheck(self.model, tensor)
         recorder = Recorder(layers, check=check)
         run_pass(self.model, tensor, [], lambda layer: report(layer / n_layers, what), recorder)
-        if not check.passed(self.model.info.dtype):
+        if not check.passed():
             raise UnsupportedModelError(
                 f"Attention cannot be measured on this text. {different_rows(check)}",
                 "Choose another method.",
