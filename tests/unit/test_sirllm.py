@@ -88,7 +88,11 @@ def test_scores_fade_round_by_round(kind, decay, llama, dense):
     if decay == 0.2:  # other rules that sound alike are far away
         ages = rounds_since(len(expected), tuple(firsts))
         plain = by_definition(kind, dense, firsts, 1.0)
-        for wrong in (plain * decay ** (3 - ages), plain * decay ** (ages + 1), plain * decay ** np.minimum(ages, 1)):
+        for wrong in (
+            plain * decay ** (3 - ages),
+            plain * decay ** (ages + 1),
+            plain * decay ** np.minimum(ages, 1),
+        ):
             assert np.abs(got - wrong).max() > 1
 
 
