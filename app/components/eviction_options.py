@@ -13,13 +13,14 @@ _VOTERS = ("auto", "8", "16", "32", "64")
 _MOST_SEEDS = 50.0
 _FACTOR = 0.95
 _DECAY = 0.9
-_ROUNDS = {
+_ROUNDS: dict[str, str | None] = {
     "the whole context is one": "",
     "after a blank line": "\n\n",
     "at USER:": "USER:",
     "at <|im_start|>user": "<|im_start|>user",
+    "at other words": None,
 }
-"""What begins a round, as a person reads it; other words are taken as they are typed."""
+"""What begins a round, as a person reads it; None asks for the words."""
 
 
 def common() -> tuple[int, str, str]:
@@ -82,11 +83,16 @@ def rounds(shown: bool) -> tuple[str, float]:
         list(_ROUNDS),
         key=state.ROUNDS,
         bind="query-params",
-        accept_new_options=True,
-        help="SirLLM lets what was said in earlier rounds of a conversation fade. Choose what begins a round in this "
-        "context, or type it as it stands there.",
+        help="SirLLM lets what was said in earlier rounds of a conversation fade.",
     )
-    mark = _ROUNDS.get(chosen, chosen)
+    mark = _ROUNDS[chosen]
+    if mark is None:
+        mark = st.text_input(
+            "Words at which a round begins, as they stand in the context",
+            key=state.ROUND_MARK,
+            bind="query-params",
+            placeholder="Human:",
+        )
     if not mark:
         return "", 1.0
     decay = st.slider(

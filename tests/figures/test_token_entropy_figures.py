@@ -221,7 +221,7 @@ def test_a_strip_marks_forking_tokens_or_triggers(trace):
     assert marked.tolist() == forking_tokens(entropy).tolist() and "top 20% entropy" in name
     marked, name = marked_tokens(entropy, "SRGen triggers", window=10, factor=1.0)
     assert marked.tolist() == (entropy > moving_threshold(entropy, 10, 1.0)).tolist()
-    assert 0 < marked.sum() and f"({marked.sum()} here)" in name
+    assert marked.sum() > 0 and f"({marked.sum()} here)" in name
     html = figures.token_strip(trace, mark="SRGen triggers", window=10, factor=1.0).html
     assert html.count(' m"') == marked.sum() and "SRGen" in html
     with pytest.raises(ValueError, match="mark must be one of"):
