@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from analysis.token_entropy.measures import (
     quadrants,
     triggers,
 )
-from analysis.token_entropy.strips import Quantity, entropy_strip
+from analysis.token_entropy.strips import Mark, Quantity, entropy_strip, marked_tokens
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -47,39 +47,6 @@ QUADRANT_SHAPES = {
 
 _TRIGGER = "trigger"
 
-Mark = Literal["forking tokens", "SRGen triggers"]
-MARKS: tuple[Mark, ...] = get_args(Mark)
-"""What a token strip can mark."""
-
-
-def marked_tokens(
-    entropy: np.ndarray,
-    mark: Mark = "forking tokens",
-    *,
-    share: float = FORKING_SHARE,
-    window: int = TRIGGER_WINDOW,
-    factor: float = TRIGGER_FACTOR,
-) -> tuple[np.ndarray, str]:
-    """Which tokens a strip marks, bool, (T,), and what the mark is called in its legend.
-
-    Parameters
-    ----------
-    entropy : numpy.ndarray, shape (T,)
-        Nats.
-    mark : str
-        One of :data:`MARKS`.
-    share : float
-        Of :func:`analysis.token_entropy.measures.forking_tokens`.
-    window, factor
-        Of :func:`analysis.token_entropy.measures.moving_threshold`.
-    """
-    if mark not in MARKS:
-        raise ValueError(f"mark must be one of {MARKS}, got {mark!r}")
-    if mark == "forking tokens":
-        return forking_tokens(entropy, share), f"forking token: top {share:.0%} entropy"
-    marked = triggers(entropy, moving_threshold(entropy, window, factor))
-    return marked, f"trigger: above SRGen's threshold ({int(marked.sum())} here)"
-
 
 def token_strip(
     trace: Trace,
@@ -105,7 +72,7 @@ def token_strip(
     theme_name : {"light", "dark"}
         Colours.
     mark, share, window, factor
-        As for :func:`marked_tokens`.
+        As for :func:`analysis.token_entropy.strips.marked_tokens`.
     """
     marked, name = marked_tokens(trace.tokens.entropy, mark, share=share, window=window, factor=factor)
     strip = entropy_strip(
@@ -306,11 +273,8 @@ def entropy_histogram(
 
 
 __all__ = [
-    "MARKS",
-    "Mark",
     "along_text",
     "entropy_histogram",
-    "marked_tokens",
     "surprisal_scatter",
     "token_strip",
 ]

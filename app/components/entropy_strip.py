@@ -9,8 +9,15 @@ import streamlit as st
 from analysis import figures
 from analysis.drawing.numbers import count, significant
 from analysis.token_entropy import measures
-from analysis.token_entropy.figures import MARKS, Mark, marked_tokens
-from analysis.token_entropy.strips import QUANTITIES, TEXTS, Quantity, entropy_strip
+from analysis.token_entropy.strips import (
+    MARKS,
+    QUANTITIES,
+    TEXTS,
+    Mark,
+    Quantity,
+    entropy_strip,
+    marked_tokens,
+)
 from analysis.units import from_nats
 from app import state
 from app.components import readings

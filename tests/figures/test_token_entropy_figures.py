@@ -17,10 +17,10 @@ import pytest
 from analysis import figures
 from analysis.drawing.charts import MAX_POINTS, chart_svg, plotly_html
 from analysis.drawing.theme import theme
-from analysis.token_entropy.figures import QUADRANT_ORDER, marked_tokens
+from analysis.token_entropy.figures import QUADRANT_ORDER
 from analysis.token_entropy.lens_figures import MAX_COLUMNS
 from analysis.token_entropy.measures import forking_tokens, moving_threshold, quadrants
-from analysis.token_entropy.strips import QUANTITIES
+from analysis.token_entropy.strips import QUANTITIES, marked_tokens
 from tests.figures.synthetic import HOSTILE, run
 
 ALTAIR = {
