@@ -34,7 +34,7 @@ class Kept:
     """What one sampler leaves of the vocabulary at one position."""
 
     sampler: str
-    """Name with its setting; for Top-H whose rule it is, too."""
+    """Name with its setting; for Top-H whose rule it is, the library's (transformers) or the paper's."""
     count: int
     """Tokens left, at least 1."""
     mass: float
@@ -108,7 +108,7 @@ def _warpers(
         (f"top-p {top_p:g}", TopPLogitsWarper(top_p)),
         (f"min-p {min_p:g}", MinPLogitsWarper(min_p)),
         (f"typical {typical:g}", TypicalLogitsWarper(typical)),
-        (f"top-H {top_h:g}, transformers", TopHLogitsWarper(top_h)),
+        (f"top-H {top_h:g}, library", TopHLogitsWarper(top_h)),
         (f"eta {eta:g}", EtaLogitsWarper(eta)),
     ]
 

@@ -88,7 +88,7 @@ def _triggers_said(trace: Trace, window: int, factor: float) -> str:
         )
     else:
         some = ", ".join(f"{t} “{plain(visible(trace.tokens.text[t]))}”" for t in at[:_TOLD_TRIGGERS])
-        more = ", …" if len(at) > _TOLD_TRIGGERS else ""
+        more = " and others" if len(at) > _TOLD_TRIGGERS else ""
         said = f"Triangles: {count(len(at))} above the threshold: {some}{more}."
     return f"{said} {readings.TRIGGERS}"
 

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from analysis.token_entropy.orders import TopHOrder, TypicalOrder
     from analysis.token_entropy.samplers import Kept
 
+_KEPT_BY = {
+    (True, True): "both",
+    (True, False): "library",
+    (False, True): "paper",
+    (False, False): "none",
+}
+"""Whether transformers' rule and the paper's keep a token."""
+
 
 def samplers(trace: Trace, run_key: str, position: int) -> None:
     """Draw the panel of one token."""
@@ -29,7 +37,10 @@ def samplers(trace: Trace, run_key: str, position: int) -> None:
         show_unavailable(error)
         return
     actual = int(trace.tokens.token_id[position])
-    st.caption("What common samplers keep here, each alone at temperature 1:")
+    st.caption(
+        "What common samplers keep here, each alone at temperature 1; Top-H by transformers' rule (library) and by that of "
+        "its paper:"
+    )
     _table(view.kept)
     with st.expander("Locally typical, in its order"):
         _typical(view.typical, actual)
@@ -63,9 +74,9 @@ def _table(kept: list[Kept]) -> None:
 def _typical(order: TypicalOrder, actual: int) -> None:
     unit = state.unit()
     frame = order.to_frame(unit)
-    shown = _marked(frame, actual, ["kept"])
-    shown[f"|s − H|, {unit}"] = frame[f"distance_{unit}"]
-    shown[f"surprisal, {unit}"] = frame[f"surprisal_{unit}"]
+    shown = _listed(frame, actual)
+    shown["it is"] = ["kept" if kept else "cut" for kept in frame["kept"]]
+    shown["|s − H|"] = frame[f"distance_{unit}"]
     shown["mass"] = 100 * frame["mass"]
     st.caption(
         f"Keeps {count(order.n_kept)}, closest first to the entropy "
@@ -83,45 +94,50 @@ def _typical(order: TypicalOrder, actual: int) -> None:
 def _top_h(order: TopHOrder, actual: int) -> None:
     unit = state.unit()
     frame = order.to_frame(unit)
-    shown = _marked(frame, actual, ["kept_by_transformers", "kept_by_paper"])
-    shown[f"sum, {unit}"] = frame[f"partial_sum_{unit}"]
-    shown[f"entropy, {unit}"] = frame[f"renormalised_entropy_{unit}"]
+    shown = _listed(frame, actual)
+    both = zip(frame["kept_by_transformers"], frame["kept_by_paper"], strict=True)
+    shown["kept by"] = [_KEPT_BY[kept] for kept in both]
+    shown["sum"] = frame[f"partial_sum_{unit}"]
+    shown["entropy"] = frame[f"renormalised_entropy_{unit}"]
     library, paper = (significant(from_nats(x, unit)) for x in (order.limit_library, order.limit_paper))
     st.caption(
-        f"transformers keeps {count(order.n_library)}: the sum stays within {library} {unit}. "
-        f"The paper's constraint keeps {count(order.n_paper)}: the entropy stays within {paper} {unit}."
+        f"transformers keeps {count(order.n_library)}, whose sum is within {library} {unit}. "
+        f"The paper's constraint keeps {count(order.n_paper)}, whose entropy is within {paper} {unit}."
     )
+    if (frame["place"].diff().dropna() == 1).all():
+        shown = shown.drop(columns="place")  # the panel is narrow, and nothing is left out of the list
     _frame(shown, "detail_top_h")
     st.caption(readings.TOP_H)
 
 
-def _marked(frame: pd.DataFrame, actual: int, rules: list[str]) -> pd.DataFrame:
-    """Places and names, the token that came marked, and what each rule does."""
-    names = {"kept": "rule", "kept_by_transformers": "library", "kept_by_paper": "paper"}
-    shown = pd.DataFrame(
-        {
-            "place": frame["place"],
-            "token": [
-                ("● " if token == actual else "") + visible(name)
-                for token, name in zip(frame["token_id"], frame["token"], strict=True)
-            ],
-        }
-    )
-    for rule in rules:
-        shown[names[rule]] = ["kept" if kept else "cut" for kept in frame[rule]]
-    return shown
+def _listed(frame: pd.DataFrame, actual: int) -> pd.DataFrame:
+    """Places and names, the token that came marked."""
+    names = [
+        ("● " if token == actual else "") + visible(name)
+        for token, name in zip(frame["token_id"], frame["token"], strict=True)
+    ]
+    return pd.DataFrame({"place": frame["place"], "token": names})
 
 
 def _frame(shown: pd.DataFrame, key: str) -> None:
+    unit = state.unit()
+    explained = {
+        "|s − H|": f"Distance of the token's surprisal from the entropy, {unit}",
+        "mass": "Probability of the tokens up to here",
+        "sum": f"Sum of −p ln p up to here over the 100 most probable tokens, renormalised, {unit}",
+        "entropy": f"Entropy of the tokens up to here alone, {unit}",
+    }
     numbers = {
-        column: st.column_config.NumberColumn(format="%.1f %%" if column == "mass" else "%.3f")
-        for column in shown.columns
-        if shown[column].dtype.kind == "f"
+        column: st.column_config.NumberColumn(
+            format="%.1f %%" if column == "mass" else "%.3f", width=60, help=said
+        )
+        for column, said in explained.items()
+        if column in shown
     }
     st.dataframe(
         shown,
         hide_index=True,
         key=key,
         height=35 * min(len(shown), 12) + 38,
-        column_config=numbers | {"place": st.column_config.NumberColumn(width=48)},
+        column_config=numbers | {"place": st.column_config.NumberColumn(width=44)},
     )

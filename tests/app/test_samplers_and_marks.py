@@ -29,30 +29,30 @@ def test_the_panel_has_both_rules_of_top_h_and_the_order_of_typical(query, open_
     log_probs = log_probs_before(llama, result(at), at.session_state[state.TOKEN])
     typical, top_h = typical_order(log_probs, 0.9), top_h_order(log_probs, 0.4)
     panel = table(at, "sampler").set_index("sampler")["keeps"]
-    assert panel["top-H 0.4, transformers"] == top_h.n_library
+    assert panel["top-H 0.4, library"] == top_h.n_library
     assert panel["top-H 0.4, paper"] == top_h.n_paper
     assert panel["typical 0.9"] == typical.n_kept
     assert top_h.n_library != top_h.n_paper, "a token at which the rules part"
 
-    listed = table(at, "|s − H|, nats")
+    listed = table(at, "|s − H|")
     assert listed["place"].tolist() == typical.place.tolist()
-    assert listed["|s − H|, nats"].is_monotonic_increasing
-    assert listed["rule"].tolist() == ["kept"] * (len(listed) - 1) + ["cut"]
+    assert listed["|s − H|"].is_monotonic_increasing
+    assert listed["it is"].tolist() == ["kept"] * (len(listed) - 1) + ["cut"]
     assert listed["place"].iloc[-1] == typical.n_kept + 1
     said = texts(at)
     assert f"Place {typical.n_kept + 1} is the first cut" in said
-    two = table(at, "library")
-    assert (two["library"] == "kept").sum() == top_h.n_library
-    assert (two["paper"] == "kept").sum() == top_h.n_paper
-    assert f"transformers keeps {top_h.n_library}:" in said
-    assert f"The paper's constraint keeps {top_h.n_paper}:" in said
+    rules = table(at, "kept by")["kept by"]
+    assert rules.isin(["both", "library"]).sum() == top_h.n_library
+    assert rules.isin(["both", "paper"]).sum() == top_h.n_paper and rules.iloc[-1] == "none"
+    assert f"transformers keeps {top_h.n_library}, whose sum" in said
+    assert f"The paper's constraint keeps {top_h.n_paper}, whose entropy" in said
 
 
 def test_the_orders_follow_the_unit(page):
-    nats = table(page, "|s − H|, nats")["|s − H|, nats"].to_numpy()
+    nats = table(page, "|s − H|")["|s − H|"].to_numpy()
     at = page.segmented_control(key=state.UNIT).set_value("bits").run()
-    np.testing.assert_allclose(table(at, "|s − H|, bits")["|s − H|, bits"], nats / np.log(2))
-    assert "sum, bits" in table(at, "library")
+    np.testing.assert_allclose(table(at, "|s − H|")["|s − H|"], nats / np.log(2))
+    assert " bits. Place " in texts(at) and "whose entropy is within" in texts(at)
 
 
 def test_triggers_are_marked_on_strip_curve_and_table(page, monkeypatch):

@@ -235,9 +235,9 @@ def test_the_golden_distribution():
     [
         ("min-p", {"min_p": 0.1}, 3),
         ("min-p", {"min_p": 0.4}, 1),
-        ("top-H, transformers", {"top_h": 0.4}, 1),
-        ("top-H, transformers", {"top_h": 0.6}, 1),
-        ("top-H, transformers", {"top_h": 0.8}, 2),
+        ("top-H, library", {"top_h": 0.4}, 1),
+        ("top-H, library", {"top_h": 0.6}, 1),
+        ("top-H, library", {"top_h": 0.8}, 2),
         ("top-H, paper", {"top_h": 0.6}, 1),
         ("top-H, paper", {"top_h": 0.62}, 2),  # the first two alone have .582 of .9475 nats
         ("top-H, paper", {"top_h": 0.8}, 2),
@@ -288,7 +288,7 @@ def assert_same_sets(log_probs, **settings):
         "top-p": top_p_set(p, s["top_p"]),
         "min-p": min_p_set(p, s["min_p"]),
         "typical": typical_set(p, s["typical"]),
-        "top-H, transformers": top_h_set(p, s["top_h"]),
+        "top-H, library": top_h_set(p, s["top_h"]),
         "top-H, paper": top_h_of_the_paper_set(p, s["top_h"]),
         "eta": eta_set(p, s["eta"]),
     }

@@ -51,7 +51,7 @@ def random_probabilities(seed, n, spread):
 def both(p, share):
     """Tokens kept by the library and by the paper, as the panel counts them."""
     kept = {k.sampler: k.count for k in what_samplers_keep(log(p), top_h=share)}
-    return kept[f"top-H {share:g}, transformers"], kept[f"top-H {share:g}, paper"]
+    return kept[f"top-H {share:g}, library"], kept[f"top-H {share:g}, paper"]
 
 
 @pytest.mark.parametrize(
