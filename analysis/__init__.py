@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from analysis.pruning_effects.stability import rank_stability
     from analysis.pruning_effects.sweep import sweep_eviction
     from analysis.token_entropy.measures import summary
-    from analysis.token_entropy.samplers import sampler_panel
+    from analysis.token_entropy.samplers import sampler_panel, sampler_view
 
 _WHERE = {
     "AnalysisError": "analysis.errors",
@@ -95,6 +95,7 @@ _WHERE = {
     "read_training_logs": "analysis.entropy_collapse.training_logs",
     "run_lab": "analysis.entropy_collapse.lab.grpo",
     "sampler_panel": "analysis.token_entropy.samplers",
+    "sampler_view": "analysis.token_entropy.samplers",
     "shape_of": "analysis.pruning_effects.bill",
     "streaming_curves": "analysis.attention_sinks.streaming",
     "summary": "analysis.token_entropy.measures",
@@ -140,6 +141,7 @@ __all__ = [
     "read_training_logs",
     "run_lab",
     "sampler_panel",
+    "sampler_view",
     "shape_of",
     "streaming_curves",
     "summary",

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from analysis.forward.results import Trace
     from analysis.models.loading import LanguageModel
     from analysis.models.preflight import Plan
-    from analysis.token_entropy.samplers import Kept
+    from analysis.token_entropy.samplers import SamplerView
 
 MAX_RESULTS = 16
 """Finished runs kept for all sessions together."""
@@ -196,8 +196,8 @@ def _ask(key: str, work: object) -> object:
 
 
 @st.cache_data(max_entries=MAX_SMALL_RESULTS, show_spinner=False)
-def sampler_panel(run_key: str, position: int, _trace: Trace) -> list[Kept]:
-    """What samplers keep at one token of a run.
+def samplers(run_key: str, position: int, _trace: Trace) -> SamplerView:
+    """What samplers keep at one token of a run, and in which order two of them choose.
 
     Raises
     ------
@@ -206,13 +206,13 @@ def sampler_panel(run_key: str, position: int, _trace: Trace) -> list[Kept]:
     """
     shelf = engine().shelf
 
-    def work(_job: Job) -> list[Kept]:
-        from analysis.token_entropy.samplers import sampler_panel as panel
+    def work(_job: Job) -> SamplerView:
+        from analysis.token_entropy.samplers import sampler_view
 
         spec = shelf.spec
         if spec is None:
             raise AnalysisError("Not available: no model is loaded.", "Run the text again to load it.")
-        return panel(shelf.get(spec, _job.report), _trace, position)
+        return sampler_view(shelf.get(spec, _job.report), _trace, position)
 
     return _ask(f"samplers/{run_key}/{position}", work)  # type: ignore[return-value]
 

@@ -20,7 +20,7 @@ MIN_QUERIES = 8
 FIRST_ROW = 16
 """First row whose entropy counts for a head: ln of the visible tokens is tiny before."""
 COLLAPSED, OVERLOADED = 0.05, 0.9
-"""Normalised head entropy below and above which a head is called so."""
+"""Normalised head entropy below and above which a head is called so; the limits are ours, see :func:`head_classes`."""
 
 HeadClass = Literal["collapsed", "between", "overloaded"]
 
@@ -58,7 +58,8 @@ def sink_rate(
 
     References
     ----------
-    Gu et al. 2024, arXiv:2410.10781: Sink_k^epsilon, there for one key and in per cent.
+    Gu et al. 2024, arXiv:2410.10781: Sink_k^epsilon, there for one key, in per cent, and as a mean over many texts of
+    64 tokens; here it is one text at its own length. Column means of early keys fall with the length.
     """
     enough = (attention.seen_by() >= min_queries).all(0)
     rate = (attention.received > epsilon).mean((0, 1))
@@ -82,7 +83,23 @@ def head_entropy(attention: AttentionTrace, first_row: int = FIRST_ROW) -> np.nd
 def head_classes(
     normalised: np.ndarray, collapsed: float = COLLAPSED, overloaded: float = OVERLOADED
 ) -> np.ndarray:
-    """Class of each head by its normalised entropy, (K, H) of str; empty for NaN."""
+    """Class of each head by its normalised entropy, (K, H) of str; empty for NaN.
+
+    Parameters
+    ----------
+    normalised : numpy.ndarray, shape (K, H)
+        From :func:`head_entropy`.
+    collapsed, overloaded : float
+        "collapsed" below the first, "overloaded" above the second, "between" else.
+
+    References
+    ----------
+    The words are those of Jha and Reagen 2025 (arXiv:2501.03489), who call so what happens to whole models without
+    nonlinearities. They draw no such limits: their regulariser learns a threshold per head and divides by ln of the
+    whole context, where :func:`head_entropy` divides each row by ln of what it can see. The limits are ours. Guo et
+    al.'s code (arXiv:2410.13835) tells sink heads by another pair, low entropy of rows and high entropy of a
+    column, with thresholds that its caller gives.
+    """
     names = np.full(normalised.shape, "between", dtype="<U10")
     names[normalised < collapsed] = "collapsed"
     names[normalised > overloaded] = "overloaded"

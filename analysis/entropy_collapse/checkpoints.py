@@ -41,7 +41,8 @@ class ModelShape:
     spectrum: np.ndarray
     """float64, (2, L + 1, n): as :attr:`analysis.entropy_collapse.results.LayerTrace.spectrum`."""
     rank_singular: float
-    """RankMe: effective rank of the uncentred final states, from singular values."""
+    """RankMe's formula: effective rank of the uncentred final states, from singular values. The rows are the tokens of
+    one text, where RankMe has one vector per input, so it compares models on a text and not with the paper."""
     rank_eigen: float
     """Effective rank of the centred final states, from covariance eigenvalues."""
     erank: float

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention_adapter import AttentionCall, attending
-from analysis.forward.attention_probe import plain_states
+from analysis.forward.attention_probe import plain_states, state_difference
 from analysis.forward.continuation import run_continuation
 from analysis.forward.masks import CAUSAL, AttentionSpan
 from analysis.forward.prefix import LayerReading, read_prefix
@@ -117,7 +117,7 @@ def _step_error(model: LanguageModel) -> float:
     keep = torch.ones(1, len(prefix.keys), prefix.keys[0].shape[0], 8, dtype=torch.bool)
     ours = run_continuation(model, prefix, ids[8:], keep)[0].float()
     plain = plain_states(model, ids)[8:]
-    error = float((ours - plain).abs().max() / plain.abs().max())
+    error = state_difference(model, ours, plain)
     if not error <= _OTHER_RESULT:
         raise UnsupportedModelError(
             f"What {model.info.name} makes of a text differs by {error:.2g} of a state when it is read in two parts: "

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention_probe import why
+from analysis.forward.attention_probe import state_difference, why
 from analysis.forward.continuation import run_continuation
 from analysis.forward.results import Check
 from analysis.forward.row_check import tolerance
@@ -61,8 +61,7 @@ def check_continuation(model: LanguageModel, prefix: Prefix, ids: Tensor) -> Che
         raise
     except Exception as error:
         raise _refused(model, why(error)) from error
-    largest = theirs.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
-    difference = float((ours - theirs).abs().max() / largest)
+    difference = state_difference(model, ours, theirs)
     name = f"first {len(some)} tokens after the context equal the library's cached step"
     check = Check(name, difference, tolerance(model.info.dtype), "of a state")
     if not check.passed:

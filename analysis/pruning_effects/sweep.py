@@ -153,7 +153,7 @@ class SweepWork:
             for text in (continuation, answer)
             if text
         ]
-        self.texts = context, continuation + answer
+        self.texts, self.context_tokens = (context, continuation + answer), before
         self.context_ids = torch.from_numpy(before.token_id)
         self.ids = torch.from_numpy(np.concatenate([part.token_id for part in after]))
         self.n_context, self.n_answer = len(before), len(after[-1]) if answer else 0
@@ -175,7 +175,8 @@ class SweepWork:
             kept_count(self.n_context, share)  # refuses what is no share
         cache_facts(self.model)  # refuses a model whose attention cannot be measured
         self.planned = [Planned(policy("full"), 1.0)]
-        for method in methods:
+        for asked in methods:
+            method = asked.for_context(self.texts[0], self.context_tokens)
             reason = method.unsupported(self.model)
             if reason:
                 self.skipped[method.label] = reason

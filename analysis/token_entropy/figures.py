@@ -13,11 +13,14 @@ from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import theme
 from analysis.token_entropy.measures import (
     FORKING_SHARE,
+    TRIGGER_FACTOR,
+    TRIGGER_WINDOW,
     forking_tokens,
     moving_threshold,
     quadrants,
+    triggers,
 )
-from analysis.token_entropy.strips import Quantity, entropy_strip
+from analysis.token_entropy.strips import Mark, Quantity, entropy_strip, marked_tokens
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -42,8 +45,19 @@ QUADRANT_SHAPES = {
 }
 
 
+_TRIGGER = "trigger"
+
+
 def token_strip(
-    trace: Trace, quantity: Quantity = "entropy", *, unit: Unit = "nats", theme_name: str = "light"
+    trace: Trace,
+    quantity: Quantity = "entropy",
+    *,
+    unit: Unit = "nats",
+    theme_name: str = "light",
+    mark: Mark = "forking tokens",
+    share: float = FORKING_SHARE,
+    window: int = TRIGGER_WINDOW,
+    factor: float = TRIGGER_FACTOR,
 ) -> HtmlFigure:
     """The text with every token coloured by a quantity, as HTML for a notebook or a file.
 
@@ -57,15 +71,17 @@ def token_strip(
         Unit of information.
     theme_name : {"light", "dark"}
         Colours.
+    mark, share, window, factor
+        As for :func:`analysis.token_entropy.strips.marked_tokens`.
     """
-    marked = forking_tokens(trace.tokens.entropy)
+    marked, name = marked_tokens(trace.tokens.entropy, mark, share=share, window=window, factor=factor)
     strip = entropy_strip(
         trace.tokens,
         quantity,
         unit=unit,
         vocab_size=trace.spec.vocab_size,
         marked=marked,
-        marked_name=f"forking: top {FORKING_SHARE:.0%} entropy",
+        marked_name=name,
     )
     return HtmlFigure(strip_html(strip, theme_name=theme_name, caption=trace.spec.subtitle))
 
@@ -89,10 +105,12 @@ def along_text(
     theme_name: str = "light",
     share: float = FORKING_SHARE,
     show_threshold: bool = True,
+    window: int = TRIGGER_WINDOW,
+    factor: float = TRIGGER_FACTOR,
 ) -> alt.LayerChart:
-    """Entropy and surprisal along the text, with forking tokens and a moving threshold.
+    """Entropy and surprisal along the text, with forking tokens, and SRGen's threshold with its triggers.
 
-    Texts beyond :data:`analysis.drawing.charts.MAX_POINTS` tokens are averaged over
+    Triangles are the tokens above the threshold, each at its own entropy, in long texts too. Texts beyond :data:`analysis.drawing.charts.MAX_POINTS` tokens are averaged over
     equal stretches; the axis title says over how many tokens.
     """
     import altair as alt
@@ -100,20 +118,23 @@ def along_text(
     alt.data_transformers.disable_max_rows()
     colours, tokens = theme(theme_name), trace.tokens
     accent = colours.pictures["token_entropy"]
+    threshold = moving_threshold(tokens.entropy, window, factor)
     frame = pd.DataFrame(
         {
             "position": np.arange(len(tokens)),
             "token": [axis_label(t) for t in tokens.text],
             "entropy": from_nats(tokens.entropy.astype(float), unit),
             "surprisal": from_nats(tokens.surprisal.astype(float), unit),
-            "threshold": from_nats(moving_threshold(tokens.entropy), unit),
+            "threshold": from_nats(threshold, unit),
         }
     )
     forks = frame[forking_tokens(tokens.entropy, share)]
+    jumps = frame[triggers(tokens.entropy, threshold) & show_threshold]
     lines, step = _pooled(frame, ["entropy", "surprisal", "threshold"])
     per_point = "" if step == 1 else f", mean of {step} tokens"
     x = alt.X("position:Q", title=f"token{per_point}", axis=alt.Axis(grid=False, tickMinStep=1))
-    top = max(float(np.nanmax(lines[["entropy", "surprisal"]].to_numpy())), 1e-6)
+    drawn = [lines[["entropy", "surprisal"]].to_numpy().ravel(), jumps["entropy"].to_numpy()]
+    top = max(float(np.nanmax(np.concatenate(drawn))), 1e-6)
     scale = alt.Scale(domain=[0, top])
     hover = [
         alt.Tooltip("position:Q", title="token"),
@@ -122,7 +143,9 @@ def along_text(
         alt.Tooltip("surprisal:Q", format=".4f", title=f"surprisal ({unit})"),
     ]
     names = ["entropy", "surprisal"] + (["moving threshold"] if show_threshold else [])
-    colour = alt.Scale(domain=names, range=[accent, colours.muted, colours.pictures["attention_sinks"]])
+    names += [_TRIGGER] if len(jumps) else []
+    other = colours.pictures["attention_sinks"]
+    colour = alt.Scale(domain=names, range=[accent, colours.muted, other, other][: len(names)])
 
     def line(column: str, name: str, width: float, dash: list[int], opacity: float) -> alt.Chart:
         return (
@@ -145,6 +168,13 @@ def along_text(
         layers.append(dots.encode(x=x, y=alt.Y("entropy:Q", scale=scale), tooltip=hover))
         anywhere = alt.Chart(frame).mark_rule(opacity=0, strokeWidth=6)
         layers.append(anywhere.encode(x=x, tooltip=hover))
+    if len(jumps):
+        marks = alt.Chart(jumps).mark_point(shape="triangle-down", filled=True, size=90, opacity=1)
+        y, series = alt.Y("entropy:Q", scale=scale), alt.Color("series:N", scale=colour, title=None)
+        said = [*hover, alt.Tooltip("threshold:Q", format=".4f", title=f"threshold ({unit})")]
+        layers.append(
+            marks.encode(x=x, y=y, color=series, tooltip=said).transform_calculate(series=f"'{_TRIGGER}'")
+        )
     return styled(alt.layer(*layers).properties(height=220, width="container"), theme_name)
 
 

@@ -144,8 +144,10 @@ def high_entropy_windows(
 
     References
     ----------
-    Window and percentile as in ARES (Chen et al. 2025), over all positions instead of
-    a list of trigger words.
+    Window width and percentile are those of ARES (Chen et al. 2025) and its scripts. Its windows are others: the
+    tokens right after a word of a list, and only those count. Its threshold is a moving mean over training
+    of each answer's percentile, its entropies are those of the ten most probable tokens with one term for all
+    the rest. Here every stretch of the text is a window, the threshold is this text's, and entropies are exact.
     """
     means = window_mean(entropy, width)
     inside = np.zeros(len(entropy), dtype=bool)
@@ -157,8 +159,15 @@ def high_entropy_windows(
     return inside, threshold
 
 
+TRIGGER_WINDOW, TRIGGER_FACTOR, TRIGGER_FLOOR = 25, 4.0, 1.8
+"""Tokens before, standard deviations, and nats: SRGen's trigger rule as its scripts set it."""
+
+
 def moving_threshold(
-    entropy: np.ndarray, window: int = 25, factor: float = 4.0, floor: float = 1.8
+    entropy: np.ndarray,
+    window: int = TRIGGER_WINDOW,
+    factor: float = TRIGGER_FACTOR,
+    floor: float = TRIGGER_FLOOR,
 ) -> np.ndarray:
     """Threshold that follows the text: what counts as a jump in entropy here.
 
@@ -181,13 +190,27 @@ def moving_threshold(
 
     References
     ----------
-    SRGen (2025), trigger rule with the settings of its scripts; population standard deviation.
+    SRGen (Mu et al. 2025, arXiv:2510.02919), trigger rule with the settings of its scripts. Different here: the population
+    standard deviation, where its code takes the sample one (2 % larger for 25 tokens); all tokens of a
+    text, where it watches tokens that it writes itself, by their entropy at its own temperature (0.6); and
+    no threshold before a full window, where its code has a fixed one of 3 nats.
     """
     out = np.full(len(entropy), np.nan)
     if len(entropy) > window:
         views = np.lib.stride_tricks.sliding_window_view(entropy.astype(np.float64), window)[:-1]
         out[window:] = np.maximum(views.mean(-1) + factor * np.maximum(views.std(-1), 0.5), floor)
     return out
+
+
+def triggers(entropy: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Tokens before which the entropy is above the threshold, bool, (T,); False where either is NaN.
+
+    References
+    ----------
+    Where SRGen would stop and correct the state before it goes on, see :func:`moving_threshold`; nothing is
+    corrected here, so the tokens after a trigger are the text's own.
+    """
+    return np.asarray(entropy.astype(np.float64) > threshold)
 
 
 ENTROPY_LOW, ENTROPY_MEDIUM, ENTROPY_HIGH = 0.3, 1.2, 2.5

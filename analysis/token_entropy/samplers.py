@@ -1,7 +1,8 @@
 """What common samplers would keep at one position.
 
 The samplers are transformers' own logits processors, so the panel shows what
-``generate`` would really do.
+``generate`` would really do. Top-H stands there twice, because its paper states another
+rule than the library follows.
 """
 
 from __future__ import annotations
@@ -14,10 +15,18 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError
 from analysis.forward.readout import distribution
+from analysis.models.tokens import token_text
+from analysis.token_entropy.orders import TopHOrder, TypicalOrder, top_h_order, typical_order
+from analysis.token_entropy.truncation import left_by, top_h_of_the_paper
 
 if TYPE_CHECKING:
     from analysis.forward.results import Trace
     from analysis.models.loading import LanguageModel
+
+TYPICAL_MASS = 0.9
+"""Mass of locally typical sampling in the panel."""
+TOP_H = 0.4
+"""Setting of Top-H in the panel: its paper's alpha."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Kept:
     """What one sampler leaves of the vocabulary at one position."""
 
     sampler: str
-    """Name with its setting."""
+    """Name with its setting; for Top-H whose rule it is, the library's (transformers) or the paper's."""
     count: int
     """Tokens left, at least 1."""
     mass: float
@@ -99,7 +108,7 @@ def _warpers(
         (f"top-p {top_p:g}", TopPLogitsWarper(top_p)),
         (f"min-p {min_p:g}", MinPLogitsWarper(min_p)),
         (f"typical {typical:g}", TypicalLogitsWarper(typical)),
-        (f"top-H {top_h:g}", TopHLogitsWarper(top_h)),
+        (f"top-H {top_h:g}, library", TopHLogitsWarper(top_h)),
         (f"eta {eta:g}", EtaLogitsWarper(eta)),
     ]
 
@@ -111,11 +120,11 @@ def what_samplers_keep(
     top_k: int = 50,
     top_p: float = 0.9,
     min_p: float = 0.1,
-    typical: float = 0.9,
-    top_h: float = 0.4,
+    typical: float = TYPICAL_MASS,
+    top_h: float = TOP_H,
     eta: float = 3e-4,
 ) -> list[Kept]:
-    """Apply six samplers to one distribution, each alone and at temperature 1.
+    """Apply six samplers to one distribution, each alone and at temperature 1; one of them by two rules.
 
     Parameters
     ----------
@@ -125,15 +134,28 @@ def what_samplers_keep(
         Id of the token that came.
     top_k, top_p, min_p, typical, top_h, eta
         Settings of top-k, nucleus, min-p, locally typical, top-H and eta sampling.
+
+    Returns
+    -------
+    list of Kept
+        The six as transformers has them, and Top-H by the constraint of its paper beside it, see
+        :func:`analysis.token_entropy.truncation.top_h_of_the_paper`.
     """
-    scores = log_probs[None].float()
-    probs = scores[0].exp()
-    kept = []
+    probs = log_probs.float().exp()
+    left: dict[str, Tensor] = {}
     for name, warper in _warpers(top_k, top_p, min_p, typical, top_h, eta):
-        left = torch.isfinite(warper(torch.zeros(1, 1, dtype=torch.long), scores.clone()))[0]
-        mass = min(1.0, float(probs[left].double().sum()))
-        kept.append(Kept(name, int(left.sum()), mass, None if actual is None else bool(left[actual])))
-    return kept
+        left[name] = left_by(warper, log_probs)
+        if name.startswith("top-H"):
+            left[f"top-H {top_h:g}, paper"] = top_h_of_the_paper(log_probs, top_h)
+    return [
+        Kept(
+            name,
+            int(mask.sum()),
+            min(1.0, float(probs[mask].double().sum())),
+            None if actual is None else bool(mask[actual]),
+        )
+        for name, mask in left.items()
+    ]
 
 
 def sampler_panel(model: LanguageModel, trace: Trace, position: int, **settings: Any) -> list[Kept]:
@@ -149,3 +171,33 @@ def sampler_panel(model: LanguageModel, trace: Trace, position: int, **settings:
     log_probs = log_probs_before(model, trace, position)
     actual = int(trace.tokens.token_id[position]) if position < len(trace.tokens) else None
     return what_samplers_keep(log_probs, actual, **settings)
+
+
+@dataclass(frozen=True)
+class SamplerView:
+    """What samplers keep before one token, and how two of them choose."""
+
+    kept: list[Kept]
+    typical: TypicalOrder
+    top_h: TopHOrder
+
+
+def sampler_view(model: LanguageModel, trace: Trace, position: int) -> SamplerView:
+    """The panel of :func:`sampler_panel` and the orders of locally typical sampling and Top-H in it.
+
+    Parameters
+    ----------
+    model, trace, position
+        As in :func:`log_probs_before`.
+    """
+    log_probs = log_probs_before(model, trace, position)
+    actual = int(trace.tokens.token_id[position]) if position < len(trace.tokens) else None
+
+    def name(token: int) -> str:
+        return token_text(model.tokenizer, token)
+
+    return SamplerView(
+        what_samplers_keep(log_probs, actual),
+        typical_order(log_probs, TYPICAL_MASS, name),
+        top_h_order(log_probs, TOP_H, name),
+    )

@@ -9,7 +9,16 @@ import numpy as np
 
 from analysis.drawing.strip import MARKED, SPAN, SPECIAL, Strip
 from analysis.drawing.theme import RAMP_STEPS, amount_ramp, ramp_through, signed_ramp, theme
-from analysis.token_entropy.measures import GLTR_NAMES, gltr_bucket
+from analysis.token_entropy.measures import (
+    FORKING_SHARE,
+    GLTR_NAMES,
+    TRIGGER_FACTOR,
+    TRIGGER_WINDOW,
+    forking_tokens,
+    gltr_bucket,
+    moving_threshold,
+    triggers,
+)
 from analysis.token_entropy.results import TokenTrace
 from analysis.units import Unit, from_nats, unit_label
 
@@ -94,6 +103,40 @@ def _limits(values: np.ndarray, quantity: Quantity, vocab_size: int) -> tuple[fl
     top = float(np.percentile(np.abs(known), 99)) if len(known) else 1.0
     top = float(np.ceil(max(top, 1e-6)))
     return (-top, top) if quantity == "gap" else (0.0, top)
+
+
+Mark = Literal["forking tokens", "SRGen triggers"]
+MARKS: tuple[Mark, ...] = get_args(Mark)
+"""What a token strip can mark."""
+
+
+def marked_tokens(
+    entropy: np.ndarray,
+    mark: Mark = "forking tokens",
+    *,
+    share: float = FORKING_SHARE,
+    window: int = TRIGGER_WINDOW,
+    factor: float = TRIGGER_FACTOR,
+) -> tuple[np.ndarray, str]:
+    """Which tokens a strip marks, bool, (T,), and what the mark is called in its legend.
+
+    Parameters
+    ----------
+    entropy : numpy.ndarray, shape (T,)
+        Nats.
+    mark : str
+        One of :data:`MARKS`.
+    share : float
+        Of :func:`analysis.token_entropy.measures.forking_tokens`.
+    window, factor
+        Of :func:`analysis.token_entropy.measures.moving_threshold`.
+    """
+    if mark not in MARKS:
+        raise ValueError(f"mark must be one of {MARKS}, got {mark!r}")
+    if mark == "forking tokens":
+        return forking_tokens(entropy, share), f"forking token: top {share:.0%} entropy"
+    marked = triggers(entropy, moving_threshold(entropy, window, factor))
+    return marked, f"trigger: above SRGen's threshold ({int(marked.sum())} here)"
 
 
 def entropy_strip(

@@ -124,9 +124,12 @@ def _form() -> tuple[list[LabSettings], bool]:
             st.button("Clear", key="four_squares_clear", on_click=_clear, help="Forget all runs.")
         known = RESCALED if scale == "rescaled" else PUBLISHED
         for name in chosen:
-            said = f"{name}: {RESCALED[name].says} {known[name].describe()}." if name in known else ""
-            missing = f"{name}: not available, there are no published constants for it."
-            st.caption(plain(said or missing))
+            if name not in known:
+                st.caption(plain(f"{name}: not available, there are no published constants for it."))
+                continue
+            one = known[name]
+            parts = (f"{name}: {one.says}", f"{one.describe()}.", f"After: {one.source}.", one.differs)
+            st.caption(plain(" ".join(part for part in parts if part)))
         if scale == "published":
             st.caption("Published constants are for batches a thousand times larger; most do nothing here.")
     try:

@@ -178,7 +178,8 @@ def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None
             mine, twin = shapes
             st.caption(
                 f"Diff-eRank **{significant(twin.erank - mine.erank, signed=True)}** directions: the untrained twin's final states "
-                f"fill **{significant(twin.erank)}**, the trained model's **{significant(mine.erank)}**."
+                f"fill **{significant(twin.erank)}**, the trained model's **{significant(mine.erank)}**. Over this text alone; its "
+                "paper averages over a data set."
             )
     if is_training and len(shapes) > 1 and not live:
         _draw_training(trace, shapes, [f"{p.name} {p.first}–{p.last}" for p in phases(shapes)])
@@ -193,9 +194,12 @@ def _draw_training(trace: Trace, shapes: list[ModelShape], told: list[str]) -> N
     name = state.theme_name()
     with figure_card(
         "Effective rank of the final states over training steps",
-        "Phases: " + ", ".join(told) + "."
-        if told
-        else "No phase changes the rank by 5 % or more, or there are fewer than four checkpoints.",
+        (
+            "Phases: " + ", ".join(told) + "."
+            if told
+            else "No phase changes the rank by 5 % or more, or there are fewer than four checkpoints."
+        )
+        + f" {readings.ROWS}",
         name="ranks",
         table=lambda: shapes_frame(shapes),
         figure=lambda: chart_svg(figures.rank_panels(shapes, theme_name=name)[0]),

@@ -15,7 +15,8 @@ $\ln \min(N - 1, D)$: every direction used alike.
 **What to look for.** A sudden drop that is gone in the dashed curve comes from token 0 alone: its state becomes enormous, the centre of the cloud
 moves towards it, and all other tokens then lie in one direction. Attention sinks shows the same token at the same layer.
 
-**Sources.** Skean et al. 2025 (matrix entropy over layers), Roy and Vetterli 2007 (effective rank), Agrawal et al. 2022 (alpha-ReQ),
+**Sources.** Skean et al. 2025 (matrix entropy over layers, there a mean over many texts, and its code sets negative entries of the Gram
+matrix to 0; here it is this text, and nothing is set), Roy and Vetterli 2007 (effective rank), Agrawal et al. 2022 (alpha-ReQ),
 Hosseini and Fedorenko 2023 (curvature).
 """
 
@@ -35,6 +36,8 @@ the texts is *the collapse layer* if that median is at least 10 % and at least 8
 **Source.** The idea is EntropyPrune's entropy collapse layer; its detection code is not public, so the rule is our own.
 """
 
+ROWS = "Rows are the tokens of this one text; RankMe and the source of the phases take one vector per input, thousands of inputs."
+
 MODELS = r"""
 **Definition.** The same text read by each model, one in memory at a time. Over layers: matrix entropy as above. At the end, of the states after the final norm:
 **RankMe** (effective rank of the uncentred states from singular values), the **effective rank** of the centred states from covariance
@@ -43,5 +46,7 @@ both centred, row-normalised, from eigenvalues: how many directions training too
 
 **Phases.** *Collapse* down to the lowest rank before the peak, *expansion* up to the peak, *compression* after it; each is told only if it changes the rank by 5 % or more.
 
-**Sources.** Garrido et al. 2023 (RankMe), Wei et al. 2024 (Diff-eRank), Li et al. 2025 (phases, which use many texts; here it is the one on screen).
+**What differs.** A row of the matrix is a token of the text on screen. RankMe (Garrido et al. 2023) has one embedding per image, 25,600 of them, and adds
+$10^{-7}$ to each share; the phases (Li et al. 2025) have the last token of each of many texts; Diff-eRank (Wei et al. 2024) is averaged over a data set. Tokens
+of one text depend on each other and are few, so compare models on this text, never with numbers from those papers.
 """

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from analysis import figures
 from analysis.drawing.charts import chart_svg
+from analysis.drawing.numbers import count
 from analysis.drawing.strip_html import HtmlFigure
 from analysis.token_entropy import measures
 from analysis.units import from_nats
 from app import state
 from app.components import readings
 from app.components.figure_card import figure_card, notebook_code
+from app.components.plain import plain, visible
 
 if TYPE_CHECKING:
     from analysis.forward.results import Trace
+
+_TOLD_TRIGGERS = 5
+"""Triggers named under the curve."""
 
 
 @st.fragment
 def along_the_text(trace: Trace) -> None:
     """Entropy and surprisal as curves."""
     unit, share = state.unit(), st.session_state.get(state.FORKING_SHARE, measures.FORKING_SHARE)
+    window, factor = _trigger_rule()
 
     def chart() -> Any:
         return figures.along_text(
@@ -32,6 +39,8 @@ def along_the_text(trace: Trace) -> None:
             theme_name=state.theme_name(),
             share=share,
             show_threshold=st.session_state.get(state.THRESHOLD, True),
+            window=window,
+            factor=factor,
         )
 
     with figure_card(
@@ -41,26 +50,56 @@ def along_the_text(trace: Trace) -> None:
         table=lambda: _curve_table(trace),
         figure=lambda: chart_svg(chart()),
         figure_ending="svg",
-        code=notebook_code(trace, f"an.figures.along_text(trace, unit={unit!r})"),
+        code=notebook_code(
+            trace, f"an.figures.along_text(trace, unit={unit!r}, window={window}, factor={factor:g})"
+        ),
         spec=trace.spec.subtitle,
         more=readings.ALONG_THE_TEXT,
     ):
-        st.toggle(
+        shown = st.toggle(
             "Moving threshold",
             True,
             key=state.THRESHOLD,
             bind="query-params",
-            help="Mean of the last 25 entropies plus 4 standard deviations, at least 1.8 nats.",
+            help=f"SRGen's: mean of the last {window} entropies plus {factor:g} standard deviations of them, at least "
+            f"{measures.TRIGGER_FLOOR:g} nats. Both numbers can be set under Marks.",
         )
         st.altair_chart(chart(), theme=None, alt="Entropy and surprisal along the text", key="along_chart")
+        if shown:
+            st.caption(_triggers_said(trace, window, factor))
+
+
+def _trigger_rule() -> tuple[int, float]:
+    """Tokens before and standard deviations of SRGen's rule, as set beside the strip."""
+    window = st.session_state.get(state.TRIGGER_WINDOW, measures.TRIGGER_WINDOW)
+    factor = st.session_state.get(state.TRIGGER_FACTOR, measures.TRIGGER_FACTOR)
+    return int(window), float(factor)
+
+
+def _triggers_said(trace: Trace, window: int, factor: float) -> str:
+    """Where SRGen would stop, in a sentence, and in what that differs from SRGen."""
+    threshold = measures.moving_threshold(trace.tokens.entropy, window, factor)
+    at = np.flatnonzero(measures.triggers(trace.tokens.entropy, threshold))
+    if np.isnan(threshold).all():
+        said = f"No threshold: it needs {window} tokens before it."
+    elif not len(at):
+        said = (
+            "No token is above the threshold; it was set for reasoning models, which are sure of most tokens."
+        )
+    else:
+        some = ", ".join(f"{t} “{plain(visible(trace.tokens.text[t]))}”" for t in at[:_TOLD_TRIGGERS])
+        more = " and others" if len(at) > _TOLD_TRIGGERS else ""
+        said = f"Triangles: {count(len(at))} above the threshold: {some}{more}."
+    return f"{said} {readings.TRIGGERS}"
 
 
 def _curve_table(trace: Trace) -> pd.DataFrame:
-    frame = trace.tokens.to_frame(state.unit())
+    frame, entropy = trace.tokens.to_frame(state.unit()), trace.tokens.entropy
     share = st.session_state.get(state.FORKING_SHARE, measures.FORKING_SHARE)
-    frame["is_forking"] = measures.forking_tokens(trace.tokens.entropy, share)
-    threshold = measures.moving_threshold(trace.tokens.entropy)
+    frame["is_forking"] = measures.forking_tokens(entropy, share)
+    threshold = measures.moving_threshold(entropy, *_trigger_rule())
     frame[f"threshold_{state.unit()}"] = from_nats(threshold, state.unit())
+    frame["is_trigger"] = measures.triggers(entropy, threshold)
     return frame
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from analysis import figures
 from analysis.drawing.numbers import count, significant
 from analysis.token_entropy import measures
-from analysis.token_entropy.strips import QUANTITIES, TEXTS, Quantity, entropy_strip
+from analysis.token_entropy.strips import (
+    MARKS,
+    QUANTITIES,
+    TEXTS,
+    Mark,
+    Quantity,
+    entropy_strip,
+    marked_tokens,
+)
 from analysis.units import from_nats
 from app import state
 from app.components import readings
@@ -60,19 +68,26 @@ def strip_and_detail(trace: Trace) -> None:
     """The text as coloured tokens, and the chosen token beside it."""
     left, right = side_by_side("strip", [1.7, 1])
     with left:
-        quantity, strip = _strip_controls(trace)
+        quantity, strip, marks = _strip_controls(trace)
         with figure_card(
             "The text, token by token",
             f"{TEXTS[quantity].reading} Click a token, or focus the strip and use the arrow keys.",
             name="token_strip",
             table=lambda: trace.tokens.to_frame(state.unit()),
             figure=lambda: (
-                figures.token_strip(trace, quantity, unit=state.unit(), theme_name=state.theme_name())
+                figures.token_strip(
+                    trace, quantity, unit=state.unit(), theme_name=state.theme_name(), **marks
+                )
                 .document(title=TEXTS[quantity].title)
                 .encode()
             ),
             figure_ending="html",
-            code=notebook_code(trace, f"an.figures.token_strip(trace, {quantity!r}, unit={state.unit()!r})"),
+            code=notebook_code(
+                trace,
+                f"an.figures.token_strip(trace, {quantity!r}, unit={state.unit()!r}"
+                + "".join(f", {name}={value!r}" for name, value in marks.items())
+                + ")",
+            ),
             spec=trace.spec.subtitle,
             more=readings.STRIP,
         ):
@@ -83,7 +98,8 @@ def strip_and_detail(trace: Trace) -> None:
         token_detail(trace, _run_key(trace), state.chosen_token(trace.tokens))
 
 
-def _strip_controls(trace: Trace) -> tuple[Quantity, Strip]:
+def _strip_controls(trace: Trace) -> tuple[Quantity, Strip, dict[str, Any]]:
+    """The quantity, the strip, and what it marks, as arguments of :func:`figures.marked_tokens`."""
     left, right = st.columns([4, 1.1], vertical_alignment="center")
     quantity: Quantity = left.segmented_control(
         "Colour by",
@@ -97,6 +113,10 @@ def _strip_controls(trace: Trace) -> tuple[Quantity, Strip]:
         wrap=True,
     )
     with right.popover("Marks", width="stretch"):
+        mark: Mark = st.segmented_control(
+            "Triangles mark", MARKS, default=MARKS[0], required=True, key=state.MARK, bind="query-params"
+        )
+        window, factor = _trigger_rule()
         share = st.slider(
             "Forking tokens: share with the highest entropy",
             0.05,
@@ -106,10 +126,16 @@ def _strip_controls(trace: Trace) -> tuple[Quantity, Strip]:
             key=state.FORKING_SHARE,
             bind="query-params",
         )
-        if st.session_state.setdefault("drawn_share", share) != share:
-            st.session_state["drawn_share"] = share
+        drawn = (share, window, factor)
+        if st.session_state.setdefault("drawn_marks", drawn) != drawn:
+            st.session_state["drawn_marks"] = drawn
             st.rerun()  # the curve below marks the same tokens
-        show = st.toggle("Underline high-entropy windows", key=state.SHOW_WINDOWS, bind="query-params")
+        show = st.toggle(
+            "Underline high-entropy windows",
+            key=state.SHOW_WINDOWS,
+            bind="query-params",
+            help=readings.WINDOWS,
+        )
         # Floats, because Streamlit fails on a link with an infinite whole number.
         width = int(
             st.number_input(
@@ -131,16 +157,47 @@ def _strip_controls(trace: Trace) -> tuple[Quantity, Strip]:
         span, limit = measures.high_entropy_windows(trace.tokens.entropy, width, percentile)
         limit = from_nats(limit, state.unit())
         name = f"mean of {width} tokens at or above {significant(limit)} {state.unit()}"
-    return quantity, entropy_strip(
+    marks: dict[str, Any] = {} if share == measures.FORKING_SHARE else {"share": share}
+    if mark != MARKS[0]:
+        marks = {"mark": mark, "window": window, "factor": factor}
+    marked, marked_name = marked_tokens(trace.tokens.entropy, **marks)
+    strip = entropy_strip(
         trace.tokens,
         quantity,
         unit=state.unit(),
         vocab_size=trace.spec.vocab_size,
-        marked=measures.forking_tokens(trace.tokens.entropy, share),
-        marked_name=f"forking token: top {share:.0%} entropy",
+        marked=marked,
+        marked_name=marked_name,
         span=span,
         span_name=name,
     )
+    return quantity, strip, marks
+
+
+def _trigger_rule() -> tuple[int, float]:
+    """Tokens before and standard deviations of SRGen's trigger rule, as a person sets them."""
+    left, right = st.columns(2)
+    # Floats, because Streamlit fails on a link with an infinite whole number.
+    window = left.number_input(
+        "SRGen: tokens before",
+        2.0,
+        200.0,
+        float(measures.TRIGGER_WINDOW),
+        1.0,
+        "%.0f",
+        key=state.TRIGGER_WINDOW,
+        bind="query-params",
+    )
+    factor = right.number_input(
+        "SRGen: standard deviations",
+        0.0,
+        20.0,
+        measures.TRIGGER_FACTOR,
+        0.5,
+        key=state.TRIGGER_FACTOR,
+        bind="query-params",
+    )
+    return int(window), float(factor)
 
 
 def _run_key(trace: Trace) -> str:

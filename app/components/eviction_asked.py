@@ -31,6 +31,10 @@ class Asked:
     """Observation window of the methods that ask the last queries, tokens."""
     factor: float = 0.95
     """Forgetting factor of A2SF."""
+    decay: float = 1.0
+    """Decay of SirLLM between rounds."""
+    round_mark: str = ""
+    """What begins a round for SirLLM; empty for one round."""
     evicted: str = ONCE
     """Once after the context, or step by step while the continuation is read."""
 
@@ -50,12 +54,15 @@ class Asked:
                 method = replace(method, **{"window": min(window, self.voters)})
             if hasattr(method, "factor"):
                 method = replace(method, **{"factor": self.factor})
+            if hasattr(method, "decay") and self.round_mark:
+                method = replace(method, **{"decay": self.decay, "round_mark": self.round_mark})
             found.append(method)
         return found
 
     def methods_key(self) -> tuple[tuple[str, object], ...]:
         """What decides the methods, for the key of an experiment."""
-        return (("policies", self.policies), ("voters", self.voters), ("factor", self.factor))
+        names = ("policies", "voters", "factor", "decay", "round_mark")
+        return tuple((name, getattr(self, name)) for name in names)
 
     def methods_code(self) -> tuple[str, str]:
         """Import lines and the list of methods, as notebook code."""

@@ -12,6 +12,7 @@ from analysis.errors import AnalysisError
 from app import state
 from app.components.errors import show_error
 from app.components.eviction_asked import ONCE, STEPWISE, Asked
+from app.components.eviction_options import common, forgetting, rounds
 from app.components.layout import side_by_side
 from app.components.plain import plain
 
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 CONTINUE, ASK = "the text goes on", "question and answer"
 _SHARES = ("95", "90", "80", "70", "60", "50", "40", "30", "20", "10", "5", "2")
 _USUAL_SHARES = ("90", "70", "50", "30", "10")
-_VOTERS = ("auto", "8", "16", "32", "64")
-_CONTINUATION_TOKENS, _MOST_SEEDS, _MOST_METHODS = 64.0, 50.0, 24
-_FACTOR = 0.95
+_CONTINUATION_TOKENS, _MOST_METHODS = 64.0, 24
 _PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
 """Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
 _FILLED = "continuation_filled"
@@ -67,7 +66,10 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Compare methods", type="primary", key="eviction_button")
             with st.popover("Options"):
-                seeds, voters, factor, evicted = _options("a2sf" in {names[label] for label in chosen})
+                asked_for = {names[label] for label in chosen}
+                seeds, voters, evicted = common()
+                factor = forgetting("a2sf" in asked_for)
+                mark, decay = rounds(any(name.startswith("sirllm") for name in asked_for))
             asked = Asked(
                 context,
                 continuation,
@@ -77,6 +79,8 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
                 seeds,
                 _window(voters, _n_context(trace, context)),
                 factor,
+                decay,
+                mark,
                 evicted,
             )
             st.caption(_estimate(trace, asked))
@@ -167,53 +171,6 @@ def _fill_in(end: str) -> None:
     st.session_state[_FILLED] = end
 
 
-def _options(forgets: bool) -> tuple[int, str, float, str]:
-    """Seeds, observation window, forgetting factor (where a method forgets), and when is evicted."""
-    evicted = st.segmented_control(
-        "Evicted",
-        (ONCE, STEPWISE),
-        default=ONCE,
-        required=True,
-        key=state.EVICTED,
-        bind="query-params",
-        help="Once, after the context. Or step by step: the cache never grows, and every new token competes; only some "
-        "methods can do that.",
-    )
-    seeds = st.number_input(
-        "Seeds of random methods",
-        1.0,
-        _MOST_SEEDS,
-        5.0,
-        1.0,
-        "%.0f",
-        key=state.SEEDS,
-        bind="query-params",
-        help="The band shows the lowest and highest of them.",
-    )
-    voters = st.selectbox(
-        "Observation window, tokens",
-        _VOTERS,
-        key=state.VOTERS,
-        bind="query-params",
-        help="How many last tokens vote in SnapKV and its kin; they are always kept. Published: 64. "
-        "auto: at most a tenth of the context, so that short texts can be pruned too.",
-    )
-    factor = _FACTOR
-    if forgets:
-        factor = st.slider(
-            "Forgetting factor of A2SF",
-            0.0,
-            1.0,
-            _FACTOR,
-            0.01,
-            key=state.FORGETTING,
-            bind="query-params",
-            help="A query i tokens before the last counts this to the power of i. 1: all count alike, as in H2O; "
-            "0: only the last one. Published: 0.95.",
-        )
-    return int(seeds) if math.isfinite(seeds) else 5, voters, factor, evicted
-
-
 def _window(voters: str, n_context: int) -> int:
     if voters != "auto":
         return int(voters)
@@ -242,4 +199,6 @@ def _estimate(trace: Trace, asked: Asked) -> str:
     constants = f"the observation window is {asked.voters} tokens"
     if "a2sf" in asked.policies:
         constants += f", A2SF forgets by {asked.factor:g}"
+    if asked.round_mark:
+        constants += f", SirLLM fades by {asked.decay:g} a round"
     return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {constants}"

@@ -15,7 +15,7 @@ from analysis.pruning_effects.spelling import find_phrase
 from app import state
 from app.components import eviction_readings as readings
 from app.components.figure_card import figure_card, notebook_code
-from app.components.token_detail import visible
+from app.components.plain import visible
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,8 @@ from analysis.drawing.numbers import count, significant
 from app import runs, state
 from app.components import sink_readings as readings
 from app.components.errors import unavailable
-from app.components.plain import plain
+from app.components.plain import plain, visible
 from app.components.run_status import ask, outcome
-from app.components.token_detail import visible
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.massive import Extremes

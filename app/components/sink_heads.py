@@ -14,7 +14,7 @@ from app import state
 from app.components import sink_readings as readings
 from app.components.figure_card import figure_card, notebook_code
 from app.components.layout import side_by_side
-from app.components.token_detail import visible
+from app.components.plain import visible
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.results import AttentionTrace

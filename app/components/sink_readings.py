@@ -1,5 +1,12 @@
 """Explanations of the attention figures: definition, formula, what to look for, source."""
 
+from analysis.attention_sinks.measures import COLLAPSED, OVERLOADED, SINK_EPSILON
+
+_CLASSES = (
+    f"Under {100 * COLLAPSED:g} % of uniform a head is called collapsed, over {100 * OVERLOADED:g} % overloaded: words of Jha "
+    "and Reagen 2025, limits of ours."
+)
+
 HEAD_LABELS = {
     "sink_mass": "token 0",
     "times_uniform": "× uniform",
@@ -14,22 +21,28 @@ HEAD_READINGS = {
     "sink_mass": "Stronger colour: the head puts more of its attention on the first token. Click a cell.",
     "times_uniform": "Against what uniform attention would give: 1 is no preference, so short texts fake nothing.",
     "strongest": "The most any one token gets from the head, wherever it stands. Click a cell to see which.",
-    "entropy": "Stronger colour: the head spreads its attention; faint: it looks at one token.",
+    "entropy": f"Stronger colour: the head spreads its attention; faint: it looks at one token. {_CLASSES}",
     "distance": "Stronger colour: the head looks further back.",
     "gate": "Share of a head's output that the layer's own gate lets pass; a head is off near 0, wherever it looks.",
     "learned_sink": "Weight on the learned sink logit, which is no token: rows sum to 1 minus it.",
 }
 
-SINKS = r"""
+SINKS = (
+    r"""
 For one head, $p_{ij}$ is how much query token $i$ attends to key token $j \le i$; each row sums to 1.
 
 - **Attention on token 0**: mean of $p_{i0}$ over $i \ge 1$.
 - **× uniform**: divided by the mean of $1/(i+1)$, what uniform causal attention would give.
 - **Strongest sink**: largest column mean $\frac{1}{T-j}\sum_{i \ge j} p_{ij}$. Keys that fewer than 8 queries can see
   are left out, or the last tokens would always win.
-- **Sink rate**: share of heads whose column mean exceeds $\epsilon$ (0.3 in Gu et al. 2024, arXiv:2410.10781).
-- **Entropy**: mean of $-\sum_j p_{ij}\ln p_{ij} / \ln(\text{visible})$ over rows from 16 on. Under 5 % *collapsed*,
-  over 90 % *overloaded*.
+- **Sink rate**: share of heads whose column mean exceeds $\epsilon$ ("""
+    + f"{SINK_EPSILON:g}"
+    + r""" in Gu et al. 2024, arXiv:2410.10781, there as a mean over many texts
+  of 64 tokens; here it is this text, and column means fall with its length).
+- **Entropy**: mean of $-\sum_j p_{ij}\ln p_{ij} / \ln(\text{visible})$ over rows from 16 on. """
+    + _CLASSES
+    + r""" Their paper
+  (arXiv:2501.03489) speaks of models without nonlinearities and has no such limits: a threshold is learnt per head.
 
 - **Passed on**, where a layer has an output gate: mean of $\langle x, o\rangle / \langle o, o\rangle$ for what a head gives,
   $o$, and what goes into the output projection, $x$. A head with its mass on token 0 and one with a gate near 0 are both off.
@@ -39,6 +52,7 @@ Layers that mix tokens in another way (state space, convolution, linear attentio
 Everything is measured while the model runs, a block of rows at a time; no attention map is ever stored.
 Why a sink? A head that has nothing to add needs somewhere harmless to look: a token with a tiny value.
 """
+)
 
 TRIAD = r"""
 Three things come together at an extreme token (Guo et al. 2024, arXiv:2410.13835):
@@ -62,7 +76,7 @@ values are noisy. The ramp ends at the 99th percentile of the tokens after the f
 
 ACTIVE = r"""
 Sink mass of each head on one text minus the other. A *dormant* head rests on token 0; on other texts the same head
-is *active* (Guo et al. 2024). Texts of different length have different uniform baselines: compare heads, not digits.
+is *active* (Guo et al. 2024, whose code tells such heads by the entropies of rows and columns; here it is the attention on token 0). Texts of different length have different uniform baselines: compare heads, not digits.
 """
 
 HEAD_MAP = r"""
@@ -84,6 +98,6 @@ StreamingLLM's code renumbers them inside its cache.
 
 MASSIVE = r"""
 The three largest $|h|$ of each layer's states, with token and dimension. *Absolute rule* (Sun et al. 2024): larger than 100 and
-at least 1,000 times the layer's median $|h|$. *Ratio rule*, for small models: at least 100 times the median. Layer 0 is what
+at least 1,000 times the layer's median $|h|$. *Ratio rule*, ours, for small models: at least 100 times the median. Layer 0 is what
 enters block 1. Drain: norm of $W_O^h v$ of token 0 over the median of the others', per head.
 """

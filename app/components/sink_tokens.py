@@ -17,8 +17,8 @@ from app import state
 from app.components import sink_readings as readings
 from app.components.figure_card import figure_card, notebook_code
 from app.components.layout import side_by_side
+from app.components.plain import visible
 from app.components.sink_heads import chosen_head
-from app.components.token_detail import visible
 from app.components.token_strip import token_strip
 
 if TYPE_CHECKING:

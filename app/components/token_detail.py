@@ -9,21 +9,15 @@ import pandas as pd
 import streamlit as st
 
 from analysis.drawing.numbers import count, significant
-from analysis.errors import AnalysisError
 from analysis.figures import entropy_histogram
 from analysis.token_entropy.measures import percentile_of
 from analysis.units import Unit, from_nats
-from app import runs, state
-from app.components.errors import show_unavailable
+from app import state
+from app.components.plain import visible
+from app.components.sampler_panel import samplers
 
 if TYPE_CHECKING:
     from analysis.forward.results import Trace
-
-
-def visible(text: str) -> str:
-    """Token text with its white space drawn, valid for a table."""
-    shown = text.replace("\n", "↵").replace("\t", "⇥").replace(" ", "·")
-    return shown.encode("utf-8", "replace").decode()
 
 
 def token_detail(trace: Trace, run_key: str, position: int) -> None:
@@ -40,7 +34,7 @@ def token_detail(trace: Trace, run_key: str, position: int) -> None:
             return
         _numbers(trace, position, unit)
         _alternatives(trace, position)
-        _samplers(trace, run_key, position)
+        samplers(trace, run_key, position)
 
 
 def _numbers(trace: Trace, position: int, unit: Unit) -> None:
@@ -90,34 +84,5 @@ def _alternatives(trace: Trace, position: int) -> None:
             "probability": st.column_config.ProgressColumn(
                 format="%.2f %%", min_value=0.0, max_value=max(float(frame["probability"].max()), 1e-6)
             ),
-        },
-    )
-
-
-def _samplers(trace: Trace, run_key: str, position: int) -> None:
-    try:
-        kept = runs.sampler_panel(run_key, position, trace)
-    except AnalysisError as error:
-        show_unavailable(error)
-        return
-    frame = pd.DataFrame(
-        {
-            "sampler": [k.sampler for k in kept],
-            "keeps": [k.count for k in kept],
-            "mass": [100 * k.mass for k in kept],
-            "it": ["kept" if k.keeps_actual else "cut" for k in kept],
-        }
-    )
-    st.caption("What common samplers keep here, each alone at temperature 1:")
-    st.dataframe(
-        frame,
-        hide_index=True,
-        key="detail_samplers",
-        column_config={
-            "keeps": st.column_config.NumberColumn(width=60, help="Tokens left of the vocabulary"),
-            "mass": st.column_config.NumberColumn(
-                format="%.1f %%", width=68, help="Their probability before renormalising"
-            ),
-            "it": st.column_config.TextColumn(width=44, help="Whether the token that came is among them"),
         },
     )

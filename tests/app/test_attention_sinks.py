@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from analysis.attention_sinks import measures
@@ -45,6 +46,20 @@ def test_a_clicked_head_is_the_one_described(page):
     assert not at.exception
     assert (at.session_state[state.LAYER], at.session_state[state.HEAD]) == (1, 2)
     assert at.button(key="map_button").label == "Draw layer 1, head 2"
+
+
+def test_the_limits_of_head_classes_are_said_to_be_ours(page):
+    at = page.segmented_control(key=state.HEAD_QUANTITY).set_value("entropy").run()
+    said = shown(at)
+    limits = f"Under {100 * measures.COLLAPSED:g} % of uniform a head is called collapsed, over {100 * measures.OVERLOADED:g} %"
+    assert f"{limits} overloaded: words of Jha and Reagen 2025, limits of ours." in said
+    attention = result(at).attention
+    layer, head = np.unravel_index(int(attention.sink_mass.argmax()), attention.sink_mass.shape)
+    n = attention.entropy.shape[2]
+    rows = attention.entropy[layer, head, 16:].astype(float) / np.log(np.arange(17, n + 1))
+    share = rows.mean()
+    name = "collapsed" if share < 0.05 else "overloaded" if share > 0.9 else "between"
+    assert f" %** of uniform: {name}" in said
 
 
 @pytest.mark.parametrize(

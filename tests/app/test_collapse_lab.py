@@ -54,6 +54,17 @@ def test_it_says_what_the_task_is_before_anything_runs(lab, submitted):
     assert not lab.get("vega_lite_chart") and not submitted
 
 
+def test_what_differs_from_a_source_stands_under_the_form(open_page, submitted):
+    at = open_page("entropy_collapse", **LAB, steps="2")
+    at = at.multiselect(key=state.INTERVENTIONS).set_value(["hapo", "entropy band", "kl-cov"]).run()
+    text = shown(at)
+    assert "After: HAPO, 2025. Unlike HAPO's code, h is cut at ±1 and not stretched to it" in text
+    assert "after the abstract of SPINE, 2025. Made from SPINE's abstract: the form of the price" in text
+    at = at.segmented_control(key=state.LAB_CONSTANTS).set_value("published").run()
+    assert "entropy band: not available" in shown(at) and "Unlike HAPO's code" in shown(at)
+    assert not at.exception and not submitted
+
+
 def test_runs_are_overlaid_and_compared_with_the_baseline(lab, finish):
     at = finish(press_run(lab))
     assert not at.exception and not at.error

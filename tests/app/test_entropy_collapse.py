@@ -216,7 +216,7 @@ def test_the_untrained_twin(page, finish, llama):
     assert mine.erank == pytest.approx(model_shape(result(at)).erank)
     expected = model_shape(an.trace(an.untrained_twin(llama), result(at).text, attention=False))
     assert twin.erank == pytest.approx(expected.erank, rel=1e-5)
-    assert "Diff-eRank **" in texts(at)
+    assert "Diff-eRank **" in texts(at) and "Over this text alone" in texts(at)
     at = calm(at.toggle(key="models_without_first").set_value(True).run())
     assert "Diff-eRank **" in texts(at)
 
@@ -255,7 +255,7 @@ def test_checkpoints_give_a_training_axis(page, finish, tmp_path):
     slider = at.select_slider(key=state.CHECKPOINT)
     assert slider.options == ["step 10", "step 250"] and slider.value == "step 250"
     assert "Effective rank of the final states over training steps" in texts(at)
-    assert "fewer than four checkpoints" in texts(at)
+    assert "fewer than four checkpoints. Rows are the tokens of this one text; RankMe" in texts(at)
     calm(at.select_slider(key=state.CHECKPOINT).set_value("step 10").run())
 
 

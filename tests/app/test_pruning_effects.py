@@ -256,6 +256,58 @@ def test_how_much_a2sf_forgets_is_a_slider(page, finish, llama):
     assert (job(at).result.kept_bits != half.kept_bits).any()
 
 
+def test_sirllm_fades_between_rounds_that_a_person_names(page, finish, llama):
+    from analysis.forward.trace import trace
+    from analysis.pruning_effects.rounds import round_starts
+
+    assert state.ROUNDS not in {box.key for box in page.selectbox}
+    at = page.multiselect(key=state.METHODS).set_value(["SirLLM", "SirLLM, as released", "H2O"]).run()
+    assert state.DECAY not in {slider.key for slider in at.slider}, "one round until they are named"
+    at = compare(at, finish)
+    plain = job(at).result
+    assert {m.round_mark for m in at.session_state[state.SWEEP].methods()[:2]} == {""}
+    at = at.selectbox(key=state.ROUNDS).set_value("after a blank line").run()
+    at = compare(at.slider(key=state.DECAY).set_value(0.5).run(), finish)
+    asked, faded = at.session_state[state.SWEEP], job(at).result
+    assert [(m.decay, m.round_mark) for m in asked.methods()[:2]] == [(0.5, "\n\n")] * 2
+    run = runs.find(request(at)).result
+    inside = run.tokens.start < len(asked.context)
+    rounds = 1 + len(round_starts(asked.context, run.tokens.start[inside], run.tokens.end[inside], "\n\n"))
+    assert rounds > 1, "the example has paragraphs"
+    said = f"{rounds} rounds; each new one multiplies the scores of those before by 0.5."
+    assert {s.remark for s in faded.settings if s.policy.startswith("sirllm")} == {said}
+    at = at.selectbox(key=state.METHOD).set_value("SirLLM").run()
+    assert said in shown(at).replace("\\", "") and "SirLLM fades by 0.5 a round" in shown(at)
+    own = [i for i, s in enumerate(faded.settings) if s.policy == "sirllm"]
+    other = [i for i, s in enumerate(faded.settings) if s.policy == "h2o"]
+    assert (faded.kept_bits[own] != plain.kept_bits[own]).any()
+    np.testing.assert_array_equal(faded.kept_bits[other], plain.kept_bits[other])
+    import analysis as an
+
+    scope = {"an": an, "model": llama, "trace": trace(llama, run.text)}
+    exec(asked.code(scope["trace"]), scope)
+    np.testing.assert_array_equal(scope["sweep"].kl, faded.kl)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"rounds": "never said", "decay": "nan"},
+        {"rounds": "at other words", "round_mark": "<b>", "decay": "-1"},
+        {"rounds": "at other words", "round_mark": " ", "decay": "0"},
+        {"rounds": "at other words", "round_mark": "x" * 5000},
+        {"rounds": "at other words", "round_mark": "the"},
+        {"rounds": "at USER:", "decay": "1e999"},
+        {"rounds": "", "decay": "0.5"},
+    ],
+    ids=lambda q: str(q)[:60],
+)
+def test_odd_rounds_in_an_address_do_no_harm(query, open_page, finish):
+    at = compare(finish(open_page("pruning_effects", methods="SirLLM", **query)), finish)
+    assert not at.exception and not at.error
+    assert all(0 <= m.decay <= 1 for m in at.session_state[state.SWEEP].methods())
+
+
 @pytest.mark.parametrize("factor", ["nan", "inf", "-1", "x"])
 def test_an_odd_factor_in_an_address_does_no_harm(open_page, finish, factor):
     at = finish(open_page("pruning_effects", methods="A2SF", forgetting=factor))

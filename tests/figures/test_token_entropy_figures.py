@@ -20,7 +20,7 @@ from analysis.drawing.theme import theme
 from analysis.token_entropy.figures import QUADRANT_ORDER
 from analysis.token_entropy.lens_figures import MAX_COLUMNS
 from analysis.token_entropy.measures import forking_tokens, moving_threshold, quadrants
-from analysis.token_entropy.strips import QUANTITIES
+from analysis.token_entropy.strips import QUANTITIES, marked_tokens
 from tests.figures.synthetic import HOSTILE, run
 
 ALTAIR = {
@@ -190,6 +190,42 @@ def test_long_texts_are_averaged_and_say_so():
     np.testing.assert_allclose(data["entropy"][0], entropy[1:3].mean())
     np.testing.assert_allclose(data["entropy"][100], entropy[300:303].mean())
     np.testing.assert_allclose(data["entropy"].iloc[-1], entropy[9_999:].mean())
+
+
+@each_unit
+@pytest.mark.parametrize("n", [60, 10_000])
+def test_triggers_stand_at_their_own_tokens_and_entropies(unit, n):
+    trace = run(n, lens=None)
+    entropy = trace.tokens.entropy.astype(float)
+    above = [
+        t
+        for t in range(11, n)
+        if entropy[t] > max(entropy[t - 10 : t].mean() + 1.2 * max(entropy[t - 10 : t].std(), 0.5), 1.8)
+    ]
+    assert 3 < len(above) < n / 4
+    spec = figures.along_text(trace, unit=unit, window=10, factor=1.2).to_dict(validate=True)
+    (layer,) = [one for one in with_mark(spec, "point") if one["mark"].get("shape") == "triangle-down"]
+    data = rows(spec, layer)
+    assert data["position"].tolist() == above
+    scale = 1 if unit == "nats" else 1 / math.log(2)
+    np.testing.assert_allclose(data["entropy"].astype(float), entropy[above] * scale, rtol=1e-6)
+    assert layer["encoding"]["y"]["scale"]["domain"][1] >= data["entropy"].max()
+    assert layer["encoding"]["color"]["scale"]["domain"][-1] == "trigger"
+    quiet = figures.along_text(trace, window=10, factor=1.2, show_threshold=False).to_dict()
+    assert "triangle-down" not in json.dumps(quiet) and "trigger" not in json.dumps(quiet)
+
+
+def test_a_strip_marks_forking_tokens_or_triggers(trace):
+    entropy = trace.tokens.entropy
+    marked, name = marked_tokens(entropy)
+    assert marked.tolist() == forking_tokens(entropy).tolist() and "top 20% entropy" in name
+    marked, name = marked_tokens(entropy, "SRGen triggers", window=10, factor=1.0)
+    assert marked.tolist() == (entropy > moving_threshold(entropy, 10, 1.0)).tolist()
+    assert marked.sum() > 0 and f"({marked.sum()} here)" in name
+    html = figures.token_strip(trace, mark="SRGen triggers", window=10, factor=1.0).html
+    assert html.count(' m"') == marked.sum() and "SRGen" in html
+    with pytest.raises(ValueError, match="mark must be one of"):
+        marked_tokens(entropy, "anything")
 
 
 # Scatter ------------------------------------------------------------------------------------------

@@ -194,12 +194,31 @@ def top_h_set(p, share, top_n=100):
     return set(order[:count].tolist())
 
 
+def top_h_of_the_paper_set(p, share):
+    """The longest run of most probable tokens whose own entropy, renormalised, is within its share of the whole."""
+    order = np.argsort(-p, kind="stable")
+    whole = -np.sum(p[p > 0] * np.log(p[p > 0]))
+    count = 1
+    while count < len(p):
+        q = p[order[: count + 1]] / p[order[: count + 1]].sum()
+        if -np.sum(q[q > 0] * np.log(q[q > 0])) > share * whole:
+            break
+        count += 1
+    return set(order[:count].tolist())
+
+
 Z = torch.tensor([2.0, 1.0, 0.0, -1.0])
 P = np.exp(Z.double().numpy()) / np.exp(Z.double().numpy()).sum()
 
 
+def short(sampler):
+    """Name without its setting; Top-H stands there by two rules."""
+    name, _, rest = sampler.partition(" ")
+    return name if name != "top-H" else f"{name}, {rest.partition(', ')[2]}"
+
+
 def kept_by(log_probs, **settings):
-    return {k.sampler.split()[0]: k for k in what_samplers_keep(log_probs, **settings)}
+    return {short(k.sampler): k for k in what_samplers_keep(log_probs, **settings)}
 
 
 def test_the_golden_distribution():
@@ -216,9 +235,12 @@ def test_the_golden_distribution():
     [
         ("min-p", {"min_p": 0.1}, 3),
         ("min-p", {"min_p": 0.4}, 1),
-        ("top-H", {"top_h": 0.4}, 1),
-        ("top-H", {"top_h": 0.6}, 1),
-        ("top-H", {"top_h": 0.8}, 2),
+        ("top-H, library", {"top_h": 0.4}, 1),
+        ("top-H, library", {"top_h": 0.6}, 1),
+        ("top-H, library", {"top_h": 0.8}, 2),
+        ("top-H, paper", {"top_h": 0.6}, 1),
+        ("top-H, paper", {"top_h": 0.62}, 2),  # the first two alone have .582 of .9475 nats
+        ("top-H, paper", {"top_h": 0.8}, 2),
         ("eta", {"eta": 0.3}, 2),  # the cut is .212349
         ("eta", {"eta": 3e-4}, 4),
         ("top-k", {"top_k": 3}, 3),
@@ -250,7 +272,7 @@ def test_typical_can_leave_out_the_first_choice():
     p = np.array([0.4] + [0.1] * 6)
     log_probs = torch.from_numpy(np.log(p)).float()
     assert 0 not in typical_set(p, 0.3)
-    kept = {k.sampler.split()[0]: k for k in what_samplers_keep(log_probs, actual=0, typical=0.3)}
+    kept = kept_by(log_probs, actual=0, typical=0.3)
     assert kept["typical"].keeps_actual is False
     assert kept["top-p"].keeps_actual is True
 
@@ -266,12 +288,13 @@ def assert_same_sets(log_probs, **settings):
         "top-p": top_p_set(p, s["top_p"]),
         "min-p": min_p_set(p, s["min_p"]),
         "typical": typical_set(p, s["typical"]),
-        "top-H": top_h_set(p, s["top_h"]),
+        "top-H, library": top_h_set(p, s["top_h"]),
+        "top-H, paper": top_h_of_the_paper_set(p, s["top_h"]),
         "eta": eta_set(p, s["eta"]),
     }
     for token in [*np.argsort(-p)[:12].tolist(), int(p.argmin())]:
         for kept in what_samplers_keep(log_probs, token, **settings):
-            name = kept.sampler.split()[0]
+            name = short(kept.sampler)
             assert kept.keeps_actual == (token in expected[name]), (name, token)
             assert kept.count == len(expected[name]), name
             assert kept.mass == pytest.approx(p[list(expected[name])].sum(), abs=1e-5), name

@@ -264,6 +264,49 @@ def test_hapo_clips_and_weighs_by_the_unsureness():
     torch.testing.assert_close(heat, torch.tensor([1.0, 1.3, 0.7]))
 
 
+def hapo_as_in_its_code(entropies, ratio, advantage):
+    """Loss of each token by HAPO's own rules: distances stretched to +-1, bounds that grow, a neutral zone."""
+    logs = [math.log(h) for h in entropies]
+    q = sorted(logs)[round(0.8 * (len(logs) - 1))]
+    top, bottom = max(x - q for x in logs), min(x - q for x in logs)
+    losses = []
+    for x in logs:
+        h = (x - q) / top if x > q else (q - x) / bottom
+        low, high = (0.2, 0.2 * (1 + h)) if h > 0 else (0.2 * (1 - h), 0.2)
+        neutral = 1 - low / 2 < ratio < 1 + high / 2
+        a = advantage * (1 + h) if neutral == (h <= 0) else advantage
+        losses.append(-min(ratio * a, min(max(ratio, 1 - low), 1 + high) * a))
+    return losses
+
+
+def test_hapo_here_differs_from_its_code_as_the_page_says():
+    entropies = [0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.6, 1.9]  # the 80th percentile is 1.3
+    entropy = torch.tensor([entropies], dtype=torch.float64)
+    h = Hapo().unsureness(entropy, log_entropy_spread(entropy))[0].tolist()
+    stretched = [-(loss + 1) for loss in hapo_as_in_its_code(entropies, 1.0, 1.0)]
+    assert h[:2] == [-1, -1] and h[8] == 0 and 0 < h[9] < h[10] < 1, "cut at 1, and not stretched to it"
+    assert stretched[:2] == pytest.approx([-1, -math.log(1.3 / 0.6) / math.log(1.3 / 0.5)])
+
+    def ours(ratio, one):
+        """Loss of each token, from advantages that are 1 at one token and 0 at all others."""
+        n, nothing = len(entropies), torch.zeros_like(entropy)
+        alone = torch.eye(n, dtype=torch.float64).unsqueeze(1)
+        new = nothing + math.log(ratio)
+        batches = [Batch(new, new, entropy, nothing, a, nothing[:, 0], 1.0, torch.Generator()) for a in alone]
+        return [n * float(one.loss(batch)) for batch in batches]
+
+    assert ours(1.0, Hapo(boost=1.0)) == pytest.approx([-(1 + x) for x in h]), "every advantage is changed"
+    assert hapo_as_in_its_code(entropies, 1.0, 1.0)[-2:] == [-1, -1], (
+        "there not where the ratio has not moved"
+    )
+    assert ours(1.5, Hapo(boost=0.0))[-2:] == pytest.approx([-1.28, -1.28]), (
+        "one wide bound for all unsure tokens"
+    )
+    rise = math.log(1.6 / 1.3) / math.log(1.9 / 1.3)
+    there = [-(1 + 0.2 * (1 + rise)) * (1 + rise), -1.4 * 2]
+    assert hapo_as_in_its_code(entropies, 1.5, 1.0)[-2:] == pytest.approx(there), "there it grows, up to 0.4"
+
+
 @pytest.mark.parametrize("one", [*RESCALED.values(), *PUBLISHED.values()], ids=lambda one: one.describe())
 def test_every_one_gives_a_finite_gradient_and_says_what_it_is(one):
     batch, logits = make()

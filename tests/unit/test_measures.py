@@ -223,6 +223,49 @@ def test_moving_threshold_is_a_plain_loop(window, factor, floor):
     assert np.isnan(got[: window + 1]).all() and np.isfinite(got[window + 1 :]).all()
 
 
+def test_triggers_are_above_the_threshold_and_never_unknown():
+    entropy = np.array([NAN, 2.0, 3.0, 3.0, 9.0], np.float32)
+    assert m.triggers(entropy, np.array([1.0, 1.0, 3.0, 2.9, NAN])).tolist() == [
+        False,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_jump_out_of_a_quiet_text_is_a_trigger():
+    """As SRGen sets it: 25 tokens at .2 nats, so the threshold is .2 + 4 * .5 = 2.2 nats."""
+    entropy = np.full(60, 0.2)
+    entropy[[24, 40, 41, 45, 59]] = [9.0, 2.3, 2.1, 2.25, 2.3]
+    threshold = m.moving_threshold(entropy)
+    assert threshold[40] > 2.2, "the nine nats of token 24 still count"
+    entropy[24] = 0.2
+    threshold = m.moving_threshold(entropy)
+    assert threshold[40] == pytest.approx(2.2) and threshold[41] == pytest.approx(0.2 + 2.1 / 25 + 2)
+    assert np.flatnonzero(m.triggers(entropy, threshold)).tolist() == [40]
+
+
+def test_the_sample_deviation_of_srgens_code_is_2_percent_larger():
+    """What the page says of the difference: sqrt(25 / 24) for the window of its scripts."""
+    values = np.random.default_rng(4).exponential(2.0, 60)
+    last = values[20:45]
+    factor = (m.moving_threshold(values)[45] - last.mean()) / last.std(ddof=1)
+    assert factor == pytest.approx(4 * math.sqrt(24 / 25)) and 4 / factor == pytest.approx(1.02, abs=0.001)
+
+
+def test_windows_are_everywhere_and_not_only_after_words():
+    """ARES would look after listed words alone; a stretch in the middle of nowhere counts here."""
+    entropy = np.zeros(200)
+    entropy[90:94] = 3.0
+    inside, threshold = m.high_entropy_windows(entropy, 4, 99.5)
+    assert set(np.flatnonzero(inside).tolist()) >= {90, 91, 92, 93} and 0 < threshold <= 3
+    after, _ = m.high_entropy_windows(entropy, 4, 100)
+    assert np.flatnonzero(after).tolist() == [90, 91, 92, 93], (
+        "the window begins at its first token, not behind it"
+    )
+
+
 def test_moving_threshold_does_not_look_at_its_own_token():
     values = np.full(60, 0.1)
     values[40] = 9.0

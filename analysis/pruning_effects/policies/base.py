@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading, Prefix
     from analysis.models.anatomy import Head
     from analysis.models.loading import LanguageModel
+    from analysis.models.tokens import TokenizedText
 
 EVERY_QUERY = "all"
 """Name of the weighting in which every query counts 1; methods that use it share one column sum."""
@@ -47,6 +48,10 @@ class Policy:
     def unsupported(self, model: LanguageModel) -> str:
         """Why a model cannot run this method; empty if it can."""
         return ""
+
+    def for_context(self, text: str, tokens: TokenizedText) -> Policy:
+        """The method with what it takes from the text of a context; itself where that is nothing."""
+        return self
 
     def weightings(self, n: int) -> dict[str, np.ndarray]:
         """Weights of the n queries in the column sums that :meth:`score` reads, by name."""

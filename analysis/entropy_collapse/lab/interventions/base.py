@@ -86,6 +86,8 @@ class Intervention:
     source: ClassVar[str] = ""
     says: ClassVar[str] = ""
     """What it does, one sentence."""
+    differs: ClassVar[str] = ""
+    """In what it departs from its source, for the page; empty where it does not."""
     limits: ClassVar[dict[str, tuple[float, float]]] = {}
     """Smallest and largest value of each constant."""
 

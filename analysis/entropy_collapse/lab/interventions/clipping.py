@@ -34,6 +34,7 @@ class ClipHigher(Intervention):
     name: ClassVar[str] = "clip-higher"
     source: ClassVar[str] = "DAPO, 2025"
     says: ClassVar[str] = "Lets the probability of a token rise further in one step than it may fall."
+    differs: ClassVar[str] = "Nothing else of DAPO is done."
     limits: ClassVar[dict[str, tuple[float, float]]] = {"high": (CLIP, 10.0)}
     high: float = 0.28
 

@@ -45,6 +45,9 @@ class EntropyBand(Intervention):
     name: ClassVar[str] = "entropy band"
     source: ClassVar[str] = "after the abstract of SPINE, 2025"
     says: ClassVar[str] = "Trains on forking tokens and keeps their entropy inside a band."
+    differs: ClassVar[str] = (
+        "Made from SPINE's abstract: the form of the price and its constants are ours, and a verifier gives the reward."
+    )
     limits: ClassVar[dict[str, tuple[float, float]]] = {
         "low": (0.0, 10.0),
         "high": (0.0, 100.0),
@@ -77,6 +80,9 @@ class LpReg(Intervention):
     name: ClassVar[str] = "lp-reg"
     source: ClassVar[str] = "Low-probability Regularization, 2025"
     says: ClassVar[str] = "Shields rare but reasonable tokens from being punished away."
+    differs: ClassVar[str] = (
+        "The divergence runs over the whole vocabulary, and the proxy is made from the policy being updated."
+    )
     limits: ClassVar[dict[str, tuple[float, float]]] = {
         "fraction": (0.0, 1.0),
         "keep": (0.0, 1.0),

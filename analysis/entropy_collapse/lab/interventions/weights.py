@@ -53,15 +53,23 @@ class Hapo(Intervention):
     updating). Temperature ``T (1 + warmth h)``, advantage ``A (1 + boost h)``, ratio clipped to
     [1 - 0.2, 1 + high] where h > 0 and to [1 - high, 1 + 0.2] where it is not.
 
-    Source: HAPO and its code: warmth 0.05; the other constants are settings there. That the upper
-    bound is the wide one for unsure tokens and the lower one for sure tokens is our reading of
-    its asymmetric clip. The ratio is taken at the run's temperature, not the changed one.
-    Rescaled: warmth 0.3, boost 0.5, high 0.5.
+    Source: HAPO (Liu et al. 2025) and its code: the 80th percentile and warmth 0.05. Its asymmetric clip
+    too widens the upper bound for unsure tokens and the lower one for sure tokens. Its code differs in
+    the rest: the distances from q are divided by the largest one on either side, so that the most and the least
+    unsure token have h = 1 and -1; the wide bound is 0.2 (1 + |h|), up to 0.4; the advantage is changed with a
+    boost of 1, for unsure tokens only where the ratio has left the middle half of its bounds, for sure
+    tokens only inside it; advantages are normalised over the tokens of a group, which comes to
+    the same here, where all answers have the same length, but for the population's standard deviation. The boost of 0.1 and the bound of 0.28 are ours. The
+    ratio is taken at the run's temperature, not the changed one. Rescaled: warmth 0.3, boost 0.5, high 0.5.
     """
 
     name: ClassVar[str] = "hapo"
     source: ClassVar[str] = "HAPO, 2025"
     says: ClassVar[str] = "Samples unsure tokens hotter and lets their probability rise further."
+    differs: ClassVar[str] = (
+        "Unlike HAPO's code, h is cut at ±1 and not stretched to it, the wide bound is one number and does not grow with h "
+        "(up to 0.4 there), and every advantage is changed (with strength 1 there, by where the ratio stands)."
+    )
     limits: ClassVar[dict[str, tuple[float, float]]] = {
         "warmth": (0.0, 0.9),
         "boost": (0.0, 1.0),
