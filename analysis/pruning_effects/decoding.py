@@ -15,10 +15,11 @@ from analysis.models.loading import LanguageModel
 from analysis.models.tokens import Bos
 from analysis.pruning_effects.assembly import assemble, retained_mass
 from analysis.pruning_effects.damage import Damage, compare, join
+from analysis.pruning_effects.planned import Planned, setting_of
 from analysis.pruning_effects.policies import POLICIES, Policy, policy
 from analysis.pruning_effects.policies.base import per_kv_head
 from analysis.pruning_effects.results import Sweep
-from analysis.pruning_effects.sweep import Planned, SweepWork, setting_of
+from analysis.pruning_effects.sweep import SweepWork
 
 STEPWISE = tuple(name for name, kind in POLICIES.items() if kind.stepwise)
 """Methods that can evict step by step."""

@@ -17,9 +17,10 @@ from analysis.forward.prefix import Prefix
 from analysis.forward.run import Progress
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import Bos
+from analysis.pruning_effects.planned import Planned, setting_of
 from analysis.pruning_effects.policies import Policy, policy
 from analysis.pruning_effects.results import Setting
-from analysis.pruning_effects.sweep import Planned, SweepWork, setting_of
+from analysis.pruning_effects.sweep import SweepWork
 
 _SETTINGS_AT_ONCE = 16
 

@@ -18,9 +18,10 @@ from analysis.forward.prefix import Prefix
 from analysis.forward.run import Progress
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import Bos
+from analysis.pruning_effects.planned import setting_of
 from analysis.pruning_effects.policies import Policy, policy
 from analysis.pruning_effects.results import Setting
-from analysis.pruning_effects.sweep import SweepWork, setting_of
+from analysis.pruning_effects.sweep import SweepWork
 
 
 def not_physical(model: LanguageModel, setting: Setting, keep: Tensor) -> str:

@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 
 from analysis.errors import AnalysisError
+from analysis.pruning_effects.planned import Planned
 from analysis.pruning_effects.policies import policy
-from analysis.pruning_effects.sweep import Planned, SweepWork
+from analysis.pruning_effects.sweep import SweepWork
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel

@@ -14,7 +14,6 @@ from analysis.errors import InvalidTextError, TooLongError
 from analysis.forward.attention_probe import require_attention
 from analysis.forward.cache_facts import cache_facts
 from analysis.forward.continuation import ContextAttention, run_continuation
-from analysis.forward.kept_attention import Special
 from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.results import Check
 from analysis.forward.row_check import RowCheck, tolerance
@@ -25,6 +24,7 @@ from analysis.models.tokens import Bos, encode
 from analysis.pruning_effects.assembly import assemble
 from analysis.pruning_effects.budgets import kept_count
 from analysis.pruning_effects.damage import Damage, compare, join
+from analysis.pruning_effects.planned import Planned, setting_of
 from analysis.pruning_effects.policies import Policy, policy
 from analysis.pruning_effects.results import Setting, Sweep
 
@@ -102,15 +102,6 @@ def sweep_eviction(
 
 def _silent(_share: float, _what: str) -> None:
     """Progress nobody watches."""
-
-
-@dataclass(frozen=True)
-class Planned:
-    """One setting that will be run."""
-
-    method: Policy
-    kept: float
-    seed: int = 0
 
 
 @dataclass(eq=False)
@@ -315,19 +306,3 @@ class SweepWork:
         assert sweep is not None
         self.report(1.0, "done")
         return sweep
-
-
-def setting_of(planned: Planned, keep: Tensor, special: Special | None) -> Setting:
-    """What the result says about one setting, from what it keeps (L, G, n)."""
-    method = planned.method
-    computed = 1.0 if special is None or special.active is None else float(special.active.float().mean())
-    return Setting(
-        method.name,
-        method.label,
-        planned.kept,
-        planned.seed,
-        int(keep.sum()),
-        deletes=method.deletes,
-        computed=computed,
-        remark=method.remark(keep.shape[-1], planned.kept, len(keep)),
-    )

@@ -8,8 +8,9 @@ import torch
 
 from analysis.forward.continuation import run_continuation
 from analysis.pruning_effects.damage import compare
+from analysis.pruning_effects.planned import Planned
 from analysis.pruning_effects.policies import policy
-from analysis.pruning_effects.sweep import Planned, SweepWork
+from analysis.pruning_effects.sweep import SweepWork
 from tests.golden.make_kvpress import PRESSES, SCORE_LAYERS, SHARES, read_golden
 from tests.golden.make_kvpress_wrappers import WRAPPERS, read_wrappers
 

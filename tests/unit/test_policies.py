@@ -13,6 +13,7 @@ from analysis.forward.cache_facts import cache_facts
 from analysis.forward.masks import CAUSAL
 from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.rotation import Rotation
+from analysis.pruning_effects.planned import Planned
 from analysis.pruning_effects.policies import POLICIES, policy
 from analysis.pruning_effects.policies.a2sf import Forgetting
 from analysis.pruning_effects.policies.adakv import AdaptiveBudgets
@@ -23,7 +24,7 @@ from analysis.pruning_effects.policies.h2o import HeavyHitters
 from analysis.pruning_effects.policies.keyformer import Keyformer
 from analysis.pruning_effects.policies.snapkv import SnapKV
 from analysis.pruning_effects.policies.tokenselect import TokenSelect
-from analysis.pruning_effects.sweep import Planned, SweepWork, sweep_eviction
+from analysis.pruning_effects.sweep import SweepWork, sweep_eviction
 
 H, G, N, D = 6, 2, 90, 8
 TEXT = "The cat sat on the mat, and the dog ran to the river in the morning; it was not there. " * 2

@@ -10,9 +10,10 @@ import torch
 
 from analysis.errors import AnalysisError
 from analysis.models.tokens import encode
+from analysis.pruning_effects.planned import Planned
 from analysis.pruning_effects.policies.sirllm import SirLLM, SirLLMAsReleased
 from analysis.pruning_effects.rounds import round_starts, rounds_since
-from analysis.pruning_effects.sweep import Planned, SweepWork, sweep_eviction
+from analysis.pruning_effects.sweep import SweepWork, sweep_eviction
 
 EPS = 2.0**-23
 ROUNDS = (
