@@ -73,7 +73,3 @@ def _require_own(model: LanguageModel, trace: Trace) -> None:
             f"The run was made with {spec.model} ({spec.dtype}), not with the loaded {info.name} ({info.dtype}).",
             "Load that model, or run the text again.",
         )
-
-
-def silent(_share: float, _what: str) -> None:
-    """Progress nobody watches."""

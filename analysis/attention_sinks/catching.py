@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from analysis.attention_sinks.again import reading_again, silent
+from analysis.attention_sinks.again import reading_again
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, attending
 from analysis.forward.masks import AttentionSpan, Visibility
 from analysis.forward.results import Trace
-from analysis.forward.run import Progress
 from analysis.models.anatomy import run_body
 from analysis.models.loading import LanguageModel
+from analysis.progress import Progress, silent
 
 
 @dataclass(frozen=True, eq=False)

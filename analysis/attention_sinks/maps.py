@@ -13,13 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.attention_sinks.again import silent
 from analysis.attention_sinks.catching import CaughtLayer, catch_layer
 from analysis.forward.attention import HeadGroup, block_bytes
 from analysis.forward.masks import AttentionSpan, Visibility
 from analysis.forward.results import Trace
-from analysis.forward.run import Progress
 from analysis.models.loading import LanguageModel
+from analysis.progress import Progress, silent
 
 Pool = Literal["max", "mean"]
 

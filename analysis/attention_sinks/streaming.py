@@ -12,13 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.attention_sinks.again import silent
 from analysis.errors import AnalysisError
 from analysis.forward.masks import Visibility
-from analysis.forward.run import Progress
 from analysis.forward.trace import trace
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import Bos, encode
+from analysis.progress import Progress, silent
 
 POLICIES = ("full attention", "window only", "sinks + window")
 """What a token may see in the streaming comparison."""

@@ -26,11 +26,8 @@ from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
 from analysis.models.preflight import Plan
 from analysis.models.tokens import TokenizedText, token_text
+from analysis.progress import Progress
 from analysis.token_entropy.results import NextToken, TokenTrace
-
-Progress = Callable[[float, str], None]
-"""Called with the share done (0 to 1) and what is being computed. Raising from it stops
-the run: :class:`analysis.errors.Cancelled` is meant for that."""
 
 STATE_LIMIT_BYTES = 256 << 20
 """Final states are kept up to this size, for the sampler panel."""

@@ -26,7 +26,7 @@ _USABLE = 0.5
 """Share of the free memory that a copy of the cache may take."""
 
 
-def check_continuation(model: LanguageModel, prefix: Prefix, ids: Tensor) -> Check | None:
+def check_continuation(model: LanguageModel, prefix: Prefix, ids: Tensor) -> list[Check]:
     """Hold a continuation with nothing evicted against the library's own.
 
     Parameters
@@ -40,8 +40,8 @@ def check_continuation(model: LanguageModel, prefix: Prefix, ids: Tensor) -> Che
 
     Returns
     -------
-    Check or None
-        Largest difference of the final states, as a share of the largest; None where a copy of the cache
+    list of Check
+        Largest difference of the final states, as a share of the largest; empty where a copy of the cache
         would take more than half of the free memory.
 
     Raises
@@ -51,7 +51,7 @@ def check_continuation(model: LanguageModel, prefix: Prefix, ids: Tensor) -> Che
     """
     size = sum(x.numel() * x.element_size() for x in [*prefix.keys, *prefix.values])
     if size > _USABLE * free_bytes(prefix.keys[0].device):
-        return None
+        return []
     some = ids[:STEP_TOKENS]
     shape = 1, len(prefix.keys), prefix.keys[0].shape[0], prefix.n_tokens
     try:
@@ -68,7 +68,7 @@ def check_continuation(model: LanguageModel, prefix: Prefix, ids: Tensor) -> Che
         raise _refused(
             model, f"What follows the context differs from the library's by {difference:.2g} of a state."
         )
-    return check
+    return [check]
 
 
 def _refused(model: LanguageModel, reason: str) -> UnsupportedModelError:

@@ -14,11 +14,12 @@ from analysis.forward.layer_spectra import KINDS, LARGEST_SIDE, Kind, Spectra
 from analysis.forward.masks import Visibility
 from analysis.forward.passes import plan_windows
 from analysis.forward.results import Trace, TraceSpec
-from analysis.forward.run import Progress, Run
+from analysis.forward.run import Run
 from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
 from analysis.models.preflight import plan_run, require_fit
 from analysis.models.tokens import Bos, encode
+from analysis.progress import Progress, silent
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
 
@@ -83,7 +84,7 @@ def trace(
     """
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}")
-    report = on_progress or _silent
+    report = on_progress or silent
     layers = _lens_layers(lens, model.info.n_layers)
     kinds = _spectra_kinds(spectra)
     # The lock covers the tokenizer too: asking it to split special tokens is a setting it keeps. And
@@ -161,10 +162,6 @@ def trace(
         seconds=run.seconds,
         versions={name: importlib.metadata.version(name) for name in _PACKAGES},
     )
-
-
-def _silent(_share: float, _what: str) -> None:
-    """Progress nobody watches."""
 
 
 def _spectra_kinds(spectra: bool | Sequence[Kind]) -> tuple[Kind, ...]:

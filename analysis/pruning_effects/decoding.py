@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from analysis.errors import AnalysisError
-from analysis.forward.run import Progress
 from analysis.forward.stepping import run_steps
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import Bos
+from analysis.progress import Progress, silent
 from analysis.pruning_effects.assembly import assemble, retained_mass
 from analysis.pruning_effects.damage import Damage, compare, join
 from analysis.pruning_effects.planned import Planned, setting_of
@@ -73,7 +73,7 @@ def sweep_decoding(
     After the prefill the context is pruned to the budget as once-only eviction does it. Then each token sees the
     cache and itself; it joins, and the entry that the method likes least leaves, the newest one included.
     """
-    report = on_progress or (lambda _share, _what: None)
+    report = on_progress or silent
     work = SweepWork(model, report, on_partial, top_k, seeds, bos, parse_special)
     with model.lock, torch.inference_mode():
         work.encode(context, continuation, answer)

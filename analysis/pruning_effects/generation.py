@@ -14,9 +14,9 @@ from analysis.errors import AnalysisError
 from analysis.forward.continuation import run_continuation
 from analysis.forward.kept_attention import Own, Special
 from analysis.forward.prefix import Prefix
-from analysis.forward.run import Progress
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import Bos
+from analysis.progress import Progress, silent
 from analysis.pruning_effects.planned import Planned, setting_of
 from analysis.pruning_effects.policies import Policy, policy
 from analysis.pruning_effects.results import Setting
@@ -108,7 +108,7 @@ def generate_greedy(
     AnalysisError
         As the sweep does, and if the texts leave no room in the model's context.
     """
-    report = on_progress or (lambda _share, _what: None)
+    report = on_progress or silent
     if n_new < 1:
         raise AnalysisError("No tokens are to be written.", "Ask for 1 or more.")
     work = SweepWork(model, report, None, 1, seeds, bos, parse_special)

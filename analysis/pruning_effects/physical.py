@@ -15,9 +15,9 @@ from torch import Tensor
 from analysis.forward.cache_facts import cache_facts
 from analysis.forward.kept_attention import Special
 from analysis.forward.prefix import Prefix
-from analysis.forward.run import Progress
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import Bos
+from analysis.progress import Progress, silent
 from analysis.pruning_effects.planned import setting_of
 from analysis.pruning_effects.policies import Policy, policy
 from analysis.pruning_effects.results import Setting
@@ -141,7 +141,7 @@ def physical_costs(
         ``decode_seconds`` per step, ``prefill_seconds``, ``score_seconds`` (of all methods together), ``why`` (NaN before it
         where a cache cannot be made smaller, with the reason).
     """
-    report = on_progress or (lambda _share, _what: None)
+    report = on_progress or silent
     work = SweepWork(model, report, None, 1, 1, bos, parse_special)
     rows: list[dict[str, object]] = []
     with model.lock, torch.inference_mode():

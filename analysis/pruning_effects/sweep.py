@@ -17,10 +17,10 @@ from analysis.forward.continuation import ContextAttention, run_continuation
 from analysis.forward.prefix import LayerReading, read_prefix
 from analysis.forward.results import Check
 from analysis.forward.row_check import RowCheck, tolerance
-from analysis.forward.run import Progress
 from analysis.forward.step_check import check_continuation
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import Bos, encode
+from analysis.progress import Progress, silent
 from analysis.pruning_effects.assembly import assemble
 from analysis.pruning_effects.budgets import kept_count
 from analysis.pruning_effects.damage import Damage, compare, join
@@ -92,16 +92,12 @@ def sweep_eviction(
         Each says what to do: empty or too long texts, a share that cannot be kept, an unknown method, a model whose
         attention cannot be measured.
     """
-    work = SweepWork(model, on_progress or _silent, on_partial, top_k, seeds, bos, parse_special)
+    work = SweepWork(model, on_progress or silent, on_partial, top_k, seeds, bos, parse_special)
     with model.lock, torch.inference_mode():
         work.encode(context, continuation, answer)
         work.plan([policy(name) for name in policies], kept)
         work.prefill()
         return work.run()
-
-
-def _silent(_share: float, _what: str) -> None:
-    """Progress nobody watches."""
 
 
 @dataclass(eq=False)
@@ -139,11 +135,8 @@ class SweepWork:
             )
         tokenizer, special = self.model.tokenizer, self.parse_special
         before = encode(tokenizer, context, bos=self.bos, parse_special=special)
-        after = [
-            encode(tokenizer, text, bos="never", parse_special=special)
-            for text in (continuation, answer)
-            if text
-        ]
+        rest = [text for text in (continuation, answer) if text]
+        after = [encode(tokenizer, text, bos="never", parse_special=special) for text in rest]
         self.texts, self.context_tokens = (context, continuation + answer), before
         self.context_ids = torch.from_numpy(before.token_id)
         self.ids = torch.from_numpy(np.concatenate([part.token_id for part in after]))
@@ -228,9 +221,8 @@ class SweepWork:
         dtype, two_parts = self.model.info.dtype, cache_facts(self.model).step_error
         name = "a short text read in two parts equals one plain pass"
         self.checks = [rows.as_check(), Check(name, two_parts, tolerance(dtype), "of a state")]
-        step = None if noisy else check_continuation(self.model, self.prefix, self.ids)
-        if step is not None:
-            self.checks.append(step)
+        if not noisy:
+            self.checks += check_continuation(self.model, self.prefix, self.ids)
         self.seconds["prefill"] = time.perf_counter() - started - spent["score"]
         begun = time.perf_counter()
         for draw in draws:

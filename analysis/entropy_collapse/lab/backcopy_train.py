@@ -14,6 +14,7 @@ from analysis.entropy_collapse.lab.backcopy_measures import hold_out, look
 from analysis.entropy_collapse.lab.backcopy_model import Decoder
 from analysis.entropy_collapse.lab.backcopy_results import BackcopyRun, BackcopySettings
 from analysis.entropy_collapse.lab.backcopy_task import BackcopyTask, shipped_task
+from analysis.progress import silent
 
 HELD_OUT = 32
 """Sequences looked at, the same in every run of a length."""
@@ -55,7 +56,7 @@ def train_backcopy(
     Guo et al. 2024, arXiv:2410.13835, section 2; code: GuoTianYu2000/Active-Dormant-Attention, BBM. What is
     smaller here is said in :class:`BackcopySettings`.
     """
-    report = on_progress or _silent
+    report = on_progress or silent
     task = shipped_task()
     generator = torch.Generator().manual_seed(settings.seed)
     model = Decoder(
@@ -119,7 +120,3 @@ def _run(
         seconds=seconds,
         **arrays,
     )
-
-
-def _silent(_share: float, _what: str) -> None:
-    """Progress nobody watches."""

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,8 +19,8 @@ from analysis.entropy_collapse.lab import task
 from analysis.entropy_collapse.lab.adam import Adam
 from analysis.entropy_collapse.lab.policy import HIDDEN, N_HEADS, WIDTH, Policy, read
 from analysis.models.embedded import cache_folder
+from analysis.progress import Progress
 
-Progress = Callable[[float, str], None]
 _LAYOUT = 1
 """Raised when the policy or its texts change, so that an older file is not used."""
 _WARM_STEPS = 50

@@ -19,8 +19,8 @@ from analysis.entropy_collapse.lab.interventions.weights import log_entropy_spre
 from analysis.entropy_collapse.lab.policy import Policy, Reading, Temper, read, sample
 from analysis.entropy_collapse.lab.predictions import covariance, entropy_of, exact_slope, top_share
 from analysis.entropy_collapse.lab.results import EVALUATION_ARRAYS, STEP_ARRAYS, LabRun, LabSettings
+from analysis.progress import Progress, silent
 
-Progress = Callable[[float, str], None]
 _SHOW_SECONDS = 0.5
 _WARM_UP_SHARE = 0.5
 """Of the progress, where the base policy has to be made first."""
@@ -56,7 +56,7 @@ def run_lab(
     of threads are left as they were.
     """
     settings = settings or LabSettings()
-    report = on_progress or (lambda _share, _what: None)
+    report = on_progress or silent
     begun = 0.0
 
     def warming_up(share: float, what: str) -> None:

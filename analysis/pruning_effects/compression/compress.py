@@ -10,6 +10,7 @@ import numpy as np
 from analysis.errors import AnalysisError
 from analysis.models.loading import LanguageModel
 from analysis.models.tokens import encode
+from analysis.progress import Progress
 from analysis.pruning_effects.budgets import kept_count
 from analysis.pruning_effects.compression import controls
 from analysis.pruning_effects.compression.answers import MethodUnavailableError
@@ -20,7 +21,7 @@ from analysis.pruning_effects.compression.llmlingua import llmlingua
 from analysis.pruning_effects.compression.llmlingua2 import llmlingua2
 from analysis.pruning_effects.compression.longllmlingua import longllmlingua
 from analysis.pruning_effects.compression.pieces import UNITS, Unit, joined, kept_spans, units_of
-from analysis.pruning_effects.compression.reading import Progress, Reader, reading_device
+from analysis.pruning_effects.compression.reading import Reader, reading_device
 from analysis.pruning_effects.compression.reagent import reagent
 from analysis.pruning_effects.compression.results import BOTTOM, METHODS, Compressed
 from analysis.pruning_effects.compression.self_information import selective_context, self_information

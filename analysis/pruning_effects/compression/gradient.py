@@ -12,7 +12,7 @@ from analysis.errors import OutOfMemoryError
 from analysis.models.anatomy import first_tensor, hooks
 from analysis.models.loading import LanguageModel
 from analysis.models.preflight import free_bytes
-from analysis.pruning_effects.compression.reading import Progress
+from analysis.progress import Progress
 from analysis.pruning_effects.compression.task import Scored, Task
 
 _WIDTHS, _INNER, _MAPS = 12, 3, 3

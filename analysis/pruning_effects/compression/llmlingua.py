@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis.pruning_effects.compression.reading import Progress, part
+from analysis.progress import Progress, part
 from analysis.pruning_effects.compression.task import Scored, Task
 
 CHUNK = 200

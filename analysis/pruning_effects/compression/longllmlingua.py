@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.progress import Progress, part
 from analysis.pruning_effects.compression.answers import question_ids, require
 from analysis.pruning_effects.compression.llmlingua import iterate
 from analysis.pruning_effects.compression.pieces import paragraphs
-from analysis.pruning_effects.compression.reading import Progress, part
 from analysis.pruning_effects.compression.task import Scored, Task
 
 SLOPE = 0.3

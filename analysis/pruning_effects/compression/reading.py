@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,14 +19,7 @@ from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
 from analysis.models.preflight import plan_run, require_fit
 from analysis.models.tokens import encode
-
-Progress = Callable[[float, str], None]
-"""Called with the share done (0 to 1) and what is computed. Raising from it stops the work."""
-
-
-def part(report: Progress, done: float, total: float, *, of: float = 1.0) -> Progress:
-    """Progress of one piece of a longer work: its 0 to 1 become ``done`` to ``done + of`` of ``total``."""
-    return lambda share, what: report((done + of * share) / total, what)
+from analysis.progress import Progress
 
 
 @contextmanager

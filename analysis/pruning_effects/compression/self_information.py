@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.progress import part
 from analysis.pruning_effects.compression.pieces import units_of
-from analysis.pruning_effects.compression.reading import part
 from analysis.pruning_effects.compression.task import Scored, Task
 
 _NAME = "surprisal, nats"

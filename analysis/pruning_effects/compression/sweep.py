@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from analysis.errors import AnalysisError
 from analysis.models.loading import LanguageModel
+from analysis.progress import Progress, part, silent
 from analysis.pruning_effects.compression.answers import tail_of
 from analysis.pruning_effects.compression.compress import (
     SCORED_PER_SHARE,
@@ -16,7 +17,7 @@ from analysis.pruning_effects.compression.compress import (
     score,
 )
 from analysis.pruning_effects.compression.pieces import Unit
-from analysis.pruning_effects.compression.reading import Progress, part, reading_device
+from analysis.pruning_effects.compression.reading import reading_device
 from analysis.pruning_effects.compression.results import (
     BOTTOM,
     DRAWN_BY_SEED,
@@ -112,7 +113,7 @@ def sweep_compression(
         raise ValueError(f"seeds counts runs and is at least 1, got {seeds}")
     methods, kept = list(dict.fromkeys(methods)), list(dict.fromkeys(kept))
     require_settings(methods, kept, unit)
-    report = on_progress or (lambda _share, _what: None)
+    report = on_progress or silent
     with reading_device(model):
         tail_of(model.tokenizer, question, answer)
         task = make_task(

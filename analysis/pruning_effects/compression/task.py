@@ -9,13 +9,10 @@ from functools import cached_property
 import numpy as np
 
 from analysis.models.tokens import TokenizedText
+from analysis.progress import Progress, silent
 from analysis.pruning_effects.compression.answers import Tail, tail_of
 from analysis.pruning_effects.compression.pieces import Units
-from analysis.pruning_effects.compression.reading import Progress, Reader
-
-
-def _silent(_share: float, _what: str) -> None:
-    """Progress nobody watches."""
+from analysis.pruning_effects.compression.reading import Reader
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +35,7 @@ class Task:
     """Folder of a token classifier, for LLMLingua-2."""
     keep_negations: bool = True
     keep_numerals: bool = True
-    report: Progress = field(default=_silent)
+    report: Progress = field(default=silent)
 
     @cached_property
     def ids(self) -> list[int]:
