@@ -269,14 +269,14 @@ def test_deep_json_inside(data):
     broken(with_header(data, lambda h: '{"schema": 1, "plain": ' + "[" * 990 + "]" * 990 + "}"))
 
 
-@pytest.mark.parametrize("schema", [0, 2, 99, -1, "1", None, 1.5, [1], {"a": 1}, "x" * 100_000, True])
+@pytest.mark.parametrize("schema", [0, 3, 99, -1, "1", None, 1.5, [1], {"a": 1}, "x" * 100_000, True])
 def test_another_schema(data, schema):
     broken(with_header(data, lambda h: h.update(schema=schema)))
 
 
 def test_a_newer_schema_is_named(data):
     with pytest.raises(BrokenFileError, match="trace format 2; this version reads 1"):
-        files.trace_from_bytes(with_header(data, lambda h: h.update(schema=2)))
+        files.trace_from_bytes(with_header(data, lambda h: h.update(schema=3)))
 
 
 @pytest.mark.parametrize("key", ["schema", "spec", "text", "checks", "seconds", "versions", "plain"])
@@ -521,3 +521,23 @@ def test_values_that_would_point_outside(data, name, values):
         arrays[name][-1] = values
 
     broken(resaved(data, change))
+
+
+# Files of earlier versions ------------------------------------------------------------------------------
+
+FIRST = Path(__file__).parents[1] / "golden" / "schema_1.trace"
+"""Written by the version before layers without attention were known."""
+
+
+def test_a_file_of_the_first_format_opens(load_tiny, tmp_path):
+    """New fields have their meaning for old runs: every layer has attention, none has chunks or a gate."""
+    old = an.load_trace(FIRST)
+    assert old.attention.layer_numbers.tolist() == [0, 1, 2, 3]
+    assert old.attention.chunk.tolist() == [0, 0, 0, 0] and old.attention.gate is None
+    assert set(old.attention.window.tolist()) == {0, 32}
+    new = an.trace(load_tiny("gpt_oss"), old.text, lens=[0, 2], top_k=3)
+    np.testing.assert_allclose(old.tokens.surprisal, new.tokens.surprisal, atol=32 * 2**-23 * 20)
+    np.testing.assert_allclose(old.attention.entropy, new.attention.entropy, atol=1e-4)
+    np.testing.assert_allclose(old.layers.lens_entropy, new.layers.lens_entropy, atol=1e-4)
+    again = an.load_trace(old.save(tmp_path / "again.trace"))
+    np.testing.assert_array_equal(again.attention.received, old.attention.received)
