@@ -275,7 +275,7 @@ def test_another_schema(data, schema):
 
 
 def test_a_newer_schema_is_named(data):
-    with pytest.raises(BrokenFileError, match="trace format 2; this version reads 1"):
+    with pytest.raises(BrokenFileError, match="trace format 3; this version reads up to 2"):
         files.trace_from_bytes(with_header(data, lambda h: h.update(schema=3)))
 
 
@@ -368,6 +368,8 @@ ALL_ARRAYS = (
 )
 
 
+SINCE_2 = ("layer_numbers", "chunk")
+"""Arrays that a file of the first format does not have."""
 ATTENTION = (
     *("entropy", "received", "sink_mass", "sink_baseline", "distance", "value_norm", "key_norm", "window"),
     "learned_sink",
@@ -382,7 +384,7 @@ def test_the_list_of_arrays_is_whole(data, attended_data):
 
     assert set(load(data)) == set(ALL_ARRAYS)
     without_lens = {name for name in ALL_ARRAYS if "lens" not in name}
-    attended = {f"attention.{name}" for name in ATTENTION} | {f"layers.{name}" for name in SPECTRA}
+    attended = {f"attention.{name}" for name in (*ATTENTION, *SINCE_2)} | {f"layers.{name}" for name in SPECTRA}
     assert set(load(attended_data)) == without_lens | attended
 
 
@@ -429,7 +431,7 @@ def test_arrays_of_attention_that_are_missing(attended_data, name):
 
 def test_all_of_attention_may_be_missing(attended_data):
     def change(arrays):
-        for name in ATTENTION:
+        for name in (*ATTENTION, *SINCE_2):
             del arrays[f"attention.{name}"]
 
     assert files.trace_from_bytes(resaved(attended_data, change)).attention is None
