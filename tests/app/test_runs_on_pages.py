@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import threading
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from streamlit.runtime import caching
 
 from analysis.errors import AnalysisError
 from analysis.files import trace_bytes
+from analysis.models.tiny import save_tiny
 from app import runs, state
 from app.components import trace_files
 from tests.app.test_pages import press_run, result, texts, unescaped
@@ -271,6 +274,21 @@ def test_unload_frees_the_model_and_the_page_goes_on(open_page, finish, loads):
     assert "Not available: no model is loaded." in unescaped(texts(at))
     at = finish(press_run(at, "Reading something else loads it again."))
     assert not at.exception and len(loads) == 2 and runs.engine().shelf.info is not None
+
+
+def test_an_unloaded_model_is_gone(open_page, finish, tmp_path):
+    """After a run and a head's map nothing holds the weights: no cache, no job, no registry of the library."""
+    at = finish(
+        press_run(open_page("attention_sinks", from_="folder", model=str(save_tiny("llama", tmp_path))))
+    )
+    at = finish(at.button(key="map_button").click().run())
+    assert not at.exception and not at.error
+    spec = runs.engine().shelf.spec
+    weights = weakref.ref(runs.engine().shelf.get(spec, lambda *_: None).model)
+    at.button(key="unload").click()
+    assert not at.run().exception
+    gc.collect()
+    assert weights() is None
 
 
 def test_the_sidebar_says_what_is_wrong_with_a_model(open_page):

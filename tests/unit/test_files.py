@@ -384,7 +384,9 @@ def test_the_list_of_arrays_is_whole(data, attended_data):
 
     assert set(load(data)) == set(ALL_ARRAYS)
     without_lens = {name for name in ALL_ARRAYS if "lens" not in name}
-    attended = {f"attention.{name}" for name in (*ATTENTION, *SINCE_2)} | {f"layers.{name}" for name in SPECTRA}
+    attended = {f"attention.{name}" for name in (*ATTENTION, *SINCE_2)} | {
+        f"layers.{name}" for name in SPECTRA
+    }
     assert set(load(attended_data)) == without_lens | attended
 
 
