@@ -60,21 +60,29 @@ def triad_panels(trace: Trace, position: int = 0, *, theme_name: str = "light") 
         pd.DataFrame({"layer": np.arange(len(norm)), "value": np.maximum(norm, 1e-9), "who": who})
         for who, norm in norms.items()
     )
+    look = list(norms), trace.spec.n_layers, theme_name
     return [
-        _triad_panel(spread(values.sink), "attention received", list(norms), theme_name, band=True),
-        _triad_panel(spread(values.value_drain), "value norm / others'", list(norms), theme_name, band=True),
-        _triad_panel(residual, "state norm (log scale)", list(norms), theme_name, band=False),
+        _triad_panel(spread(values.sink), "attention received", *look, band=True),
+        _triad_panel(spread(values.value_drain), "value norm / others'", *look, band=True),
+        _triad_panel(residual, "state norm (log scale)", *look, band=False),
     ]
 
 
-def _triad_panel(frame: pd.DataFrame, title: str, who: list[str], theme_name: str, *, band: bool) -> Any:
+def _triad_panel(
+    frame: pd.DataFrame, title: str, who: list[str], n_layers: int, theme_name: str, *, band: bool
+) -> Any:
     import altair as alt
 
     colours = theme(theme_name)
     accent = colours.pictures["attention_sinks"]
     shades = [accent, colours.muted, colours.pictures["entropy_collapse"]]
     scale = alt.Scale(zero=True) if band else alt.Scale(type="log")
-    x = alt.X("layer:Q", title="layer", axis=alt.Axis(tickMinStep=1, grid=False))
+    x = alt.X(
+        "layer:Q",
+        title="layer",
+        axis=alt.Axis(tickMinStep=1, grid=False, format="d"),
+        scale=alt.Scale(domain=[0, n_layers], nice=False),
+    )
     base = alt.Chart(frame)
     line = base.mark_line(point={"size": 22}).encode(
         x=x,

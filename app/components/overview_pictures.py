@@ -16,6 +16,7 @@ from analysis.token_entropy.measures import forking_tokens, summary
 from analysis.token_entropy.strips import entropy_strip
 from analysis.units import from_nats
 from app import state
+from app.components.errors import unavailable
 from app.components.plain import plain
 from app.components.token_strip import token_strip
 from app.navigation import page
@@ -81,8 +82,18 @@ def pictures(trace: Trace) -> None:
             st.page_link(
                 page("attention_sinks"), label="Look closer: attention sinks", icon=":material/arrow_forward:"
             )
+    else:
+        unavailable(
+            "Attention sinks and pruning effects",
+            trace.unavailable.get("attention", "The opened file was made without attention."),
+        )
     if trace.layers.spectrum is not None:
         _entropy_collapse(trace)
+    else:
+        unavailable(
+            "Entropy collapse, over layers",
+            trace.unavailable.get("spectra", "The opened file was made without spectra."),
+        )
     if trace.attention is not None:
         _pruning_effects(trace)
     st.caption(plain(trace.spec.subtitle))
