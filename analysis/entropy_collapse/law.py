@@ -8,14 +8,12 @@ from typing import Literal
 import numpy as np
 
 from analysis.entropy_collapse.least_squares import Interval, Line, interval, resampled
-from analysis.entropy_collapse.training_results import TrainingCurve
+from analysis.entropy_collapse.training_results import LARGEST_PER_TOKEN, TrainingCurve
 from analysis.errors import AnalysisError
 
 MIN_POINTS = 8
 MIN_SPAN = 0.01
 """Nats that the entropy has to move by."""
-MAX_ENTROPY = 30.0
-"""Nats per token; beyond, exp(H) is no number of choices any more, and the values are sums."""
 MAX_POINTS = 5_000
 """Points beyond are thinned to every so many, each with its own value."""
 LEVEL = 0.05
@@ -280,7 +278,7 @@ def _points(entropy: np.ndarray, reward: np.ndarray) -> tuple[np.ndarray, np.nda
         raise LawRefusedError(
             f"{len(h)} steps have both an entropy and a reward.", f"The law wants {MIN_POINTS} or more."
         )
-    if h.max() > MAX_ENTROPY:
+    if h.max() > LARGEST_PER_TOKEN:
         raise LawRefusedError(
             f"Entropies up to {h.max():.3g} nats are sums over sequences, not means over tokens.",
             "Choose a column with the mean over tokens.",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.entropy_collapse.training_logs import mlflow_files
+from analysis.entropy_collapse.training_logs.panels import NAMELESS, dashboard_export, download_tag
 from analysis.errors import AnalysisError
 
 MAX_FILES = 20_000
 MAX_RUNS = 64
-_ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".log", ".out", ".txt")
+_ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".log", ".out", ".txt", ".db", ".sqlite")
 _CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
+_OFFLINE = ".wandb"
+_HEAD_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -21,15 +26,17 @@ class Group:
 
     name: str
     files: tuple[Path, ...]
-    expected: bool
-    """Whether the names say that these are logs, and not any table or text."""
+    events: bool = False
+    """Whether they are event files: the same steps in two of them are two runs."""
 
 
 def groups(folder: Path) -> list[Group]:
     """What may be runs below a folder.
 
     Checkpoints of a trainer hold the same history, longer each time: the newest is taken.
-    Event files side by side belong together.
+    Event files side by side belong together, and so do MLflow's files of one run, exported
+    panels, and downloaded metrics of one run. Beside an offline run of W&B nothing else is
+    looked at: the folder also holds what it printed.
 
     Raises
     ------
@@ -38,8 +45,13 @@ def groups(folder: Path) -> list[Group]:
     """
     states: dict[Path, tuple[float, Path]] = {}
     events: dict[Path, list[Path]] = {}
+    metrics: dict[Path, list[Path]] = {}
     others: list[Path] = []
-    for path in _files(folder):
+    paths = _files(folder)
+    offline = {path.parent for path in paths if path.suffix == _OFFLINE}
+    for path in paths:
+        if offline.intersection(path.parents) and path.suffix != _OFFLINE:
+            continue
         if path.name == "trainer_state.json":
             checkpoint = _CHECKPOINT.match(path.parent.name)
             root = path.parent.parent if checkpoint else path.parent
@@ -47,21 +59,55 @@ def groups(folder: Path) -> list[Group]:
             states[root] = max(states.get(root, (-1.0, path)), (order, path))
         elif "tfevents" in path.name:
             events.setdefault(path.parent, []).append(path)
-        elif path.suffix.lower() in _ENDINGS or path.name in ("results.json", "trainer_log.json"):
+        elif path.suffix.lower() in (*_ENDINGS, _OFFLINE) or path.name in (
+            "results.json",
+            "trainer_log.json",
+        ):
             others.append(path)
-    found = [Group(_name(root, folder), (state,), True) for root, (_, state) in states.items()]
+        elif (run := mlflow_files.run_folder(path)) is not None and _is_metric_file(path):
+            metrics.setdefault(run, []).append(path)
+    found = [Group(_name(root, folder), (state,)) for root, (_, state) in states.items()]
     found += [Group(_name(parent, folder), tuple(sorted(files)), True) for parent, files in events.items()]
-    found += [Group(_name(path, folder), (path,), False) for path in others]
+    found += [Group(_name(run, folder), tuple(sorted(files))) for run, files in metrics.items()]
+    found += [Group(_name(files[0], folder), tuple(files)) for files in belong_together(others)]
     if not found:
         raise AnalysisError(
             f"{folder.name} holds no file that looks like a training log.",
-            "Choose a folder with trainer_state.json, event files, JSONL, CSV or Parquet.",
+            "Choose a folder with trainer_state.json, event files, JSONL, CSV, Parquet, or runs of MLflow, Trackio "
+            "or W&B.",
         )
     return sorted(found, key=lambda group: group.name)
 
 
+def belong_together(paths: Sequence[Path]) -> list[list[Path]]:
+    """Files put together that hold parts of the same runs: exports of a dashboard, a metric each.
+
+    W&B's panels side by side share their runs. TensorBoard's downloads belong together by the
+    run in their names; without one, if no metric is there twice. Every other file stays alone.
+    """
+    found: dict[tuple[Path, str], list[Path]] = {}
+    for path in paths:
+        export = dashboard_export(path)
+        found.setdefault((path.parent, export) if export else (path, ""), []).append(path)
+    out: list[list[Path]] = []
+    for (_, export), files in found.items():
+        tags = {download_tag(path.name) for path in files}
+        apart = export == NAMELESS and len(tags) < len(files)
+        out += [[path] for path in files] if apart else [files]
+    return out
+
+
+def _is_metric_file(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return mlflow_files.is_metric(file.read(_HEAD_BYTES).decode("utf-8", "replace"))
+    except OSError:
+        return False
+
+
 def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
+    """The path inside the folder; the folder's own name for itself and for what it lies in."""
+    return path.relative_to(folder).as_posix() if folder in path.parents else folder.resolve().name
 
 
 def _files(folder: Path) -> list[Path]:

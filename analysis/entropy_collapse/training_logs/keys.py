@@ -11,6 +11,9 @@ from analysis.errors import AnalysisError
 _T_SCALED = "logits / T"
 _UNSCALED = "logits not / T"
 
+DOWNLOADED = "TensorBoard download/Value"
+"""The one column of a downloaded metric whose file name does not say what it is."""
+
 
 class MissingColumnError(AnalysisError):
     """A log lacks a column; ``candidates`` are the keys it has."""
@@ -29,6 +32,10 @@ class Rule:
     scaling: str = ""
     """Whether logits were divided by the sampling temperature T."""
     note: str = ""
+    beside: str = ""
+    """A beginning that another key of the log must have: it tells libraries apart that share a key."""
+    by_loss_agg_mode: bool = False
+    """Whether verl's ``loss_agg_mode`` decides how it is put together from tokens."""
 
     def match(self, key: str) -> bool:
         """Whether a log's key is this one, possibly behind the prefix of a logger."""
@@ -40,9 +47,11 @@ class Rule:
 
 
 ENTROPY = (
-    Rule("actor/entropy", "per token", _T_SCALED),
+    Rule("actor/entropy", "per token", _T_SCALED, by_loss_agg_mode=True),
     Rule("entropy", "per token", "logits / T in TRL's RL trainers"),
+    Rule("entropy/mean", "per token", _T_SCALED),
     Rule("policy/entropy_avg", "per token", _T_SCALED),
+    Rule("policy/policy_entropy", "per token", _T_SCALED),
     Rule(
         "actor/entropy_loss",
         "estimator",
@@ -53,9 +62,24 @@ ENTROPY = (
     Rule(
         "entropy_loss",
         "per token",
+        _T_SCALED,
+        "slime's train/entropy_loss is the mean over answers of each answer's mean over tokens, unless the "
+        "run asked for one mean over all tokens.",
+        beside="rollout/",
+    ),
+    Rule(
+        "entropy_loss",
+        "per token",
         _UNSCALED,
         "OpenRLHF takes train/entropy_loss without the sampling temperature: lower or higher than verl's and "
         "TRL's for the same policy unless the temperature is 1.",
+    ),
+    Rule(
+        "approx_entropy",
+        "estimator",
+        "",
+        "approx_entropy is NeMo-RL's estimate: the mean of -log p of the sampled tokens, weighted by how far "
+        "the policy has moved since they were sampled.",
     ),
     Rule(
         "objective/entropy",
@@ -66,6 +90,11 @@ ENTROPY = (
     ),
     Rule("opd/entropy", "per token"),
     Rule("val_entropy", "per token", "", "This entropy was measured on held-out text."),
+    Rule(
+        DOWNLOADED,
+        note="A TensorBoard download does not name its metric, and neither does this file's name: its one column "
+        "is taken as the entropy.",
+    ),
 )
 """Keys of the policy's entropy, best first."""
 
@@ -76,6 +105,9 @@ REWARD = tuple(
         "reward",
         "critic/rewards/mean",
         "objective/rlhf_reward",
+        "rollout/raw_reward",
+        "reward/avg_raw_reward",
+        "reward/overall",
     )
 )
 """Keys of the reward, best first; a held-out accuracy comes after them."""
@@ -83,16 +115,41 @@ STEP = (
     "train/global_step",
     "training/global_step",
     "global_step",
+    "global_step/max_steps",
+    "current_steps",
     "step",
     "Step",
     "trainer/global_step",
+    "train/step",
     "_step",
     "update_counter",
     "iteration",
     "episode",
 )
+"""Keys that count steps, best first; any other key that ends in ``/step`` comes after them."""
+RANK = (
+    "rank",
+    "global_rank",
+    "process_index",
+    "process_rank",
+    "dp_rank",
+    "worker_rank",
+    "rank_id",
+    "worker_id",
+    "worker",
+    "local_rank",
+)
+"""Keys that tell which process of a run wrote a row."""
 COMPANIONS: dict[str, tuple[Rule, ...]] = {
-    "length": tuple(Rule(k) for k in ("response_length/mean", "completions/mean_length", "response_length")),
+    "length": tuple(
+        Rule(k)
+        for k in (
+            "response_length/mean",
+            "completions/mean_length",
+            "response_length",
+            "rollout/response_len/mean",
+        )
+    ),
     "kl": tuple(Rule(k) for k in ("actor/ppo_kl", "kl", "objective/kl")),
     "gradient norm": tuple(Rule(k) for k in ("actor/grad_norm", "grad_norm")),
     "clipped share": tuple(Rule(k) for k in ("actor/pg_clipfrac", "clip_ratio/region_mean")),
@@ -104,17 +161,23 @@ EVALUATION: dict[str, tuple[Rule, ...]] = {
     "reward": tuple(Rule(k) for k in ("eval_reward", "eval/reward")),
 }
 
-TOTAL_TOKENS = ("num_tokens", "num_input_tokens_seen")
+TOTAL_TOKENS = ("num_tokens", "num_input_tokens_seen", "total_tokens")
 TOKENS_A_STEP = ("perf/total_num_tokens",)
 TOTAL_SECONDS = ("_runtime", "elapsed_seconds", "_timestamp", "wall time")
 SECONDS_A_STEP = ("timing_s/step", "perf/time_per_step", "step_time")
 
 _HELD_OUT = ("eval_", "eval/", "val_", "val/", "val-core/", "val-aux/", "test_", "test/", "validation/")
+_OF_THE_CLOCK = ("timing", "time/", "perf/time")
 
 
 def is_held_out(key: str) -> bool:
     """Whether a key was measured on held-out data."""
     return key.startswith(_HELD_OUT)
+
+
+def is_step(key: str) -> bool:
+    """Whether a key counts steps; verl's ``timing_s/step`` holds the seconds of one."""
+    return key in STEP or (key.endswith(("/step", "/global_step")) and not key.startswith(_OF_THE_CLOCK))
 
 
 def _is_accuracy(key: str) -> bool:
@@ -126,9 +189,20 @@ def first(rules: Iterable[Rule], keys: Iterable[str]) -> tuple[str, Rule] | None
     """The first rule that a key fits, with that key."""
     known = list(keys)
     for rule in rules:
+        if rule.beside and not any(k.startswith(rule.beside) for k in known):
+            continue
         for key in sorted((k for k in known if rule.match(k)), key=lambda k: (k != rule.key, len(k))):
             return key, rule
     return None
+
+
+def rule_of(key: str, keys: Iterable[str]) -> Rule:
+    """What is known of an entropy key, given the others beside it."""
+    known = list(keys)
+    for rule in ENTROPY:
+        if rule.match(key) and (not rule.beside or any(k.startswith(rule.beside) for k in known)):
+            return rule
+    return Rule(key)
 
 
 def find_entropy(keys: Iterable[str]) -> tuple[str, Rule] | None:
@@ -166,9 +240,10 @@ def find_evaluation(column: str, keys: Iterable[str]) -> str | None:
 def may_be_used(key: str) -> bool:
     """Whether any rule could ask for a key: only those are kept while a log is read."""
     rules = (*ENTROPY, *REWARD, *(r for group in (*COMPANIONS.values(), *EVALUATION.values()) for r in group))
-    plain = (*STEP, *TOTAL_TOKENS, *TOKENS_A_STEP, *TOTAL_SECONDS, *SECONDS_A_STEP)
+    plain = (*STEP, *RANK, *TOTAL_TOKENS, *TOKENS_A_STEP, *TOTAL_SECONDS, *SECONDS_A_STEP)
     return (
         key.endswith(("/entropy", "/reward"))
+        or is_step(key)
         or _is_accuracy(key)
         or any(rule.match(key) for rule in rules)
         or any(Rule(k).match(key) for k in plain)
