@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -16,20 +16,36 @@ from app.components.layout import side_by_side
 from app.components.plain import plain
 from app.components.run_status import outcome
 from app.components.training_columns import choose_columns, columns_of, task_of
-from app.components.training_sources import Source, choose_sources, sources
+from app.components.training_follow import follow, is_following, say_threshold
+from app.components.training_sources import Source, choose_sources, sources, version
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.onset import Onset
+    from analysis.entropy_collapse.training_logs.follow import News, Reading
     from analysis.entropy_collapse.training_results import TrainingCurve
     from app.jobs import Job
 
 # Keys of the session
 READ = "training_read"
-"""Curves that were read, by the key of their task: they outlive the worker's own memory."""
+"""What was read last, by source: it outlives the worker's own memory, and stays while a log is read again."""
 
 _LIVE_AT_ONCE = 3
 """A tab may have four jobs; one place stays free."""
+_AGAIN_SECONDS = 1.0
+"""How long a page waits for a log that is read again before it shows a progress bar."""
 _OTHER = ("reward", "length", "kl", "gradient norm", "clipped share")
+
+
+@dataclass(frozen=True)
+class _Read:
+    """The last reading of a source."""
+
+    key: str
+    """Of its task."""
+    base: str
+    """Of the task without how often it was read again."""
+    reading: Reading
+    news: list[News]
 
 
 def over_training() -> None:
@@ -46,24 +62,34 @@ def over_training() -> None:
     by_source = _read_all()
     curves = _named(by_source)
     choose_columns(by_source)
+    read: dict[str, _Read] = st.session_state[READ]
+    follow(
+        sources(),
+        {source_id: own.reading.stamp for source_id, own in read.items()},
+        {source_id: own.news for source_id, own in read.items()},
+    )
     if not curves:
         return
     from app.components.collapse_training_law import exchange, law
 
-    _curves(curves)
+    _curves(curves, say_threshold(curves))
     law(curves)
     exchange(curves)
 
 
 def _read_all() -> dict[Source, list[TrainingCurve]]:
     """Curves of every source that is read; progress and problems of the others are drawn."""
-    kept: dict[str, list[TrainingCurve]] = st.session_state.setdefault(READ, {})
+    read: dict[str, _Read] = st.session_state.setdefault(READ, {})
     tasks = {source: task_of(source) for source in sources()}
-    for key in set(kept) - {task.key for task in tasks.values()}:
-        del kept[key]
+    for source_id in set(read) - {source.id for source in tasks}:
+        del read[source_id]
     live = 0
     for source, task in tasks.items():
-        if task.key in kept:
+        before, base = read.get(source.id), task_of(source, again=False).key
+        if before is not None and before.base != base:  # other columns: nothing of the last reading holds
+            del read[source.id]
+            before = None
+        if before is not None and before.key == task.key:
             continue
         job = runs.find(task)
         if job is None:
@@ -75,24 +101,33 @@ def _read_all() -> dict[Source, list[TrainingCurve]]:
             except AnalysisError as error:
                 show_error(error)
                 continue
+        if before is not None:
+            job.wait(_AGAIN_SECONDS)
         live += job.is_live
         if job.state == "cancelled":
             _cancelled(source, task)
             continue
         result = outcome(job, ())
         if result is not None:
-            kept[task.key] = result
-    return {source: kept.get(task.key, []) for source, task in tasks.items()}
+            read[source.id] = _Read(task.key, base, result, _news(before, result))
+    return {source: list(read[source.id].reading.curves) if source.id in read else [] for source in tasks}
+
+
+def _news(before: _Read | None, now: Reading) -> list[News]:
+    from analysis.entropy_collapse.training_logs.follow import news
+
+    return [] if before is None else news(before.reading.curves, now.curves)
 
 
 def _reader(source: Source) -> Any:
     columns = columns_of(source)
+    growing = source.kind == "path" and (version(source) > 0 or is_following())
 
-    def compute(job: Job) -> list[TrainingCurve]:
-        from analysis.entropy_collapse.training_logs import read_training_logs
+    def compute(job: Job) -> Reading:
+        from analysis.entropy_collapse.training_logs.follow import look
 
-        name = None if source.kind == "path" else source.name
-        return read_training_logs(source.path, name=name, on_progress=job.report, **columns.options())
+        name = None if source.kind == "path" else source.names or source.name
+        return look(source.paths, growing=growing, name=name, on_progress=job.report, **columns.options())
 
     return compute
 
@@ -117,7 +152,7 @@ def _named(by_source: dict[Source, list[TrainingCurve]]) -> list[TrainingCurve]:
 
 
 @st.fragment
-def _curves(curves: list[TrainingCurve]) -> None:
+def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
     from analysis.entropy_collapse.training_figures import apart, colours_of
     from analysis.entropy_collapse.training_results import X_AXES
 
@@ -149,7 +184,12 @@ def _curves(curves: list[TrainingCurve]) -> None:
         st.caption(
             "The logs hold different quantities under the name of entropy: each kind has a chart of its own."
         )
-    options = {"x": x, "smoothing": smoothing, "colours": colours_of([c.name for c in curves])}
+    options = {
+        "x": x,
+        "smoothing": smoothing,
+        "threshold": threshold,
+        "colours": colours_of([c.name for c in curves]),
+    }
     for k, group in enumerate(groups):
         own = {c.name: onsets[c.name] for c in group}
         _card(group, "entropy", f"training_entropy_{k}", options, own)

@@ -155,8 +155,8 @@ def test_a_log_without_a_known_entropy_asks_for_the_column(page, finish, tmp_pat
 
 
 def test_sums_and_means_get_charts_of_their_own(page, finish, tmp_path):
-    for name, key in (("ppo", "objective/entropy"), ("grpo", "entropy")):
-        rows = "".join(f'{{"step": {k}, "{key}": {20 - k / 9}, "reward": {k}}}\n' for k in range(30))
+    for name, key, start in (("ppo", "objective/entropy", 20), ("grpo", "entropy", 4)):
+        rows = "".join(f'{{"step": {k}, "{key}": {start - k / 9}, "reward": {k}}}\n' for k in range(30))
         (tmp_path / f"{name}.jsonl").write_text(rows)
     at = read_path(page, tmp_path, finish)
     assert "each kind has a chart of its own" in shown(at)

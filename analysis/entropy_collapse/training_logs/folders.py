@@ -47,7 +47,7 @@ def groups(folder: Path) -> list[Group]:
     events: dict[Path, list[Path]] = {}
     metrics: dict[Path, list[Path]] = {}
     others: list[Path] = []
-    paths = _files(folder)
+    paths = files_below(folder)
     offline = {path.parent for path in paths if path.suffix == _OFFLINE}
     for path in paths:
         if offline.intersection(path.parents) and path.suffix != _OFFLINE:
@@ -69,7 +69,9 @@ def groups(folder: Path) -> list[Group]:
     found = [Group(_name(root, folder), (state,)) for root, (_, state) in states.items()]
     found += [Group(_name(parent, folder), tuple(sorted(files)), True) for parent, files in events.items()]
     found += [Group(_name(run, folder), tuple(sorted(files))) for run, files in metrics.items()]
-    found += [Group(_name(files[0], folder), tuple(files)) for files in belong_together(others)]
+    for places in belong_together(others):
+        files = [others[k] for k in places]
+        found.append(Group(_name(files[0], folder), tuple(files)))
     if not found:
         raise AnalysisError(
             f"{folder.name} holds no file that looks like a training log.",
@@ -79,21 +81,32 @@ def groups(folder: Path) -> list[Group]:
     return sorted(found, key=lambda group: group.name)
 
 
-def belong_together(paths: Sequence[Path]) -> list[list[Path]]:
-    """Files put together that hold parts of the same runs: exports of a dashboard, a metric each.
+def belong_together(paths: Sequence[Path], names: Sequence[str] | None = None) -> list[list[int]]:
+    """Which of several files hold parts of the same runs: exports of a dashboard, a metric each.
 
-    W&B's panels side by side share their runs. TensorBoard's downloads belong together by the
-    run in their names; without one, if no metric is there twice. Every other file stays alone.
+    Parameters
+    ----------
+    paths : sequence of pathlib.Path
+        Files.
+    names : sequence of str, optional
+        What they were called, where they lie under other names.
+
+    Returns
+    -------
+    list of list of int
+        Places in ``paths``. W&B's panels side by side share their runs. TensorBoard's
+        downloads belong together by the run in their names; without one, if no metric is
+        there twice. Every other file stays alone.
     """
-    found: dict[tuple[Path, str], list[Path]] = {}
-    for path in paths:
-        export = dashboard_export(path)
-        found.setdefault((path.parent, export) if export else (path, ""), []).append(path)
-    out: list[list[Path]] = []
-    for (_, export), files in found.items():
-        tags = {download_tag(path.name) for path in files}
-        apart = export == NAMELESS and len(tags) < len(files)
-        out += [[path] for path in files] if apart else [files]
+    names = [path.name for path in paths] if names is None else names
+    found: dict[tuple[Path, str], list[int]] = {}
+    for k, (path, name) in enumerate(zip(paths, names, strict=True)):
+        export = dashboard_export(path, name)
+        found.setdefault((path.parent, export) if export else (path, ""), []).append(k)
+    out: list[list[int]] = []
+    for (_, export), places in found.items():
+        tags = {download_tag(names[k]) for k in places}
+        out += [[k] for k in places] if export == NAMELESS and len(tags) < len(places) else [places]
     return out
 
 
@@ -110,7 +123,14 @@ def _name(path: Path, folder: Path) -> str:
     return path.relative_to(folder).as_posix() if folder in path.parents else folder.resolve().name
 
 
-def _files(folder: Path) -> list[Path]:
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder that is not hidden, in a fixed order.
+
+    Raises
+    ------
+    AnalysisError
+        If it has more than a folder of logs.
+    """
     out: list[Path] = []
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith("."))

@@ -94,15 +94,22 @@ def is_download(names: list[str]) -> bool:
     return tuple(name.strip().lower() for name in names) == _DOWNLOAD
 
 
-def dashboard_export(path: Path) -> str:
-    """What one metric of a dashboard's runs a file holds: files with the same answer may share runs.
+def dashboard_export(path: Path, name: str) -> str:
+    """Which export of a dashboard a file is: files with the same answer may hold parts of the same runs.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file.
+    name : str
+        What it was called.
 
     Returns
     -------
     str
         ``"panel"``, ``"download of <run>"``, :data:`NAMELESS`, or "" for any other file.
     """
-    if path.suffix.lower() != ".csv":
+    if PurePath(name).suffix.lower() != ".csv":
         return ""
     try:
         with path.open("rb") as file:
@@ -110,7 +117,7 @@ def dashboard_export(path: Path) -> str:
     except OSError:
         return ""
     if is_download(names):
-        found = _DOWNLOAD_NAME.search(path.stem)
+        found = _DOWNLOAD_NAME.search(PurePath(name).stem)
         return f"{NAMELESS} of {found['run']}" if found and found["run"] else NAMELESS
     return "panel" if any(metric_of(column)[0] for column in names) else ""
 

@@ -82,7 +82,7 @@ def read_training_logs(
     step: str | None = None,
     meaning: Meaning | None = None,
     temperature: float | None = None,
-    name: str | None = None,
+    name: str | Sequence[str] | None = None,
     growing: bool = False,
     on_progress: Progress | None = None,
 ) -> list[TrainingCurve]:
@@ -98,8 +98,8 @@ def read_training_logs(
         quotes and ``file://`` around a path are taken off.
     entropy, reward, step, meaning, temperature, on_progress
         As in :func:`read_training_log`.
-    name : str, optional
-        What to call the file in messages and as a run.
+    name : str or list of str, optional
+        What to call the file in messages and as a run; one name for each of several files.
     growing : bool
         Whether the run still goes: a last line without its end is left out then.
 
@@ -130,7 +130,7 @@ def _read(
     choice: Choice,
     wanted: Wanted,
     report: Progress,
-    name: str | None = None,
+    name: str | Sequence[str] | None = None,
 ) -> tuple[list[TrainingCurve], list[str]]:
     """Runs of files or of a folder, and what is left out and why."""
     given = [existing(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
@@ -141,9 +141,10 @@ def _read(
     folder = next((path for path in given if path.is_dir()), None)
     if folder is not None:
         raise AnalysisError(f"{folder.name} is a folder among files.", "Name files, or one folder.")
+    names = [name] * len(given) if isinstance(name, str) else name or [label(path) for path in given]
     files = [
-        read_file(path, name or label(path), wanted, _part(report, k, len(given)))
-        for k, path in enumerate(given)
+        read_file(path, called, wanted, _part(report, k, len(given)))
+        for k, (path, called) in enumerate(zip(given, names, strict=True))
     ]
     skipped: list[str] = []
     curves = _curves(files[0] if len(files) == 1 else by_run(files, wanted), choice, skipped)
