@@ -183,10 +183,13 @@ def _part(report: Progress, k: int, n: int) -> Progress:
 def _of_group(group: Group, wanted: Wanted, report: Progress) -> list[RawLog]:
     """The runs that some files of a folder hold together."""
     n = len(group.files)
-    files = [read_file(file, group.name, wanted, _part(report, k, n)) for k, file in enumerate(group.files)]
-    if n > 1 and group.events:
-        return separate([log for found in files for log in found], wanted)
-    return files[0] if n == 1 else by_run(files, wanted)
+    if n == 1 or group.events:
+        files = [
+            read_file(path, group.name, wanted, _part(report, k, n)) for k, path in enumerate(group.files)
+        ]
+        return files[0] if n == 1 else separate([log for found in files for log in found], wanted)
+    files = [read_file(path, path.name, wanted, _part(report, k, n)) for k, path in enumerate(group.files)]
+    return [log if log.run else replace(log, name=group.name) for log in by_run(files, wanted)]
 
 
 def _once(curves: list[TrainingCurve], skipped: list[str]) -> list[TrainingCurve]:
