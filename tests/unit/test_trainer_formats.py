@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.golden.make_offline_run import N_STEPS
-from tests.golden.make_offline_run import entropy as logged_entropy
-from tests.golden.make_offline_run import reward as logged_reward
-from tests.unit import log_writers as write
 
 from analysis.entropy_collapse.law import law_of
 from analysis.entropy_collapse.training_logs import read_training_log, read_training_logs
 from analysis.errors import AnalysisError, BrokenFileError
+from tests.golden.make_offline_run import N_STEPS
+from tests.golden.make_offline_run import entropy as logged_entropy
+from tests.golden.make_offline_run import reward as logged_reward
+from tests.unit import log_writers as write
 
 OFFLINE = Path(__file__).parents[1] / "golden" / "training_logs" / "run-golden.wandb"
 

@@ -109,7 +109,7 @@ def _on_one_counter(log: RawLog, keys: Mapping[str, str]) -> tuple[dict[str, Ser
     lost: dict[str, list[str]] = {}
     for name, key in keys.items():
         own = log.series.get(key, none)
-        place: Place = "last" if rules.is_held_out(key) else "first"
+        place: Place = "before" if rules.is_held_out(key) else "first"
         if len(own) and len(clock) and not count_alike(clock, own):
             paired = in_time(own, clock, place)
             (moved if paired else lost).setdefault(own.counter, []).append(name)
@@ -143,7 +143,7 @@ def _evaluation(
             continue
         own: Series | None = log.series[key]
         if own is not None and not count_alike(clock, own):
-            own = in_time(own, clock, "last")
+            own = in_time(own, clock, "before")
         if own is not None:
             keys[column], series[column] = key, own
     if not keys:

@@ -18,6 +18,7 @@ from analysis.errors import BrokenFileError
 Format = Literal["json", "jsonl", "csv", "parquet", "events", "console", "metric", "database", "wandb"]
 
 _HEAD_BYTES = 1 << 16
+_JSON = (".json", ".jsonl", ".ndjson")
 _CONSOLE_BYTES = 1 << 23
 """A console log may print a long configuration before its first step."""
 _MAGIC: dict[bytes, Format] = {
@@ -86,9 +87,9 @@ def _json_format(path: Path) -> Format | None:
     try:
         first = json.loads(text)
     except (ValueError, RecursionError):
-        if is_dict(text.strip()):
+        if is_dict(text.strip()) or (path.suffix not in _JSON and _is_console_file(path)):
             return None
-        return "jsonl" if path.suffix in (".jsonl", ".ndjson") else "json"
+        return "jsonl" if path.suffix in _JSON[1:] else "json"
     if not isinstance(first, dict):
         return "json"
     holds_rows = any(isinstance(value, list) for value in first.values())

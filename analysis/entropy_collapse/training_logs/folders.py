@@ -17,6 +17,7 @@ MAX_RUNS = 64
 _ENDINGS = (".jsonl", ".ndjson", ".csv", ".tsv", ".parquet", ".log", ".out", ".txt", ".db", ".sqlite")
 _CHECKPOINT = re.compile(r"^checkpoint-(\d+)$")
 _OFFLINE = ".wandb"
+_BESIDE_OFFLINE = ("files", "logs", "tmp")
 _HEAD_BYTES = 200
 
 
@@ -35,8 +36,8 @@ def groups(folder: Path) -> list[Group]:
 
     Checkpoints of a trainer hold the same history, longer each time: the newest is taken.
     Event files side by side belong together, and so do MLflow's files of one run, exported
-    panels, and downloaded metrics of one run. Beside an offline run of W&B nothing else is
-    looked at: the folder also holds what it printed.
+    panels, and downloaded metrics of one run. What an offline run of W&B keeps beside its
+    history, such as what it printed, is not looked at.
 
     Raises
     ------
@@ -48,9 +49,9 @@ def groups(folder: Path) -> list[Group]:
     metrics: dict[Path, list[Path]] = {}
     others: list[Path] = []
     paths = files_below(folder)
-    offline = {path.parent for path in paths if path.suffix == _OFFLINE}
+    beside = {path.parent / name for path in paths if path.suffix == _OFFLINE for name in _BESIDE_OFFLINE}
     for path in paths:
-        if offline.intersection(path.parents) and path.suffix != _OFFLINE:
+        if beside.intersection(path.parents):
             continue
         if path.name == "trainer_state.json":
             checkpoint = _CHECKPOINT.match(path.parent.name)

@@ -12,8 +12,8 @@ import numpy as np
 
 from analysis.entropy_collapse.training_logs.raw import Series
 
-Place = Literal["first", "last"]
-"""Where among the rows of its group a value stands."""
+Place = Literal["first", "before"]
+"""Where a value stands: at the first row logged together with it, or at the last one before it."""
 _MOST = 0.8
 """Share of groups that must have rows of both series for a pairing."""
 
@@ -57,9 +57,9 @@ def in_time(other: Series, clock: Series, place: Place = "first") -> Series | No
         Counted by its own counter.
     clock : Series
         Whose steps are wanted.
-    place : {"first", "last"}
+    place : {"first", "before"}
         Where a value stands among several steps of ``clock``: a rollout is made by the policy
-        before its first update, an evaluation by the one after the last.
+        before the first update that learns from it, an evaluation after the last one before it.
 
     Returns
     -------
@@ -76,6 +76,11 @@ def in_time(other: Series, clock: Series, place: Place = "first") -> Series | No
     if other.order is None or clock.order is None or not len(other.known) or not len(clock.known):
         return None
     other, clock = _by_time(other.known), _by_time(clock.known)
+    if place == "before":
+        at = np.maximum(0, np.searchsorted(_order(clock), _order(other), side="right") - 1)
+        if len(np.unique(at)) < _MOST * len(at):
+            return None
+        return Series(clock.step[at], other.value, other.order, clock.counter)
     dense = len(clock) >= len(other)
     rare, many = (other, clock) if dense else (clock, other)
     group = _groups(rare, many)
@@ -85,8 +90,7 @@ def in_time(other: Series, clock: Series, place: Place = "first") -> Series | No
     if len(met) < _MOST * len(rare):
         return None
     if dense:
-        at = rows[first + (n - 1 if place == "last" else 0)]
-        return Series(clock.step[at], other.value[met], _order(other)[met], clock.counter)
+        return Series(clock.step[rows[first]], other.value[met], _order(other)[met], clock.counter)
     mean = np.bincount(group, other.value[rows])[met] / n
     return Series(clock.step[met], mean, _order(clock)[met], clock.counter)
 
