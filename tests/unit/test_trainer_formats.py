@@ -333,6 +333,23 @@ def test_mlflow_databases(tmp_path):
     check(curves[1], second)
 
 
+def test_mlflow_keeps_0_for_what_is_no_number(tmp_path):
+    log = write.mlflow_database(tmp_path / "mlflow.db", {"one": write.run(4)})
+    with sqlite3.connect(log) as connection:
+        for value, step, is_nan in ((0.0, 5, 1), (1.7976931348623157e308, 6, 0), (0.25, 7, 0)):
+            row = ("train/entropy", value, 1_700_000_002_000 + step, "uuid one", step, is_nan)
+            connection.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?, ?)", row)
+    connection.close()
+    curve = read_training_log(log)
+    np.testing.assert_array_equal(curve.entropy[3:], [write.run(4).entropy[3], np.nan, np.nan, 0.25])
+    assert curve.meaning == "per token" and curve.candidates == (
+        "train/entropy",
+        "train/reward",
+        "step",
+        "_timestamp",
+    )
+
+
 def test_other_databases_are_refused(tmp_path):
     for name, statement in (
         ("empty.db", "CREATE TABLE t (x)"),

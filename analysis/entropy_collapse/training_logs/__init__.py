@@ -2,7 +2,7 @@
 
 ``read``         the two functions to call; ``one_file``, ``folders``, ``joining`` under them
 ``follow``       reading a run again that still goes
-``keys``         which key is the entropy, the reward, the step
+``keys``         the keys that libraries write for entropy, reward and step; ``choosing`` takes one of them
 ``curves``       from what a log holds to a curve: order, restarts, gaps
 ``rows``, ``settling``, ``ranks``, ``pairing``      steps of rows, of restarts, of several writers, of two counters
 ``aggregation``  sums told from means

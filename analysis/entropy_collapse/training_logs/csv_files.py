@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.entropy_collapse.training_logs import keys as rules
+from analysis.entropy_collapse.training_logs import choosing
 from analysis.entropy_collapse.training_logs.lines import opened
 from analysis.entropy_collapse.training_logs.panels import (
     csv_header,
@@ -134,7 +134,7 @@ def _columns(
         reason = str(error).split(". ")[0].strip()[:160]
         raise BrokenFileError(
             f"{name} cannot be read as a table of numbers: {reason}.",
-            f"Choose other columns, or write numbers with a point. {rules.found(layout.names)}",
+            f"Choose other columns, or write numbers with a point. {choosing.found(layout.names)}",
         ) from None
     notes = [f"{broken} rows with too few or too many cells are left out."] if broken else []
     return {c: np.frombuffer(v) for c, v in columns.items()}, notes

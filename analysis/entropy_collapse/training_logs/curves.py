@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.entropy_collapse.training_logs import choosing
 from analysis.entropy_collapse.training_logs import keys as rules
 from analysis.entropy_collapse.training_logs.aggregation import meaning_of
 from analysis.entropy_collapse.training_logs.pairing import Place, count_alike, in_time
@@ -37,18 +38,18 @@ def curve(log: RawLog, choice: Choice) -> TrainingCurve:
     entropy, rule = _entropy(log, choice)
     keys = {"entropy": entropy}
     if choice.reward is not None:
-        keys["reward"] = rules.asked(choice.reward, log.keys, "reward")
-    elif (reward := rules.find_reward(log.keys)) is not None:
+        keys["reward"] = choosing.asked(choice.reward, log.keys, "reward")
+    elif (reward := choosing.find_reward(log.keys)) is not None:
         keys["reward"] = reward
     for name, group in rules.COMPANIONS.items():
-        match = rules.first(group, log.keys)
+        match = choosing.first(group, log.keys)
         if match is not None:
             keys[name] = match[0]
     chosen, notes = _on_one_counter(log, keys)
     keys = {name: key for name, key in keys.items() if name in chosen}
     table = _Table.of(log, chosen, keys)
     if not np.isfinite(table.columns["entropy"]).any():
-        raise rules.MissingColumnError(
+        raise choosing.MissingColumnError(
             f"{entropy} holds no number in {log.name}.", "Choose another column.", log.keys
         )
     if choice.meaning:
@@ -80,11 +81,11 @@ def curve(log: RawLog, choice: Choice) -> TrainingCurve:
 
 def _entropy(log: RawLog, choice: Choice) -> tuple[str, rules.Rule]:
     if choice.entropy is not None:
-        key = rules.asked(choice.entropy, log.keys, "entropy")
-        return key, rules.rule_of(key, log.keys)
-    found = rules.find_entropy(log.keys)
+        key = choosing.asked(choice.entropy, log.keys, "entropy")
+        return key, choosing.rule_of(key, log.keys)
+    found = choosing.find_entropy(log.keys)
     if found is None:
-        raise rules.MissingColumnError(
+        raise choosing.MissingColumnError(
             f"{log.name} has no column that is known to be an entropy.",
             "Name one if it is there.",
             log.keys,
@@ -138,7 +139,7 @@ def _evaluation(
     """Held-out rows of the same log, if it has any that are not drawn already."""
     keys, series = {}, {}
     for column in ("entropy", "reward"):
-        key = rules.find_evaluation(column, log.keys)
+        key = choosing.find_evaluation(column, log.keys)
         if key is None or key in chosen.values() or key not in log.series:
             continue
         own: Series | None = log.series[key]
@@ -149,7 +150,7 @@ def _evaluation(
     if not keys:
         return None
     table = _Table.of(log, series, keys)
-    rule = rules.rule_of(chosen["entropy"], log.keys)
+    rule = choosing.rule_of(chosen["entropy"], log.keys)
     meaning: Meaning = "not known"
     if "entropy" in keys:
         meaning = meaning_of(table.columns["entropy"], keys["entropy"], rules.Rule("", "per token"))[0]
@@ -214,7 +215,7 @@ def _total(
 ) -> tuple[str, np.ndarray] | None:
     """Tokens or seconds so far at every step, and the key they come from."""
     for name in (*total, *a_step):
-        match = rules.first([rules.Rule(name)], log.series)
+        match = choosing.first([rules.Rule(name)], log.series)
         if match is None or not count_alike(clock, log.series[match[0]]):
             continue
         values = _at(log.series[match[0]], step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -18,6 +19,8 @@ from analysis.errors import AnalysisError, BrokenFileError
 MAGIC = b"SQLite format 3\0"
 _REPORT_ROWS = 2_000
 _WAIT_MILLISECONDS = 2_000
+_INFINITE = sys.float_info.max
+"""What MLflow keeps for an infinite value."""
 _TRACKIO = {"run_name", "step", "metrics"}
 _MLFLOW = {"key", "value", "timestamp", "run_uuid", "step"}
 
@@ -123,19 +126,18 @@ def _mlflow(connection: sqlite3.Connection, name: str, wanted: Wanted, on_progre
     names: dict[str, str] = {}
     if connection.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'runs'").fetchone():
         names = dict(connection.execute("SELECT run_uuid, name FROM runs"))
-    rows: dict[str, dict[tuple[int, int], dict[str, Any]]] = {}
-    query = "SELECT run_uuid, key, value, timestamp, step FROM metrics ORDER BY timestamp, step"
-    for run, key, value, stamp, step in _rows(connection, query, name, on_progress):
-        if not isinstance(key, str):
-            continue
-        row = rows.setdefault(run, {}).setdefault((stamp, step), {"step": step, "_timestamp": stamp / 1000})
-        row[key] = value
-    logs = {}
-    for run, found in rows.items():
-        collected = Rows(wanted)
-        for row in found.values():
-            collected.add(row)
-        logs[("", names.get(run) or run, run)] = collected.log(name, "MLflow")
+    keys = [str(row[0]) for row in connection.execute("SELECT DISTINCT key FROM metrics")]
+    nan = "is_nan" if "is_nan" in _columns(connection) else "0"
+    runs: dict[str, Rows] = {}
+    query = f"SELECT run_uuid, key, value, timestamp, step, {nan} FROM metrics ORDER BY timestamp, step"
+    for run, key, value, stamp, step, is_nan in _rows(connection, query, name, on_progress):
+        if run not in runs:
+            runs[run] = Rows(wanted)
+            runs[run].mention(keys)
+        if wanted(key):
+            number = None if is_nan or abs(value) >= _INFINITE else value  # MLflow keeps 0 for NaN
+            runs[run].add({key: number, "step": step, "_timestamp": stamp / 1000})
+    logs = {("", names.get(run) or run, run): rows.log(name, "MLflow") for run, rows in runs.items()}
     return _named(logs, name)
 
 

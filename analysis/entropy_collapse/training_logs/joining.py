@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.entropy_collapse.training_logs import keys as rules
+from analysis.entropy_collapse.training_logs import choosing
 from analysis.entropy_collapse.training_logs.raw import RawLog, Series, Wanted
 from analysis.errors import AnalysisError
 
@@ -115,7 +115,7 @@ def separate(logs: Sequence[RawLog], wanted: Wanted) -> list[RawLog]:
 
 
 def _begins_again(before: Sequence[RawLog], log: RawLog) -> bool:
-    found = rules.find_entropy(log.series)
+    found = choosing.find_entropy(log.series)
     if found is None:
         return False
     old = next((part.series[found[0]] for part in before if found[0] in part.series), None)

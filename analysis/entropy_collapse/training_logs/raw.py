@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.entropy_collapse.training_logs import keys as rules
+from analysis.entropy_collapse.training_logs import choosing
 
 Progress = Callable[[float, str], None]
 
@@ -26,7 +26,7 @@ class Wanted:
     def __call__(self, key: str) -> bool:
         """Whether a rule could ask for a key, or a person named it."""
         if key not in self._known:
-            self._known[key] = rules.may_be_used(key) or self.named(key)
+            self._known[key] = choosing.may_be_used(key) or self.named(key)
         return self._known[key]
 
     def named(self, key: str) -> bool:
@@ -39,7 +39,7 @@ class Wanted:
         if self.entropy is not None:
             fits = [key for key in known if _fits(key, self.entropy)]
             return self.entropy if self.entropy in fits else next(iter(fits), None)
-        found = rules.find_entropy(known)
+        found = choosing.find_entropy(known)
         return found[0] if found else None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.entropy_collapse.training_logs import choosing
 from analysis.entropy_collapse.training_logs import keys as rules
 from analysis.entropy_collapse.training_logs.ranks import mean_over_ranks
 from analysis.entropy_collapse.training_logs.raw import RawLog, Series, Wanted
@@ -106,6 +107,10 @@ class Rows:
                 self._at.setdefault(key, array("q")).append(self.n)
         self.n += 1
 
+    def mention(self, keys: Iterable[str]) -> None:
+        """Tell of keys that hold numbers and are not kept."""
+        self._keys.update(dict.fromkeys(keys))
+
     def count(self, counter: str, steps: Mapping[int, float]) -> None:
         """Give rows a step that became known after they were taken."""
         self._counters.setdefault(counter)
@@ -161,7 +166,7 @@ def by_rows(name: str, source: str, cells: Cells, wanted: Wanted, notes: Iterabl
 
 def _counters(cells: Cells, wanted: Wanted) -> dict[str, np.ndarray]:
     """Steps of every row by each counter, the best counter first."""
-    named = rules.asked(wanted.step, cells.keys, "step") if wanted.step is not None else None
+    named = choosing.asked(wanted.step, cells.keys, "step") if wanted.step is not None else None
     known = [named, *rules.STEP, *cells.counters, *(k for k in cells.at if rules.is_step(k))]
     out: dict[str, np.ndarray] = {}
     for key in known:
