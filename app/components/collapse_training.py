@@ -147,7 +147,8 @@ def _card(
     with figure_card(
         f"{_title(curves, column)} over {along}",
         "Thin: as logged. Thick: smoothed. Diamonds: held-out data. "
-        + ("Dashed: where entropy collapsed." if column == "entropy" else "A gap in the log is a gap here."),
+        + ("Dashed: where entropy collapsed." if column == "entropy" else "A gap in the log is a gap here.")
+        + " Dotted: your threshold." * (column == "entropy" and options["threshold"] is not None),
         name=name,
         table=table,
         figure=lambda: chart_svg(chart()),

@@ -281,7 +281,9 @@ def test_mlflow_folders(tmp_path):
     assert [c.name for c in curves] == ["0/id10", "good one"] and curves[0].source == "MLflow"
     check(curves[0], other)
     check(curves[1], own)
-    assert curves[1].seconds[-1] == pytest.approx(0.25 * 19) and curves[1].chosen["step"] == "step"
+    assert (
+        curves[1].seconds[-1] == pytest.approx(0.25 * 19) and curves[1].chosen["step"] == "step of the value"
+    )
     metrics = tmp_path / "mlruns" / "0" / "id20" / "metrics"
     for folder in (metrics.parent, metrics, metrics / "train"):
         check(read_training_log(folder), own)

@@ -209,7 +209,16 @@ def test_one_counter_stays_one_however_it_was_written(tmp_path):
         assert not any("counters" in note for note in curve.notes)
 
 
-def series(step, order, counter="a"):
+def test_a_named_counter_is_believed_however_late_a_value_came(tmp_path):
+    own = write.run(40)
+    late = [{"step": s, "entropy": h} for s, h, _ in own]
+    for k, (s, _, r) in enumerate(own):  # rewards come ten rows after the entropy of their step
+        late.insert(min(2 * k + 10, len(late)), {"step": s, "reward": r})
+    curve = read_training_log(write.jsonl(tmp_path / "log.jsonl", late))
+    assert curve.reward.tolist() == own.reward.tolist() and not any("counters" in n for n in curve.notes)
+
+
+def series(step, order, counter="step of the event"):
     return Series(np.array(step, float), np.arange(len(step), dtype=float), np.array(order), counter)
 
 
@@ -219,7 +228,11 @@ def test_pairs_by_hand():
     closes = series([0, 1, 2, 3], [3, 13, 23, 33], "b")
     for other in (opens, closes):
         found = in_time(other, clock)
-        assert (found.step.tolist(), found.value.tolist(), found.counter) == ([0, 2, 4, 6], [0, 1, 2, 3], "a")
+        assert (found.step.tolist(), found.value.tolist(), found.counter) == (
+            [0, 2, 4, 6],
+            [0, 1, 2, 3],
+            clock.counter,
+        )
         back = in_time(clock, other)  # the rarer counts: means of two
         assert (back.step.tolist(), back.value.tolist()) == ([0, 1, 2, 3], [0.5, 2.5, 4.5, 6.5])
     assert in_time(opens, clock, "before").step.tolist() == [0, 1, 3, 5]  # evaluations
@@ -297,6 +310,12 @@ def test_no_key_promises_a_mean_over_ln_v(tmp_path, key):
     assert read_training_log(write.jsonl(tmp_path / "log.jsonl", rows)).meaning == "per sequence"
     rows = ({"step": s, key: h, "reward": r} for s, h, r in write.run(20))
     assert read_training_log(write.jsonl(tmp_path / "log.jsonl", rows)).meaning in ("per token", "estimator")
+
+
+def test_a_negative_entropy_is_said(tmp_path):
+    rows = [{"step": s, "entropy": 0.2 - s / 10} for s in range(5)]
+    curve = read_training_log(write.jsonl(tmp_path / "log.jsonl", rows))
+    assert any("entropy falls to -0.2. No entropy over tokens is negative" in note for note in curve.notes)
 
 
 def test_slime_and_openrlhf_share_a_key_and_not_its_scaling(tmp_path):

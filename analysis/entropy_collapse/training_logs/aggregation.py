@@ -47,6 +47,11 @@ def meaning_of(
     if rule.by_loss_agg_mode and loss_agg_mode in _MODES:
         meaning = _MODES[loss_agg_mode]
         notes.append(f"The log says loss_agg_mode {loss_agg_mode}: {key} is {_words(meaning)}.")
+    lowest = float(np.nanmin(entropy, initial=np.inf, where=np.isfinite(entropy)))
+    if lowest < 0:
+        notes.append(
+            f"{key} falls to {lowest:.3g}. No entropy over tokens is negative: it may be a loss, with its sign turned."
+        )
     highest = float(np.nanmax(entropy, initial=-np.inf, where=np.isfinite(entropy)))
     if meaning in ("per token", "estimator") and highest > LARGEST_PER_TOKEN:
         notes.append(

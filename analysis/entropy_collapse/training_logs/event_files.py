@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from analysis.entropy_collapse.training_logs import keys as rules
-from analysis.entropy_collapse.training_logs.raw import Progress, RawLog, Series, Wanted
+from analysis.entropy_collapse.training_logs.raw import STEP_OF_THE_EVENT, Progress, RawLog, Series, Wanted
 from analysis.entropy_collapse.training_logs.time_order import time_order
 from analysis.errors import BrokenFileError
 
@@ -24,7 +24,6 @@ _HEADER = struct.Struct("<QI")
 _MAX_SCALAR_BYTES = 65_536
 """Longer records are images, histograms, text; they are stepped over unread."""
 _REPORT_RECORDS = 500
-_COUNTER = "step of the event"
 _CUT = "The file is cut short; what comes before is read."
 
 
@@ -106,8 +105,8 @@ def _counters(tags: dict[str, _Tag]) -> dict[str, str]:
         if key.count("/") == 1 and rules.is_step(key) and tag.step == tag.value
     }
     if len(own) < 2:
-        return dict.fromkeys(tags, _COUNTER)
-    return {key: own.get(key.partition("/")[0], _COUNTER) for key in tags}
+        return dict.fromkeys(tags, STEP_OF_THE_EVENT)
+    return {key: own.get(key.partition("/")[0], STEP_OF_THE_EVENT) for key in tags}
 
 
 def _events(path: Path, name: str, notes: list[str], on_progress: Progress) -> Iterator[Any]:

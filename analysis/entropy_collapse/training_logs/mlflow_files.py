@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.entropy_collapse.training_logs.lines import lines
-from analysis.entropy_collapse.training_logs.raw import Progress, RawLog, Series, Wanted
+from analysis.entropy_collapse.training_logs.raw import STEP_OF_THE_VALUE, Progress, RawLog, Series, Wanted
 from analysis.entropy_collapse.training_logs.rows import number
 from analysis.entropy_collapse.training_logs.time_order import time_order
 from analysis.errors import BrokenFileError
@@ -19,7 +19,6 @@ _META = "meta.yaml"
 _LINE = re.compile(r"^\d{10,16} [-+\w.]+ \d+(?: .*)?$")
 _RUN_NAME = re.compile(r"^run_name:\s*['\"]?(.*?)['\"]?\s*$", re.MULTILINE)
 _MAX_META_BYTES = 1 << 16
-COUNTER = "step"
 
 
 def is_metric(text: str) -> bool:
@@ -71,9 +70,9 @@ def read_metric(path: Path, name: str, wanted: Wanted, on_progress: Progress) ->
     if not len(values):
         raise BrokenFileError(f"{name} has no line of the form 'milliseconds value step'.", "Choose a log.")
     step, order = np.frombuffer(steps), np.frombuffer(orders, np.int64)
-    series = {key: Series(step, np.frombuffer(values), order, COUNTER)}
+    series = {key: Series(step, np.frombuffer(values), order, STEP_OF_THE_VALUE)}
     if key == wanted.entropy_key([key]):
-        series["wall time"] = Series(step, np.frombuffer(times), order, COUNTER)
+        series["wall time"] = Series(step, np.frombuffer(times), order, STEP_OF_THE_VALUE)
     notes = [f"{broken} lines of {key} are no values and left out."] if broken else []
     run = run_name(folder) if folder else ""
     return RawLog(name, "MLflow", (key,), series, {}, notes, run=run, clocked=True)

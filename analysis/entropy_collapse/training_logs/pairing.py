@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.entropy_collapse.training_logs.raw import Series
+from analysis.entropy_collapse.training_logs.raw import NAMELESS, Series
 
 Place = Literal["first", "before"]
 """Where a value stands: at the first row logged together with it, or at the last one before it."""
@@ -21,13 +21,13 @@ _MOST = 0.8
 def count_alike(one: Series, other: Series) -> bool:
     """Whether two series of one log are counted by the same counter.
 
-    The counter's name tells; under one name, as in an event file, the order in time does:
-    if most of the second series' steps are not between those that the first had just before
-    and just after them, give or take two strides, there were two counters. Series that
-    were written one after the other tell nothing and pass.
+    The counter's name tells. Where the format has none, as in an event file, the order in
+    time does: if most of the second series' steps are not between those that the first had
+    just before and just after them, give or take two strides, there were two counters. Series
+    that were written one after the other tell nothing and pass.
     """
-    if one.counter != other.counter:
-        return False
+    if one.counter != other.counter or one.counter not in NAMELESS:
+        return one.counter == other.counter
     if one.order is None or other.order is None or min(len(one.known), len(other.known)) < 3:
         return True
     one, other = _by_time(one.known), _by_time(other.known)

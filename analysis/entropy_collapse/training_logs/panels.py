@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from analysis.entropy_collapse.training_logs import keys as rules
-from analysis.entropy_collapse.training_logs.raw import RawLog, Wanted
+from analysis.entropy_collapse.training_logs.raw import STEP_OF_THE_EVENT, RawLog, Wanted
 from analysis.entropy_collapse.training_logs.rows import Cells, by_rows
 from analysis.entropy_collapse.training_logs.time_order import time_order
 
@@ -138,8 +138,9 @@ def download_run(
     log = table_run(name, "TensorBoard CSV", keys, columns, wanted, notes)
     moments = np.array([time_order(seconds) for seconds in columns[names[0]]], np.int64)
     log.series = {
-        key: own if own.order is None else replace(own, order=moments[own.order])
+        key: replace(own, order=moments[own.order], counter=STEP_OF_THE_EVENT)
         for key, own in log.series.items()
+        if own.order is not None
     }
     log.clocked = True
     log.run = (found["run"] or "") if found else ""

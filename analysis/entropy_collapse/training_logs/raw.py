@@ -10,6 +10,10 @@ import numpy as np
 from analysis.entropy_collapse.training_logs import choosing
 
 Progress = Callable[[float, str], None]
+STEP_OF_THE_EVENT = "step of the event"
+STEP_OF_THE_VALUE = "step of the value"
+NAMELESS = (STEP_OF_THE_EVENT, STEP_OF_THE_VALUE)
+"""Counters of formats that store a number beside every value and not what it counts."""
 
 
 @dataclass(frozen=True)
