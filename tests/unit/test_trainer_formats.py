@@ -436,3 +436,36 @@ def test_pasted_paths(tmp_path):
         read_training_log(f'"{log}')
     with pytest.raises(AnalysisError, match="folder among files"):
         read_training_log([log, tmp_path])
+
+
+# Odd content ------------------------------------------------------------------------------------------
+
+
+def test_times_that_are_none(tmp_path):
+    metric = write.text(
+        tmp_path / "entropy", ["1700000000000 0.5 1", "9999999999999999 0.4 2", "1700000000002 0.3 3"]
+    )
+    assert read_training_log(metric).entropy.tolist() == [0.5, 0.4, 0.3]
+    rows = ["Wall time,Step,Value", "1.7e9,1,0.5", "nan,2,0.4", "1e300,3,0.3"]
+    assert read_training_log(write.text(tmp_path / "entropy.csv", rows)).entropy.tolist() == [0.5, 0.4, 0.3]
+
+
+@pytest.mark.parametrize("content", ["\ufeff", "\ufeff \n", "\x1c\n"])
+def test_nothing_but_blanks_is_empty(tmp_path, content):
+    with pytest.raises(BrokenFileError, match="is empty"):
+        read_training_log(write.text(tmp_path / "log.jsonl", [content], end=""))
+
+
+def test_a_database_with_odd_letters(tmp_path):
+    log = write.trackio(tmp_path / "t.db", {"a": [{"entropy": 0.5, "step": 1}]})
+    with sqlite3.connect(log) as connection:
+        connection.execute("UPDATE metrics SET run_name = CAST(x'61ff' AS TEXT)")
+    connection.close()
+    assert read_training_log(log).name == "a\ufffd"
+
+
+def test_lines_that_would_take_for_ever_are_passed_over(tmp_path):
+    own = write.run(5)
+    lines = ["{" * 5_000_000, "{'a': " * 200_000, "'" * 100_001 + "{"]
+    lines += [f"step {s}: {{'entropy': {h}, 'reward': {r}}}" for s, h, r in own]
+    check(read_training_log(write.text(tmp_path / "console.log", lines)), own)

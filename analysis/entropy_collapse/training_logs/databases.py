@@ -50,7 +50,7 @@ def read_database(path: Path, name: str, wanted: Wanted, on_progress: Progress) 
                 f"{name} is locked by the program that writes it.", "Read it again."
             ) from None
         raise BrokenFileError(f"{name} cannot be read ({error}).", "Copy the database again.") from None
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeError) as error:
         raise BrokenFileError(f"{name} is damaged ({error}).", "Copy the database again.") from None
     raise BrokenFileError(
         f"{name} is a SQLite database without the table of Trackio or MLflow.",
@@ -77,6 +77,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 def _connected(address: str) -> sqlite3.Connection:
     connection = sqlite3.connect(address, uri=True, timeout=_WAIT_MILLISECONDS / 1000)
+    connection.text_factory = lambda text: text.decode("utf-8", "replace")
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA query_only = ON")
     return connection

@@ -43,8 +43,6 @@ def detect(path: Path, name: str) -> Format:
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    if not head.strip():
-        raise BrokenFileError(f"{name} is empty.", "Choose a log that a trainer wrote.")
     for magic, form in _MAGIC.items():
         if head.startswith(magic):
             return form
@@ -60,6 +58,8 @@ def detect(path: Path, name: str) -> Format:
 
 def _text_format(path: Path, name: str, head: bytes) -> Format:
     text = head.decode("utf-8-sig", "replace").lstrip()
+    if not text:
+        raise BrokenFileError(f"{name} is empty.", "Choose a log that a trainer wrote.")
     if is_metric(text):
         return "metric"
     if text[0] in "{[" and (text[0] == "{" or path.suffix != ".log") and (form := _json_format(path)):

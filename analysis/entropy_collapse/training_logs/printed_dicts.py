@@ -12,6 +12,9 @@ from analysis.entropy_collapse.training_logs.rows import flat, number
 
 _MAX_DICT = 1_000_000
 """Characters; a longer one is no row of a log."""
+_MAX_LINE = 4 * _MAX_DICT
+_MAX_DEPTH = 30
+"""Braces inside braces."""
 _MAX_STARTS = 8
 """Braces of one line that are tried: text in between may have some that never close."""
 _LABEL = re.compile(
@@ -37,6 +40,8 @@ Label = tuple[str, float]
 def printed_dicts(line: str) -> Iterator[tuple[Label | None, dict[str, Any]]]:
     """Every dict that was printed on a line, with the step that stands before it."""
     end = 0
+    if len(line) > _MAX_LINE:
+        return
     for start, stop in _braces(line):
         row = _parsed(line[start:stop])
         if row is not None:
@@ -65,6 +70,8 @@ def _braces(line: str) -> Iterator[tuple[int, int]]:
         depth = 0
         for piece in _PIECE.finditer(line, start):
             depth += {"{": 1, "}": -1}.get(piece[0], 0)
+            if depth > _MAX_DEPTH:
+                return
             if depth == 0:
                 if piece.end() - start <= _MAX_DICT:
                     yield start, piece.end()
