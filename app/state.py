@@ -68,6 +68,8 @@ LOG_METRIC = "metric"
 LOG_X = "x"
 SMOOTHING = "smoothing"
 FIRST_PART = "first_part"
+ENTROPY_UNDER = "training_under"
+"""Threshold for a run's entropy, nats; of the session."""
 
 # Entropy collapse: live labs
 LAB = "lab"

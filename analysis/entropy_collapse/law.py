@@ -1,4 +1,8 @@
-"""The exchange of entropy for reward: ``R = -a exp(H) + b``, fitted, doubted, and refused where it does not hold."""
+"""The exchange of entropy for reward: ``R = -a exp(H) + b``, fitted, doubted, and refused where it does not hold.
+
+In the paper that states the law R is downstream performance, accuracy on held-out problems.
+Here it is the reward of the log, unless a person names another column.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,12 @@ from typing import Literal
 import numpy as np
 
 from analysis.entropy_collapse.least_squares import Interval, Line, interval, resampled
-from analysis.entropy_collapse.training_results import TrainingCurve
+from analysis.entropy_collapse.training_results import LARGEST_PER_TOKEN, TrainingCurve
 from analysis.errors import AnalysisError
 
 MIN_POINTS = 8
 MIN_SPAN = 0.01
 """Nats that the entropy has to move by."""
-MAX_ENTROPY = 30.0
-"""Nats per token; beyond, exp(H) is no number of choices any more, and the values are sums."""
 MAX_POINTS = 5_000
 """Points beyond are thinned to every so many, each with its own value."""
 LEVEL = 0.05
@@ -150,7 +152,8 @@ def fit_law(entropy: np.ndarray, reward: np.ndarray, *, n_boot: int = 1000, seed
     References
     ----------
     Cui et al. 2025, "The Entropy Mechanism of Reinforcement Learning for Reasoning Language
-    Models", for the law. The comparison is one of non-nested models (Cox 1962).
+    Models", for the law. Deviation: their R is downstream performance on held-out problems,
+    ours is the reward of the log, which may follow another law or none. The comparison is one of non-nested models (Cox 1962).
     """
     h, r, notes = _points(entropy, reward)
     x = np.exp(h)
@@ -203,7 +206,7 @@ def fit_law(entropy: np.ndarray, reward: np.ndarray, *, n_boot: int = 1000, seed
 
 
 def law_of(curve: TrainingCurve, *, n_boot: int = 1000, seed: int = 0) -> LawFit:
-    """Fit the law to a run, see :func:`fit_law`.
+    """Fit the law to a run, see :func:`fit_law`. R is the run's reward, not downstream performance as in the paper.
 
     Raises
     ------
@@ -216,9 +219,9 @@ def law_of(curve: TrainingCurve, *, n_boot: int = 1000, seed: int = 0) -> LawFit
             "The law is about the mean over tokens.",
         )
     if not curve.has("reward"):
-        raise LawRefusedError("The log has no reward.", "Choose the column that holds it.")
+        raise LawRefusedError("The run has no reward beside its entropy.", "Choose the column that holds it.")
     fit = fit_law(curve.entropy, curve.reward, n_boot=n_boot, seed=seed)
-    if curve.meaning != "not known":
+    if curve.meaning != "not known" and not curve.assumed:
         return fit
     note = "Nobody said what this entropy is: the law is about the mean over tokens, in nats."
     return replace(fit, notes=(*fit.notes, note))
@@ -280,7 +283,7 @@ def _points(entropy: np.ndarray, reward: np.ndarray) -> tuple[np.ndarray, np.nda
         raise LawRefusedError(
             f"{len(h)} steps have both an entropy and a reward.", f"The law wants {MIN_POINTS} or more."
         )
-    if h.max() > MAX_ENTROPY:
+    if h.max() > LARGEST_PER_TOKEN:
         raise LawRefusedError(
             f"Entropies up to {h.max():.3g} nats are sums over sequences, not means over tokens.",
             "Choose a column with the mean over tokens.",

@@ -49,7 +49,8 @@ def law_chart(
     Notes
     -----
     Solid where there are points, dashed beyond them, down to no entropy at all: there the
-    ceiling ``b - a`` stands with its interval. Points darken along the run.
+    ceiling ``b - a`` stands with its interval. Points darken along the run. The reward is the
+    log's; in the paper that states the law it is downstream performance.
     """
     import altair as alt
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.drawing.charts import MAX_POINTS, styled
-from analysis.drawing.theme import OKABE_ITO
+from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.onset import Onset, smoothed
 from analysis.entropy_collapse.training_results import Meaning, TrainingCurve, XAxis
 from analysis.errors import AnalysisError
@@ -60,6 +60,7 @@ def training_chart(
     x: XAxis = "step",
     smoothing: float = 0.6,
     onsets: Mapping[str, Onset] | None = None,
+    threshold: float | None = None,
     colours: Mapping[str, str] | None = None,
     height: int = 250,
     unit: Unit = "nats",
@@ -79,6 +80,8 @@ def training_chart(
         Weight of the past in the thick line, in [0, 1); 0 draws the logged values alone.
     onsets : mapping of str to Onset, optional
         Where entropy collapsed, by run: a dashed vertical line.
+    threshold : float, optional
+        Nats; a dotted horizontal line through the entropy, unless it is a sum over answers.
     colours : mapping of str to str, optional
         Colour of each run, where several charts share them.
     height : int
@@ -156,6 +159,10 @@ def training_chart(
         parts.append(base.mark_line(strokeWidth=2.2, invalid=_GAPS).encode(y=alt.Y("smooth:Q", title=title)))
     parts += _held_out(alt, base, drawn, column, x, scale, convert)
     parts += _onsets(alt, drawn, onsets or {}, x, scale, colours)
+    if threshold is not None and column == "entropy" and drawn[0].meaning != "per sequence":
+        level = pd.DataFrame({"value": [from_nats(threshold, convert)]})
+        rule = alt.Chart(level).mark_rule(color=theme(theme_name).muted, strokeDash=[1, 3], strokeWidth=1.6)
+        parts.append(rule.encode(y=y, tooltip=alt.Tooltip("value:Q", title="threshold", format=".4g")))
     return styled(alt.layer(*parts).properties(width="container", height=height), theme_name)
 
 

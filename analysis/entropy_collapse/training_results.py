@@ -14,6 +14,9 @@ expectation, but possibly the mean of -log p of the sampled tokens. "per sequenc
 each answer, so it grows with length. "not known": nobody said."""
 MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
 
+LARGEST_PER_TOKEN = float(np.log(262_144))
+"""Nats. No mean over tokens is higher: ln V of the largest vocabularies in use, about 12.5."""
+
 XAxis = Literal["step", "tokens", "time"]
 X_AXES: tuple[XAxis, ...] = get_args(XAxis)
 """What a curve can be drawn over."""
@@ -41,6 +44,8 @@ class TrainingCurve:
     """Every key of the log that holds numbers."""
     meaning: Meaning = "not known"
     """What the entropy is."""
+    assumed: str = ""
+    """What the meaning rests on where the log does not say it, such as "aggregation unknown"."""
     scaling: str = ""
     """What was done to the logits before the entropy was taken, as far as the format tells."""
     temperature: float | None = None
@@ -111,12 +116,17 @@ class TrainingCurve:
         return inside if known[inside].mean() >= 0.5 else np.flatnonzero(known)
 
     @property
+    def kind(self) -> str:
+        """What the entropy is, with what is only assumed of it."""
+        return f"{self.meaning} ({self.assumed})" if self.assumed else self.meaning
+
+    @property
     def subtitle(self) -> str:
         """Where the numbers come from, for the small type under a figure."""
         keys = ", ".join(f"{c} = {self.chosen[c]}" for c in ("entropy", "reward") if c in self.columns)
         scaling = f"; {self.scaling}" if self.scaling else ""
         temperature = f", T = {self.temperature:g}" if self.temperature is not None else ""
-        return f"{self.name} · {self.source} · {keys} · entropy {self.meaning}{scaling}{temperature}"
+        return f"{self.name} · {self.source} · {keys} · entropy {self.kind}{scaling}{temperature}"
 
     def to_frame(self) -> pd.DataFrame:
         """One row per step: ``step``, ``tokens`` and ``seconds`` where known, then every column.

@@ -8,27 +8,21 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from analysis.errors import AnalysisError
-from app import runs, state
+from app import state
 from app.components import training_readings as readings
-from app.components.errors import show_error, show_unavailable
+from app.components.errors import show_unavailable
 from app.components.figure_card import figure_card
 from app.components.layout import side_by_side
 from app.components.plain import plain
-from app.components.run_status import outcome
-from app.components.training_columns import choose_columns, columns_of, task_of
+from app.components.training_columns import choose_columns
+from app.components.training_follow import follow, say_threshold
+from app.components.training_read import read_all, stamps_and_news
 from app.components.training_sources import Source, choose_sources, sources
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.onset import Onset
     from analysis.entropy_collapse.training_results import TrainingCurve
-    from app.jobs import Job
 
-# Keys of the session
-READ = "training_read"
-"""Curves that were read, by the key of their task: they outlive the worker's own memory."""
-
-_LIVE_AT_ONCE = 3
-"""A tab may have four jobs; one place stays free."""
 _OTHER = ("reward", "length", "kl", "gradient norm", "clipped share")
 
 
@@ -43,66 +37,17 @@ def over_training() -> None:
             "Nothing has been read yet. Upload a log, name one on this machine, or take an example above."
         )
         return
-    by_source = _read_all()
+    by_source = read_all()
     curves = _named(by_source)
     choose_columns(by_source)
+    follow(sources(), *stamps_and_news())
     if not curves:
         return
     from app.components.collapse_training_law import exchange, law
 
-    _curves(curves)
+    _curves(curves, say_threshold(curves))
     law(curves)
     exchange(curves)
-
-
-def _read_all() -> dict[Source, list[TrainingCurve]]:
-    """Curves of every source that is read; progress and problems of the others are drawn."""
-    kept: dict[str, list[TrainingCurve]] = st.session_state.setdefault(READ, {})
-    tasks = {source: task_of(source) for source in sources()}
-    for key in set(kept) - {task.key for task in tasks.values()}:
-        del kept[key]
-    live = 0
-    for source, task in tasks.items():
-        if task.key in kept:
-            continue
-        job = runs.find(task)
-        if job is None:
-            if live >= _LIVE_AT_ONCE:
-                st.caption(f"{plain(source.name)} waits.")
-                continue
-            try:
-                job = runs.submit_task(task, _reader(source))
-            except AnalysisError as error:
-                show_error(error)
-                continue
-        live += job.is_live
-        if job.state == "cancelled":
-            _cancelled(source, task)
-            continue
-        result = outcome(job, ())
-        if result is not None:
-            kept[task.key] = result
-    return {source: kept.get(task.key, []) for source, task in tasks.items()}
-
-
-def _reader(source: Source) -> Any:
-    columns = columns_of(source)
-
-    def compute(job: Job) -> list[TrainingCurve]:
-        from analysis.entropy_collapse.training_logs import read_training_logs
-
-        name = None if source.kind == "path" else source.name
-        return read_training_logs(source.path, name=name, on_progress=job.report, **columns.options())
-
-    return compute
-
-
-def _cancelled(source: Source, task: runs.Task) -> None:
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"Reading {plain(source.name)} was cancelled.")
-        if st.button("Read again", key=f"again_{source.id}"):
-            runs.submit_task(task, _reader(source))
-            st.rerun()
 
 
 def _named(by_source: dict[Source, list[TrainingCurve]]) -> list[TrainingCurve]:
@@ -117,7 +62,7 @@ def _named(by_source: dict[Source, list[TrainingCurve]]) -> list[TrainingCurve]:
 
 
 @st.fragment
-def _curves(curves: list[TrainingCurve]) -> None:
+def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
     from analysis.entropy_collapse.training_figures import apart, colours_of
     from analysis.entropy_collapse.training_results import X_AXES
 
@@ -149,7 +94,12 @@ def _curves(curves: list[TrainingCurve]) -> None:
         st.caption(
             "The logs hold different quantities under the name of entropy: each kind has a chart of its own."
         )
-    options = {"x": x, "smoothing": smoothing, "colours": colours_of([c.name for c in curves])}
+    options = {
+        "x": x,
+        "smoothing": smoothing,
+        "threshold": threshold,
+        "colours": colours_of([c.name for c in curves]),
+    }
     for k, group in enumerate(groups):
         own = {c.name: onsets[c.name] for c in group}
         _card(group, "entropy", f"training_entropy_{k}", options, own)
@@ -197,7 +147,8 @@ def _card(
     with figure_card(
         f"{_title(curves, column)} over {along}",
         "Thin: as logged. Thick: smoothed. Diamonds: held-out data. "
-        + ("Dashed: where entropy collapsed." if column == "entropy" else "A gap in the log is a gap here."),
+        + ("Dashed: where entropy collapsed." if column == "entropy" else "A gap in the log is a gap here.")
+        + " Dotted: your threshold." * (column == "entropy" and options["threshold"] is not None),
         name=name,
         table=table,
         figure=lambda: chart_svg(chart()),

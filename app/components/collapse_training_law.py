@@ -141,7 +141,8 @@ def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisEr
 
     with figure_card(
         f"Reward against entropy: R = {significant(fit.b)} − {significant(fit.a)} exp(H), H in nats",
-        "One point a step, darker along the run. Solid: where the points are; dashed: beyond. Square: the ceiling.",
+        "One point a step, darker along the run. Solid: where the points are; dashed: beyond. Square: the ceiling. "
+        "R is the reward of the log; in the paper it is downstream performance.",
         name="law",
         table=table,
         figure=lambda: chart_svg(chart()),

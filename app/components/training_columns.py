@@ -10,10 +10,10 @@ import streamlit as st
 from app import runs
 from app.components.layout import side_by_side
 from app.components.plain import plain
+from app.components.training_sources import Source, version
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.training_results import TrainingCurve
-    from app.components.training_sources import Source
 
 # Keys of the session
 COLUMNS = "training_columns"
@@ -42,9 +42,10 @@ def columns_of(source: Source) -> Columns:
     return chosen
 
 
-def task_of(source: Source) -> runs.Task:
-    """The reading of a source with its columns."""
-    return runs.Task("log", (("source", source.id), ("path", source.path), ("columns", columns_of(source))))
+def task_of(source: Source, *, again: bool = True) -> runs.Task:
+    """The reading of a source with its columns; without ``again`` the first of all its readings."""
+    own = (("source", source.id), ("path", source.path), ("columns", columns_of(source)))
+    return runs.Task("log", (*own, ("version", version(source) if again else 0)))
 
 
 def choose_columns(by_source: dict[Source, list[TrainingCurve]]) -> None:
@@ -74,7 +75,7 @@ def _summary(curves: list[TrainingCurve]) -> Any:
             "rows": [len(c) for c in curves],
             "last step": [float(c.step[-1]) for c in curves],
             "entropy from": [c.chosen.get("entropy", "") for c in curves],
-            "it is": [c.meaning for c in curves],
+            "it is": [c.kind for c in curves],
             "scaling": [c.scaling or "not known" for c in curves],
             "T": ["not known" if c.temperature is None else f"{c.temperature:g}" for c in curves],
             "reward from": [c.chosen.get("reward", "not available") for c in curves],

@@ -16,6 +16,7 @@ from typing import Any
 
 import streamlit as st
 
+from analysis.paths import clean_path
 from app.components.layout import side_by_side
 from app.components.plain import plain
 
@@ -25,9 +26,13 @@ _UPLOADS = "training_uploads"
 _SHOWN = "training_uploads_shown"
 _FOLDER = "training_folder"
 _PATH = "training_path"
+_VERSIONS = "training_versions"
+"""How often each source was asked to be read again."""
 
 MAX_SOURCES = 8
 _MAX_UPLOAD_MB = 500
+_TOGETHER = "+"
+"""Between the ids of files that are one source."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,15 @@ class Source:
     path: str
     kind: str
     """"upload", "path" or "example"."""
+    more: tuple[str, ...] = ()
+    """Paths of further files that hold parts of the same runs."""
+    names: tuple[str, ...] = ()
+    """What the files were called, if they lie under other names."""
+
+    @property
+    def paths(self) -> str | list[str]:
+        """The file or folder, or all files."""
+        return [self.path, *self.more] if self.more else self.path
 
 
 class _Folder:
@@ -53,6 +67,8 @@ class _Folder:
         """Write an upload down, under a name of our own and its ending."""
         ending = re.sub(r"[^A-Za-z0-9.]", "", Path(upload.name).suffix)[:12]
         target = self.path / f"{upload.file_id}{ending}"
+        if target.exists():
+            return target
         upload.seek(0)
         with target.open("wb") as file:
             shutil.copyfileobj(upload, file)
@@ -78,6 +94,19 @@ def drop(source_id: str) -> None:
     st.session_state[SOURCES] = [s for s in sources() if s.id != source_id]
 
 
+def read_again(source_ids: list[str]) -> None:
+    """Ask for a new reading of some sources."""
+    versions: dict[str, int] = st.session_state.setdefault(_VERSIONS, {})
+    for source_id in source_ids:
+        versions[source_id] = versions.get(source_id, 0) + 1
+
+
+def version(source: Source) -> int:
+    """How often a source was asked to be read again."""
+    versions: dict[str, int] = st.session_state.get(_VERSIONS, {})
+    return versions.get(source.id, 0)
+
+
 def choose_sources() -> None:
     """Draw the places to add a log, and what was added."""
     with st.container(border=True):
@@ -90,8 +119,9 @@ def choose_sources() -> None:
                 key=_UPLOADS,
                 max_upload_size=_MAX_UPLOAD_MB,
                 on_change=_uploaded,
-                help="trainer_state.json, verl JSONL or console log, TensorBoard event file, W&B CSV or Parquet, any "
-                "CSV, JSONL or Parquet. A file is one run, or several if it says so.",
+                help="trainer_state.json, JSONL of any trainer, what a trainer printed, TensorBoard event files and "
+                "downloads, W&B panels, Parquet and offline files, databases of Trackio and MLflow, any CSV, JSONL or "
+                "Parquet. A file is one run, or several if it says so; panels of the same runs are put together.",
             )
             st.session_state[_SHOWN] = {upload.file_id for upload in uploads or []}
         with right:
@@ -113,17 +143,31 @@ def choose_sources() -> None:
 def _uploaded() -> None:
     """Take over what is new in the uploader, and drop what was removed there.
 
-    The uploader forgets its files when the page is left; the sources stay.
+    The uploader forgets its files when the page is left; the sources stay. Files that hold
+    parts of the same runs are one source: panels of W&B, a metric each.
     """
+    from analysis.entropy_collapse.training_logs.folders import belong_together
+
     folder: _Folder = st.session_state.setdefault(_FOLDER, _Folder())
     uploads = st.session_state.get(_UPLOADS) or []
-    here = {upload.file_id for upload in uploads}
-    for gone in st.session_state.get(_SHOWN, set()) - here:
-        drop(gone)
-    known = {source.id for source in sources()}
-    for upload in uploads:
-        if upload.file_id not in known:
-            add(Source(upload.file_id, upload.name, str(folder.keep(upload)), "upload"))
+    gone = st.session_state.get(_SHOWN, set()) - {upload.file_id for upload in uploads}
+    _drop_uploads(gone)
+    paths = [folder.keep(upload) for upload in uploads]
+    for places in belong_together(paths, [upload.name for upload in uploads]):
+        own = [uploads[k] for k in places]
+        source_id = _TOGETHER.join(upload.file_id for upload in own)
+        if source_id in {source.id for source in sources()}:
+            continue
+        _drop_uploads({upload.file_id for upload in own})
+        names, files = tuple(upload.name for upload in own), [str(paths[k]) for k in places]
+        add(Source(source_id, " + ".join(names), files[0], "upload", tuple(files[1:]), names))
+
+
+def _drop_uploads(file_ids: set[str]) -> None:
+    """Take off every source that holds one of these files."""
+    for source in sources():
+        if source.kind == "upload" and file_ids.intersection(source.id.split(_TOGETHER)):
+            drop(source.id)
 
 
 def _path_form() -> None:
@@ -133,10 +177,11 @@ def _path_form() -> None:
             "Or a file or folder on this machine",
             key=_PATH,
             placeholder="outputs/run/checkpoint-500/trainer_state.json",
-            help="A folder may hold checkpoints, event files, or several runs.",
+            help="A folder may hold checkpoints, event files, MLflow's metrics, or several runs. A run that still goes "
+            "can be followed.",
         )
-        if right.form_submit_button("Read", width="stretch") and path.strip():
-            where = Path(path.strip()).expanduser()
+        if right.form_submit_button("Read", width="stretch") and clean_path(path):
+            where = Path(clean_path(path)).expanduser()
             name = where.parent.name if where.name == "trainer_state.json" else where.name
             add(Source(f"path-{time.time_ns()}", name or str(where), str(where), "path"))
 

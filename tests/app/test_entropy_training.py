@@ -11,7 +11,7 @@ import pytest
 from analysis.entropy_collapse.law import law_of
 from analysis.entropy_collapse.training_logs import EXAMPLES, read_training_log
 from app import runs, state
-from app.components import training_sources
+from app.components import training_follow, training_readings, training_sources
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training_logs"
 
@@ -155,8 +155,8 @@ def test_a_log_without_a_known_entropy_asks_for_the_column(page, finish, tmp_pat
 
 
 def test_sums_and_means_get_charts_of_their_own(page, finish, tmp_path):
-    for name, key in (("ppo", "objective/entropy"), ("grpo", "entropy")):
-        rows = "".join(f'{{"step": {k}, "{key}": {20 - k / 9}, "reward": {k}}}\n' for k in range(30))
+    for name, key, start in (("ppo", "objective/entropy", 20), ("grpo", "entropy", 4)):
+        rows = "".join(f'{{"step": {k}, "{key}": {start - k / 9}, "reward": {k}}}\n' for k in range(30))
         (tmp_path / f"{name}.jsonl").write_text(rows)
     at = read_path(page, tmp_path, finish)
     assert "each kind has a chart of its own" in shown(at)
@@ -182,6 +182,111 @@ def test_bad_files_are_said_and_stay_removable(near, finish, tmp_path, content, 
     assert all("![x]" not in e.value for kind in ("markdown", "caption", "error") for e in at.get(kind))
     at.button(key=f"drop_{at.session_state[training_sources.SOURCES][-1].id}").click()
     assert message not in shown(settle(at.run(), finish))
+
+
+def rows(first, last, scale=1.0):
+    return "".join(
+        f'{{"step": {k}, "entropy": {scale * 2 / k}, "reward": {0.9 - scale * 0.1 / k}}}\n'
+        for k in range(first, last + 1)
+    )
+
+
+def test_a_run_that_goes_on_is_read_again(page, finish, tmp_path):
+    log = tmp_path / "run.jsonl"
+    log.write_text(rows(1, 20))
+    at = read_path(page, log, finish)
+    assert at.dataframe[0].value["last step"].tolist() == [20] and "Nothing new" not in shown(at)
+    with log.open("a") as file:
+        file.write(rows(21, 23) + '{"step": 24, "entr')
+    at = settle(at.run(), finish)
+    assert at.dataframe[0].value["last step"].tolist() == [20]  # nobody asked
+    at = settle(at.button(key="training_reread").click().run(), finish)
+    assert at.dataframe[0].value["last step"].tolist() == [23]
+    assert "3 new rows, steps 21 to 23." in shown(at) and charts(at) == 4
+    at = settle(at.button(key="training_reread").click().run(), finish)
+    assert "Nothing new." in shown(at)
+
+
+def test_an_interval_looks_for_new_rows_by_itself(page, finish, submitted, tmp_path):
+    log = tmp_path / "run.jsonl"
+    log.write_text(rows(1, 20))
+    at = read_path(page, log, finish)
+    at.segmented_control(key=training_follow.EVERY).set_value("15 s")
+    at = settle(at.run(), finish)
+    asked = len(submitted)
+    at = settle(at.run(), finish)  # as its fragment would: nothing was written, nothing is read
+    assert len(submitted) == asked
+    with log.open("a") as file:
+        file.write(rows(21, 21))
+    at = settle(at.run(), finish)
+    assert "1 new row, step 21." in shown(at) and len(submitted) == asked + 1
+    log.unlink()
+    at = settle(at.run(), finish)
+    assert at.dataframe[0].value["last step"].tolist() == [21]  # gone for the moment
+    log.write_text("")
+    at = settle(at.run(), finish)
+    assert "is empty" in shown(at) and at.dataframe[0].value["last step"].tolist() == [21]
+    log.write_text(rows(1, 30))
+    at = settle(at.run(), finish)
+    assert at.dataframe[0].value["last step"].tolist() == [30] and "is empty" not in shown(at)
+
+
+def test_a_threshold_says_who_is_under_it_and_since_when(page, finish, tmp_path):
+    for name, scale in (("high", 2.0), ("low", 1.0), ("sum", 30.0)):
+        (tmp_path / f"{name}.jsonl").write_text(rows(1, 20, scale))
+    at = read_path(page, tmp_path, finish)
+    assert not at.warning
+    at.number_input(key=state.ENTROPY_UNDER).set_value(0.15)
+    at = settle(at.run(), finish)
+    (warning,) = [w.value.replace("\\", "") for w in at.warning]
+    assert warning == "**low.jsonl**: Entropy is under 0.15 nats since step 14 (7 rows): 0.1 at step 20."
+    text = shown(at)
+    assert "**high.jsonl**: Entropy has not been under 0.15 nats: 0.2 at step 20." in text
+    assert "**sum.jsonl**: not compared. The logged entropy is summed over each answer." in text
+
+
+def test_copies_cannot_be_followed(near, finish, tmp_path):
+    said = "Uploads and examples are copies and cannot be followed"
+    assert said in shown(near) and near.button(key="training_reread").disabled
+    log = tmp_path / "run.jsonl"
+    log.write_text(rows(1, 20))
+    at = read_path(near, log, finish)
+    assert said in shown(at) and not at.button(key="training_reread").disabled
+
+
+def test_panels_that_are_uploaded_together_are_one_source(page, finish):
+    def panel(metric, values):
+        columns = ",".join(f"{run} - {metric}" for run in values)
+        lines = (f"{k}," + ",".join(str(v[k]) for v in values.values()) for k in range(12))
+        return f"Step,{columns}\n" + "\n".join(lines)
+
+    entropy = panel(
+        "train/entropy", {"b": [2 - k / 10 for k in range(12)], "a": [1 - k / 20 for k in range(12)]}
+    )
+    reward = panel("train/reward", {"a": [k / 40 for k in range(12)], "b": [k / 20 for k in range(12)]})
+    files = [("entropy.csv", entropy.encode(), "text/csv"), ("reward.csv", reward.encode(), "text/csv")]
+    uploads = [*files, ("other.jsonl", rows(1, 12).encode(), "text/plain")]
+    at = settle(page.file_uploader[0].set_value(uploads).run(), finish)
+    table = at.dataframe[0].value
+    assert table["run"].tolist() == ["b", "a", "other.jsonl"]
+    assert table["reward from"].tolist() == ["train/reward", "train/reward", "reward"]
+    names = [source.name for source in at.session_state[training_sources.SOURCES]]
+    assert names == ["entropy.csv + reward.csv", "other.jsonl"]
+    at = settle(at.file_uploader[0].set_value(uploads[:1]).run(), finish)
+    assert at.dataframe[0].value["reward from"].tolist() == ["not available"] * 2
+    assert [source.name for source in at.session_state[training_sources.SOURCES]] == ["entropy.csv"]
+
+
+def test_unknown_aggregation_and_the_law_say_what_they_are(page, finish):
+    at = read_path(page, f' "{GOLDEN / "verl.jsonl"}" ', finish)
+    assert at.dataframe[0].value["it is"].tolist() == ["per token (aggregation unknown)"]
+    text = shown(at)
+    assert "Aggregation unknown: verl takes actor/entropy as its loss_agg_mode says" in text
+    assert "R is the reward of the log; in the paper it is downstream performance." in text
+    assert (
+        "*downstream performance*" in training_readings.LAW
+        and "reward that the log holds" in training_readings.LAW
+    )
 
 
 def test_a_missing_path_is_said(page, finish):

@@ -75,6 +75,16 @@ def test_entropy_is_converted_and_the_axis_says_so(unit):
     assert layers(unknown)[0]["encoding"]["y"]["title"] == "entropy as logged (unit not known)"
 
 
+def test_a_threshold_is_a_line_through_the_entropy_alone():
+    curve = run()
+    for unit, value in (("nats", 0.5), ("bits", 0.5 / LN2)):
+        chart = training_chart([curve], threshold=0.5, unit=unit)
+        assert marks(chart)[-1] == "rule" and rows(chart, -1)[0]["value"] == pytest.approx(value)
+    assert "rule" not in marks(training_chart([curve], "reward", threshold=0.5))
+    assert "rule" not in marks(training_chart([run(meaning="per sequence")], threshold=0.5))
+    assert "rule" not in marks(training_chart([curve]))
+
+
 @pytest.mark.parametrize(
     ("x", "values", "title"),
     [

@@ -1,10 +1,14 @@
 """Training logs of other people's programs, read into curves.
 
-``read``         the two functions to call
-``keys``         which key is the entropy, the reward, the step
+``read``         the two functions to call; ``one_file``, ``folders``, ``joining`` under them
+``follow``       reading a run again that still goes
+``keys``         the keys that libraries write for entropy, reward and step; ``choosing`` takes one of them
 ``curves``       from what a log holds to a curve: order, restarts, gaps
-``detect``, ``folders``                             what a file is, which files are one run
-``json_logs``, ``console``, ``event_files``, ``tables``   one family of formats each
+``rows``, ``settling``, ``ranks``, ``pairing``      steps of rows, of restarts, of several writers, of two counters
+``aggregation``  sums told from means
+``detect``       what a file is
+``json_logs``, ``console`` (with ``printed_dicts``, ``bars``), ``event_files``, ``csv_files`` (with ``panels``),
+``parquet_files``, ``mlflow_files``, ``databases``, ``wandb_files``    one family of formats each
 
 Nothing in a log is executed, and no pickle is opened.
 """

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.entropy_collapse.training_logs import choosing
 from analysis.entropy_collapse.training_logs import keys as rules
+from analysis.entropy_collapse.training_logs.aggregation import meaning_of
+from analysis.entropy_collapse.training_logs.pairing import Place, count_alike, in_time
 from analysis.entropy_collapse.training_logs.raw import RawLog, Series
+from analysis.entropy_collapse.training_logs.settling import in_order
 from analysis.entropy_collapse.training_results import Meaning, TrainingCurve
 
 
@@ -31,62 +36,56 @@ def curve(log: RawLog, choice: Choice) -> TrainingCurve:
         If the log has no entropy, a named key is not there, or its entropy holds no number.
     """
     entropy, rule = _entropy(log, choice)
-    chosen = {"entropy": entropy}
+    keys = {"entropy": entropy}
     if choice.reward is not None:
-        chosen["reward"] = rules.asked(choice.reward, log.keys, "reward")
-    elif (reward := rules.find_reward(log.keys)) is not None:
-        chosen["reward"] = reward
+        keys["reward"] = choosing.asked(choice.reward, log.keys, "reward")
+    elif (reward := choosing.find_reward(log.keys)) is not None:
+        keys["reward"] = reward
     for name, group in rules.COMPANIONS.items():
-        match = rules.first(group, log.keys)
+        match = choosing.first(group, log.keys)
         if match is not None:
-            chosen[name] = match[0]
-    notes = [*log.notes, *([rule.note] if rule.note else [])]
-    if "reward" not in chosen:
-        notes.append("The log has no reward.")
-    elif rules.is_held_out(chosen["reward"]) and not rules.is_held_out(entropy):
-        notes.append(
-            f"The log has no training reward: {chosen['reward']}, measured on held-out data, is drawn."
-        )
-    table = _Table.of(log, chosen)
-    if table.back:
-        notes.append(
-            f"Steps begin again {_times(table.back)}: of what was logged twice the later rows are kept."
-        )
-    if table.lost:
-        notes.append(f"{table.lost} values without a step are left out.")
+            keys[name] = match[0]
+    chosen, notes = _on_one_counter(log, keys)
+    keys = {name: key for name, key in keys.items() if name in chosen}
+    table = _Table.of(log, chosen, keys)
     if not np.isfinite(table.columns["entropy"]).any():
-        raise rules.MissingColumnError(
+        raise choosing.MissingColumnError(
             f"{entropy} holds no number in {log.name}.", "Choose another column.", log.keys
         )
-    step = {"step": log.step_key}
-    tokens = _total(log, table, rules.TOTAL_TOKENS, rules.TOKENS_A_STEP)
-    seconds = _total(log, table, rules.TOTAL_SECONDS, rules.SECONDS_A_STEP)
+    if choice.meaning:
+        meaning, assumed, said = choice.meaning, "", [rule.note] if rule.note else []
+    else:
+        meaning, assumed, said = meaning_of(table.columns["entropy"], entropy, rule, log.loss_agg_mode)
+    notes = [*log.notes, *said, *_about_reward(keys), *notes, *table.notes]
+    clock = chosen["entropy"]
+    tokens = _total(log, clock, table.step, rules.TOTAL_TOKENS, rules.TOKENS_A_STEP)
+    seconds = _total(log, clock, table.step, rules.TOTAL_SECONDS, rules.SECONDS_A_STEP)
     clocks = {name: found[0] for name, found in (("tokens", tokens), ("seconds", seconds)) if found}
     return TrainingCurve(
         name=log.name,
         source=log.source,
         step=table.step,
         columns=table.columns,
-        chosen=step | chosen | clocks,
+        chosen={"step": clock.counter} | keys | clocks,
         candidates=log.keys,
-        meaning=choice.meaning or rule.meaning,
+        meaning=meaning,
+        assumed=assumed,
         scaling=rule.scaling,
         temperature=choice.temperature,
         tokens=tokens[1] if tokens else None,
         seconds=seconds[1] if seconds else None,
-        evaluation=_evaluation(log, chosen, choice),
+        evaluation=_evaluation(log, keys, clock, choice),
         notes=tuple(notes),
     )
 
 
 def _entropy(log: RawLog, choice: Choice) -> tuple[str, rules.Rule]:
     if choice.entropy is not None:
-        key = rules.asked(choice.entropy, log.keys, "entropy")
-        match = rules.first(rules.ENTROPY, [key])
-        return key, match[1] if match else rules.Rule(key)
-    found = rules.find_entropy(log.keys)
+        key = choosing.asked(choice.entropy, log.keys, "entropy")
+        return key, choosing.rule_of(key, log.keys)
+    found = choosing.find_entropy(log.keys)
     if found is None:
-        raise rules.MissingColumnError(
+        raise choosing.MissingColumnError(
             f"{log.name} has no column that is known to be an entropy.",
             "Name one if it is there.",
             log.keys,
@@ -94,31 +93,77 @@ def _entropy(log: RawLog, choice: Choice) -> tuple[str, rules.Rule]:
     return found
 
 
-def _evaluation(log: RawLog, chosen: dict[str, str], choice: Choice) -> TrainingCurve | None:
+def _about_reward(keys: Mapping[str, str]) -> list[str]:
+    if "reward" not in keys:
+        return ["The log has no reward."]
+    if rules.is_held_out(keys["reward"]) and not rules.is_held_out(keys["entropy"]):
+        return [f"The log has no training reward: {keys['reward']}, measured on held-out data, is drawn."]
+    return []
+
+
+def _on_one_counter(log: RawLog, keys: Mapping[str, str]) -> tuple[dict[str, Series], list[str]]:
+    """The chosen series, all at the steps of the entropy's counter, and what was done to the others."""
+    none = Series(np.empty(0), np.empty(0), None, "")
+    clock = log.series.get(keys["entropy"], none)
+    out: dict[str, Series] = {}
+    moved: dict[str, list[str]] = {}
+    lost: dict[str, list[str]] = {}
+    for name, key in keys.items():
+        own = log.series.get(key, none)
+        place: Place = "before" if rules.is_held_out(key) else "first"
+        if len(own) and len(clock) and not count_alike(clock, own):
+            paired = in_time(own, clock, place)
+            (moved if paired else lost).setdefault(own.counter, []).append(name)
+            if paired is None:
+                continue
+            own = paired
+        out[name] = own
+    notes = []
+    for counter, names in moved.items():
+        notes.append(
+            f"{', '.join(names).capitalize()} and entropy have counters of their own ({counter}, "
+            f"{clock.counter}), which are not compared by number: paired by order in time, each at the "
+            "first entropy that was logged with it."
+        )
+    for counter, names in lost.items():
+        notes.append(
+            f"{', '.join(names).capitalize()} cannot be paired with entropy: they have counters of their own "
+            f"({counter}, {clock.counter}), and nothing tells which belong together. Left out."
+        )
+    return out, notes
+
+
+def _evaluation(
+    log: RawLog, chosen: Mapping[str, str], clock: Series, choice: Choice
+) -> TrainingCurve | None:
     """Held-out rows of the same log, if it has any that are not drawn already."""
-    keys = {}
+    keys, series = {}, {}
     for column in ("entropy", "reward"):
-        key = rules.find_evaluation(column, log.keys)
-        if key is not None and key not in chosen.values():
-            keys[column] = key
+        key = choosing.find_evaluation(column, log.keys)
+        if key is None or key in chosen.values() or key not in log.series:
+            continue
+        own: Series | None = log.series[key]
+        if own is not None and not count_alike(clock, own):
+            own = in_time(own, clock, "before")
+        if own is not None:
+            keys[column], series[column] = key, own
     if not keys:
         return None
-    table = _Table.of(log, keys)
-    rule = rules.first(rules.ENTROPY, [chosen["entropy"]])
+    table = _Table.of(log, series, keys)
+    rule = choosing.rule_of(chosen["entropy"], log.keys)
+    meaning: Meaning = "not known"
+    if "entropy" in keys:
+        meaning = meaning_of(table.columns["entropy"], keys["entropy"], rules.Rule("", "per token"))[0]
     return TrainingCurve(
         name=f"{log.name}, evaluation",
         source=log.source,
         step=table.step,
         columns=table.columns,
-        chosen={"step": log.step_key} | keys,
-        meaning="per token" if "entropy" in keys else "not known",
-        scaling=rule[1].scaling if rule and "entropy" in keys else "",
+        chosen={"step": clock.counter} | keys,
+        meaning=meaning,
+        scaling=rule.scaling if "entropy" in keys else "",
         temperature=choice.temperature,
     )
-
-
-def _times(n: int) -> str:
-    return "once" if n == 1 else f"{n} times"
 
 
 @dataclass
@@ -127,64 +172,56 @@ class _Table:
 
     step: np.ndarray
     columns: dict[str, np.ndarray]
-    back: int = 0
-    """How often the steps went back."""
-    lost: int = 0
-    """Values without a step."""
+    notes: list[str]
 
     @classmethod
-    def of(cls, log: RawLog, chosen: dict[str, str]) -> _Table:
-        parts, back, lost = {}, 0, 0
-        none = (np.empty(0), np.empty(0))
-        for name, key in chosen.items():
-            steps, values = log.series.get(key, none)
-            known = np.isfinite(steps)
-            lost = max(lost, int((~known).sum()))
-            parts[name], went_back = settled(steps[known], values[known])
+    def of(cls, log: RawLog, series: Mapping[str, Series], keys: Mapping[str, str]) -> _Table:
+        parts, back, lost, twice = {}, 0, 0, 0
+        for name, own in series.items():
+            known = own.known
+            lost = max(lost, len(own) - len(known))
+            parts[name], went_back = settled(known.step, known.value)
             back = max(back, went_back)
-        empty = [e[np.isfinite(e)] for key in chosen.values() if (e := log.empty.get(key)) is not None]
+            if not went_back:
+                twice = max(twice, len(known) - len(parts[name][0]))
+        empty = [e[np.isfinite(e)] for name in series if (e := log.empty.get(keys[name])) is not None]
         step = np.unique(np.concatenate([*(s for s, _ in parts.values()), *empty]))
-        return cls(step, {n: placed(part, step) for n, part in parts.items()}, back, lost)
+        notes = []
+        if back:
+            times = "once" if back == 1 else f"{back} times"
+            notes.append(f"Steps begin again {times}: of what was logged twice the later rows are kept.")
+        if twice:
+            notes.append(f"{twice} values were logged again at the same step: the later ones are kept.")
+        if lost:
+            notes.append(f"{lost} values without a step are left out.")
+        return cls(step, {name: placed(own, value, step) for name, (own, value) in parts.items()}, notes)
 
 
-def settled(step: np.ndarray, value: np.ndarray) -> tuple[Series, int]:
-    """Values in the order of steps, one per step, and how often the log began again.
-
-    A log that goes back and repeats steps was resumed or restarted: what it had written
-    at or after the step it went back to is left out, as TensorBoard does. A log that is
-    only out of order is sorted. Of neighbours with the same step the last stays.
-    """
-    if len(step) < 2 or (np.diff(step) > 0).all():
-        return (step, value), 0
-    back = int((np.diff(step) < 0).sum())
-    repeats = len(np.unique(step)) < len(step)
-    if back and repeats:
-        lowest_after = np.minimum.accumulate(step[::-1])[::-1]
-        keep = np.append(step[:-1] < lowest_after[1:], True)
-        return (step[keep], value[keep]), back
-    order = np.argsort(step, kind="stable")
-    step, value = step[order], value[order]
-    last = np.append(np.diff(step) > 0, True)
-    return (step[last], value[last]), 0
+def settled(step: np.ndarray, value: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], int]:
+    """Steps and values in order, one per step, and how often the log began again (:func:`in_order`)."""
+    rows, back = in_order(step)
+    return (step[rows], value[rows]), back
 
 
-def placed(part: Series, step: np.ndarray) -> np.ndarray:
+def placed(own: np.ndarray, value: np.ndarray, step: np.ndarray) -> np.ndarray:
     """Values at the given steps, which contain the series' own; NaN elsewhere."""
     out = np.full(len(step), np.nan)
-    out[np.searchsorted(step, part[0])] = part[1]
+    out[np.searchsorted(step, own)] = value
     return np.where(np.isfinite(out), out, np.nan)
 
 
 def _total(
-    log: RawLog, table: _Table, total: tuple[str, ...], a_step: tuple[str, ...]
+    log: RawLog, clock: Series, step: np.ndarray, total: tuple[str, ...], a_step: tuple[str, ...]
 ) -> tuple[str, np.ndarray] | None:
     """Tokens or seconds so far at every step, and the key they come from."""
     for name in (*total, *a_step):
-        match = rules.first([rules.Rule(name)], log.series)
-        if match is None or not np.isfinite(values := _at(log, match[0], table.step)).any():
+        match = choosing.first([rules.Rule(name)], log.series)
+        if match is None or not count_alike(clock, log.series[match[0]]):
+            continue
+        values = _at(log.series[match[0]], step)
+        if not np.isfinite(values).any():
             continue
         if name in a_step:
-            step = table.step
             before = min(step[0], step[1] - step[0]) if len(step) > 1 else 1.0
             return f"sum of {match[0]}", np.cumsum(values * np.diff(step, prepend=step[0] - before))
         time_of_day = name in ("_timestamp", "wall time")
@@ -192,9 +229,8 @@ def _total(
     return None
 
 
-def _at(log: RawLog, key: str, step: np.ndarray) -> np.ndarray:
-    steps, values = log.series[key]
-    known = np.isfinite(steps)
-    (own, values), _ = settled(steps[known], values[known])
-    shared = np.isin(own, step)
-    return placed((own[shared], values[shared]), step)
+def _at(own: Series, step: np.ndarray) -> np.ndarray:
+    known = own.known
+    (steps, values), _ = settled(known.step, known.value)
+    shared = np.isin(steps, step)
+    return placed(steps[shared], values[shared], step)

@@ -6,17 +6,26 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from analysis.entropy_collapse.training_logs.console import STEP_LINE
+from analysis.entropy_collapse.training_logs import databases, wandb_files
+from analysis.entropy_collapse.training_logs.console import is_console
 from analysis.entropy_collapse.training_logs.event_files import is_event_file
-from analysis.entropy_collapse.training_logs.json_logs import MAX_LINE_BYTES
-from analysis.entropy_collapse.training_logs.tables import csv_header
+from analysis.entropy_collapse.training_logs.lines import MAX_LINE_BYTES
+from analysis.entropy_collapse.training_logs.mlflow_files import is_metric
+from analysis.entropy_collapse.training_logs.panels import csv_header
+from analysis.entropy_collapse.training_logs.printed_dicts import is_dict
 from analysis.errors import BrokenFileError
 
-Format = Literal["json", "jsonl", "csv", "parquet", "events", "console"]
+Format = Literal["json", "jsonl", "csv", "parquet", "events", "console", "metric", "database", "wandb"]
 
 _HEAD_BYTES = 1 << 16
+_JSON = (".json", ".jsonl", ".ndjson")
 _CONSOLE_BYTES = 1 << 23
 """A console log may print a long configuration before its first step."""
+_MAGIC: dict[bytes, Format] = {
+    b"PAR1": "parquet",
+    databases.MAGIC: "database",
+    wandb_files.MAGIC: "wandb",
+}
 _REFUSED = {
     b"\x80": "a Python pickle, which is never opened here",
     b"PK\x03\x04": "a zip archive or a PyTorch file, which is never opened here",
@@ -34,10 +43,9 @@ def detect(path: Path, name: str) -> Format:
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
-    if not head.strip():
-        raise BrokenFileError(f"{name} is empty.", "Choose a log that a trainer wrote.")
-    if head.startswith(b"PAR1"):
-        return "parquet"
+    for magic, form in _MAGIC.items():
+        if head.startswith(magic):
+            return form
     if is_event_file(head):
         return "events"
     for magic, what in _REFUSED.items():
@@ -45,37 +53,49 @@ def detect(path: Path, name: str) -> Format:
             raise BrokenFileError(f"{name} is {what}.", "Choose a log in JSON, CSV, Parquet, or events.")
     if b"\0" in head:
         raise BrokenFileError(f"{name} is no text in UTF-8.", "Choose a log that a trainer wrote.")
+    return _text_format(path, name, head)
+
+
+def _text_format(path: Path, name: str, head: bytes) -> Format:
     text = head.decode("utf-8-sig", "replace").lstrip()
-    if text[0] in "{[" and (text[0] == "{" or path.suffix != ".log"):
-        return _json_format(path)
-    names, delimiter = csv_header(head)
-    looks_like_table = len(names) > 1 and not STEP_LINE.search(delimiter.join(names))
+    if not text:
+        raise BrokenFileError(f"{name} is empty.", "Choose a log that a trainer wrote.")
+    if is_metric(text):
+        return "metric"
+    if text[0] in "{[" and (text[0] == "{" or path.suffix != ".log") and (form := _json_format(path)):
+        return form
+    names, _ = csv_header(head)
+    looks_like_table = len(names) > 1 and not is_console(text.partition("\n")[0])
     if path.suffix.lower() in (".csv", ".tsv") and looks_like_table:
         return "csv"
-    if _has_step_line(path):
+    if _is_console_file(path):
         return "console"
     if looks_like_table:
         return "csv"
     raise BrokenFileError(
         f"{name} is no log that is known here.",
-        "Choose trainer_state.json, JSONL, a verl console log, TensorBoard events, CSV or Parquet.",
+        "Choose trainer_state.json, JSONL, what a trainer printed, TensorBoard events, CSV, Parquet, a W&B offline "
+        "file, or a folder of MLflow or Trackio.",
     )
 
 
-def _json_format(path: Path) -> Format:
-    """One JSON value, or one a line: the first line tells, unless there is only one."""
+def _json_format(path: Path) -> Format | None:
+    """One JSON value, or one a line: the first line tells, unless there is only one. None for printed dicts."""
     with path.open("rb") as file:
         line, rest = file.readline(MAX_LINE_BYTES), file.read(_HEAD_BYTES)
+    text = line.decode("utf-8-sig", "replace")
     try:
-        first = json.loads(line.decode("utf-8-sig"))
+        first = json.loads(text)
     except (ValueError, RecursionError):
-        return "jsonl" if path.suffix in (".jsonl", ".ndjson") else "json"
+        if is_dict(text.strip()) or (path.suffix not in _JSON and _is_console_file(path)):
+            return None
+        return "jsonl" if path.suffix in _JSON[1:] else "json"
     if not isinstance(first, dict):
         return "json"
     holds_rows = any(isinstance(value, list) for value in first.values())
     return "jsonl" if rest.strip() or not holds_rows else "json"
 
 
-def _has_step_line(path: Path) -> bool:
+def _is_console_file(path: Path) -> bool:
     with path.open("rb") as file:
-        return STEP_LINE.search(file.read(_CONSOLE_BYTES).decode("utf-8", "replace")) is not None
+        return is_console(file.read(_CONSOLE_BYTES).decode("utf-8", "replace"))

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from analysis.entropy_collapse.training_logs.raw import Progress, RawLog, Rows, Wanted
-from analysis.errors import AnalysisError, BrokenFileError
+from analysis.entropy_collapse.training_logs.lines import lines
+from analysis.entropy_collapse.training_logs.raw import Progress, RawLog, Wanted
+from analysis.entropy_collapse.training_logs.rows import Rows
+from analysis.errors import BrokenFileError
 
 MAX_JSON_BYTES = 200_000_000
 """A file that is one JSON value has to be taken whole; rows in lines are streamed."""
-MAX_LINE_BYTES = 16_000_000
 _LISTS = {"log_history": "TRL trainer_state.json", "logs": "results JSON", "history": "results JSON"}
 _REPORT_LINES = 500
 
 
-def read_json(path: Path, name: str, wanted: Wanted, step: str | None, on_progress: Progress) -> RawLog:
+def read_json(path: Path, name: str, wanted: Wanted, on_progress: Progress) -> RawLog:
     """One JSON value: ``trainer_state.json``, hyperfitting's ``results.json``, or a list of rows.
 
     Raises
@@ -46,7 +46,7 @@ def read_json(path: Path, name: str, wanted: Wanted, step: str | None, on_progre
             collected.add(row)
         if k % _REPORT_LINES == 0:
             on_progress(0.5 + 0.5 * k / len(rows), f"reading {name}")
-    return collected.log(name, source, step)
+    return collected.log(name, source)
 
 
 def _where(error: Exception) -> str:
@@ -69,7 +69,7 @@ def _rows_of(data: Any, name: str) -> tuple[str, list[Any]]:
     )
 
 
-def read_jsonl(path: Path, name: str, wanted: Wanted, step: str | None, on_progress: Progress) -> RawLog:
+def read_jsonl(path: Path, name: str, wanted: Wanted, on_progress: Progress) -> RawLog:
     """A row a line; verl's file logger writes ``{"step": n, "data": {...}}``.
 
     Lines that are no JSON are left out and counted, so that a log that was cut short, or
@@ -81,7 +81,7 @@ def read_jsonl(path: Path, name: str, wanted: Wanted, step: str | None, on_progr
         If no line is a JSON object, or a line is longer than any row.
     """
     collected, broken, last_broken, verl = Rows(wanted), 0, False, False
-    for line in lines(path, name, on_progress):
+    for line in lines(path, name, wanted, on_progress):
         try:
             row = json.loads(line)
         except (ValueError, RecursionError):
@@ -99,30 +99,4 @@ def read_jsonl(path: Path, name: str, wanted: Wanted, step: str | None, on_progr
         notes.append("The last line is cut short and left out.")
     elif broken:
         notes.append(f"{broken} of {broken + collected.n} lines are no JSON rows and left out.")
-    return collected.log(name, "verl JSONL" if verl else "JSONL", step, notes)
-
-
-def lines(path: Path, name: str, on_progress: Progress) -> Iterator[str]:
-    """Lines of a text file that are not empty, with progress.
-
-    Raises
-    ------
-    BrokenFileError
-        If a line is longer than any row of a log.
-    """
-    size = max(1, path.stat().st_size)
-    try:
-        with path.open("rb") as file:
-            for k, line in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b"")):
-                if k % _REPORT_LINES == 0:
-                    on_progress(min(1.0, file.tell() / size), f"reading {name}")
-                if len(line) == MAX_LINE_BYTES:
-                    raise BrokenFileError(
-                        f"Line {k + 1} of {name} is over {MAX_LINE_BYTES / 1e6:.0f} MB.",
-                        "Choose a log with a row a line.",
-                    )
-                text = line.decode("utf-8-sig" if k == 0 else "utf-8", "replace").strip()
-                if text:
-                    yield text
-    except OSError as error:
-        raise AnalysisError(f"{name} cannot be read ({error.strerror}).", "Check the file.") from None
+    return collected.log(name, "verl JSONL" if verl else "JSONL", notes)

@@ -2,20 +2,80 @@
 
 from __future__ import annotations
 
-import math
-from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from analysis.entropy_collapse.training_logs import keys as rules
+from analysis.entropy_collapse.training_logs import choosing
 
 Progress = Callable[[float, str], None]
-Wanted = Callable[[str], bool]
-Series = tuple[np.ndarray, np.ndarray]
-"""Steps (NaN where unknown) and values, in the order of the file."""
+STEP_OF_THE_EVENT = "step of the event"
+STEP_OF_THE_VALUE = "step of the value"
+NAMELESS = (STEP_OF_THE_EVENT, STEP_OF_THE_VALUE)
+"""Counters of formats that store a number beside every value and not what it counts."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a log. Called with a key, it tells whether that key is worth keeping."""
+
+    entropy: str | None = None
+    reward: str | None = None
+    step: str | None = None
+    whole_lines: bool = False
+    """Leave out a last line without its end: somebody is writing it."""
+    _known: dict[str, bool] = field(default_factory=dict, repr=False, compare=False)
+
+    def __call__(self, key: str) -> bool:
+        """Whether a rule could ask for a key, or a person named it."""
+        if key not in self._known:
+            self._known[key] = choosing.may_be_used(key) or self.named(key)
+        return self._known[key]
+
+    def named(self, key: str) -> bool:
+        """Whether a person named a key, in full or by its ending."""
+        return any(_fits(key, name) for name in (self.entropy, self.reward, self.step))
+
+    def entropy_key(self, keys: Iterable[str]) -> str | None:
+        """The key that holds the entropy: the named one, else by rule; None if there is none."""
+        known = list(keys)
+        if self.entropy is not None:
+            fits = [key for key in known if _fits(key, self.entropy)]
+            return self.entropy if self.entropy in fits else next(iter(fits), None)
+        found = choosing.find_entropy(known)
+        return found[0] if found else None
+
+
+def _fits(key: str, name: str | None) -> bool:
+    return name is not None and (key == name or key.endswith((f"/{name}", f" - {name}")))
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One key's values, in the order of the file."""
+
+    step: np.ndarray
+    """float64 (n,); NaN where unknown."""
+    value: np.ndarray
+    """float64 (n,)."""
+    order: np.ndarray | None
+    """int64 (n,): which came earlier, comparable between the series of one log. None if nothing tells."""
+    counter: str
+    """The key that counts these steps. Two counters are never compared by number."""
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    @property
+    def known(self) -> Series:
+        """The values that have a step."""
+        return self.rows(np.isfinite(self.step))
+
+    def rows(self, which: np.ndarray) -> Series:
+        """Some of the values."""
+        order = None if self.order is None else self.order[which]
+        return Series(self.step[which], self.value[which], order, self.counter)
 
 
 @dataclass
@@ -30,123 +90,10 @@ class RawLog:
     """Those that a rule or a person may ask for."""
     empty: dict[str, np.ndarray] = field(default_factory=dict)
     """Steps of rows that hold a key without a value."""
-    step_key: str = "row number"
     notes: list[str] = field(default_factory=list)
-
-
-def wanted_keys(*names: str | None) -> Wanted:
-    """Test for keys worth keeping: what a rule could ask for, and what a person named."""
-    named = {name for name in names if name}
-    known: dict[str, bool] = {}
-
-    def test(key: str) -> bool:
-        if key not in known:
-            known[key] = rules.may_be_used(key) or any(
-                key == n or key.endswith((f"/{n}", f" - {n}")) for n in named
-            )
-        return known[key]
-
-    return test
-
-
-def number(value: Any) -> float | None:
-    """A value as a number; None for text, lists and whatever else is no number."""
-    if isinstance(value, bool) or value is None:
-        return None if value is None else float(value)
-    if isinstance(value, int | float):
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf if value > 0 else -math.inf
-    if isinstance(value, str) and value in ("NaN", "nan", "Infinity", "-Infinity", "inf", "-inf"):
-        return float(value)
-    return None
-
-
-class Rows:
-    """Collects rows of key-value pairs, keeping only the wanted keys."""
-
-    def __init__(self, wanted: Wanted) -> None:
-        self._wanted = wanted
-        self._keys: dict[str, None] = {}
-        self._values: dict[str, array[float]] = {}
-        self._at: dict[str, array[int]] = {}
-        self._empty: dict[str, array[int]] = {}
-        self.n = 0
-
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Take one row; nested objects become ``outer/inner``."""
-        for key, value in flat(row):
-            if value is None:
-                if self._wanted(key):
-                    self._empty.setdefault(key, array("q")).append(self.n)
-                continue
-            as_number = number(value)
-            if as_number is None:
-                continue
-            self._keys.setdefault(key)
-            if self._wanted(key):
-                self._values.setdefault(key, array("d")).append(as_number)
-                self._at.setdefault(key, array("q")).append(self.n)
-        self.n += 1
-
-    def log(self, name: str, source: str, step: str | None, notes: Iterable[str] = ()) -> RawLog:
-        """All rows as one run; ``step`` names the step's key."""
-        values = {k: np.frombuffer(v, float) for k, v in self._values.items()}
-        at = {k: np.frombuffer(v, np.int64) for k, v in self._at.items()}
-        empty = {k: np.frombuffer(v, np.int64) for k, v in self._empty.items()}
-        return by_rows(name, source, tuple(self._keys), values, at, empty, self.n, step, notes)
-
-
-def flat(row: Mapping[str, Any], before: str = "", depth: int = 0) -> Iterable[tuple[str, Any]]:
-    """Key-value pairs of a row; verl's ``data`` and other inner objects are unfolded."""
-    for key, value in row.items():
-        if isinstance(value, Mapping):
-            if depth < 3:
-                inner = before if depth == 0 and key == "data" else f"{before}{key}/"
-                yield from flat(value, inner, depth + 1)
-        else:
-            yield f"{before}{key}", value
-
-
-def by_rows(
-    name: str,
-    source: str,
-    keys: tuple[str, ...],
-    values: dict[str, np.ndarray],
-    at: dict[str, np.ndarray],
-    empty: dict[str, np.ndarray],
-    n_rows: int,
-    step: str | None,
-    notes: Iterable[str] = (),
-) -> RawLog:
-    """Turn columns with row numbers into series over steps."""
-    key = _step_key(keys, at, step)
-    notes = list(notes)
-    if key is None:
-        steps = np.arange(1.0, n_rows + 1)
-        notes.append("The log has no step column: rows are counted from 1.")
-    else:
-        steps = np.full(n_rows, np.nan)
-        steps[at[key]] = values[key]
-    return RawLog(
-        name,
-        source,
-        keys,
-        {k: (steps[at[k]], v) for k, v in values.items() if k != key},
-        {k: steps[v] for k, v in empty.items() if k != key and len(v)},
-        key or "row number",
-        notes,
-    )
-
-
-def _step_key(keys: tuple[str, ...], at: dict[str, np.ndarray], step: str | None) -> str | None:
-    """The step's key: the named one, else the first by rule that most entropy rows have."""
-    if step is not None:
-        return rules.asked(step, keys, "step")
-    entropy = rules.find_entropy(at)
-    rows = at[entropy[0]] if entropy else None
-    for key in rules.STEP:
-        if key in at and (rows is None or np.isin(rows, at[key]).sum() >= 0.9 * len(rows)):
-            return key
-    return None
+    run: str = ""
+    """The run's name, where the log itself says one."""
+    clocked: bool = False
+    """Whether ``order`` is the time of day: then it is comparable between files."""
+    loss_agg_mode: str = ""
+    """verl's setting, where the log says it: how entropy was put together from tokens."""

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from analysis.entropy_collapse.training_logs import keys as rules
-from analysis.entropy_collapse.training_logs.console import read_console
 from analysis.entropy_collapse.training_logs.curves import Choice, curve
-from analysis.entropy_collapse.training_logs.detect import detect
-from analysis.entropy_collapse.training_logs.event_files import read_events
-from analysis.entropy_collapse.training_logs.folders import MAX_RUNS, groups
-from analysis.entropy_collapse.training_logs.json_logs import read_json, read_jsonl
-from analysis.entropy_collapse.training_logs.raw import Progress, RawLog, Wanted, wanted_keys
-from analysis.entropy_collapse.training_logs.tables import read_csv, read_parquet
+from analysis.entropy_collapse.training_logs.folders import MAX_RUNS, Group, groups
+from analysis.entropy_collapse.training_logs.joining import by_run, separate
+from analysis.entropy_collapse.training_logs.one_file import PathLike, existing, label, read_file
+from analysis.entropy_collapse.training_logs.panels import plain_run
+from analysis.entropy_collapse.training_logs.raw import Progress, RawLog, Wanted
 from analysis.entropy_collapse.training_results import Meaning, TrainingCurve
-from analysis.errors import AnalysisError, BrokenFileError
-
-PathLike = str | Path
+from analysis.errors import AnalysisError
 
 
 def read_training_log(
@@ -40,9 +34,8 @@ def read_training_log(
     Parameters
     ----------
     path_or_paths : str, pathlib.Path, or a list of them
-        A file or folder: ``trainer_state.json``, a TensorBoard folder or event file, verl's
-        JSONL or console log, a W&B CSV or Parquet export, any CSV, JSONL or Parquet. Several
-        files are parts of one run, in that order.
+        A file or folder, as for :func:`read_training_logs`. Several files are joined by the
+        name of their run; those that name none are parts of one run, in that order.
     entropy, reward, step : str, optional
         Keys to use, in full or their ending after a slash; otherwise the first that is there
         in the order of :mod:`analysis.entropy_collapse.training_logs.keys`.
@@ -68,19 +61,10 @@ def read_training_log(
         found), or the log holds several runs and ``name`` is none of them.
     """
     choice = Choice(entropy, reward, step, meaning, temperature)
-    report = on_progress or _quiet
-    if isinstance(path_or_paths, str | Path):
-        curves, _ = _read(Path(path_or_paths), choice, report)
-    else:
-        paths = [Path(p) for p in path_or_paths]
-        if not paths:
-            raise AnalysisError("No file is named.", "Name one or more files.")
-        wanted = wanted_keys(entropy, reward, step)
-        logs = [log for path in paths for log in _raw(_existing(path), path.name, wanted, step, report)]
-        curves = [curve(joined(logs), choice)]
+    curves, _ = _read(path_or_paths, choice, Wanted(entropy, reward, step), on_progress or _quiet)
     if len(curves) == 1:
         return replace(curves[0], name=name) if name else curves[0]
-    named = [c for c in curves if c.name == name]
+    named = [c for c in curves if name is not None and c.name in (name, plain_run(name))]
     if len(named) != 1:
         names = ", ".join(c.name for c in curves[:8])
         raise AnalysisError(
@@ -91,24 +75,33 @@ def read_training_log(
 
 
 def read_training_logs(
-    path: PathLike,
+    path_or_paths: PathLike | Sequence[PathLike],
     *,
     entropy: str | None = None,
     reward: str | None = None,
     step: str | None = None,
     meaning: Meaning | None = None,
     temperature: float | None = None,
-    name: str | None = None,
+    name: str | Sequence[str] | None = None,
+    growing: bool = False,
     on_progress: Progress | None = None,
 ) -> list[TrainingCurve]:
-    """Every run of a file or folder.
+    """Every run of a file, a folder, or several files.
 
     Parameters
     ----------
-    path, entropy, reward, step, meaning, temperature, on_progress
+    path_or_paths : str, pathlib.Path, or a list of them
+        ``trainer_state.json``, JSONL of any trainer, what a trainer printed, TensorBoard event
+        files or downloads, a W&B panel, history or offline file, MLflow's folders or database,
+        Trackio's database, any CSV or Parquet; or a folder of them. Several files are joined by
+        the name of their run; those that name none are parts of one run, in that order. Blanks,
+        quotes and ``file://`` around a path are taken off.
+    entropy, reward, step, meaning, temperature, on_progress
         As in :func:`read_training_log`.
-    name : str, optional
-        What to call the file in messages and as a run.
+    name : str or list of str, optional
+        What to call the file in messages and as a run; one name for each of several files.
+    growing : bool
+        Whether the run still goes: a last line without its end is left out then.
 
     Returns
     -------
@@ -122,11 +115,9 @@ def read_training_logs(
         If there is no readable run.
     """
     choice = Choice(entropy, reward, step, meaning, temperature)
-    curves, skipped = _read(Path(path), choice, on_progress or _quiet, name)
-    if skipped:
-        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        note = f"Left out of the folder: {'; '.join(skipped[:3])}{more}."
-        curves[0] = replace(curves[0], notes=(*curves[0].notes, note))
+    wanted = Wanted(entropy, reward, step, whole_lines=growing)
+    curves, left_out = _read(path_or_paths, choice, wanted, on_progress or _quiet, name)
+    curves[0] = replace(curves[0], notes=(*curves[0].notes, *left_out))
     return curves
 
 
@@ -134,43 +125,71 @@ def _quiet(_share: float, _what: str) -> None:
     """Progress that nobody asked for."""
 
 
-def _existing(path: Path) -> Path:
-    try:
-        there = path.is_file() or path.is_dir()  # no pipe and no device: reading them may never end
-    except (OSError, ValueError):
-        there = False
-    if not there:
-        raise BrokenFileError(f"There is no file or folder at {str(path)[:200]!r}.", "Check the path.")
-    return path
-
-
 def _read(
-    path: Path, choice: Choice, report: Progress, name: str | None = None
+    paths: PathLike | Sequence[PathLike],
+    choice: Choice,
+    wanted: Wanted,
+    report: Progress,
+    name: str | Sequence[str] | None = None,
 ) -> tuple[list[TrainingCurve], list[str]]:
-    """Runs of a file or folder, and the reasons for files that are left out."""
-    wanted = wanted_keys(choice.entropy, choice.reward, choice.step)
-    if not _existing(path).is_dir():
-        logs = _raw(path, name or _label(path), wanted, choice.step, report)
-        return _curves(logs, choice), []
-    found, curves, skipped = groups(path), [], []
+    """Runs of files or of a folder, and what is left out and why."""
+    given = [existing(p) for p in ([paths] if isinstance(paths, str | Path) else paths)]
+    if not given:
+        raise AnalysisError("No file is named.", "Name one or more files.")
+    if len(given) == 1 and given[0].is_dir():
+        return _read_folder(given[0], choice, wanted, report)
+    folder = next((path for path in given if path.is_dir()), None)
+    if folder is not None:
+        raise AnalysisError(f"{folder.name} is a folder among files.", "Name files, or one folder.")
+    names = [name] * len(given) if isinstance(name, str) else name or [label(path) for path in given]
+    files = [
+        read_file(path, called, wanted, _part(report, k, len(given)))
+        for k, (path, called) in enumerate(zip(given, names, strict=True))
+    ]
+    skipped: list[str] = []
+    curves = _curves(files[0] if len(files) == 1 else by_run(files, wanted), choice, skipped)
+    return _distinct(curves), [f"Left out: {'; '.join(skipped[:3])}."] if skipped else []
+
+
+def _read_folder(
+    folder: Path, choice: Choice, wanted: Wanted, report: Progress
+) -> tuple[list[TrainingCurve], list[str]]:
+    found = groups(folder)
+    curves: list[TrainingCurve] = []
+    skipped: list[str] = []
     for k, group in enumerate(found):
-
-        def part(share: float, what: str, k: int = k) -> None:
-            report((k + share) / len(found), what)
-
         try:
-            parts = [log for file in group.files for log in _raw(file, group.name, wanted, choice.step, part)]
-            runs = separate(parts) if len(group.files) > 1 else parts
-            curves += _curves(runs, choice)
+            curves += _curves(_of_group(group, wanted, _part(report, k, len(found))), choice, skipped)
         except AnalysisError as error:
             skipped.append(error.message.rstrip("."))
             if len(found) == 1:
                 raise
         if len(curves) > MAX_RUNS:
-            raise AnalysisError(f"{path.name} holds more than {MAX_RUNS} runs.", "Choose a folder inside it.")
+            raise AnalysisError(
+                f"{folder.name} holds more than {MAX_RUNS} runs.", "Choose a folder inside it."
+            )
     if not curves:
-        raise AnalysisError(f"No training log can be read in {path.name}.", f"{'; '.join(skipped[:3])}.")
-    return _once(curves, skipped), skipped
+        raise AnalysisError(f"No training log can be read in {folder.name}.", f"{'; '.join(skipped[:3])}.")
+    curves = _distinct(_once(curves, skipped))
+    more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+    return curves, [f"Left out of the folder: {'; '.join(skipped[:3])}{more}."] if skipped else []
+
+
+def _part(report: Progress, k: int, n: int) -> Progress:
+    """Progress of one of several files."""
+    return lambda share, what: report((k + share) / n, what)
+
+
+def _of_group(group: Group, wanted: Wanted, report: Progress) -> list[RawLog]:
+    """The runs that some files of a folder hold together."""
+    n = len(group.files)
+    if n == 1 or group.events:
+        files = [
+            read_file(path, group.name, wanted, _part(report, k, n)) for k, path in enumerate(group.files)
+        ]
+        return files[0] if n == 1 else separate([log for found in files for log in found], wanted)
+    files = [read_file(path, path.name, wanted, _part(report, k, n)) for k, path in enumerate(group.files)]
+    return [log if log.run else replace(log, name=group.name) for log in by_run(files, wanted)]
 
 
 def _once(curves: list[TrainingCurve], skipped: list[str]) -> list[TrainingCurve]:
@@ -191,80 +210,29 @@ def _same(one: TrainingCurve, other: TrainingCurve) -> bool:
     return bool(np.allclose(one.entropy, other.entropy, rtol=1e-5, atol=1e-9, equal_nan=True))
 
 
-def _label(path: Path) -> str:
-    """What to call a file: a trainer's state is named after its run."""
-    if path.name != "trainer_state.json":
-        return path.name
-    parent = path.resolve().parent
-    return parent.parent.name if re.match(r"^checkpoint-\d+$", parent.name) else parent.name
+def _distinct(curves: list[TrainingCurve]) -> list[TrainingCurve]:
+    """Curves whose names differ: runs of one name are numbered."""
+    out: list[TrainingCurve] = []
+    for own in curves:
+        taken, name, k = {c.name for c in out}, own.name, 2
+        while name in taken:
+            name, k = f"{own.name} ({k})", k + 1
+        out.append(replace(own, name=name))
+    return out
 
 
-def _curves(logs: list[RawLog], choice: Choice) -> list[TrainingCurve]:
+def _curves(logs: list[RawLog], choice: Choice, skipped: list[str]) -> list[TrainingCurve]:
     """Curves of the runs that have what is asked; fails if none has."""
-    curves, problem = [], None
     if len(logs) > MAX_RUNS:
         raise AnalysisError(f"{len(logs)} runs in one file.", f"Export {MAX_RUNS} or fewer.")
+    curves: list[TrainingCurve] = []
+    problems: list[AnalysisError] = []
     for log in logs:
         try:
             curves.append(curve(log, choice))
         except AnalysisError as error:
-            problem = error
-    if not curves and problem is not None:
-        raise problem
+            problems.append(error)
+    if not curves and problems:
+        raise problems[-1]
+    skipped += [problem.message.rstrip(".") for problem in problems]
     return curves
-
-
-def _raw(path: Path, name: str, wanted: Wanted, step: str | None, report: Progress) -> list[RawLog]:
-    """One file, whatever it is."""
-    try:
-        form = detect(path, name)
-        if form == "csv":
-            return read_csv(path, name, wanted, step, report)
-        if form == "parquet":
-            return read_parquet(path, name, wanted, step, report)
-        if form == "events":
-            return [read_events(path, name, wanted, report)]
-        reader = {"json": read_json, "jsonl": read_jsonl, "console": read_console}[form]
-        return [reader(path, name, wanted, step, report)]
-    except OSError as error:
-        raise BrokenFileError(f"{name} cannot be opened ({error.strerror}).", "Check the file.") from None
-
-
-def joined(logs: list[RawLog]) -> RawLog:
-    """Parts of one run, in order, as one log."""
-    keys = tuple(dict.fromkeys(key for log in logs for key in log.keys))
-    series, empty = {}, {}
-    for key in dict.fromkeys(key for log in logs for key in log.series):
-        parts = [log.series[key] for log in logs if key in log.series]
-        series[key] = tuple(np.concatenate([part[i] for part in parts]) for i in (0, 1))
-    for key in dict.fromkeys(key for log in logs for key in log.empty):
-        empty[key] = np.concatenate([log.empty[key] for log in logs if key in log.empty])
-    notes = list(dict.fromkeys(note for log in logs for note in log.notes))
-    first = logs[0]
-    return RawLog(first.name, first.source, keys, series, empty, first.step_key, notes)  # type: ignore[arg-type]
-
-
-def separate(logs: list[RawLog]) -> list[RawLog]:
-    """Event files of one folder as runs.
-
-    A file that goes on from a later step than the one before began at is a resumed run and
-    is joined to it; one whose entropy begins again at the start is another run.
-    """
-    runs: list[list[RawLog]] = []
-    for log in logs:
-        if runs and not _begins_again(runs[-1][0], log):
-            runs[-1].append(log)
-        else:
-            runs.append([log])
-    out = [joined(parts) for parts in runs]
-    if len(out) == 1:
-        return out
-    return [replace(log, name=f"{log.name} ({k + 1})") for k, log in enumerate(out)]
-
-
-def _begins_again(before: RawLog, log: RawLog) -> bool:
-    found = rules.find_entropy(log.series)
-    if found is None or found[0] not in before.series:
-        return False
-    own, old = log.series[found[0]][0], before.series[found[0]][0]
-    return bool(np.nanmin(own) <= np.nanmin(old))
