@@ -48,8 +48,8 @@ def pass_of(way: str, n_tokens: int) -> Callable[[int], Any]:
     import torch
 
     import analysis as an
-    from analysis.forward.recorder import Recorder
     from analysis.forward.passes import run_pass
+    from analysis.forward.recorder import Recorder
     from analysis.models.anatomy import run_body
 
     model = an.load_model(device="cpu")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import AnalysisError, OutOfMemoryError
+from analysis.forward.attention_probe import require_attention
 from analysis.forward.masks import Visibility
 from analysis.forward.results import Trace
 from analysis.models.load_errors import is_out_of_memory
@@ -36,7 +37,7 @@ def reading_again(model: LanguageModel, trace: Trace, visibility: Visibility | N
     Raises
     ------
     AnalysisError
-        If the run is another model's, measured no attention, or hid something else.
+        If the run is another model's, measured no attention, hid something else, or the model shows no keys.
     OutOfMemoryError
         If the device runs out of memory.
     """
@@ -51,6 +52,7 @@ def reading_again(model: LanguageModel, trace: Trace, visibility: Visibility | N
             "Ask for the picture with what the run hid.",
         )
     with model.lock, torch.inference_mode():
+        require_attention(model)
         try:
             yield torch.from_numpy(trace.tokens.token_id)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from analysis.errors import AnalysisError, UnsupportedModelError
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
+from analysis.forward.eager_maps import eager_maps, reduce_map
 from analysis.forward.row_check import RowCheck
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.load_errors import is_out_of_memory
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
 
 PROBE_TOKENS = 48
+MAP_TOLERANCE = 1e-5
+"""How far a row of a map may be from a sum of 1, and a weight on a later key from 0."""
 _LONGEST = 1024
 """Windows and chunks up to this length are crossed by the probe; longer ones by the checks of each run."""
 
@@ -32,6 +35,8 @@ class AttentionSupport:
     gates: tuple[tuple[int, str], ...] = ()
     """Layers that weaken what attention gives by a gate of their own, and the dotted name of the output
     projection behind it."""
+    by_maps: bool = False
+    """Whether it is measured on maps that the model hands over: queries, keys and values are not seen then."""
     error: float = 0.0
     """Largest difference of the final states with and without measuring, as a share of the largest state."""
     reason: str = ""
@@ -53,8 +58,17 @@ def attention_support(model: LanguageModel, ids: Tensor | None = None) -> Attent
     return model.attention
 
 
-def require_attention(model: LanguageModel, ids: Tensor | None = None) -> AttentionSupport:
+def require_attention(
+    model: LanguageModel, ids: Tensor | None = None, *, keys: bool = True
+) -> AttentionSupport:
     """The same, refused where attention cannot be measured.
+
+    Parameters
+    ----------
+    model, ids
+        As for :func:`attention_support`.
+    keys : bool, default True
+        Whether queries, keys and values are needed, not the statistics of maps alone.
 
     Raises
     ------
@@ -66,6 +80,11 @@ def require_attention(model: LanguageModel, ids: Tensor | None = None) -> Attent
         raise UnsupportedModelError(
             f"The attention of {model.info.name} cannot be measured. {support.reason}",
             "Choose another model, or a picture that needs no attention.",
+        )
+    if keys and support.by_maps:
+        raise UnsupportedModelError(
+            f"{_no_interface(model)} It hands over its maps, but not its queries, keys and values.",
+            "Choose another model, or a picture that needs no keys.",
         )
     return support
 
@@ -153,15 +172,13 @@ def _probe(model: LanguageModel, ids: Tensor) -> AttentionSupport:
     ids = ids.repeat(-(-n // len(ids)))[:n] % model.info.vocab_size
     try:
         modules = _attending_modules(model, ids[:8])
+    except UnsupportedModelError as error:
+        return AttentionSupport(reason=error.message)
     except Exception as error:  # noqa: BLE001 - whatever a model raises, its other numbers are still right
-        reason = (
-            error.message
-            if isinstance(error, AnalysisError)
-            else f"{_no_interface(model)} ({type(error).__name__})"
-        )
-        return AttentionSupport(reason=reason)
+        why(error)
+        modules = []
     if not modules:
-        return AttentionSupport(reason=_no_interface(model))
+        return _probe_maps(model, ids)
     try:
         seen = _Seen(RowCheck(model, ids))
         plain = plain_states(model, ids)
@@ -170,6 +187,9 @@ def _probe(model: LanguageModel, ids: Tensor) -> AttentionSupport:
                 if isinstance(module, nn.Linear):
                     handles.append(module.register_forward_pre_hook(seen.before_linear))
             ours = plain_states(model, ids)
+    except UnsupportedModelError as error:  # a mask of its own: its maps may still be read
+        maps = _probe_maps(model, ids)
+        return AttentionSupport(reason=error.message) if maps.reason else maps
     except Exception as error:  # noqa: BLE001
         return AttentionSupport(reason=why(error, modules[0]))
     difference = state_difference(model, ours, plain)
@@ -177,7 +197,31 @@ def _probe(model: LanguageModel, ids: Tensor) -> AttentionSupport:
         return AttentionSupport(reason=f"It differs from the library's by {difference:.2g} of a state.")
     if not seen.check.passed():
         return AttentionSupport(reason=different_rows(seen.check))
-    return AttentionSupport(tuple(seen.layers), seen.gates(model.model), difference)
+    return AttentionSupport(tuple(seen.layers), seen.gates(model.model), error=difference)
+
+
+def _probe_maps(model: LanguageModel, ids: Tensor) -> AttentionSupport:
+    """The same for a model that attends on its own and hands over its maps."""
+    layers: list[int] = []
+    errors: list[float] = []
+
+    def take(layer: int, weights: Tensor) -> None:
+        layers.append(layer)
+        errors.append(reduce_map(weights).row_error)
+
+    try:
+        plain = plain_states(model, ids)
+        with eager_maps(model, take):
+            ours = plain_states(model, ids)
+    except Exception as error:  # noqa: BLE001 - whatever a model raises, its other numbers are still right
+        return AttentionSupport(reason=f"{_no_interface(model)} {why(error)}")
+    difference = state_difference(model, ours, plain)
+    if not layers or max(errors) > MAP_TOLERANCE:
+        return AttentionSupport(reason=_no_interface(model))
+    if not difference <= error_tolerance(model.info.dtype):
+        reason = f"its eager attention, the only kind that hands over maps, differs by {difference:.2g} of a state."
+        return AttentionSupport(reason=f"{_no_interface(model)[:-1]}, and {reason}")
+    return AttentionSupport(tuple(layers), by_maps=True, error=difference)
 
 
 def _attending_modules(model: LanguageModel, ids: Tensor) -> list[str]:

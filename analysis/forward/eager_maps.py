@@ -22,8 +22,6 @@ from analysis.models.anatomy import hooks
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
 
-MAPS_AT_ONCE = 4
-"""Maps of one layer that exist at a time, as measured (2.4 to 3.4), rounded up."""
 _ROWS = 256
 TakeMap = Callable[[int, Tensor], None]
 """Called with a layer's number and its weights, (H, T, T)."""
@@ -122,8 +120,3 @@ def span_of_map(model: LanguageModel, weights: Tensor) -> AttentionSpan:
         return CAUSAL
     beyond = any(bool(weights[:, i, : i - window + 1].any()) for i in range(window, n, max(1, n // 64)))
     return CAUSAL if beyond else AttentionSpan(window=window)
-
-
-def bytes_of_maps(n_heads: int, n_tokens: int) -> int:
-    """Memory of the maps that exist at a time."""
-    return MAPS_AT_ONCE * 4 * n_heads * n_tokens**2

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from analysis.errors import TooLongError
 from analysis.forward.attention_adapter import attending
+from analysis.forward.eager_maps import eager_maps, span_of_map
 from analysis.forward.layer_spectra import Spectra
 from analysis.forward.recorder import Recorder
 from analysis.models.anatomy import first_tensor, hooks, run_body
@@ -177,7 +178,15 @@ def run_pass(
 
 @contextmanager
 def measuring(model: LanguageModel, recorder: Recorder) -> Iterator[None]:
-    """Let a model's attention measure itself, gates of its own included."""
+    """Let a model's attention measure itself, gates of its own included, or reduce the maps it hands over."""
+    if model.attention is not None and model.attention.by_maps:
+
+        def take_map(layer: int, weights: Tensor) -> None:
+            recorder.take_map(layer, weights, span_of_map(model, weights))
+
+        with eager_maps(model, take_map):
+            yield
+        return
     gates = model.attention.gates if model.attention is not None else ()
     with hooks() as handles, attending(model.model, model.anatomy, recorder):
         for layer, name in gates:

@@ -12,6 +12,7 @@ from analysis.attention_sinks.results import AttentionTrace, seeing_queries, vis
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, own_mask
+from analysis.forward.eager_maps import reduce_map
 from analysis.forward.masks import Visibility
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class Recorder:
         self.take(call.layer, attended, call.key[0], call.value[0], call.span, call.sink_logits is not None)
         self.outputs = {call.layer: attended.output}
         return attended.output[None]
+
+    def take_map(self, layer: int, weights: Tensor, span: AttentionSpan) -> None:
+        """Take the map (H, T, T) of a layer whose queries, keys and values are not seen."""
+        unseen = torch.full((*weights.shape[:2], 1), torch.nan)
+        self.take(layer, reduce_map(weights), unseen, unseen, span, False)
 
     def result(self) -> AttentionTrace:
         """All layers together.

@@ -24,7 +24,7 @@ from analysis.forward.results import Check
 from analysis.forward.row_check import RowCheck
 from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
-from analysis.models.preflight import Plan
+from analysis.models.preflight import Plan, bytes_of_maps, free_bytes
 from analysis.models.tokens import TokenizedText, token_text
 from analysis.progress import Progress
 from analysis.token_entropy.results import NextToken, TokenTrace
@@ -32,6 +32,9 @@ from analysis.token_entropy.results import NextToken, TokenTrace
 STATE_LIMIT_BYTES = 256 << 20
 """Final states are kept up to this size, for the sampler panel."""
 _CHECKED_ROWS = 8
+
+
+_NO_KEYS = "The model hands over its attention maps, but not its queries, keys and values."
 
 
 @dataclass(eq=False)
@@ -110,8 +113,11 @@ class Run:
         if support.reason:
             self._give_up_attention(support.reason)
             return
+        if support.by_maps and (reason := _no_room(self.model, len(ids)) or self._cannot_hide()):
+            self._give_up_attention(reason)
+            return
         try:
-            self.row_check = RowCheck(self.model, ids)
+            self.row_check = None if support.by_maps else RowCheck(self.model, ids)
         except Exception as error:  # noqa: BLE001 - whatever a model raises, its other numbers are still right
             self._give_up_attention(why(error, type(self.model.model).__name__))
             return
@@ -122,6 +128,9 @@ class Run:
         self.checks.append(
             Check("measured attention equals the library's", support.error, allowed, "of a state")
         )
+
+    def _cannot_hide(self) -> str:
+        return _NO_KEYS if self.visibility is not None else ""
 
     def _give_up_attention(self, reason: str) -> None:
         self.attention = False
@@ -154,13 +163,12 @@ class Run:
 
     def _measured_pass(self, run: Callable[[Recorder | None], Measured]) -> Measured:
         """Run with measured attention; once more without it where the library's own gives other rows."""
-        assert self.row_check is not None
         check = self.row_check
         recorder = Recorder(self.attention_layers, self.visibility, self.spectra, check)
         reason = ""
         try:
             measured = run(recorder)
-            if not check.passed():
+            if check is not None and not check.passed():
                 reason = different_rows(check)
         except UnsupportedModelError as error:  # what a short probe did not meet
             reason = error.message
@@ -175,7 +183,10 @@ class Run:
         if others:
             self.unavailable["attention of other layers"] = _no_attention(others, self.model)
         self.checks.append(Check("attention rows sum to 1", recorder.row_error, 1e-5, ""))
-        self.checks.append(check.as_check())
+        if check is not None:
+            self.checks.append(check.as_check())
+        else:
+            self.unavailable["keys and values"] = _NO_KEYS
         return measured
 
     def _read(self, ids: Tensor, window: Window, measured: Measured) -> None:
@@ -292,4 +303,17 @@ def _no_attention(layers: list[int], model: LanguageModel) -> str:
     what = f" ({', '.join(names)})" if names else ""
     return (
         f"{which} not attend through transformers' interface{what}: there is no softmax attention to measure."
+    )
+
+
+def _no_room(model: LanguageModel, n_tokens: int) -> str:
+    """Why the maps of one layer of such a text would not fit; empty if they do."""
+    heads = int(model.model.config.get_text_config().num_attention_heads)
+    needed, free = bytes_of_maps(heads, n_tokens), free_bytes(model.anatomy.head.weight.device) // 2
+    if needed <= free:
+        return ""
+    most = int((free / bytes_of_maps(heads, 1)) ** 0.5)
+    return (
+        f"Its maps exist whole, one layer at a time: {needed / 2**30:.1f} GiB at {n_tokens:,} tokens. Up to {most:,} "
+        "tokens can be measured here."
     )

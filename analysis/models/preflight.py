@@ -24,6 +24,8 @@ _SCORES, _SCORES_CUDA = 4 << 20, 256 << 20
 """One block of attention scores, see ``forward/attention.py``."""
 _SCORE_BLOCKS = 4
 """Such blocks that exist at a time: scores, their exponentials, masks."""
+_MAPS = 4
+"""Maps that exist at a time where a model hands them over: 2.4 to 3.4 measured."""
 _LAYER_STATISTICS = 64
 """Bytes per head and token while one layer's statistics are reduced, most of them float64."""
 _USABLE = 0.9
@@ -93,6 +95,8 @@ def _measured_bytes(model: LanguageModel, n_tokens: int) -> int:
     """Attention that measures: blocks of scores, one layer's statistics, and what every layer keeps."""
     config = model.model.config.get_text_config()
     heads = _heads(config)
+    if model.attention is not None and model.attention.by_maps:
+        return bytes_of_maps(heads, n_tokens)
     groups = int(getattr(config, "num_key_value_heads", None) or heads)
     row = 4 * n_tokens * (heads // groups)
     budget = _SCORES_CUDA if model.anatomy.head.weight.is_cuda else _SCORES
@@ -111,6 +115,11 @@ def _own_attention_bytes(model: LanguageModel, n_tokens: int) -> int:
     if n_tokens > _window_of(config):  # the mask of a window is a matrix: as bits, and as what is added
         n_bytes += n_tokens**2 * (1 + model.anatomy.head.weight.element_size())
     return n_bytes
+
+
+def bytes_of_maps(n_heads: int, n_tokens: int) -> int:
+    """Memory of the maps of one layer that exist at a time, where a model hands them over whole."""
+    return _MAPS * 4 * n_heads * n_tokens**2
 
 
 def _heads(config: Any) -> int:

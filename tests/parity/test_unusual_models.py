@@ -7,9 +7,11 @@ import pytest
 import torch
 
 import analysis as an
-from analysis.errors import UnsupportedModelError
+from analysis.errors import AnalysisError, UnsupportedModelError
+from analysis.forward import run as run_module
 from tests.tiny_models.unusual import (
     ATTENTION_LAYERS,
+    BY_MAPS,
     CONFIGS,
     GATED,
     NOT_MEASURED,
@@ -121,6 +123,37 @@ def test_attention_that_cannot_be_measured_says_why_on_every_road(models, name):
         with pytest.raises(UnsupportedModelError) as caught:
             road()
         assert NOT_MEASURED[name].lower() in caught.value.message.lower() and caught.value.hint
+
+
+@pytest.mark.parametrize("name", BY_MAPS)
+def test_models_that_show_maps_alone_are_measured_and_not_pruned(models, name):
+    model = models(name)
+    before = model.model.config._attn_implementation
+    run = an.trace(model, SENTENCE)
+    assert np.isnan(run.attention.key_norm).all() and "queries, keys" in run.unavailable["keys and values"]
+    assert run.attention.window.tolist() == ([0, 32, 0, 32] if name == "gpt_neo" else [0] * 4)
+    received = an.compress(model, SENTENCE * 2, "attention", 0.5)
+    assert received.keep.any() and not received.keep.all()
+    roads = (
+        lambda: an.sweep_eviction(model, SENTENCE, AFTER, ["streaming"], [0.5]),
+        lambda: an.sweep_decoding(model, SENTENCE, AFTER, ["h2o"], [0.5]),
+        lambda: an.generate_greedy(model, SENTENCE, AFTER, ["streaming"], [0.5], n_new=2),
+        lambda: an.head_map_block(model, run, 0, 0),
+        lambda: an.extreme_tokens(model, run),
+        lambda: an.break_sink(model, run, "hide token 0"),
+    )
+    for road in roads:
+        with pytest.raises(AnalysisError, match="queries, keys"):
+            road()
+    assert model.model.config._attn_implementation == before
+
+
+def test_maps_that_do_not_fit_are_not_made(models, monkeypatch):
+    monkeypatch.setattr(run_module, "free_bytes", lambda _device: 8 * 4 * 4 * 50**2)
+    short, long = (an.trace(models("bloom"), text_of(models("bloom"), n)) for n in (40, 60))
+    assert short.attention is not None and long.attention is None
+    assert "Up to 50 tokens" in long.unavailable["attention"]
+    assert np.isfinite(long.tokens.surprisal[1:]).all()
 
 
 def test_a_chunk_longer_than_any_probe_is_seen():

@@ -216,8 +216,14 @@ ATTENTION_LAYERS: dict[str, list[int]] = {
     "recurrent_gemma": [2],
     "afmoe": [0, 1, 2, 3],
     "laguna": [0, 1, 2, 3],
+    **{
+        name: [0, 1, 2, 3]
+        for name in ("falcon", "mpt", "bloom", "gptj", "codegen", "gpt_neo", "xglm", "doge")
+    },
 }
 """Layers whose attention can be measured."""
+BY_MAPS = ("falcon", "mpt", "bloom", "gptj", "codegen", "gpt_neo", "xglm", "doge")
+"""Models that hand over maps, but no queries, keys and values."""
 GATED = ("qwen3_next", "qwen3_5_text", "lfm3", "afmoe", "laguna")
 RECURRENT = [
     "qwen3_next",
@@ -235,16 +241,8 @@ RECURRENT = [
 ]
 """Models whose layers keep a state in the library's cache."""
 NOT_MEASURED = {
-    "doge": "mask",
     "diffllama": "twice",
-    "falcon": "FalconAttention",
-    "falcon_alibi": "FalconAttention",
-    "mpt": "MptAttention",
-    "bloom": "BloomAttention",
-    "gptj": "GPTJAttention",
-    "codegen": "CodeGenAttention",
-    "gpt_neo": "GPTNeoAttention",
-    "xglm": "XGLMAttention",
+    "falcon_alibi": "eager attention",  # the library's eager ALiBi is another computation than its fused one
     "mamba": "softmax",
     "falcon_mamba": "softmax",
     "mamba2": "softmax",

@@ -154,11 +154,11 @@ class Reader:
         """
         self.require_room(len(ids))
         n_layers, tensor = self.model.info.n_layers, torch.tensor(ids)
-        layers = require_attention(self.model, tensor).layers
-        check = RowCheck(self.model, tensor)
-        recorder = Recorder(layers, check=check)
+        support = require_attention(self.model, tensor, keys=False)
+        check = None if support.by_maps else RowCheck(self.model, tensor)
+        recorder = Recorder(support.layers, check=check)
         run_pass(self.model, tensor, [], lambda layer: report(layer / n_layers, what), recorder)
-        if not check.passed():
+        if check is not None and not check.passed():
             raise UnsupportedModelError(
                 f"Attention cannot be measured on this text. {different_rows(check)}",
                 "Choose another method.",
