@@ -1,8 +1,7 @@
 """Reading a ``.gguf`` file as a plain transformers model.
 
 Weights are expanded to ordinary tensors, so every measure works on them. The
-tokenizer is rebuilt from the file's own tables; where transformers does not split
-text the way the file asks for, the split is put right here.
+tokenizer is rebuilt from the file's own tables, and splits text as llama.cpp does.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from analysis.errors import BrokenFileError, OutOfMemoryError, UnsupportedModelError
+from analysis.errors import AnalysisError, BrokenFileError, OutOfMemoryError, UnsupportedModelError
 
 _MAGIC = b"GGUF"
 
@@ -33,7 +32,7 @@ def check_gguf(path: Path) -> None:
         )
 
 
-def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any]:
+def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any, str]:
     """Model and tokenizer of a ``.gguf`` file, weights expanded.
 
     Parameters
@@ -45,14 +44,15 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any]:
 
     Returns
     -------
-    tuple of (PreTrainedModel, PreTrainedTokenizerBase)
+    tuple of (PreTrainedModel, PreTrainedTokenizerBase, str)
+        And what a person should know about the split of text; empty where it is known to be right.
 
     Raises
     ------
     BrokenFileError
         If the file is truncated or not GGUF.
     UnsupportedModelError
-        If transformers does not know the architecture named in the file.
+        If transformers does not know the architecture named in the file, or the file holds a classifier.
     """
     check_gguf(path)
     import torch
@@ -61,6 +61,7 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any]:
     from analysis.models.load_errors import is_out_of_memory, require_all_weights
 
     try:
+        split = _require_language_model(path)
         tokenizer = AutoTokenizer.from_pretrained(
             str(path.parent), gguf_file=path.name, trust_remote_code=False
         )
@@ -72,7 +73,7 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any]:
             output_loading_info=True,
             trust_remote_code=False,
         )
-    except ImportError:
+    except (ImportError, AnalysisError):
         raise
     except Exception as error:
         if is_out_of_memory(error):
@@ -90,26 +91,35 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any]:
             "Download or copy the file again.",
         ) from error
     require_all_weights(loaded, path.name)
-    _drop_quantization(model)
-    _repair_split(tokenizer, path)
-    return model, tokenizer
+    drop_quantization(model)
+    return model, tokenizer, _set_split(tokenizer, split)
 
 
-def _drop_quantization(model: Any) -> None:
-    """Forget that the weights came from 4-bit blocks: they are plain tensors now."""
+def drop_quantization(model: Any) -> None:
+    """Forget that the weights came from few bits: they are plain tensors now."""
     model.hf_quantizer = None
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.is_quantized = False
 
 
-def _repair_split(tokenizer: Any, path: Path) -> None:
-    """Split digits one by one where the file asks for it (``tokenizer.ggml.pre`` = smollm)."""
+def _require_language_model(path: Path) -> tuple[str, str | None]:
+    """Refuse a classifier; give the kind of the vocabulary and the name of the split it asks for."""
     from gguf import GGUFReader
-    from tokenizers import pre_tokenizers
 
-    field = GGUFReader(path).get_field("tokenizer.ggml.pre")
-    if field is not None and field.contents() == "smollm":
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    reader = GGUFReader(path)
+    if any(tensor.name.startswith("cls.") for tensor in reader.tensors):
+        raise UnsupportedModelError(
+            f"{path.name} holds a classifier or reranker, not a language model.",
+            "Choose a causal language model; a classifier predicts no next token.",
         )
+    kind, split = (reader.get_field(f"tokenizer.ggml.{name}") for name in ("model", "pre"))
+    return str(kind.contents()) if kind else "", str(split.contents()) if split else None
+
+
+def _set_split(tokenizer: Any, split: tuple[str, str | None]) -> str:
+    """Split text as llama.cpp does; only byte-level vocabularies are split by a rule with a name."""
+    from analysis.models.gguf_split import split_like_llama_cpp
+
+    kind, name = split
+    return split_like_llama_cpp(tokenizer, name) if kind == "gpt2" else ""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.models.tokens import token_text
+from analysis.models.token_names import token_text
 from analysis.pruning_effects.damage import Damage, compare, join
 from analysis.pruning_effects.results import Setting, Sweep, SweepSpec
 

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from analysis.errors import InvalidTextError
 from analysis.models.tiny_tokenizer import BOS_ID, EOS_ID, byte_tokenizer
-from analysis.models.tokens import encode, token_bytes, token_text
+from analysis.models.token_names import token_bytes, token_text
+from analysis.models.tokens import encode
 
 TEXTS = {
     "plain": "The cat sat on the mat.",
