@@ -91,10 +91,10 @@ def _loaded() -> None:
     st.text(info.name)
     st.caption(
         f"{count(info.n_parameters)} parameters · {size(info.bytes_held)} · {info.n_layers} layers  \n"
-        f"{plain(info.device_name)} · {info.dtype}"
+        f"{plain(info.device_name)} · {info.precision}"
     )
-    if info.note:
-        st.caption(info.note)
+    for note in info.notes:
+        st.caption(plain(note))
     if info.n_padded_ids:
         st.caption(f"{count(info.n_padded_ids)} ids of the head belong to no token; they count in every sum.")
     st.button("Unload", key="unload", on_click=runs.unload, help="Free the model's memory.")

@@ -23,7 +23,7 @@ from analysis.errors import (
     OutOfMemoryError,
     UnsupportedModelError,
 )
-from analysis.models import anatomy, loading
+from analysis.models import anatomy, loading, placement, pretrained
 from analysis.models.spec import ModelSpec
 from analysis.models.tiny_gguf import save_tiny_gguf
 from analysis.models.tiny_tokenizer import byte_tokenizer
@@ -70,8 +70,6 @@ def refused(source, kind=AnalysisError, **options):
         *(
             "x" * 10_000,
             "a/" + "x" * 10_000,
-            "org/name\n",
-            "\norg/name",
             "http://h/x",
             "C:\\models\\x",
             ".",
@@ -302,6 +300,10 @@ def test_encoders_are_refused(tmp_path):
     BertForMaskedLM(BertConfig(vocab_size=320, **size)).save_pretrained(tmp_path)
     byte_tokenizer().save_pretrained(tmp_path)
     error = refused(str(tmp_path), UnsupportedModelError)
+    assert "BertForMaskedLM" in error.message and "causal" in error.hint
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": None}))
+    error = refused(str(tmp_path), UnsupportedModelError)
     assert "comes after" in error.message and "causal" in error.hint
 
 
@@ -329,7 +331,7 @@ def test_a_whole_gguf_file_gives_the_model_s_numbers(gguf_file):
     from analysis.models.tiny import tiny_model
 
     model = an.load_model(str(gguf_file))
-    assert model.info.name == "tiny.gguf" and ".gguf" in model.info.note
+    assert model.info.name == "tiny.gguf" and ".gguf" in model.info.notes[0]
     run = an.trace(model, "The cat sat 12 times.")
     ids = torch.from_numpy(run.tokens.token_id)[None]
     with torch.inference_mode():
@@ -420,7 +422,7 @@ def test_what_the_hub_says_is_said_in_one_sentence(monkeypatch, name, words):
     def fail(_spec):
         raise problem
 
-    monkeypatch.setattr(loading, "_hub_has", fail)
+    monkeypatch.setattr(pretrained, "ask_hub", fail)
     assert words in refused("org/name", ModelNotFoundError, revision="v9").message
 
 
@@ -437,9 +439,9 @@ def test_a_device_that_is_not_there(llama, tiny_folder, monkeypatch, device):
 
 def test_one_of_several_devices(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert loading.resolve_device("cuda:1").index == 1
+    assert placement.resolve_device("cuda:1").index == 1
     with pytest.raises(AnalysisError, match="has 2 CUDA devices"):
-        loading.resolve_device("cuda:2")
+        placement.resolve_device("cuda:2")
 
 
 CPU_FULL = RuntimeError(
@@ -485,7 +487,7 @@ def test_weights_larger_than_the_memory_are_refused_before_reading(tiny_folder, 
     from analysis.models import preflight
 
     monkeypatch.setattr(preflight, "free_bytes", lambda _device: 1000)
-    error = refused(str(tiny_folder("llama")), OutOfMemoryError)
+    error = refused(str(tiny_folder("llama")), OutOfMemoryError, device="cpu")
     assert "GiB" in error.message
 
 
