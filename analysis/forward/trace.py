@@ -146,6 +146,8 @@ def trace(
         stride=stride if len(windows) > 1 else None,
         spectra=tuple(run.spectra.shares) if run.spectra else (),
         visibility=visibility.describe() if visibility else "",
+        weights=model.info.weights,
+        adapter=model.spec.adapter or "",
     )
     report(1.0, "done")
     return Trace(
@@ -160,6 +162,7 @@ def trace(
         final_states=run.final_states,
         seconds=run.seconds,
         versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+        notes=(*model.info.notes, *([tokens.note] if tokens.note else [])),
     )
 
 

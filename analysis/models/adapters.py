@@ -6,6 +6,7 @@ Whether ``peft`` is installed changes no number: nothing is attached that was no
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from analysis.models.spec import ModelSpec, is_folder
 from analysis.models.stored import ADAPTER_WEIGHTS, tensors_of, weight_files
 
 ADAPTER_CONFIG = "adapter_config.json"
+NO_ADAPTER = {"adapter_kwargs": {"subfolder": "no-adapter"}}
+"""Argument of ``from_pretrained``. Where peft is installed, transformers attaches an adapter that lies beside
+a model, without a word; so it is sent to look for one where there is none."""
 _NOT_WEIGHTS = frozenset({"ADAPTION_PROMPT", "XLORA", "POLY"})
 """Kinds of adapters, beside prompts, that stay a part of their own."""
 
@@ -84,22 +88,6 @@ def require_base(where: str, files: Iterable[str], spec: ModelSpec, options: dic
         f"{spec.name} is an adapter alone; it belongs to {base or 'a base that it does not name'}.",
         f"Load it with its base: load_model({base or 'base'!r}, adapter={spec.source[:200]!r}).",
     )
-
-
-def around_adapter(where: str, beside: bool) -> dict[str, Any]:
-    """Arguments of ``from_pretrained`` that open a model and leave the adapter beside it alone.
-
-    Where peft is installed, transformers attaches an adapter that it finds where it is told to look, without
-    a word. It does not look into what it is told as a subfolder.
-    """
-    if not beside:
-        return {"pretrained_model_name_or_path": where}
-    path = Path(where)
-    if not path.is_dir():
-        return {"pretrained_model_name_or_path": where, "adapter_kwargs": {"subfolder": "no-adapter"}}
-    path = path.resolve()
-    above = next(folder for folder in path.parents if not (folder / ADAPTER_CONFIG).exists())
-    return {"pretrained_model_name_or_path": str(above), "subfolder": str(path.relative_to(above))}
 
 
 def adapter_folder(adapter: str) -> Path:
@@ -196,6 +184,7 @@ def merge_adapter(model: Any, folder: Path, shown: str) -> Any:
         If the adapter is not one of this base.
     """
     from peft import PeftModel
+    from peft.mapping import PEFT_TYPE_TO_PREFIX_MAPPING
 
     config = require_mergeable(folder, shown)
     if getattr(model, "hf_quantizer", None) is not None:
@@ -207,13 +196,18 @@ def merge_adapter(model: Any, folder: Path, shown: str) -> Any:
         held = tensors_of(folder / ADAPTER_WEIGHTS)
         _resize_for(model, held)
         config.inference_mode = True
-        attached = PeftModel(model, config)
         mapping = getattr(model, "_checkpoint_conversion_mapping", {})
-        result = attached.load_adapter(str(folder), "default", torch_device="cpu", key_mapping=mapping)
-        strange = [*result.missing_keys, *result.unexpected_keys]
-        if not strange:
-            return attached.merge_and_unload(safe_merge=True)
-        reason = f"{strange[0]} fits nowhere" if result.unexpected_keys else f"{strange[0]} is missing"
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # peft's calls of what transformers will drop
+            attached = PeftModel(model, config)
+            result = attached.load_adapter(str(folder), "default", torch_device="cpu", key_mapping=mapping)
+            # Rows of embeddings may be held twice, under a name that fits nowhere; parts of the adapter may not.
+            prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
+            homeless = [key for key in result.unexpected_keys if prefix in key]
+            strange = [*homeless, *result.missing_keys]
+            if not strange:
+                return attached.merge_and_unload(safe_merge=True)
+        reason = f"{strange[0]} {'fits nowhere' if homeless else 'is missing'}"
     except (RuntimeError, ValueError, KeyError, TypeError, NotImplementedError, AttributeError) as error:
         reason = str(error).strip().partition("\n")[0][:160].strip(" .:")
     raise BrokenFileError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from analysis.models.adapters import around_adapter, holds_adapter, require_base
+from analysis.models.adapters import NO_ADAPTER, holds_adapter, require_base
 from analysis.models.heads import require_language_model, require_no_other_head
 from analysis.models.hub import HubAnswer, ask_hub, snapshot
 from analysis.models.load_errors import as_analysis_error, require_all_weights
@@ -85,12 +85,13 @@ def _open(where: str, spec: ModelSpec) -> Opened:
     spread = placement.device_map is not None
     offload = new_offload_folder() if spread else Path()
     model, loaded = AutoModelForCausalLM.from_pretrained(
-        **around_adapter(where, beside),
+        where,
         config=config,
         dtype=precision,
         use_safetensors=True,
         output_loading_info=True,
         **placement.options(offload),
+        **NO_ADAPTER,
         **common,
     )
     if spread:
