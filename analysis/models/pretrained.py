@@ -19,7 +19,8 @@ from analysis.models.placement import (
     remove_with,
     resolve_device,
 )
-from analysis.models.quantised import Quantisation, find_quantisation, require_scaled
+from analysis.models.quantised import Quantisation, find_quantisation
+from analysis.models.scales import require_scaled, require_whole_blocks
 from analysis.models.spec import ModelSpec
 from analysis.models.stored import StoredTensor, bytes_of, stored_tensors
 from analysis.models.tokenizer_files import read_tokenizer
@@ -82,6 +83,7 @@ def _open(where: str, spec: ModelSpec) -> Opened:
     placement = choose_placement(spec, _bytes_needed(stored, answer, precision, quantised))
     if quantised is not None:
         quantised.prepare(placement.device)
+        require_whole_blocks(quantised, stored, spec.name)
     spread = placement.device_map is not None
     offload = new_offload_folder() if spread else Path()
     model, loaded = AutoModelForCausalLM.from_pretrained(
@@ -101,7 +103,10 @@ def _open(where: str, spec: ModelSpec) -> Opened:
     if quantised is not None:
         model = quantised.expand(model, placement.device, precision)
         notes.append(quantised.note(model))
-    require_scaled(model, stored or _stored(where, spec), loaded, quantised is not None, spec.name)
+    stored = stored or _stored(where, spec)
+    if quantised is not None:
+        require_whole_blocks(quantised, stored, spec.name)
+    require_scaled(model, stored, loaded, quantised is not None, spec.name)
     if beside and spec.adapter is None:
         notes.append("An adapter lies beside this model and is not applied; base + adapter merges it.")
     return Opened(model, tokenizer, placement, notes, quantised.words if quantised else "")

@@ -1,4 +1,4 @@
-"""Quantised checkpoints: their packages, their weights made plain, and a guard against unscaled ones.
+"""Quantised checkpoints: their packages, and their weights made plain.
 
 Weights of few bits are expanded to plain ones where the library can, so that every measure works on them
 and no rounding of activations is added. On CUDA, where memory is what they are quantised for, they run by
@@ -16,9 +16,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from analysis.errors import BrokenFileError, ModelNotFoundError, UnsupportedModelError
+from analysis.errors import ModelNotFoundError, UnsupportedModelError
 from analysis.models.gguf_file import drop_quantization
-from analysis.models.stored import PLAIN, StoredTensor
 
 _PACKAGES = {
     "bitsandbytes": {"bitsandbytes": "bitsandbytes"},
@@ -42,10 +41,7 @@ _PACKAGES = {
 """What each method of transformers needs: the module that is looked for, and what to install for it."""
 _CUDA_ONLY = frozenset({"vptq", "spqr", "higgs", "eetq", "fbgemm_fp8", "nvfp4"})
 _EXPANDED_BY_CONFIG = frozenset({"fp8", "mxfp8", "mxfp4", "compressed-tensors", "metal"})
-_INSTEAD = "use an unquantised copy or a .gguf file"
-_SCALES = re.compile(
-    r"(weight_scale(_inv|_2)?|scale_inv|weight_packed|\.q?weight_scales|\.qweight|\.qzeros|\.scales|\.absmax|\.SCB)$"
-)
+INSTEAD = "use an unquantised copy or a .gguf file"
 
 
 @dataclass(frozen=True)
@@ -78,16 +74,18 @@ class Quantisation:
         dtype : torch.dtype
             Precision of the plain weights.
         """
-        if device.type == "cuda" or getattr(model, "hf_quantizer", None) is None:
+        if device.type == "cuda":
             return model
         if self.method == "bitsandbytes":
-            return model.dequantize(dtype)
+            model = model.dequantize(dtype)
         if self.method == "torchao":
             for module in model.modules():
                 weight = getattr(module, "weight", None)
                 if isinstance(weight, torch.Tensor) and type(weight).__module__.startswith("torchao."):
-                    module.weight = nn.Parameter(weight.dequantize().to(dtype), requires_grad=False)
+                    module.weight = nn.Parameter(weight.dequantize(), requires_grad=False)
             drop_quantization(model)
+        if getattr(model, "hf_quantizer", None) is None:
+            _unify(model, dtype)
         return model
 
     def note(self, model: Any) -> str:
@@ -130,12 +128,12 @@ def find_quantisation(config: Any, name: str) -> Quantisation | None:
     if method not in known:
         raise UnsupportedModelError(
             f"{name} is quantised by a method that transformers does not know ({method[:40]!r}).",
-            f"Read as they are, its weights would be wrong: {_INSTEAD}.",
+            f"Read as they are, its weights would be wrong: {INSTEAD}.",
         )
     if method in _CUDA_ONLY and not torch.cuda.is_available():
         raise UnsupportedModelError(
             f"{name} is quantised with {method}, which runs on a CUDA device only.",
-            f"Move to a machine that has one, or {_INSTEAD}.",
+            f"Move to a machine that has one, or {INSTEAD}.",
         )
     missing = [package for module, package in _PACKAGES.get(method, {}).items() if not _is_there(module)]
     if missing:
@@ -143,7 +141,7 @@ def find_quantisation(config: Any, name: str) -> Quantisation | None:
         raise ModelNotFoundError(
             f"{name} is quantised with {method}, and the {which} {' and '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} not installed.",
-            f"Install with `pip install {' '.join(missing)}`, or {_INSTEAD}.",
+            f"Install with `pip install {' '.join(missing)}`, or {INSTEAD}.",
         )
     bits, words = _bits(method, settings)
     return Quantisation(method, words, bits, settings)
@@ -179,44 +177,9 @@ def _bits(method: str, settings: Mapping[str, Any]) -> tuple[int, str]:
     return (said, f"{said}-bit") if isinstance(said, int) else (8, method)
 
 
-def require_scaled(
-    model: Any, stored: Mapping[str, StoredTensor], loaded: Mapping[str, Any], quantised: bool, name: str
-) -> None:
-    """Refuse a model in which a weight of few bits would be used without its scale.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Loaded, and expanded where that is done.
-    stored : mapping of str to StoredTensor
-        What its files hold; empty where they are not at hand.
-    loaded : mapping
-        What ``from_pretrained(..., output_loading_info=True)`` tells.
-    quantised : bool
-        Whether a quantisation of the library read the weights.
-    name : str
-        Of the model, for the message.
-
-    Raises
-    ------
-    BrokenFileError
-        Naming the first such weight.
-    """
-    wrong = sorted(key for key in loaded.get("unexpected_keys", ()) if _SCALES.search(key))
-    if not quantised:
-        own = {key for key, _ in model.named_parameters()}
-        wrong += sorted(
-            key
-            for key, tensor in stored.items()
-            if tensor.dtype not in PLAIN and len(tensor.shape) > 1 and (key in own or key.endswith("weight"))
-        )
-    for key, module in model.named_modules():
-        runs_itself = "forward" not in vars(module) or hasattr(module, "_hf_hook")
-        weight: Any = module.weight if type(module) in (nn.Linear, nn.Embedding) and runs_itself else None
-        if type(weight) is nn.Parameter and (not weight.is_floating_point() or weight.element_size() < 2):
-            wrong.append(f"{key}.weight")
-    if wrong:
-        raise BrokenFileError(
-            f"The weights of {name} are stored in few bits, and {wrong[0]} would be read without its scale.",
-            f"The checkpoint does not say how it is quantised: {_INSTEAD}.",
-        )
+def _unify(model: Any, dtype: torch.dtype) -> None:
+    """One precision for what was expanded and what was plain all along."""
+    wide = [*(model._keep_in_fp32_modules or ()), *(model._keep_in_fp32_modules_strict or ())]
+    for key, parameter in model.named_parameters():
+        if not parameter.is_meta and not any(part in key for part in wide):
+            parameter.data = parameter.data.to(dtype)
