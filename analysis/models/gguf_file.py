@@ -6,6 +6,8 @@ tokenizer is rebuilt from the file's own tables, and splits text as llama.cpp do
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,20 @@ def check_gguf(path: Path) -> None:
         )
 
 
-def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any, str]:
+@dataclass(frozen=True)
+class GgufFacts:
+    """What a file says before its weights are read."""
+
+    n_weights: int
+    vocabulary: str
+    """Kind of its vocabulary: "gpt2" is byte-level."""
+    split: str | None
+    """Name of the rule that splits text, if it says."""
+
+
+def read_gguf(
+    path: Path, dtype: Any = None, place: Callable[[int], dict[str, Any]] | None = None
+) -> tuple[Any, Any, str]:
     """Model and tokenizer of a ``.gguf`` file, weights expanded.
 
     Parameters
@@ -41,6 +56,8 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any, str]:
         The file.
     dtype : torch.dtype, optional
         Precision of the expanded weights, float32 by default.
+    place : callable, optional
+        From the number of weights to what ``from_pretrained`` is told of devices; the CPU by default.
 
     Returns
     -------
@@ -61,7 +78,8 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any, str]:
     from analysis.models.load_errors import is_out_of_memory, require_all_weights
 
     try:
-        split = _require_language_model(path)
+        facts = _look_into(path)
+        placed = place(facts.n_weights) if place else {}
         tokenizer = AutoTokenizer.from_pretrained(
             str(path.parent), gguf_file=path.name, trust_remote_code=False
         )
@@ -72,11 +90,12 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any, str]:
             quantization_config=GgufConfig(dequantize=True),
             output_loading_info=True,
             trust_remote_code=False,
+            **placed,
         )
     except (ImportError, AnalysisError):
         raise
     except Exception as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or "Disk offload" in str(error) or "offload_folder" in str(error):
             raise OutOfMemoryError(
                 f"{path.name}, expanded, does not fit into memory.", "Choose a smaller model."
             ) from None
@@ -92,7 +111,7 @@ def read_gguf(path: Path, dtype: Any = None) -> tuple[Any, Any, str]:
         ) from error
     require_all_weights(loaded, path.name)
     drop_quantization(model)
-    return model, tokenizer, _set_split(tokenizer, split)
+    return model, tokenizer, _set_split(tokenizer, facts)
 
 
 def drop_quantization(model: Any) -> None:
@@ -103,8 +122,8 @@ def drop_quantization(model: Any) -> None:
     model.is_quantized = False
 
 
-def _require_language_model(path: Path) -> tuple[str, str | None]:
-    """Refuse a classifier; give the kind of the vocabulary and the name of the split it asks for."""
+def _look_into(path: Path) -> GgufFacts:
+    """Read the tables of a file; a classifier is refused."""
     from gguf import GGUFReader
 
     reader = GGUFReader(path)
@@ -114,12 +133,14 @@ def _require_language_model(path: Path) -> tuple[str, str | None]:
             "Choose a causal language model; a classifier predicts no next token.",
         )
     kind, split = (reader.get_field(f"tokenizer.ggml.{name}") for name in ("model", "pre"))
-    return str(kind.contents()) if kind else "", str(split.contents()) if split else None
+    n_weights = sum(int(tensor.n_elements) for tensor in reader.tensors)
+    return GgufFacts(
+        n_weights, str(kind.contents()) if kind else "", str(split.contents()) if split else None
+    )
 
 
-def _set_split(tokenizer: Any, split: tuple[str, str | None]) -> str:
+def _set_split(tokenizer: Any, facts: GgufFacts) -> str:
     """Split text as llama.cpp does; only byte-level vocabularies are split by a rule with a name."""
     from analysis.models.gguf_split import split_like_llama_cpp
 
-    kind, name = split
-    return split_like_llama_cpp(tokenizer, name) if kind == "gpt2" else ""
+    return split_like_llama_cpp(tokenizer, facts.split) if facts.vocabulary == "gpt2" else ""

@@ -153,8 +153,14 @@ def _open(spec: ModelSpec) -> Opened:
     """Read the model of a spec, the adapter left out."""
     if spec.kind == "gguf":
         check_gguf(spec.path)
-        placement = choose_placement(spec, None)
-        model, tokenizer, split = read_gguf(spec.path, choose_precision(spec, None))
+        precision, placement = choose_precision(spec, None), choose_placement(spec, None)
+
+        def place(n_weights: int) -> dict[str, Any]:
+            nonlocal placement
+            placement = choose_placement(spec, n_weights * precision.itemsize)
+            return placement.options(None)
+
+        model, tokenizer, split = read_gguf(spec.path, precision, place)
         notes = ["Weights of the .gguf file, expanded from their quantised blocks.", split]
         return Opened(model, tokenizer, placement, notes)
     if spec.kind == "embedded":
@@ -216,7 +222,7 @@ def _describe(opened: Opened, spec: ModelSpec, anatomy: Anatomy) -> ModelInfo:
         device=" + ".join(spread) or str(target),
         device_name=" + ".join(spread) or device_name(target),
         dtype=str(model.dtype).removeprefix("torch."),
-        n_parameters=sum(p.numel() for p in model.parameters()),
+        n_parameters=_n_parameters(model),
         bytes_held=sum(held.values()),
         n_layers=len(anatomy.layers),
         hidden_size=int(anatomy.head.weight.shape[1]),
@@ -227,6 +233,13 @@ def _describe(opened: Opened, spec: ModelSpec, anatomy: Anatomy) -> ModelInfo:
         weights=opened.weights,
         notes=tuple(note for note in notes if note),
     )
+
+
+def _n_parameters(model: Any) -> int:
+    """Weights of the model; one that stands in two places counts once, wherever it is held."""
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
+    return sum(size for name, size in sizes.items() if tied.get(name) not in sizes)
 
 
 def _over_note(over: list[str], rows: int) -> str:

@@ -32,11 +32,13 @@ class Placement:
     why: str = ""
     """Why the weights are spread, in words."""
 
-    def options(self, offload_folder: Path) -> dict[str, Any]:
-        """What to tell ``from_pretrained``."""
+    def options(self, offload_folder: Path | None) -> dict[str, Any]:
+        """What to tell ``from_pretrained``; without a folder, nothing can wait on the disk."""
         if self.device_map is None:
             return {}
-        found: dict[str, Any] = {"device_map": self.device_map, "offload_folder": str(offload_folder)}
+        found: dict[str, Any] = {"device_map": self.device_map}
+        if offload_folder is not None:
+            found["offload_folder"] = str(offload_folder)
         return found | ({"max_memory": self.max_memory} if self.max_memory else {})
 
 

@@ -84,8 +84,8 @@ def _open(where: str, spec: ModelSpec) -> Opened:
     if quantised is not None:
         quantised.prepare(placement.device)
         require_whole_blocks(quantised, stored, spec.name)
-    spread = placement.device_map is not None
-    offload = new_offload_folder() if spread else Path()
+
+    offload = new_offload_folder() if placement.device_map is not None else None
     model, loaded = AutoModelForCausalLM.from_pretrained(
         where,
         config=config,
@@ -96,7 +96,7 @@ def _open(where: str, spec: ModelSpec) -> Opened:
         **NO_ADAPTER,
         **common,
     )
-    if spread:
+    if offload is not None:
         remove_with(model, offload)
     require_all_weights(loaded, spec.name)
     require_no_other_head(loaded, spec.name)

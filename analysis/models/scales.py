@@ -42,9 +42,7 @@ def require_scaled(
     """
     wrong = sorted(key for key in loaded.get("unexpected_keys", ()) if _SCALES.search(key))
     own = {key for key, _ in model.named_parameters()}
-    scaled = {
-        key.rpartition("." if "weight." not in key else ".weight.")[0] for key in stored if _is_beside(key)
-    }
+    scaled = {module for key in stored if (module := _module_scaled_by(key))}
     wrong += sorted(
         key
         for key, tensor in stored.items()
@@ -65,9 +63,14 @@ def require_scaled(
         )
 
 
-def _is_beside(key: str) -> bool:
-    """Whether a stored tensor stands beside a weight: neither the weight itself nor a bias."""
-    return not key.endswith((".weight", ".bias"))
+def _module_scaled_by(key: str) -> str | None:
+    """Module whose weight a stored tensor may belong to; None for weights and biases themselves.
+
+    ``x.weight_scale`` and ``x.weight.absmax`` both stand beside the weight of ``x``.
+    """
+    if key.endswith((".weight", ".bias")):
+        return None
+    return key.partition(".weight.")[0] if ".weight." in key else key.rpartition(".")[0]
 
 
 def require_whole_blocks(quantised: Quantisation, stored: Mapping[str, StoredTensor], name: str) -> None:
