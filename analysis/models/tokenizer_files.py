@@ -52,6 +52,8 @@ def read_tokenizer(
         missing = _missing_package(error)
         if missing is None:
             raise
+        if missing == "tiktoken" and _PIECES in files and not _reads_pieces():
+            missing = "sentencepiece"  # tried first, and passed over in silence
         raise ModelNotFoundError(
             f"The tokenizer of {name} needs the package {missing}, which is not installed.",
             f"Install it with `pip install {missing}`, or put a tokenizer.json beside it.",
@@ -62,6 +64,14 @@ def read_tokenizer(
         if "tokenizer_config.json" not in files:
             notes.append("The folder does not say whether a beginning-of-text token goes first; none does.")
     return tokenizer, [note for note in notes if note]
+
+
+def _reads_pieces() -> bool:
+    try:
+        import sentencepiece  # noqa: F401
+    except ImportError:
+        return False
+    return True
 
 
 def _missing_package(error: BaseException) -> str | None:
