@@ -224,7 +224,9 @@ def _print_most_surprising(run: Trace, unit: Unit) -> None:
 
 def _csv(asked: argparse.Namespace) -> None:
     table = load_trace(asked.trace).tokens.to_frame(asked.unit)
-    _write(asked.output, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+    _write(
+        asked.output, lambda path: table.to_csv(path, index=False, lineterminator="\r\n")
+    )  # so that a token "\r" is quoted
 
 
 def _plain(text: str) -> str:

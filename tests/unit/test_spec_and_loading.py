@@ -19,6 +19,7 @@ import analysis as an
 from analysis.errors import (
     AnalysisError,
     BrokenFileError,
+    InvalidTextError,
     ModelNotFoundError,
     OutOfMemoryError,
     UnsupportedModelError,
@@ -27,6 +28,7 @@ from analysis.models import anatomy, loading, placement, pretrained
 from analysis.models.spec import ModelSpec
 from analysis.models.tiny_gguf import save_tiny_gguf
 from analysis.models.tiny_tokenizer import byte_tokenizer
+from analysis.paths import clean_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -156,6 +158,67 @@ def test_settings_that_cannot_exist(options, word):
 @pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/1", "a" * 40, "feature/x-y_z", None])
 def test_revisions_that_can(revision):
     assert ModelSpec("org/name", revision=revision).fingerprint() == (revision or "main")
+
+
+WRAPS = [
+    "{}",
+    " {} ",
+    "\t{}\n",
+    '"{}"',
+    "'{}'",
+    "`{}`",
+    "“{}”",
+    ' "{}" ',
+    '" {} "',
+    "file://{}",
+    "FILE://localhost{}",
+]
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_pasted_paths_and_ids(tmp_path, wrap):
+    for name in ("plain", "with blanks and 'quotes'", "ünï"):
+        path = tmp_path / name
+        path.mkdir(exist_ok=True)
+        pasted = wrap.format(str(path).replace(" ", "%20") if "://" in wrap else path)
+        spec = ModelSpec(pasted, adapter=pasted)
+        assert spec.source == str(path) == spec.adapter and spec.kind == "folder"
+        assert spec == ModelSpec(str(path), adapter=str(path))
+        assert ModelSpec(wrap.format("/a/b.gguf")).source == "/a/b.gguf"
+    if "://" not in wrap:
+        assert ModelSpec(wrap.format("org/name")).kind == "hub"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "path"),
+    [
+        ("file:///a%20b/c", "/a b/c"),
+        ("file://localhost/a", "/a"),
+        ("'a\"", "'a\""),
+        ('"', '"'),
+        ("''", ""),
+        ("\"'a'\"", "'a'"),
+        ("a%20b", "a%20b"),
+        ("http://x/y", "http://x/y"),
+        ("it's", "it's"),
+    ],
+)
+def test_only_what_stands_around_a_path_is_taken_off(pasted, path):
+    assert clean_path(pasted) == path
+    assert clean_path(path) == clean_path(clean_path(path))
+
+
+def test_a_folder_of_quoted_name_opens(folder):
+    assert an.load_model(f' "{folder}" ').info.name == "model"
+
+
+def test_places_of_a_device_map():
+    spec = ModelSpec("org/name", device_map=(("model.layers.0", "cuda:1"), ("lm_head", "disk")))
+    assert spec in {spec} and spec != ModelSpec("org/name")
+    for wrong in ("gpu", "cuda", "", "meta"):
+        with pytest.raises(AnalysisError, match="cannot be put on") as caught:
+            ModelSpec("org/name", device_map=(("lm_head", wrong),))
+        assert_clear(caught.value)
 
 
 def test_kinds(tmp_path, monkeypatch):
@@ -317,6 +380,28 @@ def test_encoder_decoders_are_refused(tmp_path):
     ).save_pretrained(tmp_path)
     byte_tokenizer().save_pretrained(tmp_path)
     assert "not a causal language model" in refused(str(tmp_path)).message
+
+
+def test_added_tokens_past_the_rows_of_the_model(folder):
+    """Known when the model is loaded; only texts that hold one are refused."""
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens([f"<|t{i}|>" for i in range(40)])
+    tokenizer.save_pretrained(folder)
+    model = an.load_model(str(folder))
+    n_over = len(tokenizer) - model.info.vocab_size
+    assert n_over > 0 and model.info.n_padded_ids == 0
+    note = next(note for note in model.info.notes if "rows" in note)
+    assert note.startswith(f"{n_over} tokens") and "'<|t26|>'" in note
+    assert "<|t25|>" in an.trace(model, "a <|t25|> b").tokens.text
+    for road in (
+        lambda text: an.trace(model, text),
+        lambda text: an.sweep_eviction(model, text, " and on", policies=["knorm"], kept=[0.5]),
+        lambda text: an.sweep_eviction(model, "and before", text, policies=["knorm"], kept=[0.5]),
+    ):
+        with pytest.raises(InvalidTextError) as caught:
+            road("a <|t26|> b, and some more")
+        assert "<|t26|>" in caught.value.message
+        assert_clear(caught.value)
 
 
 # GGUF -------------------------------------------------------------------------------------------------
