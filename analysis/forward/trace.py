@@ -45,7 +45,8 @@ def trace(
     model : LanguageModel
         From :func:`analysis.load_model`.
     text : str
-        Any valid Unicode text.
+        Any valid Unicode text. Its line ends are read as they are: ``open(path, newline="")`` keeps those of a
+        file.
     top_k : int, default 10
         Alternatives kept per token.
     lens : bool or list of int, default False
