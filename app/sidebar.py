@@ -6,7 +6,7 @@ import streamlit as st
 
 from analysis.drawing.numbers import count, size
 from analysis.errors import AnalysisError
-from analysis.models.adapters import look_for_adapter
+from analysis.models.adapter_files import look_for_adapter
 from analysis.models.spec import EMBEDDED, PRECISIONS, ModelSpec
 from analysis.paths import clean_path
 from analysis.units import UNITS

@@ -1,93 +1,20 @@
-"""Adapters (LoRA and its kin): found beside a model or alone, and merged into the weights in memory.
-
-Whether ``peft`` is installed changes no number: nothing is attached that was not asked for.
-"""
+"""Adapters (LoRA and its kin), merged into the weights of their base in memory."""
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.errors import AnalysisError, BrokenFileError, ModelNotFoundError, UnsupportedModelError
+from analysis.models.adapter_files import ADAPTER_CONFIG, adapter_settings
+from analysis.models.hub import ask_hub
+from analysis.models.load_errors import as_analysis_error
 from analysis.models.spec import ModelSpec, is_folder
-from analysis.models.stored import ADAPTER_WEIGHTS, tensors_of, weight_files
+from analysis.models.stored import ADAPTER_WEIGHTS, tensors_of
 
-ADAPTER_CONFIG = "adapter_config.json"
-NO_ADAPTER = {"adapter_kwargs": {"subfolder": "no-adapter"}}
-"""Argument of ``from_pretrained``. Where peft is installed, transformers attaches an adapter that lies beside
-a model, without a word; so it is sent to look for one where there is none."""
 _NOT_WEIGHTS = frozenset({"ADAPTION_PROMPT", "XLORA", "POLY"})
 """Kinds of adapters, beside prompts, that stay a part of their own."""
-
-
-@dataclass(frozen=True)
-class AdapterFolder:
-    """An adapter that a folder holds."""
-
-    base: str
-    """The model it was trained on, a hub id or a folder, as it says itself; empty if it does not say."""
-    beside_model: bool
-    """Whether the folder holds a whole model too."""
-
-
-def look_for_adapter(folder: str | Path) -> AdapterFolder | None:
-    """What adapter a folder holds; None for none, and for whatever cannot be read.
-
-    Parameters
-    ----------
-    folder : str or pathlib.Path
-        As a person typed it; needs no torch.
-    """
-    try:
-        path = Path(folder).expanduser()
-        if not (path / ADAPTER_CONFIG).is_file():
-            return None
-        base = _settings(path).get("base_model_name_or_path")
-        return AdapterFolder(str(base or ""), (path / "config.json").is_file() and bool(weight_files(path)))
-    except (AnalysisError, OSError, RuntimeError, ValueError):
-        return None
-
-
-def holds_adapter(files: Iterable[str]) -> bool:
-    """Whether the files of a model are those of an adapter too."""
-    return ADAPTER_CONFIG in files
-
-
-def require_base(where: str, files: Iterable[str], spec: ModelSpec, options: dict[str, Any]) -> None:
-    """Refuse what holds an adapter and no model, naming the base that it wants.
-
-    Parameters
-    ----------
-    where : str
-        Folder or hub id.
-    files : iterable of str
-        Names of its files.
-    spec : ModelSpec
-        What was asked for.
-    options : dict
-        Of ``from_pretrained``, for one of the hub.
-
-    Raises
-    ------
-    ModelNotFoundError
-        With the call that loads both.
-    """
-    weights = [name for name in files if name.endswith(".safetensors") and name != ADAPTER_WEIGHTS]
-    if "config.json" in files and weights:
-        return
-    from transformers.utils import cached_file
-
-    own = {name: options[name] for name in ("revision", "local_files_only")}
-    path = cached_file(where, ADAPTER_CONFIG, **own)
-    base = str(_settings(Path(str(path)).parent).get("base_model_name_or_path") or "")[:200]
-    raise ModelNotFoundError(
-        f"{spec.name} is an adapter alone; it belongs to {base or 'a base that it does not name'}.",
-        f"Load it with its base: load_model({base or 'base'!r}, adapter={spec.source[:200]!r}).",
-    )
 
 
 def adapter_folder(adapter: str) -> Path:
@@ -103,8 +30,13 @@ def adapter_folder(adapter: str) -> Path:
     else:
         from huggingface_hub import snapshot_download
 
+        spec = ModelSpec(adapter)
         patterns = ["*.json", ADAPTER_WEIGHTS, "*.model", "*.txt", "*.jinja"]
-        path = Path(snapshot_download(adapter, allow_patterns=patterns))
+        try:
+            offline = not ask_hub(spec).reachable
+            path = Path(snapshot_download(adapter, allow_patterns=patterns, local_files_only=offline))
+        except Exception as error:
+            raise as_analysis_error(error, spec) from error
     if not (path / ADAPTER_CONFIG).is_file():
         raise ModelNotFoundError(
             f"{adapter} holds no adapter ({ADAPTER_CONFIG} is missing).", "Name the folder that peft saved."
@@ -142,7 +74,7 @@ def require_mergeable(folder: Path, shown: str) -> Any:
             f"Merging the adapter {shown} needs the package peft, which is not installed.",
             "Install it with `pip install peft`, or choose the base alone.",
         ) from None
-    settings = _settings(folder)
+    settings = adapter_settings(folder)
     task, kind = settings.get("task_type"), str(settings.get("peft_type"))
     if task not in (None, "CAUSAL_LM"):
         raise UnsupportedModelError(
@@ -223,13 +155,3 @@ def _resize_for(model: Any, held: dict[str, Any]) -> None:
             rows = model.get_input_embeddings().weight.shape[0]
             if tensor.shape[0] != rows:
                 model.resize_token_embeddings(tensor.shape[0], mean_resizing=False)
-
-
-def _settings(folder: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    except ValueError:
-        settings = None
-    if not isinstance(settings, dict):
-        raise BrokenFileError(f"{folder.name}/{ADAPTER_CONFIG} is damaged.", "Copy the adapter again.")
-    return settings

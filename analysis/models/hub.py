@@ -57,6 +57,12 @@ def ask_hub(spec: ModelSpec) -> HubAnswer:
     return HubAnswer(True, files, dict(stored.parameters) if stored is not None else {})
 
 
+def commit_of(spec: ModelSpec) -> str | None:
+    """Commit that the revision of a cached hub model stands for."""
+    folder = snapshot(spec.source, spec.revision)
+    return folder.name if folder is not None else None
+
+
 def snapshot(source: str, revision: str | None) -> Path | None:
     """Folder of the local cache that holds a hub model, or None when nothing of it is cached."""
     from huggingface_hub import snapshot_download

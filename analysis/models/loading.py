@@ -14,10 +14,12 @@ from typing import Any
 import torch
 
 from analysis.errors import ModelNotFoundError
-from analysis.models.adapters import ADAPTER_CONFIG, adapter_folder, merge_adapter, require_mergeable
+from analysis.models.adapter_files import ADAPTER_CONFIG
+from analysis.models.adapters import adapter_folder, merge_adapter, require_mergeable
 from analysis.models.anatomy import Anatomy, find_anatomy
 from analysis.models.embedded import embedded_folder
 from analysis.models.gguf_file import check_gguf, read_gguf
+from analysis.models.hub import commit_of
 from analysis.models.load_errors import is_out_of_memory, no_memory_for
 from analysis.models.placement import choose_placement, device_name, placement_note, places
 from analysis.models.pretrained import Opened, choose_precision, open_pretrained
@@ -218,7 +220,7 @@ def _describe(opened: Opened, spec: ModelSpec, anatomy: Anatomy) -> ModelInfo:
     return ModelInfo(
         name=spec.name,
         family=str(config.model_type),
-        revision=getattr(model.config, "_commit_hash", None) or spec.fingerprint(),
+        revision=spec.fingerprint(commit_of(spec) if spec.kind == "hub" else None),
         device=" + ".join(spread) or str(target),
         device_name=" + ".join(spread) or device_name(target),
         dtype=str(model.dtype).removeprefix("torch."),

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from analysis.models.adapters import NO_ADAPTER, holds_adapter, require_base
+from analysis.models.adapter_files import NO_ADAPTER, holds_adapter, require_base
 from analysis.models.heads import require_language_model, require_no_other_head
 from analysis.models.hub import HubAnswer, ask_hub, snapshot
 from analysis.models.load_errors import as_analysis_error, require_all_weights

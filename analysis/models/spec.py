@@ -107,10 +107,16 @@ class ModelSpec:
         own = "SmolLM2-135M-Instruct" if self.kind == "embedded" else _short(self.source)
         return own if self.adapter is None else f"{own} + {_short(self.adapter)}"
 
-    def fingerprint(self) -> str:
-        """Changes when a local model changes on disk; the revision for a hub model."""
+    def fingerprint(self, commit: str | None = None) -> str:
+        """Changes when a local model changes on disk; the revision for a hub model.
+
+        Parameters
+        ----------
+        commit : str, optional
+            What the revision of a hub model stands for, where that is known.
+        """
         if self.kind == "hub":
-            own = self.revision or "main"
+            own = commit or self.revision or "main"
         else:
             own = SHA256[:12] if self.kind == "embedded" else _of_files(self.path)
         if self.adapter is None or not is_folder(self.adapter):

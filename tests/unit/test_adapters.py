@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 import analysis as an
 from analysis.errors import AnalysisError, BrokenFileError, ModelNotFoundError, UnsupportedModelError
-from analysis.models.adapters import look_for_adapter
+from analysis.models.adapter_files import look_for_adapter
 from analysis.models.spec import ModelSpec
 from analysis.models.tiny import save_tiny, tiny_model
 from analysis.models.tiny_gguf import save_tiny_gguf
@@ -309,3 +311,54 @@ def test_the_same_weights_by_two_roads(base, lora, tmp_path):
     saved = an.load_model(str(tmp_path / "merged"))
     assert np.array_equal(surprisal(saved), surprisal(an.load_model(str(base), adapter=str(lora))))
     assert tiny_model("llama", seed=3).config.hidden_size == saved.info.hidden_size
+
+
+FROM_THE_CACHE = """
+import sys, warnings, analysis as an
+from analysis.errors import AnalysisError
+text = "The cat sat on the mat."
+def numbers(*args, **options):
+    model = an.load_model(*args, **options)
+    return an.trace(model, text, attention=False).tokens.surprisal[1:].tolist(), model.info
+base, lora = sys.argv[1:]
+plain, _ = numbers(base)
+merged, _ = numbers(base, adapter=lora)
+assert numbers("org/base")[0] == plain != merged
+found, info = numbers("org/both")
+assert found == plain and any("not applied" in note for note in info.notes), info
+assert info.revision == "b" * 40, info.revision
+assert numbers("org/base", adapter="org/lora")[0] == merged
+assert numbers("org/both", adapter="org/both")[0] == merged
+for wrong in ("org/lora", "org/nowhere"):
+    try:
+        an.load_model(wrong)
+    except AnalysisError as error:
+        print(error)
+try:
+    an.load_model("org/base", adapter="org/nowhere")
+except AnalysisError as error:
+    print(error)
+"""
+
+
+def test_models_and_adapters_of_the_hub(base, lora, tmp_path):
+    """As the hub's own library keeps them on the disk, without a network."""
+    contents = {"base": [base], "lora": [lora], "both": [base, lora]}
+    for name, folders in contents.items():
+        place = tmp_path / "hub" / f"models--org--{name}"
+        (place / "refs").mkdir(parents=True)
+        (place / "refs" / "main").write_text("b" * 40)
+        for folder in folders:
+            shutil.copytree(folder, place / "snapshots" / ("b" * 40), dirs_exist_ok=True)
+    done = subprocess.run(
+        [sys.executable, "-c", FROM_THE_CACHE, str(base), str(lora)],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    alone, nowhere, no_adapter = done.stdout.strip().splitlines()
+    assert str(base) in alone and "adapter='org/lora'" in alone
+    assert "cannot be reached" in nowhere and "org/nowhere" in no_adapter
