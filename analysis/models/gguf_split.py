@@ -70,6 +70,7 @@ _WHOLE_WORDS = frozenset(
     ]
 )
 """Vocabularies in which a word that is a token is taken whole, whatever the merges would make of it."""
+_GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 def split_like_llama_cpp(tokenizer: Any, name: str | None) -> str:
@@ -98,9 +99,9 @@ def split_like_llama_cpp(tokenizer: Any, name: str | None) -> str:
             [pre_tokenizers.Split(rule, "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
         )
     elif name == "falcon":
-        backend.pre_tokenizer = _sequence(_punctuation(more="`"), after=["[0-9]{3}"])
+        backend.pre_tokenizer = _sequence(_punctuation(more="`"), after=("[0-9]{3}",))
     elif name in (None, "default"):
-        backend.pre_tokenizer = _sequence(_punctuation(), after=[r"\p{N}+", "[0-9]{3}"])
+        backend.pre_tokenizer = _sequence(_punctuation(), after=(r"\p{N}+", "[0-9]{3}"))
         return (
             "The file does not say how its text was split in training; it is split by llama.cpp's default "
             "rule, and tokens may differ from the original model's."
@@ -118,8 +119,10 @@ def _punctuation(more: str = "") -> Any:
     return pre_tokenizers.Split(Regex(rf"[\p{{P}}$+<=>^|~{more}]+"), "isolated")
 
 
-def _sequence(first: Any, after: list[str] | None = None) -> Any:
+def _sequence(first: Any, after: tuple[str, ...] = ()) -> Any:
     """A rule, then GPT-2's, then further patterns, each within the pieces of the one before."""
-    gpt2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-    rules = [pre_tokenizers.Split(Regex(rule), "isolated") for rule in [gpt2, *(after or ())]]
-    return pre_tokenizers.Sequence([first, *rules, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=not after)
+    if not after:
+        return pre_tokenizers.Sequence([first, byte_level])
+    rules = [pre_tokenizers.Split(Regex(rule), "isolated") for rule in (_GPT2, *after)]
+    return pre_tokenizers.Sequence([first, *rules, byte_level])

@@ -12,6 +12,7 @@ from analysis.models.adapter_files import NO_ADAPTER, holds_adapter, require_bas
 from analysis.models.heads import require_language_model, require_no_other_head
 from analysis.models.hub import HubAnswer, ask_hub, snapshot
 from analysis.models.load_errors import as_analysis_error, require_all_weights
+from analysis.models.packed import unpacked_weights
 from analysis.models.placement import (
     Placement,
     choose_placement,
@@ -76,7 +77,7 @@ def _open(where: str, spec: ModelSpec) -> Opened:
         require_base(where, files, spec, common)
     config = AutoConfig.from_pretrained(where, **common)
     require_language_model(config, spec.name)
-    quantised = find_quantisation(config, spec.name)
+    quantised = find_quantisation(config, spec.name, resolve_device(spec.device))
     tokenizer, notes = read_tokenizer(where, files, spec.name, common)
     stored = _stored(where, spec)
     precision = choose_precision(spec, config)
@@ -86,16 +87,14 @@ def _open(where: str, spec: ModelSpec) -> Opened:
         require_whole_blocks(quantised, stored, spec.name)
 
     offload = new_offload_folder() if placement.device_map is not None else None
-    model, loaded = AutoModelForCausalLM.from_pretrained(
-        where,
-        config=config,
-        dtype=precision,
-        use_safetensors=True,
-        output_loading_info=True,
-        **placement.options(offload),
-        **NO_ADAPTER,
-        **common,
-    )
+    how = {"dtype": precision, "output_loading_info": True, **placement.options(offload)}
+    if quantised is not None and quantised.unpacked_here:
+        folder = _whole_folder(where, spec, common)
+        model, loaded = _from_packed(folder, config, quantised, how)
+    else:
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            where, config=config, use_safetensors=True, **how, **NO_ADAPTER, **common
+        )
     if offload is not None:
         remove_with(model, offload)
     require_all_weights(loaded, spec.name)
@@ -110,6 +109,32 @@ def _open(where: str, spec: ModelSpec) -> Opened:
     if beside and spec.adapter is None:
         notes.append("An adapter lies beside this model and is not applied; base + adapter merges it.")
     return Opened(model, tokenizer, placement, notes, quantised.words if quantised else "")
+
+
+def _from_packed(
+    folder: Path, config: Any, quantised: Quantisation, how: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """A model from weights that are unpacked here, by the class that the library has for it."""
+    from transformers import AutoModelForCausalLM
+
+    for part in (config, config.get_text_config()):
+        if hasattr(part, "quantization_config"):
+            del part.quantization_config
+    with torch.device("meta"):
+        kind: Any = type(AutoModelForCausalLM.from_config(config))
+    weights = unpacked_weights(folder, quantised.method, quantised.settings, how["dtype"])
+    loaded: tuple[Any, dict[str, Any]] = kind.from_pretrained(None, config=config, state_dict=weights, **how)
+    return loaded
+
+
+def _whole_folder(where: str, spec: ModelSpec, common: dict[str, Any]) -> Path:
+    """Folder that holds the weights of a model; those of the hub are downloaded."""
+    if spec.kind != "hub":
+        return Path(where)
+    from huggingface_hub import snapshot_download
+
+    own = {"revision": spec.revision, "local_files_only": common["local_files_only"]}
+    return Path(snapshot_download(where, allow_patterns=["*.safetensors", "*.json"], **own))
 
 
 def choose_precision(spec: ModelSpec, config: Any | None) -> torch.dtype:

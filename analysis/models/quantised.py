@@ -18,6 +18,7 @@ from torch import nn
 
 from analysis.errors import ModelNotFoundError, UnsupportedModelError
 from analysis.models.gguf_file import drop_quantization
+from analysis.models.packed import is_unpacked_here
 
 _PACKAGES = {
     "bitsandbytes": {"bitsandbytes": "bitsandbytes"},
@@ -56,6 +57,8 @@ class Quantisation:
     """Bits of one weight, as far as the config says."""
     settings: dict[str, Any]
     """The config's own dictionary."""
+    unpacked_here: bool = False
+    """Whether the weights are unpacked by :mod:`analysis.models.packed`."""
 
     def prepare(self, device: torch.device) -> None:
         """Ask the library to make plain weights while it loads, where it can and should."""
@@ -95,7 +98,7 @@ class Quantisation:
         return f"{self.words} weights, run by the kernels of {self.method}, which may round activations."
 
 
-def find_quantisation(config: Any, name: str) -> Quantisation | None:
+def find_quantisation(config: Any, name: str, device: torch.device) -> Quantisation | None:
     """How a checkpoint is quantised, or None; refused where it cannot be read here.
 
     Parameters
@@ -104,6 +107,8 @@ def find_quantisation(config: Any, name: str) -> Quantisation | None:
         As the library read it.
     name : str
         Of the model, for messages.
+    device : torch.device
+        Where it will run.
 
     Raises
     ------
@@ -135,7 +140,10 @@ def find_quantisation(config: Any, name: str) -> Quantisation | None:
             f"{name} is quantised with {method}, which runs on a CUDA device only.",
             f"Move to a machine that has one, or {INSTEAD}.",
         )
+    bits, words = _bits(method, settings)
     missing = [package for module, package in _PACKAGES.get(method, {}).items() if not _is_there(module)]
+    if is_unpacked_here(method, settings) and (missing or device.type != "cuda"):
+        return Quantisation(method, words, bits, settings, unpacked_here=True)
     if missing:
         which = "package" if len(missing) == 1 else "packages"
         raise ModelNotFoundError(
@@ -143,7 +151,6 @@ def find_quantisation(config: Any, name: str) -> Quantisation | None:
             f"{'is' if len(missing) == 1 else 'are'} not installed.",
             f"Install with `pip install {' '.join(missing)}`, or {INSTEAD}.",
         )
-    bits, words = _bits(method, settings)
     return Quantisation(method, words, bits, settings)
 
 

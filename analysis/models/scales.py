@@ -49,7 +49,7 @@ def require_scaled(
         if tensor.dtype not in PLAIN
         and len(tensor.shape) > 1
         and (key.endswith("weight") or (key in own and not quantised))
-        and not (quantised and key.removesuffix(".weight") in scaled)
+        and not (quantised and key.rpartition(".")[0] in scaled)
     )
     for key, module in model.named_modules():
         runs_itself = "forward" not in vars(module) or hasattr(module, "_hf_hook")

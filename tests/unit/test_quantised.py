@@ -29,7 +29,7 @@ def base(tmp_path_factory):
 
 
 def is_matrix(name: str) -> bool:
-    return "proj" in name
+    return name.endswith("proj.weight") or ".experts." in name
 
 
 def write(folder: Path, weights: dict[str, torch.Tensor], settings: dict | None) -> Path:
@@ -280,8 +280,8 @@ def refused(folder: Path, kind: type[AnalysisError]) -> AnalysisError:
     [
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "bitsandbytes"),
         ({"load_in_8bit": True}, "bitsandbytes"),
-        ({"quant_method": "gptq", "bits": 4}, "gptqmodel"),
-        ({"quant_method": "awq", "bits": 4}, "gptqmodel"),
+        ({"quant_method": "gptq", "bits": 4, "checkpoint_format": "marlin"}, "gptqmodel"),
+        ({"quant_method": "awq", "bits": 4, "version": "gemv"}, "gptqmodel"),
         ({"quant_method": "compressed-tensors", "format": "pack-quantized"}, "compressed-tensors"),
         ({"quant_method": "torchao", "quant_type": "int8_weight_only"}, "torchao"),
         ({"quant_method": "quanto", "weights": "int8"}, "optimum-quanto"),
@@ -353,3 +353,106 @@ def test_integers_that_are_no_weights_do_no_harm(base, tmp_path):
     weights["model.position_ids"] = torch.arange(8)[None]
     folder = write(Path(shutil.copytree(base, tmp_path / "m")), weights, None)
     assert an.load_model(str(folder)).info.weights == ""
+
+
+# Unpacked here ----------------------------------------------------------------------------------------
+
+
+def words_of(values: np.ndarray, bits: int) -> np.ndarray:
+    """One long number per row, cut into words of 32 bits: the first value in the lowest bits."""
+    rows = []
+    for row in values:
+        whole = sum(int(value) << (bits * i) for i, value in enumerate(row))
+        count = len(row) * bits // 32
+        rows.append([(whole >> (32 * i)) & 0xFFFFFFFF for i in range(count)])
+    return np.array(rows, np.uint32).view(np.int32)
+
+
+def packed_folder(base, folder, method, bits, *, group=32, order=False, settings=None):
+    """Random integers, scales and zero points for every projection, and the weights that they mean."""
+    rng = np.random.default_rng(bits)
+    stored, meant = {}, {}
+    for name, weight in load_file(base / "model.safetensors").items():
+        if not is_matrix(name):
+            stored[name] = meant[name] = weight
+            continue
+        n_out, n_in = weight.shape
+        values, zeros = (
+            rng.integers(0, 2**bits, (n_in, n_out)),
+            rng.integers(1, 2**bits, (n_in // group, n_out)),
+        )
+        scales = torch.from_numpy(
+            rng.uniform(0.5, 1, zeros.shape) * float(weight.std()) / 2 ** (bits - 2)
+        ).half()
+        groups = np.arange(n_in) // group
+        groups = rng.permutation(groups) if order else groups
+        dense = scales.double()[groups] * torch.from_numpy(values - zeros[groups])
+        meant[name] = dense.T.float().contiguous()
+        module = name.removesuffix(".weight")
+        if method == "gptq":
+            less = 0 if (settings or {}).get("checkpoint_format") == "gptq_v2" else 1
+            parts = {"qweight": words_of(values.T, bits).T, "qzeros": words_of(zeros - less, bits)}
+            if order:
+                parts["g_idx"] = groups.astype(np.int32)
+        else:
+            places = np.array([0, 2, 4, 6, 1, 3, 5, 7])  # which of eight neighbours comes i-th in a word
+            mixed = (
+                part.reshape(len(part), -1, 8)[:, :, places].reshape(len(part), -1)
+                for part in (values, zeros)
+            )
+            parts = dict(zip(("qweight", "qzeros"), (words_of(part, bits) for part in mixed), strict=True))
+        stored |= {
+            f"{module}.{part}": torch.from_numpy(np.ascontiguousarray(array)) for part, array in parts.items()
+        }
+        stored[f"{module}.scales"] = scales
+    config = {"quant_method": method, "bits": bits, "group_size": group, "desc_act": order} | (settings or {})
+    return write(Path(shutil.copytree(base, folder)), stored, config), meant
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "mixtral"])
+@pytest.mark.parametrize(
+    ("method", "bits", "options"),
+    [
+        ("gptq", 4, {}),
+        ("gptq", 4, {"order": True}),
+        ("gptq", 4, {"settings": {"checkpoint_format": "gptq_v2"}}),
+        ("gptq", 8, {"group": 64}),
+        ("gptq", 3, {}),
+        ("gptq", 2, {}),
+        ("awq", 4, {"settings": {"version": "gemm", "zero_point": True}}),
+        ("awq", 4, {"group": 64}),
+    ],
+)
+def test_gptq_and_awq_need_no_package(tmp_path, monkeypatch, family, method, bits, options):
+    monkeypatch.setattr(quantised, "find_spec", lambda _module: None)
+    base = save_tiny(family, tmp_path / "base", hidden_size=64, intermediate_size=128)
+    if family == "mixtral":  # its experts are merged on loading
+        is_expert = [name for name in load_file(base / "model.safetensors") if ".experts." in name]
+        assert is_expert
+    folder, meant = packed_folder(base, tmp_path / "packed", method, bits, **options)
+    model = an.load_model(str(folder))
+    assert model.info.precision == f"{bits}-bit weights, computed in float32"
+    same_run(model, plain_twin(base, tmp_path / "plain", meant), tolerance=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "settings"),
+    [
+        ("gptq", {"bits": 4, "checkpoint_format": "marlin"}),
+        ("gptq", {"bits": 5}),
+        ("awq", {"bits": 4, "version": "gemv"}),
+        ("awq", {"bits": 3}),
+    ],
+)
+def test_other_layouts_ask_for_their_package(base, tmp_path, monkeypatch, method, settings):
+    monkeypatch.setattr(quantised, "find_spec", lambda _module: None)
+    weights = load_file(base / "model.safetensors")
+    folder = write(Path(shutil.copytree(base, tmp_path / "m")), weights, {"quant_method": method, **settings})
+    assert "gptqmodel" in refused(folder, ModelNotFoundError).message
+
+
+def test_packed_weights_that_are_incomplete(base, tmp_path):
+    folder, _ = packed_folder(base, tmp_path / "packed", "gptq", 4)
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.qzeros"]
+    refused(write(folder, weights, None), BrokenFileError)
