@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import shutil
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def open_pretrained(where: str, spec: ModelSpec) -> Opened:
 
 
 def _open(where: str, spec: ModelSpec) -> Opened:
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig
 
     answer = ask_hub(spec) if spec.kind == "hub" else None
     files = answer.files if answer else frozenset(path.name for path in Path(where).iterdir())
@@ -85,18 +86,10 @@ def _open(where: str, spec: ModelSpec) -> Opened:
     if quantised is not None:
         quantised.prepare(placement.device)
         require_whole_blocks(quantised, stored, spec.name)
-
-    offload = new_offload_folder() if placement.device_map is not None else None
-    how = {"dtype": precision, "output_loading_info": True, **placement.options(offload)}
-    if quantised is not None and quantised.unpacked_here:
-        folder = _whole_folder(where, spec, common)
-        model, loaded = _from_packed(folder, config, quantised, how)
-    else:
-        model, loaded = AutoModelForCausalLM.from_pretrained(
-            where, config=config, use_safetensors=True, **how, **NO_ADAPTER, **common
-        )
-    if offload is not None:
-        remove_with(model, offload)
+        if placement.device.type == "cuda" and placement.device_map is None and not quantised.unpacked_here:
+            # Its package puts it there while it loads; several cannot be moved afterwards.
+            placement = replace(placement, device_map={"": str(placement.device)})
+    model, loaded = _load(where, spec, config, quantised, placement, precision, common)
     require_all_weights(loaded, spec.name)
     require_no_other_head(loaded, spec.name)
     if quantised is not None:
@@ -109,6 +102,36 @@ def _open(where: str, spec: ModelSpec) -> Opened:
     if beside and spec.adapter is None:
         notes.append("An adapter lies beside this model and is not applied; base + adapter merges it.")
     return Opened(model, tokenizer, placement, notes, quantised.words if quantised else "")
+
+
+def _load(
+    where: str,
+    spec: ModelSpec,
+    config: Any,
+    quantised: Quantisation | None,
+    placement: Placement,
+    precision: torch.dtype,
+    common: dict[str, Any],
+) -> tuple[Any, dict[str, Any]]:
+    """Read the weights; gives the model and what the library tells about reading it."""
+    from transformers import AutoModelForCausalLM
+
+    offload = new_offload_folder() if placement.device_map is not None else None
+    how = {"dtype": precision, "output_loading_info": True, **placement.options(offload)}
+    try:
+        if quantised is not None and quantised.unpacked_here:
+            model, loaded = _from_packed(_whole_folder(where, spec, common), config, quantised, how)
+        else:
+            model, loaded = AutoModelForCausalLM.from_pretrained(
+                where, config=config, use_safetensors=True, **how, **NO_ADAPTER, **common
+            )
+    except BaseException:
+        if offload is not None:
+            shutil.rmtree(offload, ignore_errors=True)
+        raise
+    if offload is not None:
+        remove_with(model, offload)
+    return model, loaded
 
 
 def _from_packed(
