@@ -214,9 +214,10 @@ def _describe(opened: Opened, spec: ModelSpec, anatomy: Anatomy) -> ModelInfo:
     held = {t.data_ptr(): t.numel() * t.element_size() for t in tensors if not t.is_meta}
     context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
     spread = places(model)
-    embedded = model.get_input_embeddings().weight.shape[0]
-    over = limit_ids(tokenizer, min(embedded, anatomy.head.vocab_size))
-    notes = [*opened.notes, placement_note(model, opened.placement.why), _over_note(over, embedded)]
+    embedding = getattr(model.get_input_embeddings(), "weight", anatomy.head.weight)
+    rows = min(embedding.shape[0], anatomy.head.vocab_size)
+    over = limit_ids(tokenizer, rows)
+    notes = [*opened.notes, placement_note(model, opened.placement.why), _over_note(over, rows)]
     return ModelInfo(
         name=spec.name,
         family=str(config.model_type),
