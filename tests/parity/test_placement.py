@@ -17,6 +17,7 @@ from analysis.models.tiny import save_tiny
 from analysis.models.tiny_gguf import save_tiny_gguf
 
 TEXT = "The cat sat on the mat and looked at the rain. It was noon, and nobody came."
+ROUNDING = 32 * 2**-23 * 30  # logits of these models stay below 30
 AFTER = " Then the postman came at last."
 
 
@@ -36,12 +37,19 @@ def places(model: an.LanguageModel, on_disk: str) -> dict[str, str]:
     return parts | dict.fromkeys(chosen, "disk")
 
 
+def close(ours, theirs, name: str = "") -> None:
+    """The same sums of the same numbers; kernels may group them otherwise for weights that lie elsewhere.
+
+    On the machines it was tried on they are bit-equal; the budget is that of two float32 routes.
+    """
+    np.testing.assert_allclose(ours, theirs, rtol=64 * 2**-23, atol=ROUNDING, err_msg=name)
+
+
 def same(ours: object, theirs: object) -> None:
-    """Bit by bit: the same sums by the same kernels, whoever holds the weights in between."""
     for field in fields(ours):  # type: ignore[arg-type]
         a, b = getattr(ours, field.name), getattr(theirs, field.name)
         if isinstance(a, np.ndarray):
-            np.testing.assert_array_equal(a, b, err_msg=field.name)
+            close(a, b, field.name)
 
 
 @pytest.fixture(scope="module", params=["llama", "gemma2", "gpt2", "opt", "mixtral", "phi"])
@@ -62,7 +70,7 @@ def test_numbers_are_those_of_one_device(folder, on_disk):
     b = an.trace(one, TEXT, lens=True, top_k=5)
     for part in ("tokens", "layers", "next", "attention"):
         same(getattr(a, part), getattr(b, part))
-    np.testing.assert_array_equal(a.final_states, b.final_states)
+    close(a.final_states, b.final_states)
     assert a.attention is not None and all(check.passed for check in a.checks)
 
 
@@ -74,9 +82,10 @@ def test_evictions_writing_and_samplers_too(folder, on_disk):
     for model in (one, spread):
         sweep = an.sweep_eviction(model, TEXT, AFTER, policies=["streaming", "knorm"], kept=[1.0, 0.5])
         frames.append(sweep.to_frame().select_dtypes("number").to_numpy(float))
-    np.testing.assert_array_equal(*frames)
+    close(*frames)
     kept = [an.sampler_panel(model, an.trace(one, TEXT), 5) for model in (one, spread)]
-    assert kept[0] and repr(kept[0]) == repr(kept[1])
+    assert [k.sampler for k in kept[0]] == [k.sampler for k in kept[1]] != []
+    close([k.mass for k in kept[0]], [k.mass for k in kept[1]])
 
 
 def test_weights_that_do_not_fit_are_spread(tmp_path, monkeypatch):
