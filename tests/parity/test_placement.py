@@ -153,3 +153,18 @@ def test_gguf_files_stay_in_memory(tmp_path, monkeypatch):
         an.load_model(str(path), device="cpu")
     with pytest.raises(OutOfMemoryError, match="does not fit"):
         an.load_model(str(path))
+
+
+def test_fast_products_reach_weights_that_are_brought_in(tmp_path):
+    from analysis.models.fast_linear import fast_linears
+
+    folder = save_tiny("llama", tmp_path / "llama")
+    one = an.load_model(str(folder), device="cpu")
+    spread = an.load_model(str(folder), device_map=places(one, "layers"))
+    linear = spread.model.model.layers[1].mlp.up_proj
+    before = linear._old_forward
+    with fast_linears(spread.model):
+        assert linear._old_forward is not before
+        inside = an.trace(spread, TEXT, attention=False)
+    assert linear._old_forward is before
+    same(inside.tokens, an.trace(one, TEXT, attention=False).tokens)
