@@ -43,11 +43,13 @@ class GgufFacts:
     """Kind of its vocabulary: "gpt2" is byte-level."""
     split: str | None
     """Name of the rule that splits text, if it says."""
+    blocks: str
+    """Name of its quantisation, such as Q4_K_M; empty for plain weights."""
 
 
 def read_gguf(
     path: Path, dtype: Any = None, place: Callable[[int], dict[str, Any]] | None = None
-) -> tuple[Any, Any, str]:
+) -> tuple[Any, Any, GgufFacts, str]:
     """Model and tokenizer of a ``.gguf`` file, weights expanded.
 
     Parameters
@@ -61,8 +63,8 @@ def read_gguf(
 
     Returns
     -------
-    tuple of (PreTrainedModel, PreTrainedTokenizerBase, str)
-        And what a person should know about the split of text; empty where it is known to be right.
+    tuple of (PreTrainedModel, PreTrainedTokenizerBase, GgufFacts, str)
+        Last, what a person should know about the split of text; empty where it is known to be right.
 
     Raises
     ------
@@ -111,7 +113,7 @@ def read_gguf(
         ) from error
     require_all_weights(loaded, path.name)
     drop_quantization(model)
-    return model, tokenizer, _set_split(tokenizer, facts)
+    return model, tokenizer, facts, _set_split(tokenizer, facts)
 
 
 def drop_quantization(model: Any) -> None:
@@ -124,7 +126,7 @@ def drop_quantization(model: Any) -> None:
 
 def _look_into(path: Path) -> GgufFacts:
     """Read the tables of a file; a classifier is refused."""
-    from gguf import GGUFReader
+    from gguf import GGUFReader, LlamaFileType
 
     reader = GGUFReader(path)
     if any(tensor.name.startswith("cls.") for tensor in reader.tensors):
@@ -133,9 +135,15 @@ def _look_into(path: Path) -> GgufFacts:
             "Choose a causal language model; a classifier predicts no next token.",
         )
     kind, split = (reader.get_field(f"tokenizer.ggml.{name}") for name in ("model", "pre"))
+    kinds = {int(member): member.name.partition("_")[2] for member in LlamaFileType}
+    file_type = reader.get_field("general.file_type")
+    blocks = kinds.get(int(file_type.contents()), "") if file_type else ""
     n_weights = sum(int(tensor.n_elements) for tensor in reader.tensors)
     return GgufFacts(
-        n_weights, str(kind.contents()) if kind else "", str(split.contents()) if split else None
+        n_weights,
+        str(kind.contents()) if kind else "",
+        str(split.contents()) if split else None,
+        "" if blocks in ("F32", "F16", "BF16") else blocks,
     )
 
 

@@ -162,9 +162,9 @@ def _open(spec: ModelSpec) -> Opened:
             placement = choose_placement(spec, n_weights * precision.itemsize)
             return placement.options(None)
 
-        model, tokenizer, split = read_gguf(spec.path, precision, place)
+        model, tokenizer, facts, split = read_gguf(spec.path, precision, place)
         notes = ["Weights of the .gguf file, expanded from their quantised blocks.", split]
-        return Opened(model, tokenizer, placement, notes)
+        return Opened(model, tokenizer, placement, notes, facts.blocks)
     if spec.kind == "embedded":
         opened = open_pretrained(str(embedded_folder()), spec)
         opened.notes.append(

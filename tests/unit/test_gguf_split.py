@@ -110,6 +110,20 @@ def test_the_note_reaches_the_run_and_its_file(tmp_path, pre, words):
     assert an.load_trace(run.save(tmp_path / "run.trace")).notes == run.notes
 
 
+@pytest.mark.parametrize(
+    ("kind", "words"), [("MOSTLY_Q4_K_M", "Q4_K_M weights, computed in float32"), ("MOSTLY_F16", "float32")]
+)
+def test_the_precision_line_names_the_blocks(tmp_path, monkeypatch, kind, words):
+    import gguf
+
+    add = gguf.GGUFWriter.add_file_type
+    monkeypatch.setattr(
+        gguf.GGUFWriter, "add_file_type", lambda self, _kind: add(self, gguf.LlamaFileType[kind])
+    )
+    model = an.load_model(str(save_tiny_gguf(tmp_path / "x.gguf")))
+    assert model.info.precision == words
+
+
 def test_a_classifier_in_a_gguf_file_is_refused(tmp_path, monkeypatch):
     import gguf
     import numpy as np
