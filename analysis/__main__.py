@@ -23,6 +23,7 @@ from analysis.errors import AnalysisError, InvalidTextError
 from analysis.files import load_trace
 from analysis.forward.results import Trace
 from analysis.models.spec import EMBEDDED, PRECISIONS, ModelSpec
+from analysis.paths import clean_path
 from analysis.token_entropy.measures import summary
 from analysis.units import UNITS, Unit, from_nats
 
@@ -58,8 +59,9 @@ def _parser() -> argparse.ArgumentParser:
         "--model", default=EMBEDDED, help="hub id, folder or .gguf file (default: %(default)s)"
     )
     trace.add_argument("--revision", help="branch, tag or commit of a hub model")
+    trace.add_argument("--adapter", help="folder or hub id of an adapter to merge into the weights")
     trace.add_argument(
-        "--device", default="auto", help="auto, cpu, mps, cuda or cuda:1 (default: %(default)s)"
+        "--device", default="auto", help="auto, spread, cpu, mps, cuda or cuda:1 (default: %(default)s)"
     )
     trace.add_argument("--dtype", default="auto", choices=PRECISIONS, help="precision (default: %(default)s)")
     trace.add_argument("--lens", action="store_true", help="also read every layer with the logit lens")
@@ -99,7 +101,7 @@ def _count(text: str) -> int:
 
 
 def _trace(asked: argparse.Namespace) -> None:
-    spec = ModelSpec(asked.model, asked.revision, asked.device, asked.dtype)
+    spec = ModelSpec(asked.model, asked.revision, asked.device, asked.dtype, asked.adapter)
     text = _read_text(asked.text)
     _require_folder(asked.output)  # before the minutes of computing
     from transformers.utils import logging
@@ -124,6 +126,8 @@ def _trace(asked: argparse.Namespace) -> None:
     finally:
         progress.clear()
     _write(asked.output, run.save)
+    for note in run.notes:
+        print(f"Note: {_plain(note)}", file=sys.stderr)
 
 
 class _Progress:
@@ -146,8 +150,8 @@ class _Progress:
 
 def _read_text(source: str) -> str:
     try:
-        data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
+        data = sys.stdin.buffer.read() if source == "-" else Path(clean_path(source)).read_bytes()
+        return data.decode("utf-8-sig")  # line ends as they are: a model reads them
     except OSError as error:
         raise AnalysisError(
             f"{source} cannot be read ({error.strerror}).", "Check the path, or give - for standard input."
@@ -179,6 +183,8 @@ def _write(output: Path, save: Callable[[Path], object]) -> None:
 def _show(asked: argparse.Namespace) -> None:
     run = load_trace(asked.trace)
     print(_plain(run.spec.subtitle))
+    for note in run.notes:
+        print(f"  Note: {_plain(note)}")
     _print_numbers(run, asked.unit)
     print("\nChecks")
     for check in run.checks:
@@ -218,7 +224,9 @@ def _print_most_surprising(run: Trace, unit: Unit) -> None:
 
 def _csv(asked: argparse.Namespace) -> None:
     table = load_trace(asked.trace).tokens.to_frame(asked.unit)
-    _write(asked.output, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+    _write(
+        asked.output, lambda path: table.to_csv(path, index=False, lineterminator="\r\n")
+    )  # so that a token "\r" is quoted
 
 
 def _plain(text: str) -> str:

@@ -19,6 +19,7 @@ from analysis.entropy_collapse.results import LayerTrace
 from analysis.errors import AnalysisError, BrokenFileError
 from analysis.forward.results import Check, Trace, TraceSpec
 from analysis.forward.valid import check_trace
+from analysis.paths import clean_path
 from analysis.token_entropy.results import NextToken, TokenTrace
 
 SCHEMA_VERSION = 2
@@ -99,6 +100,7 @@ def trace_bytes(trace: Trace) -> bytes:
         "seconds": trace.seconds,
         "versions": trace.versions,
         "unavailable": trace.unavailable,
+        "notes": list(trace.notes),
         "plain": plain,
     }
     return save(arrays, metadata={"logitscope": json.dumps(header)})
@@ -112,7 +114,7 @@ def load_trace(path: str | Path) -> Trace:
     BrokenFileError
         If the file is missing, damaged, no trace, or of a newer version.
     """
-    path = Path(path)
+    path = Path(clean_path(str(path)))
     try:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
@@ -181,5 +183,6 @@ def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
         seconds=header["seconds"],
         versions=header["versions"],
         unavailable=header["unavailable"],
+        notes=tuple(str(note) for note in header.get("notes", ())),
         **parts,
     )

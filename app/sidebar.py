@@ -6,7 +6,9 @@ import streamlit as st
 
 from analysis.drawing.numbers import count, size
 from analysis.errors import AnalysisError
+from analysis.models.adapter_files import look_for_adapter
 from analysis.models.spec import EMBEDDED, PRECISIONS, ModelSpec
+from analysis.paths import clean_path
 from analysis.units import UNITS
 from app import runs, state
 from app.components.errors import show_unavailable
@@ -20,7 +22,9 @@ KINDS = {
 }
 """Kinds of model by the word that a person chooses and the URL carries."""
 _PLACEHOLDER = {"hub": "org/name", "folder": "/path/to/folder/", "gguf": "/path/to/model.gguf"}
-DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICES = ("auto", "cpu", "cuda", "mps", "spread")
+ADAPTED = "base + adapter"
+ADAPTER_CHOICES = ("base", ADAPTED)
 
 
 def sidebar() -> None:
@@ -32,12 +36,21 @@ def sidebar() -> None:
             st.text_input(
                 "Where", key=state.SOURCE, placeholder=_PLACEHOLDER[kind], bind="query-params", max_chars=500
             )
+        if kind == "folder":
+            _adapter_choice()
         if kind == "hub":
             st.text_input(
                 "Revision", key=state.REVISION, placeholder="main", bind="query-params", max_chars=200
             )
         left, right = st.columns(2)
-        left.selectbox("Device", DEVICES, key=state.DEVICE, bind="query-params")
+        left.selectbox(
+            "Device",
+            DEVICES,
+            key=state.DEVICE,
+            bind="query-params",
+            help="auto: the first that is there; over several where the weights do not fit. spread: over all devices, "
+            "the rest on the disk, which is slow.",
+        )
         right.selectbox("Precision", PRECISIONS, key=state.PRECISION, bind="query-params")
         st.segmented_control(
             "Unit",
@@ -68,16 +81,55 @@ def model_spec() -> ModelSpec:
     precision = st.session_state.get(state.PRECISION, "auto")
     if kind == EMBEDDED:
         return ModelSpec(EMBEDDED, None, device, precision)
-    source = (st.session_state.get(state.SOURCE) or "").strip()
+    source = _source(kind)
     if not source:
         raise AnalysisError(f"No {KINDS[kind]} is chosen yet.", f"Type one, as in {_PLACEHOLDER[kind]}")
-    if kind == "folder" and not source.endswith("/"):
-        source += "/"
+    adapter = look_for_adapter(source) if kind == "folder" else None
+    if adapter is not None and not adapter.beside_model:
+        base = clean_path(st.session_state.get(state.BASE) or "") or adapter.base
+        if not base:
+            raise AnalysisError("This adapter does not say what it was trained on.", "Type its base.")
+        return ModelSpec(base, None, device, precision, source)
+    if adapter is not None and st.session_state.get(state.ADAPTER) == ADAPTED:
+        return ModelSpec(source, None, device, precision, source)
     revision = (st.session_state.get(state.REVISION) or "").strip() or None
     spec = ModelSpec(source, revision if kind == "hub" else None, device, precision)
     if spec.kind != kind:
         raise AnalysisError(f"{source[:80]!r} is not a {KINDS[kind]}.", f"It looks like {_PLACEHOLDER[kind]}")
     return spec
+
+
+def _source(kind: str) -> str:
+    """What was typed, without the quotes and blanks it was pasted with."""
+    source = clean_path(st.session_state.get(state.SOURCE) or "")
+    return f"{source}/" if kind == "folder" and source and not source.endswith("/") else source
+
+
+def _adapter_choice() -> None:
+    """Where the folder holds an adapter: the model without it or with it, or the base that it wants."""
+    adapter = look_for_adapter(_source("folder"))
+    if adapter is None:
+        return
+    if adapter.beside_model:
+        st.selectbox(
+            "Adapter",
+            ADAPTER_CHOICES,
+            key=state.ADAPTER,
+            bind="query-params",
+            help="An adapter (LoRA and its kin) lies beside this model. With it: merged into the weights, in memory.",
+        )
+        return
+    st.text_input(
+        "Base",
+        key=state.BASE,
+        placeholder=adapter.base or "org/name",
+        bind="query-params",
+        max_chars=500,
+        help="This folder holds an adapter alone; it is merged into its base, in memory. Empty: the base that it "
+        "names itself.",
+    )
+    if adapter.base:
+        st.caption(f"An adapter of {plain(adapter.base)}")
 
 
 def _loaded() -> None:
@@ -91,10 +143,10 @@ def _loaded() -> None:
     st.text(info.name)
     st.caption(
         f"{count(info.n_parameters)} parameters · {size(info.bytes_held)} · {info.n_layers} layers  \n"
-        f"{plain(info.device_name)} · {info.dtype}"
+        f"{plain(info.device_name)} · {info.precision}"
     )
-    if info.note:
-        st.caption(info.note)
+    for note in info.notes:
+        st.caption(plain(note))
     if info.n_padded_ids:
         st.caption(f"{count(info.n_padded_ids)} ids of the head belong to no token; they count in every sum.")
     st.button("Unload", key="unload", on_click=runs.unload, help="Free the model's memory.")

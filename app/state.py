@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 KIND = "from"
 SOURCE = "model"
 REVISION = "revision"
+ADAPTER = "adapter"
+BASE = "base"
 DEVICE = "device"
 PRECISION = "precision"
 UNIT = "unit"

@@ -51,7 +51,9 @@ def fixed_runs() -> dict[str, np.ndarray]:
     found: dict[str, np.ndarray] = {}
     for part in ("tokens", "attention", "layers", "next"):
         found |= numbers(getattr(trace, part), part)
-    sweep = an.sweep_eviction(model, TEXT, AFTER, ["streaming", "knorm", "h2o", "snapkv", "expected"], [0.5, 0.2])
+    sweep = an.sweep_eviction(
+        model, TEXT, AFTER, ["streaming", "knorm", "h2o", "snapkv", "expected"], [0.5, 0.2]
+    )
     found |= numbers(sweep, "sweep")
     for column, values in sweep.to_frame().items():
         if values.dtype.kind in "fi":

@@ -19,6 +19,7 @@ from analysis.entropy_collapse.geometry import (
     renyi_entropy,
 )
 from analysis.errors import AnalysisError
+from analysis.paths import clean_path
 
 if TYPE_CHECKING:
     from analysis.forward.results import Trace
@@ -104,7 +105,7 @@ def find_checkpoints(folder: str | Path) -> list[tuple[int, Path]]:
         If there is no such folder, it cannot be read, or there are fewer than two checkpoints in it.
     """
     try:
-        folder = Path(folder).expanduser()
+        folder = Path(clean_path(str(folder))).expanduser()
         if not folder.is_dir():
             raise AnalysisError(f"There is no folder {folder}.", "Check the path.")
         found = [

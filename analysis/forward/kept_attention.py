@@ -112,6 +112,8 @@ class KeptAttention:
         """Attend for one layer: (S, H, m, dv)."""
         own_mask(asked, rows=len(self.keep))
         query, key, value = asked.query, asked.key, asked.value
+        if self.keep.device != query.device:  # layers on another device than those before
+            self.keep, self.places = self.keep.to(query.device), self.places.to(query.device)
         layer = self.prefix.layer_numbers.index(asked.layer)
         call = _Call(layer, asked.scale, asked.softcap, asked.span, asked.sink_logits)
         self._chosen = {

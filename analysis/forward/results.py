@@ -44,11 +44,16 @@ class TraceSpec:
     """Kinds of states whose spectra were taken."""
     visibility: str = ""
     """What was hidden from the model's attention, in words; empty for the model as it is."""
+    weights: str = ""
+    """How the weights were stored, in words such as "float8"; empty for plain ones."""
+    adapter: str = ""
+    """Folder or hub id of the adapter that was merged into the weights; empty for none."""
 
     @property
     def subtitle(self) -> str:
         """One line under a figure: what was run on what."""
-        parts = [self.model, self.dtype, self.device, f"{self.n_tokens} tokens"]
+        precision = f"{self.weights} weights in {self.dtype}" if self.weights else self.dtype
+        parts = [self.model, precision, self.device, f"{self.n_tokens} tokens"]
         if self.bos != "auto":
             parts.append(f"beginning-of-text token: {self.bos}")
         if self.window is not None:
@@ -95,6 +100,8 @@ class Trace:
     seconds: dict[str, float] = field(default_factory=dict)
     """What took how long."""
     versions: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What a person should know about the model and the text, a sentence each."""
 
     def save(self, path: str | Path) -> Path:
         """Write the run to one file that :func:`analysis.load_trace` opens. Returns the path."""

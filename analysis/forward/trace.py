@@ -46,7 +46,8 @@ def trace(
     model : LanguageModel
         From :func:`analysis.load_model`.
     text : str
-        Any valid Unicode text.
+        Any valid Unicode text. Its line ends are read as they are: ``open(path, newline="")`` keeps those of a
+        file.
     top_k : int, default 10
         Alternatives kept per token.
     lens : bool or list of int, default False
@@ -147,6 +148,8 @@ def trace(
         stride=stride if len(windows) > 1 else None,
         spectra=tuple(run.spectra.shares) if run.spectra else (),
         visibility=visibility.describe() if visibility else "",
+        weights=model.info.weights,
+        adapter=model.spec.adapter or "",
     )
     report(1.0, "done")
     return Trace(
@@ -161,6 +164,7 @@ def trace(
         final_states=run.final_states,
         seconds=run.seconds,
         versions={name: importlib.metadata.version(name) for name in _PACKAGES},
+        notes=(*model.info.notes, *([tokens.note] if tokens.note else [])),
     )
 
 

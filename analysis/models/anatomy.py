@@ -61,7 +61,7 @@ class Head:
             Computed in float32 even for a 16-bit model: rounding logits to 16 bits
             would move entropies by more than the display shows.
         """
-        states = states.float()
+        states = states.to(self.weight.device, torch.float32)
         if out is None:
             out = states.new_empty(len(states), self.vocab_size)
         if self.weight.dtype == torch.float32:
@@ -152,7 +152,20 @@ def _find_head(model: Any) -> Head:
     scale = float(getattr(config, "logit_scale", None) or 1.0)
     scale /= float(getattr(config, "logits_scaling", None) or 1.0)
     softcap = getattr(config, "final_logit_softcapping", None) or getattr(config, "logits_soft_cap", None)
-    return Head(weight, getattr(module, "bias", None), scale, float(softcap) if softcap else None)
+    weight, bias = _at_hand(model, module, "weight"), _at_hand(model, module, "bias")
+    return Head(weight, bias, scale, float(softcap) if softcap else None)
+
+
+def _at_hand(model: Any, module: nn.Module, part: str) -> Any:
+    """Weight or bias of the head; where accelerate leaves it on the disk between uses, a copy that stays."""
+    tensor = getattr(module, part, None)
+    if tensor is None or not tensor.is_meta:
+        return tensor
+    from transformers.integrations.accelerate import load_offloaded_parameter
+
+    path = next(name for name, found in model.named_modules() if found is module)
+    hook: Any = module._hf_hook
+    return load_offloaded_parameter(model, f"{path}.{part}").to(hook.execution_device)
 
 
 def run_body(model: Any, ids: Tensor, positions: Tensor | None = None, cache: Any = None) -> None:

@@ -78,7 +78,7 @@ def embedded_folder() -> Path:
     from analysis.models.gguf_file import read_gguf
 
     source = gguf_path()
-    model, tokenizer = read_gguf(source)
+    model, tokenizer, _, _ = read_gguf(source)
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent))
     try:

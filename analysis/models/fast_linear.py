@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -40,16 +41,22 @@ def _suits(values: Tensor) -> bool:
 @contextmanager
 def fast_linears(model: nn.Module) -> Iterator[None]:
     """Let a model's linear layers multiply through :func:`linear` while the context is open."""
-    changed: list[nn.Module] = []
+    changed: list[tuple[nn.Module, str, Any]] = []
     try:
         for module in model.modules():
-            if type(module) is nn.Linear and "forward" not in vars(module):
-                module.forward = _forward(module)
-                changed.append(module)
+            own = vars(module)
+            # Where accelerate brings weights in for each use, it keeps what it calls then under its own name.
+            name = "_old_forward" if "_hf_hook" in own else "forward"
+            if type(module) is nn.Linear and (name == "_old_forward" or name not in own):
+                changed.append((module, name, own.get(name)))
+                setattr(module, name, _forward(module))
         yield
     finally:
-        for module in changed:
-            del module.forward
+        for module, name, before in changed:
+            if before is None:
+                delattr(module, name)
+            else:
+                setattr(module, name, before)
 
 
 def _forward(module: nn.Linear) -> Callable[[Tensor], Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -57,11 +58,7 @@ def as_analysis_error(error: Exception, spec: ModelSpec) -> AnalysisError:
         return error
     if is_out_of_memory(error):
         return no_memory_for(spec, "this machine")
-    chain: BaseException | None = error
-    names = set()
-    while chain is not None:
-        names.add(type(chain).__name__)
-        chain = chain.__cause__ or chain.__context__
+    names = {type(cause).__name__ for cause in causes(error)}
     text = f"{error}"
     if spec.kind == "hub":
         if names & {"GatedRepoError"}:
@@ -92,7 +89,32 @@ def as_analysis_error(error: Exception, spec: ModelSpec) -> AnalysisError:
             f"{spec.name} is not a causal language model that transformers knows.",
             "Models that need their own code are not run; choose another one.",
         )
+    reason = next((line for cause in causes(error) if (line := _first_line(cause))), "no reason given")
+    if isinstance(error, ImportError):
+        return ModelNotFoundError(
+            f"{spec.name} needs a package that is missing or too old ({reason}).",
+            "Install or update it, or use an unquantised copy or a .gguf file.",
+        )
+    if "ignore_mismatched_sizes" in text:
+        return BrokenFileError(
+            f"The weights of {spec.name} have other shapes than its config says.",
+            "Download or copy the model again, its config included.",
+        )
     return ModelNotFoundError(
-        f"{spec.name} could not be loaded ({type(error).__name__}: {text.splitlines()[0][:200] if text else ''}).",
-        "Check the name, or try another model.",
+        f"{spec.name} could not be loaded ({type(error).__name__}: {reason}).",
+        "Check that its files are complete, or try another model.",
     )
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what lies behind it, the newest first."""
+    chain: BaseException | None = error
+    while chain is not None:
+        yield chain
+        chain = chain.__cause__ or chain.__context__
+
+
+def _first_line(error: BaseException) -> str:
+    """First line of what an error says that is not empty, short enough for a screen."""
+    lines = (line.strip() for line in str(error).splitlines())
+    return next((line[:200].rstrip(" .") for line in lines if line), "")

@@ -6,31 +6,32 @@ No code from a model repository is run and no pickle is read.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from analysis.errors import AnalysisError, ModelNotFoundError
+from analysis.errors import ModelNotFoundError
+from analysis.models.adapter_files import ADAPTER_CONFIG
+from analysis.models.adapters import adapter_folder, merge_adapter, require_mergeable
 from analysis.models.anatomy import Anatomy, find_anatomy
 from analysis.models.embedded import embedded_folder
 from analysis.models.gguf_file import check_gguf, read_gguf
-from analysis.models.load_errors import (
-    as_analysis_error,
-    is_out_of_memory,
-    no_memory_for,
-    require_all_weights,
-)
-from analysis.models.preflight import require_weights_fit
+from analysis.models.hub import commit_of
+from analysis.models.load_errors import is_out_of_memory, no_memory_for
+from analysis.models.placement import choose_placement, device_name, placement_note, places
+from analysis.models.pretrained import Opened, choose_precision, open_pretrained
 from analysis.models.spec import EMBEDDED, ModelSpec, Precision
 from analysis.models.speed import Speed
+from analysis.models.stored import weight_files
+from analysis.models.tokenizer_files import read_tokenizer
+from analysis.models.tokens import limit_ids
 
 if TYPE_CHECKING:
     from analysis.forward.attention_probe import AttentionSupport
     from analysis.forward.row_check import MaskProof
-
-_HUB_TIMEOUT_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,15 @@ class ModelInfo:
     """Tokens the model was built for, None if the config does not say."""
     head_error: float
     """Largest difference between our logits and the library's in the probe."""
-    note: str = ""
-    """What a person should know about these weights."""
+    weights: str = ""
+    """How the weights were stored, in words such as "float8"; empty for plain ones."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about this model, a sentence each."""
+
+    @property
+    def precision(self) -> str:
+        """Stored and computed precision as a screen says them."""
+        return f"{self.weights} weights, computed in {self.dtype}" if self.weights else self.dtype
 
 
 @dataclass(eq=False)
@@ -89,6 +97,8 @@ def load_model(
     revision: str | None = None,
     device: str = "auto",
     dtype: Precision = "auto",
+    adapter: str | None = None,
+    device_map: Mapping[str, str | int] | None = None,
 ) -> LanguageModel:
     """Load a causal language model.
 
@@ -100,9 +110,15 @@ def load_model(
     revision : str, optional
         Branch, tag or commit of a hub model.
     device : str
-        "auto" takes CUDA when there is one.
+        "auto" takes CUDA when there is one, and spreads weights that do not fit over all devices;
+        "spread" always does.
     dtype : {"auto", "float32", "bfloat16", "float16"}
         "auto" is float32 on the CPU, the checkpoint's own precision elsewhere.
+    adapter : str, optional
+        Folder or hub id of an adapter (LoRA and its kin), merged into the weights in memory by ``peft``.
+        Without it the model alone is loaded, whatever lies beside it.
+    device_map : mapping, optional
+        Where each module goes, as accelerate writes it: ``{"model.layers.0": "cuda:0", "lm_head": "disk"}``.
 
     Returns
     -------
@@ -113,84 +129,79 @@ def load_model(
     ModelNotFoundError, BrokenFileError, UnsupportedModelError, OutOfMemoryError
         Each with one sentence and what to do.
     """
-    spec = source if isinstance(source, ModelSpec) else ModelSpec(source, revision, device, dtype)
-    target = resolve_device(spec.device)
-    note = ""
-    if spec.kind == "gguf":
-        check_gguf(spec.path)
-        precision = _precision(spec.dtype, target, None)
-        model, tokenizer = read_gguf(spec.path, precision)
-        note = "Weights of the .gguf file, expanded from their quantised blocks."
+    if isinstance(source, ModelSpec):
+        spec = source
     else:
-        where = {"embedded": lambda: str(embedded_folder()), "folder": lambda: str(_folder(spec.path))}
-        model, tokenizer = _from_pretrained(where.get(spec.kind, lambda: spec.source)(), spec, target)
-        if spec.kind == "embedded":
-            note = (
-                "4-bit weights (Q4_1), expanded: its numbers differ a little from the original checkpoint's."
-            )
+        placed = tuple((module, str(place)) for module, place in (device_map or {}).items())
+        spec = ModelSpec(source, revision, device, dtype, adapter, placed)
+    merged = None
+    if spec.adapter is not None:
+        merged = adapter_folder(spec.adapter)
+        require_mergeable(merged, spec.adapter)
+    opened = _open(spec)
+    if merged is not None and spec.adapter is not None:
+        _merge(opened, merged, spec)
+    model, target = opened.model, opened.placement.device
     try:
-        model = model.to(target).eval()
-        model.requires_grad_(False)
+        if opened.placement.device_map is None:
+            model = model.to(target)
+        model.eval().requires_grad_(False)
         anatomy = find_anatomy(model)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         raise no_memory_for(spec, str(target)) from None
-    info = _describe(model, tokenizer, spec, target, anatomy, note)
-    return LanguageModel(model, tokenizer, spec, info, anatomy, Speed.measure(model, target))
+    info = _describe(opened, spec, anatomy)
+    speed = Speed.measure(model, anatomy.head.weight.device)
+    return LanguageModel(model, opened.tokenizer, spec, info, anatomy, speed)
 
 
-def resolve_device(device: str) -> torch.device:
-    """Device to use; "auto" is the first CUDA device, else Apple's, else the CPU.
+def _open(spec: ModelSpec) -> Opened:
+    """Read the model of a spec, the adapter left out."""
+    if spec.kind == "gguf":
+        check_gguf(spec.path)
+        precision, placement = choose_precision(spec, None), choose_placement(spec, None)
 
-    Raises
-    ------
-    AnalysisError
-        If the device asked for is not there.
-    """
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda:0")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    target = torch.device(device)
-    if target.type == "cuda":
-        count = torch.cuda.device_count()
-        if (target.index or 0) >= count:
-            raise AnalysisError(
-                f"There is no device {device}; this machine has {count or 'no'} CUDA device{'s' * (count != 1)}.",
-                "Choose auto or cpu.",
-            )
-    elif target.type == "mps" and not torch.backends.mps.is_available():
-        raise AnalysisError("There is no mps device on this machine.", "Choose auto or cpu.")
-    return target
+        def place(n_weights: int) -> dict[str, Any]:
+            nonlocal placement
+            placement = choose_placement(spec, n_weights * precision.itemsize)
+            return placement.options(None)
+
+        model, tokenizer, facts, split = read_gguf(spec.path, precision, place)
+        notes = ["Weights of the .gguf file, expanded from their quantised blocks.", split]
+        return Opened(model, tokenizer, placement, notes, facts.blocks)
+    if spec.kind == "embedded":
+        opened = open_pretrained(str(embedded_folder()), spec)
+        opened.notes.append(
+            "4-bit weights (Q4_1), expanded: its numbers differ a little from the original checkpoint's."
+        )
+        return opened
+    return open_pretrained(str(_folder(spec.path)) if spec.kind == "folder" else spec.source, spec)
 
 
-def device_name(device: torch.device) -> str:
-    """Name of a device as a person says it."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return "Apple GPU" if device.type == "mps" else f"CPU, {torch.get_num_threads()} threads"
-
-
-def _precision(asked: Precision, device: torch.device, checkpoint: torch.dtype | None) -> torch.dtype:
-    if asked != "auto":
-        return getattr(torch, asked)
-    if device.type == "cpu" or checkpoint is None:
-        return torch.float32
-    if checkpoint == torch.bfloat16 and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        return torch.float16
-    return checkpoint
+def _merge(opened: Opened, folder: Path, spec: ModelSpec) -> None:
+    """Merge an adapter, and take its tokenizer where it brings one of its own."""
+    shown = str(spec.adapter)
+    opened.model = merge_adapter(opened.model, folder, shown)
+    opened.notes.append(f"The adapter {shown} is merged into the weights, in memory.")
+    files = {path.name for path in folder.iterdir()}
+    own = spec.kind == "folder" and folder.resolve() == spec.path.resolve()
+    if not own and {"tokenizer.json", "tokenizer_config.json"} <= files:
+        opened.tokenizer, _ = read_tokenizer(str(folder), files, shown, {"trust_remote_code": False})
+        opened.notes.append("The tokenizer is the one that the adapter brings.")
 
 
 def _folder(path: Path) -> Path:
     """Refuse a folder that cannot hold a model, before the library tries it as a hub id."""
     if not path.is_dir():
         raise ModelNotFoundError(f"There is no folder {path}.", "Check the path.")
+    if (path / ADAPTER_CONFIG).is_file():
+        return path
     if not (path / "config.json").is_file():
         raise ModelNotFoundError(
             f"The folder {path} has no config.json.", "Choose the folder of a saved model."
         )
-    if not any(path.glob("*.safetensors")):
+    if not weight_files(path):
         pickled = any(any(path.glob(f"*.{ending}")) for ending in ("bin", "pt", "pth", "ckpt"))
         raise ModelNotFoundError(
             f"The folder {path} has no safetensors weights.",
@@ -201,66 +212,25 @@ def _folder(path: Path) -> Path:
     return path
 
 
-def _from_pretrained(where: str, spec: ModelSpec, device: torch.device) -> tuple[Any, Any]:
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
-
-    common = {"revision": spec.revision or "main", "trust_remote_code": False}
-    try:
-        common["local_files_only"] = spec.kind != "hub" or not _hub_has(spec)
-        config = AutoConfig.from_pretrained(where, **common)
-        checkpoint = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
-        tokenizer = AutoTokenizer.from_pretrained(where, **common)
-        if spec.kind != "hub":
-            stored = sum(f.stat().st_size for f in Path(where).glob("*.safetensors"))
-            require_weights_fit(stored, device, spec.name)
-        model, loaded = AutoModelForCausalLM.from_pretrained(
-            where,
-            dtype=_precision(spec.dtype, device, checkpoint),
-            use_safetensors=True,
-            output_loading_info=True,
-            **common,
-        )
-        require_all_weights(loaded, spec.name)
-    except Exception as error:
-        raise as_analysis_error(error, spec) from error
-    return model, tokenizer
-
-
-def _hub_has(spec: ModelSpec) -> bool:
-    """Ask the hub once whether the model exists; False when it cannot be reached.
-
-    Without this, a missing network is only noticed after minutes of retries.
-    """
-    from huggingface_hub import HfApi, constants
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-
-    if constants.is_offline_mode():
-        return False
-    try:
-        HfApi().model_info(spec.source, revision=spec.revision, timeout=_HUB_TIMEOUT_SECONDS)
-    except (HfHubHTTPError, HFValidationError):
-        raise
-    except Exception as error:
-        if type(error).__module__.split(".")[0] not in {"httpx", "httpx2", "httpcore", "httpcore2"}:
-            raise
-        return False
-    return True
-
-
-def _describe(
-    model: Any, tokenizer: Any, spec: ModelSpec, device: torch.device, anatomy: Anatomy, note: str
-) -> ModelInfo:
+def _describe(opened: Opened, spec: ModelSpec, anatomy: Anatomy) -> ModelInfo:
+    model, tokenizer, target = opened.model, opened.tokenizer, opened.placement.device
     config = model.config.get_text_config()
-    held = {t.data_ptr(): t.numel() * t.element_size() for t in [*model.parameters(), *model.buffers()]}
+    tensors = [*model.parameters(), *model.buffers()]
+    held = {t.data_ptr(): t.numel() * t.element_size() for t in tensors if not t.is_meta}
     context = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    spread = places(model)
+    embedding = getattr(model.get_input_embeddings(), "weight", anatomy.head.weight)
+    rows = min(embedding.shape[0], anatomy.head.vocab_size)
+    over = limit_ids(tokenizer, rows)
+    notes = [*opened.notes, placement_note(model, opened.placement.why), _over_note(over, rows)]
     return ModelInfo(
         name=spec.name,
         family=str(config.model_type),
-        revision=getattr(model.config, "_commit_hash", None) or spec.fingerprint(),
-        device=str(device),
-        device_name=device_name(device),
+        revision=spec.fingerprint(commit_of(spec) if spec.kind == "hub" else None),
+        device=" + ".join(spread) or str(target),
+        device_name=" + ".join(spread) or device_name(target),
         dtype=str(model.dtype).removeprefix("torch."),
-        n_parameters=sum(p.numel() for p in model.parameters()),
+        n_parameters=_n_parameters(model),
         bytes_held=sum(held.values()),
         n_layers=len(anatomy.layers),
         hidden_size=int(anatomy.head.weight.shape[1]),
@@ -268,5 +238,23 @@ def _describe(
         n_padded_ids=max(0, anatomy.head.vocab_size - len(tokenizer)),
         context_length=int(context) if context else None,
         head_error=anatomy.head_error,
-        note=note,
+        weights=opened.weights,
+        notes=tuple(note for note in notes if note),
+    )
+
+
+def _n_parameters(model: Any) -> int:
+    """Weights of the model; one that stands in two places counts once, wherever it is held."""
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    tied = getattr(model, "all_tied_weights_keys", None) or {}
+    return sum(size for name, size in sizes.items() if tied.get(name) not in sizes)
+
+
+def _over_note(over: list[str], rows: int) -> str:
+    if not over:
+        return ""
+    shown = ", ".join(repr(token)[:40] for token in over[:3]) + (" and so on" if len(over) > 3 else "")
+    return (
+        f"{len(over):,} tokens of the tokenizer ({shown}) lie past the {rows:,} rows of the model; "
+        "a text that holds one is refused."
     )

@@ -77,6 +77,14 @@ def free_bytes(device: torch.device) -> int:
         return free
 
 
+def _free(model: LanguageModel) -> int:
+    """Free memory of the device that has least of it, of those that compute a part of the model."""
+    spread = getattr(model.model, "hf_device_map", None) or {}
+    devices = {model.anatomy.head.weight.device}
+    devices |= {torch.device("cuda", place) for place in spread.values() if isinstance(place, int)}
+    return min(free_bytes(device) for device in devices)
+
+
 def _bytes_needed(model: LanguageModel, n_tokens: int, pass_tokens: int, n_lens: int, measured: bool) -> int:
     config = model.model.config.get_text_config()
     head = model.anatomy.head
@@ -184,7 +192,7 @@ def plan_run(
         flops_head,
         flops_lens,
         _bytes_needed(model, n_tokens, in_pass, n_lens, measured),
-        free_bytes(head.weight.device),
+        _free(model),
         total / model.speed.flops_per_second,
     )
 
@@ -207,7 +215,7 @@ def largest_length(
     """
     measured = _is_measured(model, attention, 1 if window is None else 2)
     low, high = 0, 1 << 24
-    free = _USABLE * free_bytes(model.anatomy.head.weight.device)
+    free = _USABLE * _free(model)
     while low < high:
         middle = (low + high + 1) // 2
         if _bytes_needed(model, middle, min(middle, window or middle), n_lens, measured) <= free:

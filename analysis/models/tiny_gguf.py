@@ -32,7 +32,7 @@ _OUTER_NAMES = {
 
 
 def save_tiny_gguf(
-    path: str | Path, *, seed: int = 0, pre: str = "smollm", add_bos: bool = False, **overrides: Any
+    path: str | Path, *, seed: int = 0, pre: str | None = "smollm", add_bos: bool = False, **overrides: Any
 ) -> Path:
     """Write the tiny llama and its tokenizer as one GGUF file.
 
@@ -42,8 +42,8 @@ def save_tiny_gguf(
         File to write; its folder is made if missing.
     seed : int, default 0
         The weights are those of ``tiny_model("llama", seed=seed)``, in float32.
-    pre : str, default "smollm"
-        What ``tokenizer.ggml.pre`` says: the way text is split before merging.
+    pre : str or None, default "smollm"
+        What ``tokenizer.ggml.pre`` says: the way text is split before merging. None leaves it out.
     add_bos : bool, default False
         What ``tokenizer.ggml.add_bos_token`` says.
     **overrides
@@ -84,7 +84,7 @@ def save_tiny_gguf(
     return path
 
 
-def _add_tokenizer(writer: Any, rows: int, *, pre: str, add_bos: bool) -> None:
+def _add_tokenizer(writer: Any, rows: int, *, pre: str | None, add_bos: bool) -> None:
     """Write tokens, their types and merges as a ``gpt2`` tokenizer."""
     import gguf
 
@@ -98,7 +98,8 @@ def _add_tokenizer(writer: Any, rows: int, *, pre: str, add_bos: bool) -> None:
     tokens += [f"[PAD{i}]" for i in range(len(tokens), rows)]
     merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(pre)
+    if pre is not None:
+        writer.add_tokenizer_pre(pre)
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     writer.add_token_merges([" ".join(pair) for pair in merges])

@@ -6,20 +6,20 @@ Byte-level tokenizers cut characters into pieces. Pieces of one character share 
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from analysis.errors import InvalidTextError
+from analysis.models.token_names import token_bytes, token_text
 
 Bos = Literal["auto", "always", "never"]
 """Whether a beginning-of-text token goes first: as the tokenizer does, always, never."""
 BOS_CHOICES: tuple[Bos, ...] = get_args(Bos)
 
-_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+_N_IDS = "logitscope_n_ids"
+"""Attribute of a tokenizer: how many ids its model knows."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class TokenizedText:
     """int32, shape (T,), never falling: tokens that share a character share a cell."""
     cell_text: tuple[str, ...]
     """Text of each cell, as in the source."""
+    note: str = ""
+    """What a person should know about how the text was read; mostly empty."""
 
     def __len__(self) -> int:
         return len(self.token_id)
@@ -75,15 +77,16 @@ def encode(tokenizer: Any, text: str, *, bos: Bos = "auto", parse_special: bool 
     text : str
         Any valid Unicode.
     bos : {"auto", "always", "never"}
-        "auto" adds what the tokenizer itself adds.
+        "auto" adds what the tokenizer itself adds, unless the text already begins with it. "always" adds
+        one whatever the text begins with.
     parse_special : bool, default True
         Read ``<|im_end|>`` in the text as that token; False reads it as plain letters.
 
     Raises
     ------
     InvalidTextError
-        If the text is empty or not valid Unicode, or "always" is asked of a tokenizer
-        that has no beginning-of-text token.
+        If the text is empty or not valid Unicode, holds a token that the model has no row for, or
+        "always" is asked of a tokenizer that has no beginning-of-text token.
     """
     check_text(text)
     options = {"add_special_tokens": bos == "auto", "split_special_tokens": not parse_special}
@@ -92,19 +95,72 @@ def encode(tokenizer: Any, text: str, *, bos: Bos = "auto", parse_special: bool 
     ids = [int(i) for i in encoded["input_ids"]]
     if not ids:
         raise InvalidTextError("The tokenizer leaves nothing of this text.", "Type some other text.")
-    spans = (
-        [tuple(s) for s in encoded["offset_mapping"]] if fast else _spans_by_decoding(tokenizer, ids, text)
-    )
+    _require_rows(tokenizer, ids)
     special_ids = set(tokenizer.all_special_ids) | _added_special_ids(tokenizer)
-    if bos == "always" and (not ids or ids[0] != tokenizer.bos_token_id):
-        if tokenizer.bos_token_id is None:
+    twice, note = 0, ""
+    if bos == "auto" and ids[0] in special_ids:
+        lead = _added_in_front(tokenizer)
+        if lead and ids[:lead] == ids[lead : 2 * lead]:
+            twice, name = lead, "".join(token_text(tokenizer, i) for i in ids[:lead])
+            note = f"The text begins with {name} itself, so none was put in front of it."
+    ids = ids[twice:]
+    spans = (
+        [tuple(s) for s in encoded["offset_mapping"][twice:]]
+        if fast
+        else _spans_by_decoding(tokenizer, ids, text)
+    )
+    if bos == "always":
+        first = tokenizer.bos_token_id
+        if first is None:
             raise InvalidTextError(
                 "This tokenizer has no beginning-of-text token.",
                 "Choose another setting for it: auto or never.",
             )
-        ids, spans = [tokenizer.bos_token_id, *ids], [(0, 0), *spans]
+        if ids[0] == first:
+            note = f"The text begins with {token_text(tokenizer, first)} itself; the model reads it twice."
+        ids, spans = [first, *ids], [(0, 0), *spans]
     is_special = np.array([i in special_ids for i in ids], dtype=bool)
-    return _with_cells(tokenizer, text, ids, spans, is_special)
+    return replace(_with_cells(tokenizer, text, ids, spans, is_special), note=note)
+
+
+def limit_ids(tokenizer: Any, n_ids: int) -> list[str]:
+    """Tell a tokenizer how many ids its model knows; :func:`encode` refuses texts with others.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerBase
+        Of the model.
+    n_ids : int
+        Rows of the embedding, or of the head if that has fewer.
+
+    Returns
+    -------
+    list of str
+        The tokens of its vocabulary that the model has no row for, by id; mostly empty.
+    """
+    setattr(tokenizer, _N_IDS, n_ids)
+    if len(tokenizer) <= n_ids and not getattr(tokenizer, "added_tokens_decoder", {}):
+        return []
+    over = {i: token for token, i in tokenizer.get_vocab().items() if i >= n_ids}
+    return [over[i] for i in sorted(over)]
+
+
+def _require_rows(tokenizer: Any, ids: list[int]) -> None:
+    n_ids = getattr(tokenizer, _N_IDS, None)
+    over = next((i for i in ids if n_ids is not None and i >= n_ids), None)
+    if over is not None:
+        raise InvalidTextError(
+            f"The text contains {token_text(tokenizer, over)} (id {over:,}), and the model has only {n_ids:,} rows.",
+            "Take that token out, or load the checkpoint that was trained with it.",
+        )
+
+
+def _added_in_front(tokenizer: Any) -> int:
+    """How many tokens the tokenizer puts in front of any text."""
+    bare = tokenizer("a", add_special_tokens=False, verbose=False)["input_ids"]
+    full = tokenizer("a", verbose=False)["input_ids"]
+    places = range(len(full) - len(bare) + 1)
+    return next((at for at in places if full[at : at + len(bare)] == bare), 0)
 
 
 def _added_special_ids(tokenizer: Any) -> set[int]:
@@ -197,52 +253,3 @@ def _bytes_per_token(
         n_bytes[t] = taken
         left[here] -= taken
     return n_bytes
-
-
-@lru_cache(maxsize=1)
-def _byte_alphabet() -> dict[str, int]:
-    """Byte of each letter in a byte-level vocabulary (GPT-2's printable stand-ins)."""
-    kept = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    table = {chr(b): b for b in kept}
-    others = (b for b in range(256) if b not in set(kept))
-    table.update({chr(256 + i): b for i, b in enumerate(others)})
-    return table
-
-
-def _is_byte_level(tokenizer: Any) -> bool:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    return backend is not None and "ByteLevel" in repr(backend.decoder)
-
-
-def token_bytes(tokenizer: Any, token_id: int) -> bytes:
-    """Bytes a token stands for, exact for byte-level and byte-fallback vocabularies."""
-    raw = tokenizer.convert_ids_to_tokens(int(token_id)) or ""
-    if match := _BYTE_TOKEN.fullmatch(raw):
-        return bytes([int(match[1], 16)])
-    if _is_byte_level(tokenizer):
-        table = _byte_alphabet()
-        if all(letter in table for letter in raw):
-            return bytes(table[letter] for letter in raw)
-    return raw.replace("▁", " ").encode("utf-8", "replace")
-
-
-def token_text(tokenizer: Any, token_id: int) -> str:
-    """Readable name of one token of the vocabulary.
-
-    A piece of a character is shown by its bytes, as in ``‹E6›``; an id beyond the
-    tokenizer's vocabulary (padding of the head) as ``‹unused 49154›``.
-    """
-    token_id = int(token_id)
-    known = token_id < len(tokenizer) or getattr(tokenizer, "is_fast", False)  # ids may have holes
-    raw = tokenizer.convert_ids_to_tokens(token_id) if known else None
-    if raw is None:
-        return f"‹unused {token_id}›"
-    if token_id in tokenizer.all_special_ids or token_id in getattr(tokenizer, "added_tokens_decoder", {}):
-        return str(raw)
-    data = token_bytes(tokenizer, token_id)
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return re.sub(
-            r"\\x([0-9a-f]{2})", lambda m: f"‹{m[1].upper()}›", data.decode("utf-8", "backslashreplace")
-        )

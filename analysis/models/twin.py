@@ -33,13 +33,14 @@ def untrained_twin(model: LanguageModel, *, seed: int = 0) -> LanguageModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         twin = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    twin = twin.to(device=model.info.device, dtype=model.model.dtype).eval()
+    twin = twin.to(device=model.anatomy.head.weight.device, dtype=model.model.dtype).eval()
     twin.requires_grad_(False)
     anatomy = find_anatomy(twin)
     info = replace(
         model.info,
         name=f"{model.info.name}, untrained (seed {seed})",
         head_error=anatomy.head_error,
-        note="Random weights.",
+        weights="",
+        notes=("Random weights.",),
     )
     return LanguageModel(twin, model.tokenizer, model.spec, info, anatomy, model.speed)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.forward.read_cache import state_bytes
-from analysis.models.tokens import token_text
+from analysis.models.token_names import token_text
 from analysis.pruning_effects.damage import Damage, compare, join
 from analysis.pruning_effects.results import Setting, Sweep, SweepSpec
 

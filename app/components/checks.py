@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.drawing.numbers import significant
+from app import runs
 from app.components.plain import plain
 
 if TYPE_CHECKING:
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 
 def checks(trace: Trace) -> None:
-    """What this run checked about itself, and how long it took."""
+    """What a person should know about this run, what it checked about itself, and how long it took."""
+    info = runs.engine().shelf.info
+    for note in trace.notes:
+        if info is None or note not in info.notes:  # those of the loaded model stand in the sidebar
+            st.caption(f":material/info: {plain(note)}")
     with st.expander("Checks of this run"):
         for check in trace.checks:
             check_line(check)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from analysis.paths import clean_path
 from app import runs, state
 from app.components import collapse_readings as readings
 from app.components.errors import show_error, unavailable
@@ -86,7 +87,7 @@ def _seen(lines: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
     found = []
     for line in lines:
         try:
-            inside = sorted(Path(line).expanduser().iterdir())[:1000]
+            inside = sorted(Path(clean_path(line)).expanduser().iterdir())[:1000]
             found += [(str(path), path.stat().st_mtime_ns) for path in inside]
         except (OSError, RuntimeError, ValueError):
             continue  # a hub id, or a path whose error the comparison tells

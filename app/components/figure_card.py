@@ -75,7 +75,7 @@ def _download_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
     with st.popover("Download", type="tertiary", key=f"{name}_download"):
         st.download_button(
             "CSV",
-            lambda: table().to_csv(index=False).encode(),
+            lambda: table().to_csv(index=False, lineterminator="\r\n").encode(),
             file_name=f"{name}.csv",
             mime="text/csv",
             key=f"{name}_csv",

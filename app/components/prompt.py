@@ -16,6 +16,8 @@ from app.examples import DEFAULT, EXAMPLES
 from app.sidebar import model_spec
 
 _OWN = "own text"
+_TEXT_FILE = "text_file"
+_MAX_TEXT_MB = 10
 _SLOW_SECONDS = 10
 _ESTIMATED_CHARACTERS = 200_000
 """Longer texts are only tokenized when they are run: doing it twice would take seconds."""
@@ -49,6 +51,14 @@ def prompt() -> None:
             _options()
         with far_right.popover("File", width="stretch"):
             trace_files()
+            st.file_uploader(
+                "Read a text file",
+                type=["txt", "md"],
+                key=_TEXT_FILE,
+                max_upload_size=_MAX_TEXT_MB,
+                on_change=_take_text,
+                help="UTF-8. Its line ends are read as they are, until the text is edited here.",
+            )
         request = _request()
         with middle:
             _look_for_or_estimate(request)
@@ -75,7 +85,12 @@ def _is_safe_to_start(request: runs.RunRequest) -> bool:
 
     A link must not make a visitor's machine fetch a model or read a file.
     """
-    return request.model.kind == EMBEDDED and request.text in {e.text for e in EXAMPLES.values()}
+    model = request.model
+    return (
+        model.kind == EMBEDDED
+        and model.adapter is None
+        and request.text in {e.text for e in EXAMPLES.values()}
+    )
 
 
 def _fill_in_example() -> None:
@@ -89,6 +104,21 @@ def _fill_in_example() -> None:
 def _own_text() -> None:
     if st.session_state[state.TEXT] not in {e.text for e in EXAMPLES.values()}:
         st.session_state[state.EXAMPLE] = _OWN
+
+
+def _take_text() -> None:
+    """Put an uploaded text into the form."""
+    upload = st.session_state.get(_TEXT_FILE)
+    if upload is None:
+        return
+    try:
+        text = upload.getvalue().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        show_error(
+            AnalysisError(f"{plain(upload.name)} is not UTF-8 (byte {error.start:,}).", "Convert it first.")
+        )
+        return
+    st.session_state[state.TEXT], st.session_state[state.EXAMPLE] = text, _OWN
 
 
 def _options() -> None:

@@ -73,7 +73,7 @@ def _draw(trace: Trace, extremes: Extremes) -> None:
     frame = extremes.to_frame()
     st.dataframe(frame, hide_index=True, height=300, key="extremes_frame")
     st.download_button(
-        "CSV", lambda: frame.to_csv(index=False).encode(), "massive_activations.csv", "text/csv",
+        "CSV", lambda: frame.to_csv(index=False, lineterminator="\r\n").encode(), "massive_activations.csv", "text/csv",
         key="extremes_csv", on_click="ignore", type="tertiary",
     )  # fmt: skip
     with st.popover("How to read this", type="tertiary"):

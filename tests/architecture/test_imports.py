@@ -236,7 +236,7 @@ def test_no_code_and_no_pickle_is_read(path):
 
 def test_weights_are_asked_for_as_safetensors():
     """At the one place that opens a folder or a hub model."""
-    source = (ROOT / "analysis/models/loading.py").read_text()
+    source = (ROOT / "analysis/models/pretrained.py").read_text()
     assert "use_safetensors=True" in source and '"trust_remote_code": False' in source
 
 

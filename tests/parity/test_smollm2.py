@@ -71,7 +71,7 @@ def test_the_weights_are_the_tested_ones(smollm2):
     # Sum of all weights, tied head once: the conversion of the 4-bit blocks is the tested one.
     assert info.n_parameters == 134_515_008
     assert not getattr(smollm2.model, "is_quantized", False)
-    assert "4-bit" in info.note
+    assert "4-bit" in info.notes[0]
 
 
 @pytest.mark.embedded

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import analysis as an
 from analysis.__main__ import FAILED, STOPPED, main
 from analysis.files import load_trace
 from analysis.models.tiny import save_tiny
@@ -58,10 +59,58 @@ def test_every_option_reaches_the_run(model, tmp_path, monkeypatch):
     options = "--device cpu --dtype bfloat16 --lens --stride 8 --window 16 --bos always --top-k 3"
     assert measure(model, "-", tmp_path / "run.trace", *options.split()) == 0
     run = load_trace(tmp_path / "run.trace")
-    assert run.text == "one\ntwo three four five six", "no byte order mark, plain line ends"
+    assert run.text == "one\r\ntwo three four five six", "no byte order mark, line ends as they are"
     spec = run.spec
     assert (spec.dtype, spec.stride, spec.window, spec.bos, spec.top_k) == ("bfloat16", 8, 16, "always", 3)
     assert len(spec.lens_layers) == spec.n_layers + 1
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r", "\n\r\n"])
+@pytest.mark.parametrize("road", ["file", "standard input"])
+def test_line_ends_are_read_as_they_are(model, tmp_path, monkeypatch, ends, road):
+    text = f"one{ends}two{ends}three{ends}"
+    path = tmp_path / "text.txt"
+    path.write_bytes(text.encode())
+    if road != "file":
+        monkeypatch.setattr(sys, "stdin", Typed(path.read_bytes()))
+    assert measure(model, path if road == "file" else "-", tmp_path / "run.trace") == 0
+    run = load_trace(tmp_path / "run.trace")
+    with path.open(newline="", encoding="utf-8") as file:
+        direct = an.trace(an.load_model(model), file.read())
+    assert run.text == text == direct.text
+    assert run.tokens.token_id.tolist() == direct.tokens.token_id.tolist()
+    assert "".join(run.tokens.cell_text) == text
+    assert main(["csv", str(tmp_path / "run.trace"), "-o", str(tmp_path / "t.csv")]) == 0
+    with (tmp_path / "t.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["token"] for row in csv.DictReader(file)] == list(run.tokens.text)
+
+
+@pytest.mark.parametrize("wrap", [" {} ", '"{}"', "'{}'", "file://{}", ' "{}"\n'])
+def test_pasted_paths(model, tmp_path, wrap):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    (folder / "my text.txt").write_text(TEXT)
+    out = tmp_path / "run.trace"
+    assert measure(wrap.format(model), wrap.format(folder / "my text.txt"), out) == 0
+    assert load_trace(wrap.format(out)).text == TEXT
+    assert main(["show", wrap.format(out)]) == 0
+
+
+def test_notes_are_told_beside_the_run(tmp_path, capsys):
+    folder = str(save_tiny("llama", tmp_path / "adding", add_bos=True))
+    (tmp_path / "text.txt").write_text("<s>" + TEXT)
+    assert measure(folder, tmp_path / "text.txt", tmp_path / "run.trace") == 0
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("Note: The text begins with <s>") and err.count("\n") == 1
+    assert main(["show", str(tmp_path / "run.trace")]) == 0
+    assert "Note: The text begins with <s>" in capsys.readouterr().out
+
+
+def test_an_adapter_is_asked_for(model, tmp_path, capsys):
+    (tmp_path / "text.txt").write_text(TEXT)
+    done = measure(model, tmp_path / "text.txt", tmp_path / "run.trace", "--adapter", str(tmp_path))
+    assert done == FAILED
+    assert "adapter_config.json is missing" in capsys.readouterr().err
 
 
 def test_progress_is_one_line_and_only_for_a_person(model, tmp_path, monkeypatch, capsys):

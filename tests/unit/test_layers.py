@@ -279,7 +279,9 @@ def test_checkpoints_by_rising_step(tmp_path):
         (200, "checkpoint-200"),
         (1000, "checkpoint-1000"),
     ]
-    assert find_checkpoints(str(tmp_path)) == find_checkpoints(tmp_path)
+    assert (
+        find_checkpoints(str(tmp_path)) == find_checkpoints(tmp_path) == find_checkpoints(f" '{tmp_path}' ")
+    )
 
 
 @pytest.mark.parametrize(

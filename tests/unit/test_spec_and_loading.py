@@ -19,14 +19,16 @@ import analysis as an
 from analysis.errors import (
     AnalysisError,
     BrokenFileError,
+    InvalidTextError,
     ModelNotFoundError,
     OutOfMemoryError,
     UnsupportedModelError,
 )
-from analysis.models import anatomy, loading
+from analysis.models import anatomy, loading, placement, pretrained
 from analysis.models.spec import ModelSpec
 from analysis.models.tiny_gguf import save_tiny_gguf
 from analysis.models.tiny_tokenizer import byte_tokenizer
+from analysis.paths import clean_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,8 +72,6 @@ def refused(source, kind=AnalysisError, **options):
         *(
             "x" * 10_000,
             "a/" + "x" * 10_000,
-            "org/name\n",
-            "\norg/name",
             "http://h/x",
             "C:\\models\\x",
             ".",
@@ -158,6 +158,67 @@ def test_settings_that_cannot_exist(options, word):
 @pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/1", "a" * 40, "feature/x-y_z", None])
 def test_revisions_that_can(revision):
     assert ModelSpec("org/name", revision=revision).fingerprint() == (revision or "main")
+
+
+WRAPS = [
+    "{}",
+    " {} ",
+    "\t{}\n",
+    '"{}"',
+    "'{}'",
+    "`{}`",
+    "“{}”",
+    ' "{}" ',
+    '" {} "',
+    "file://{}",
+    "FILE://localhost{}",
+]
+
+
+@pytest.mark.parametrize("wrap", WRAPS)
+def test_pasted_paths_and_ids(tmp_path, wrap):
+    for name in ("plain", "with blanks and 'quotes'", "ünï"):
+        path = tmp_path / name
+        path.mkdir(exist_ok=True)
+        pasted = wrap.format(str(path).replace(" ", "%20") if "://" in wrap else path)
+        spec = ModelSpec(pasted, adapter=pasted)
+        assert spec.source == str(path) == spec.adapter and spec.kind == "folder"
+        assert spec == ModelSpec(str(path), adapter=str(path))
+        assert ModelSpec(wrap.format("/a/b.gguf")).source == "/a/b.gguf"
+    if "://" not in wrap:
+        assert ModelSpec(wrap.format("org/name")).kind == "hub"
+
+
+@pytest.mark.parametrize(
+    ("pasted", "path"),
+    [
+        ("file:///a%20b/c", "/a b/c"),
+        ("file://localhost/a", "/a"),
+        ("'a\"", "'a\""),
+        ('"', '"'),
+        ("''", ""),
+        ("\"'a'\"", "'a'"),
+        ("a%20b", "a%20b"),
+        ("http://x/y", "http://x/y"),
+        ("it's", "it's"),
+    ],
+)
+def test_only_what_stands_around_a_path_is_taken_off(pasted, path):
+    assert clean_path(pasted) == path
+    assert clean_path(path) == clean_path(clean_path(path))
+
+
+def test_a_folder_of_quoted_name_opens(folder):
+    assert an.load_model(f' "{folder}" ').info.name == "model"
+
+
+def test_places_of_a_device_map():
+    spec = ModelSpec("org/name", device_map=(("model.layers.0", "cuda:1"), ("lm_head", "disk")))
+    assert spec in {spec} and spec != ModelSpec("org/name")
+    for wrong in ("gpu", "cuda", "", "meta"):
+        with pytest.raises(AnalysisError, match="cannot be put on") as caught:
+            ModelSpec("org/name", device_map=(("lm_head", wrong),))
+        assert_clear(caught.value)
 
 
 def test_kinds(tmp_path, monkeypatch):
@@ -302,6 +363,10 @@ def test_encoders_are_refused(tmp_path):
     BertForMaskedLM(BertConfig(vocab_size=320, **size)).save_pretrained(tmp_path)
     byte_tokenizer().save_pretrained(tmp_path)
     error = refused(str(tmp_path), UnsupportedModelError)
+    assert "BertForMaskedLM" in error.message and "causal" in error.hint
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"architectures": None}))
+    error = refused(str(tmp_path), UnsupportedModelError)
     assert "comes after" in error.message and "causal" in error.hint
 
 
@@ -317,6 +382,28 @@ def test_encoder_decoders_are_refused(tmp_path):
     assert "not a causal language model" in refused(str(tmp_path)).message
 
 
+def test_added_tokens_past_the_rows_of_the_model(folder):
+    """Known when the model is loaded; only texts that hold one are refused."""
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens([f"<|t{i}|>" for i in range(40)])
+    tokenizer.save_pretrained(folder)
+    model = an.load_model(str(folder))
+    n_over = len(tokenizer) - model.info.vocab_size
+    assert n_over > 0 and model.info.n_padded_ids == 0
+    note = next(note for note in model.info.notes if "rows" in note)
+    assert note.startswith(f"{n_over} tokens") and "'<|t26|>'" in note
+    assert "<|t25|>" in an.trace(model, "a <|t25|> b").tokens.text
+    for road in (
+        lambda text: an.trace(model, text),
+        lambda text: an.sweep_eviction(model, text, " and on", policies=["knorm"], kept=[0.5]),
+        lambda text: an.sweep_eviction(model, "and before", text, policies=["knorm"], kept=[0.5]),
+    ):
+        with pytest.raises(InvalidTextError) as caught:
+            road("a <|t26|> b, and some more")
+        assert "<|t26|>" in caught.value.message
+        assert_clear(caught.value)
+
+
 # GGUF -------------------------------------------------------------------------------------------------
 
 
@@ -329,7 +416,7 @@ def test_a_whole_gguf_file_gives_the_model_s_numbers(gguf_file):
     from analysis.models.tiny import tiny_model
 
     model = an.load_model(str(gguf_file))
-    assert model.info.name == "tiny.gguf" and ".gguf" in model.info.note
+    assert model.info.name == "tiny.gguf" and ".gguf" in model.info.notes[0]
     run = an.trace(model, "The cat sat 12 times.")
     ids = torch.from_numpy(run.tokens.token_id)[None]
     with torch.inference_mode():
@@ -420,7 +507,7 @@ def test_what_the_hub_says_is_said_in_one_sentence(monkeypatch, name, words):
     def fail(_spec):
         raise problem
 
-    monkeypatch.setattr(loading, "_hub_has", fail)
+    monkeypatch.setattr(pretrained, "ask_hub", fail)
     assert words in refused("org/name", ModelNotFoundError, revision="v9").message
 
 
@@ -437,9 +524,9 @@ def test_a_device_that_is_not_there(llama, tiny_folder, monkeypatch, device):
 
 def test_one_of_several_devices(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert loading.resolve_device("cuda:1").index == 1
+    assert placement.resolve_device("cuda:1").index == 1
     with pytest.raises(AnalysisError, match="has 2 CUDA devices"):
-        loading.resolve_device("cuda:2")
+        placement.resolve_device("cuda:2")
 
 
 CPU_FULL = RuntimeError(
@@ -485,7 +572,7 @@ def test_weights_larger_than_the_memory_are_refused_before_reading(tiny_folder, 
     from analysis.models import preflight
 
     monkeypatch.setattr(preflight, "free_bytes", lambda _device: 1000)
-    error = refused(str(tiny_folder("llama")), OutOfMemoryError)
+    error = refused(str(tiny_folder("llama")), OutOfMemoryError, device="cpu")
     assert "GiB" in error.message
 
 

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from analysis.errors import InvalidTextError
 from analysis.models.tiny_tokenizer import BOS_ID, EOS_ID, byte_tokenizer
-from analysis.models.tokens import encode, token_bytes, token_text
+from analysis.models.token_names import token_bytes, token_text
+from analysis.models.tokens import encode, limit_ids
 
 TEXTS = {
     "plain": "The cat sat on the mat.",
@@ -277,8 +278,74 @@ def test_bos_as_the_tokenizer_says_always_or_never():
             assert tokens.is_special[0] and tokens.start[0] == -1 and tokens.cell_text[0] == "<s>"
 
 
-def test_always_does_not_double_a_bos_that_is_in_the_text():
-    assert encode(byte_tokenizer(), "<s>ab", bos="always").token_id.tolist().count(BOS_ID) == 1
+class Prefixed:
+    """A tokenizer that puts two tokens in front of any text, as GLM's does."""
+
+    def __new__(cls):
+        tokenizer = byte_tokenizer()
+        tokenizer.add_special_tokens({"additional_special_tokens": ["[gMASK]", "<sop>"]})
+        ids = [("[gMASK]", len(tokenizer) - 2), ("<sop>", len(tokenizer) - 1)]
+        tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+            single="[gMASK] <sop> $A", special_tokens=ids
+        )
+        return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("tokenizer", "lead"),
+    [(byte_tokenizer(add_bos=True), "<s>"), (Prefixed(), "[gMASK]<sop>"), (byte_fallback(), "<s>")],
+    ids=["one", "two", "byte fallback"],
+)
+def test_a_text_that_begins_with_it_gets_no_second_one(tokenizer, lead):
+    text = "the cat"
+    plain, pasted = encode(tokenizer, text), encode(tokenizer, lead + text)
+    assert pasted.token_id.tolist() == plain.token_id.tolist() and not plain.note
+    assert lead in pasted.note and pasted.note.endswith(".")
+    assert "".join(pasted.cell_text) == lead + text and pasted.start[0] == 0
+    twice = encode(tokenizer, lead + lead + text)
+    assert len(twice) == len(plain) + len(lead.split("][")) * (2 if lead.startswith("[") else 1)
+    assert encode(tokenizer, f" {lead}{text}").note == "", "a blank goes first"
+    letters = encode(tokenizer, lead + text, parse_special=False)
+    assert not letters.note and letters.token_id[0] == plain.token_id[0]
+    assert not encode(tokenizer, lead + text, bos="never").note
+
+
+def test_a_tokenizer_that_adds_none_is_left_alone():
+    tokens = encode(byte_tokenizer(), "<s>ab")
+    assert tokens.token_id.tolist().count(BOS_ID) == 1 and not tokens.note
+
+
+@pytest.mark.parametrize("adds", [True, False])
+def test_always_adds_and_says_when_it_is_a_second(adds):
+    tokens = encode(byte_tokenizer(add_bos=adds), "<s>ab", bos="always")
+    assert tokens.token_id.tolist().count(BOS_ID) == 2 and "twice" in tokens.note
+    assert not encode(byte_tokenizer(add_bos=adds), "ab", bos="always").note
+
+
+@pytest.mark.parametrize("bos", ["auto", "always", "never"])
+def test_a_tokenizer_without_offsets_gets_no_second_one_either(bos):
+    text = "<s>The cat."
+    fast, slow = (
+        encode(byte_tokenizer(add_bos=True), text, bos=bos),
+        encode(Slow(byte_tokenizer(add_bos=True)), text, bos=bos),
+    )
+    assert fast.token_id.tolist() == slow.token_id.tolist() and fast.note == slow.note
+    assert fast.start.tolist() == slow.start.tolist()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_tokens_past_the_head_are_refused_by_name_and_only_where_they_occur(fast):
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens([f"<|t{i}|>" for i in range(40)])
+    n_ids = len(tokenizer) - 3
+    over = limit_ids(tokenizer, n_ids)
+    assert over == ["<|t37|>", "<|t38|>", "<|t39|>"]
+    ours = tokenizer if fast else Slow(tokenizer)
+    assert encode(ours, "a <|t36|> b").token_id.max() == n_ids - 1
+    with pytest.raises(InvalidTextError) as caught:
+        encode(ours, "a <|t38|> b <|t39|>")
+    assert "<|t38|>" in caught.value.message and f"{n_ids:,}" in caught.value.message and caught.value.hint
+    assert limit_ids(byte_tokenizer(), 320) == []
 
 
 def test_always_is_refused_without_a_bos():

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from analysis.models.adapter_files import NO_ADAPTER
+from analysis.paths import clean_path
 from analysis.pruning_effects.compression.answers import MethodUnavailableError
 from analysis.pruning_effects.compression.pieces import words
 from analysis.pruning_effects.compression.task import Scored, Task
@@ -45,7 +47,7 @@ def load_classifier(folder: str | None) -> tuple[Any, Any]:
     """
     if not folder or not folder.strip():
         raise _unavailable("its weights are not part of this package and no folder was given")
-    where = Path(folder)
+    where = Path(clean_path(folder)).expanduser()
     if not where.is_dir():
         raise _unavailable(f"there is no folder {folder}")
     if not (where / "config.json").is_file() or not any(where.glob("*.safetensors")):
@@ -63,6 +65,7 @@ def load_classifier(folder: str | None) -> tuple[Any, Any]:
             trust_remote_code=False,
             local_files_only=True,
             dtype=torch.float32,
+            **NO_ADAPTER,
         )
     except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
         line = str(error).strip().partition("\n")[0][:160]

@@ -1,0 +1,58 @@
+"""Honest names of tokens: the bytes that one stands for, and what a screen writes for it."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+_BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
+
+
+@lru_cache(maxsize=1)
+def _byte_alphabet() -> dict[str, int]:
+    """Byte of each letter in a byte-level vocabulary (GPT-2's printable stand-ins)."""
+    kept = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    table = {chr(b): b for b in kept}
+    others = (b for b in range(256) if b not in set(kept))
+    table.update({chr(256 + i): b for i, b in enumerate(others)})
+    return table
+
+
+def _is_byte_level(tokenizer: Any) -> bool:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    return backend is not None and "ByteLevel" in repr(backend.decoder)
+
+
+def token_bytes(tokenizer: Any, token_id: int) -> bytes:
+    """Bytes a token stands for, exact for byte-level and byte-fallback vocabularies."""
+    raw = tokenizer.convert_ids_to_tokens(int(token_id)) or ""
+    if match := _BYTE_TOKEN.fullmatch(raw):
+        return bytes([int(match[1], 16)])
+    if _is_byte_level(tokenizer):
+        table = _byte_alphabet()
+        if all(letter in table for letter in raw):
+            return bytes(table[letter] for letter in raw)
+    return raw.replace("▁", " ").encode("utf-8", "replace")
+
+
+def token_text(tokenizer: Any, token_id: int) -> str:
+    """Readable name of one token of the vocabulary.
+
+    A piece of a character is shown by its bytes, as in ``‹E6›``; an id beyond the
+    tokenizer's vocabulary (padding of the head) as ``‹unused 49154›``.
+    """
+    token_id = int(token_id)
+    known = token_id < len(tokenizer) or getattr(tokenizer, "is_fast", False)  # ids may have holes
+    raw = tokenizer.convert_ids_to_tokens(token_id) if known else None
+    if raw is None:
+        return f"‹unused {token_id}›"
+    if token_id in tokenizer.all_special_ids or token_id in getattr(tokenizer, "added_tokens_decoder", {}):
+        return str(raw)
+    data = token_bytes(tokenizer, token_id)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return re.sub(
+            r"\\x([0-9a-f]{2})", lambda m: f"‹{m[1].upper()}›", data.decode("utf-8", "backslashreplace")
+        )
