@@ -13,6 +13,7 @@ from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
 from analysis.forward.eager_maps import eager_maps, reduce_map
 from analysis.forward.row_check import RowCheck
+from analysis.forward.unavailable import different_rows, no_interface
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.load_errors import is_out_of_memory
 
@@ -83,7 +84,7 @@ def require_attention(
         )
     if keys and support.by_maps:
         raise UnsupportedModelError(
-            f"{_no_interface(model)} It hands over its maps, but not its queries, keys and values.",
+            f"{no_interface(model)} It hands over its maps, but not its queries, keys and values.",
             "Choose another model, or a picture that needs no keys.",
         )
     return support
@@ -214,13 +215,13 @@ def _probe_maps(model: LanguageModel, ids: Tensor) -> AttentionSupport:
         with eager_maps(model, take):
             ours = plain_states(model, ids)
     except Exception as error:  # noqa: BLE001 - whatever a model raises, its other numbers are still right
-        return AttentionSupport(reason=f"{_no_interface(model)} {why(error)}")
+        return AttentionSupport(reason=f"{no_interface(model)} {why(error)}")
     difference = state_difference(model, ours, plain)
     if not layers or max(errors) > MAP_TOLERANCE:
-        return AttentionSupport(reason=_no_interface(model))
+        return AttentionSupport(reason=no_interface(model))
     if not difference <= error_tolerance(model.info.dtype):
         reason = f"its eager attention, the only kind that hands over maps, differs by {difference:.2g} of a state."
-        return AttentionSupport(reason=f"{_no_interface(model)[:-1]}, and {reason}")
+        return AttentionSupport(reason=f"{no_interface(model)[:-1]}, and {reason}")
     return AttentionSupport(tuple(layers), by_maps=True, error=difference)
 
 
@@ -235,15 +236,6 @@ def _attending_modules(model: LanguageModel, ids: Tensor) -> list[str]:
     with attending(model.model, model.anatomy, take):
         run_body(model.model, ids[None].to(model.anatomy.head.weight.device))
     return modules
-
-
-def _no_interface(model: LanguageModel) -> str:
-    """Why no layer was seen to attend: none does, or in a way that cannot be looked into."""
-    names = {type(m).__name__ for m in model.anatomy.layers.modules()}
-    own = sorted(name for name in names if "attention" in name.lower())
-    if not own:
-        return "None of its layers has softmax attention."
-    return f"Its attention ({own[0]}) does not go through transformers' interface."
 
 
 def state_difference(model: LanguageModel, ours: Tensor, theirs: Tensor) -> float:
@@ -263,14 +255,6 @@ def state_difference(model: LanguageModel, ours: Tensor, theirs: Tensor) -> floa
 def error_tolerance(dtype: str) -> float:
     """How far the final states of the probe may be from the library's, as a share of the largest."""
     return 1e-3 if dtype in ("float32", "float64") else 0.1
-
-
-def different_rows(check: RowCheck) -> str:
-    """What a failed check of rows says."""
-    return (
-        f"In layer {check.worst_layer} its last rows differ from the library's by {check.error:.2g} "
-        "of the layer's output."
-    )
 
 
 def plain_states(model: LanguageModel, ids: Tensor) -> Tensor:

@@ -14,11 +14,12 @@ from torch.nn.functional import scaled_dot_product_attention
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import attend, last_rows
 from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
-from analysis.forward.attention_probe import different_rows, require_attention
+from analysis.forward.attention_probe import require_attention
 from analysis.forward.masks import CAUSAL, AttentionSpan
 from analysis.forward.read_cache import has_recurrence, read_cache
 from analysis.forward.rotation import Layout, Rotation
 from analysis.forward.row_check import RowCheck
+from analysis.forward.unavailable import different_rows
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from analysis.attention_sinks.results import AttentionTrace
 from analysis.entropy_collapse.results import SPECTRUM_FIELDS, LayerTrace
 from analysis.errors import AnalysisError, UnsupportedModelError
-from analysis.forward.attention_probe import attention_support, different_rows, error_tolerance, why
+from analysis.forward.attention_probe import attention_support, error_tolerance, why
 from analysis.forward.layer_spectra import Spectra
 from analysis.forward.masks import Visibility
 from analysis.forward.passes import Measured, Window, run_pass
@@ -22,9 +22,10 @@ from analysis.forward.readout import about_tokens, read_lens, read_rows
 from analysis.forward.recorder import Recorder
 from analysis.forward.results import Check
 from analysis.forward.row_check import RowCheck
+from analysis.forward.unavailable import NO_KEYS, different_rows, layers_without_attention, maps_do_not_fit
 from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
-from analysis.models.preflight import Plan, bytes_of_maps, free_bytes
+from analysis.models.preflight import Plan
 from analysis.models.tokens import TokenizedText, token_text
 from analysis.progress import Progress
 from analysis.token_entropy.results import NextToken, TokenTrace
@@ -32,9 +33,6 @@ from analysis.token_entropy.results import NextToken, TokenTrace
 STATE_LIMIT_BYTES = 256 << 20
 """Final states are kept up to this size, for the sampler panel."""
 _CHECKED_ROWS = 8
-
-
-_NO_KEYS = "The model hands over its attention maps, but not its queries, keys and values."
 
 
 @dataclass(eq=False)
@@ -113,7 +111,7 @@ class Run:
         if support.reason:
             self._give_up_attention(support.reason)
             return
-        if support.by_maps and (reason := _no_room(self.model, len(ids)) or self._cannot_hide()):
+        if support.by_maps and (reason := maps_do_not_fit(self.model, len(ids)) or self._cannot_hide()):
             self._give_up_attention(reason)
             return
         try:
@@ -130,7 +128,7 @@ class Run:
         )
 
     def _cannot_hide(self) -> str:
-        return _NO_KEYS if self.visibility is not None else ""
+        return NO_KEYS if self.visibility is not None else ""
 
     def _give_up_attention(self, reason: str) -> None:
         self.attention = False
@@ -181,12 +179,12 @@ class Run:
         self.attention_trace = recorder.result()
         others = sorted(set(range(self.model.info.n_layers)) - set(self.attention_layers))
         if others:
-            self.unavailable["attention of other layers"] = _no_attention(others, self.model)
+            self.unavailable["attention of other layers"] = layers_without_attention(others, self.model)
         self.checks.append(Check("attention rows sum to 1", recorder.row_error, 1e-5, ""))
         if check is not None:
             self.checks.append(check.as_check())
         else:
-            self.unavailable["keys and values"] = _NO_KEYS
+            self.unavailable["keys and values"] = NO_KEYS
         return measured
 
     def _read(self, ids: Tensor, window: Window, measured: Measured) -> None:
@@ -293,27 +291,3 @@ class Run:
             lens_kl=about_tokens(self.lens_kl, np.nan),
             lens_top_ids=about_tokens(self.lens_top, -1),
         )
-
-
-def _no_attention(layers: list[int], model: LanguageModel) -> str:
-    """Which layers have no attention, and what the config calls them."""
-    kinds = getattr(model.model.config.get_text_config(), "layer_types", None) or []
-    names = sorted({str(kinds[i]).replace("_", " ") for i in layers if i < len(kinds)})
-    which = f"Layer {layers[0]} does" if len(layers) == 1 else f"Layers {', '.join(map(str, layers))} do"
-    what = f" ({', '.join(names)})" if names else ""
-    return (
-        f"{which} not attend through transformers' interface{what}: there is no softmax attention to measure."
-    )
-
-
-def _no_room(model: LanguageModel, n_tokens: int) -> str:
-    """Why the maps of one layer of such a text would not fit; empty if they do."""
-    heads = int(model.model.config.get_text_config().num_attention_heads)
-    needed, free = bytes_of_maps(heads, n_tokens), free_bytes(model.anatomy.head.weight.device) // 2
-    if needed <= free:
-        return ""
-    most = int((free / bytes_of_maps(heads, 1)) ** 0.5)
-    return (
-        f"Its maps exist whole, one layer at a time: {needed / 2**30:.1f} GiB at {n_tokens:,} tokens. Up to {most:,} "
-        "tokens can be measured here."
-    )

@@ -8,7 +8,7 @@ import torch
 
 import analysis as an
 from analysis.errors import AnalysisError, UnsupportedModelError
-from analysis.forward import run as run_module
+from analysis.forward import unavailable
 from tests.tiny_models.unusual import (
     ATTENTION_LAYERS,
     BY_MAPS,
@@ -151,7 +151,7 @@ def test_models_that_show_maps_alone_are_measured_and_not_pruned(models, name):
 
 
 def test_maps_that_do_not_fit_are_not_made(models, monkeypatch):
-    monkeypatch.setattr(run_module, "free_bytes", lambda _device: 8 * 4 * 4 * 50**2)
+    monkeypatch.setattr(unavailable, "free_bytes", lambda _device: 8 * 4 * 4 * 50**2)
     short, long = (an.trace(models("bloom"), text_of(models("bloom"), n)) for n in (40, 60))
     assert short.attention is not None and long.attention is None
     assert "Up to 50 tokens" in long.unavailable["attention"]

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from analysis.errors import OutOfMemoryError, TooLongError, UnsupportedModelError
-from analysis.forward.attention_probe import different_rows, require_attention
+from analysis.forward.attention_probe import require_attention
 from analysis.forward.passes import run_pass
 from analysis.forward.readout import distribution, rows_per_block
 from analysis.forward.recorder import Recorder
 from analysis.forward.row_check import RowCheck
+from analysis.forward.unavailable import different_rows
 from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
 from analysis.models.preflight import plan_run, require_fit
