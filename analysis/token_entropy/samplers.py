@@ -1,7 +1,9 @@
 """What common samplers would keep at one position.
 
-The samplers are transformers' own logits processors, so the panel shows what
-``generate`` would really do.
+The samplers are transformers' own logits processors, so the panel shows what ``generate``
+would really do. Only the two that cut a running sum, nucleus and locally typical sampling, are
+written out here: transformers lets rounding decide where the sum reaches its limit and in which
+order equal tokens come.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError
 from analysis.forward.readout import distribution
+from analysis.ties import SLACK
 
 if TYPE_CHECKING:
     from analysis.forward.results import Trace
@@ -90,18 +93,40 @@ def _warpers(
         MinPLogitsWarper,
         TopHLogitsWarper,
         TopKLogitsWarper,
-        TopPLogitsWarper,
-        TypicalLogitsWarper,
     )
 
     return [
         (f"top-k {top_k}", TopKLogitsWarper(top_k)),
-        (f"top-p {top_p:g}", TopPLogitsWarper(top_p)),
+        (f"top-p {top_p:g}", lambda _ids, scores: _up_to(top_p, -scores, scores)),
         (f"min-p {min_p:g}", MinPLogitsWarper(min_p)),
-        (f"typical {typical:g}", TypicalLogitsWarper(typical)),
+        (f"typical {typical:g}", lambda _ids, scores: _up_to(typical, _surprise(scores), scores)),
         (f"top-H {top_h:g}", TopHLogitsWarper(top_h)),
         (f"eta {eta:g}", EtaLogitsWarper(eta)),
     ]
+
+
+def _surprise(log_probs: Tensor) -> Tensor:
+    """How far each surprisal is from the entropy, |-ln p - H|, (1, V)."""
+    entropy = -(log_probs.exp() * log_probs).nansum(-1, keepdim=True)
+    return (-log_probs - entropy).abs()
+
+
+def _up_to(mass: float, key: Tensor, log_probs: Tensor) -> Tensor:
+    """Log-probabilities (1, V) of the fewest tokens, by rising key, whose probability reaches a mass.
+
+    Of tokens with equal keys the one with the lower id comes first; sums are in float64, and what is short of the
+    limit by a rounding reaches it.
+    """
+    if not 0 < mass <= 1:
+        raise ValueError(f"a probability must be in (0, 1], got {mass}")
+    if mass == 1:
+        return log_probs
+    order = key[0].sort(stable=True).indices
+    sums = log_probs[0, order].double().exp().cumsum(0)
+    count = 1 + int((sums < (mass - SLACK) * sums[-1]).sum())
+    out = torch.full_like(log_probs, -torch.inf)
+    out[0, order[:count]] = log_probs[0, order[:count]]
+    return out
 
 
 def what_samplers_keep(
@@ -125,6 +150,11 @@ def what_samplers_keep(
         Id of the token that came.
     top_k, top_p, min_p, typical, top_h, eta
         Settings of top-k, nucleus, min-p, locally typical, top-H and eta sampling.
+
+    Notes
+    -----
+    Ties: nucleus and locally typical sampling take equal tokens in the order of their ids; top-k, as transformers
+    does it, keeps all that equal the k-th.
     """
     scores = log_probs[None].float()
     probs = scores[0].exp()

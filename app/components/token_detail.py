@@ -114,7 +114,10 @@ def _samplers(trace: Trace, run_key: str, position: int) -> None:
         hide_index=True,
         key="detail_samplers",
         column_config={
-            "keeps": st.column_config.NumberColumn(width=60, help="Tokens left of the vocabulary"),
+            "keeps": st.column_config.NumberColumn(
+                width=60,
+                help="Tokens left of the vocabulary. Top-p and typical take equal ones in the order of their ids.",
+            ),
             "mass": st.column_config.NumberColumn(
                 format="%.1f %%", width=68, help="Their probability before renormalising"
             ),

@@ -51,7 +51,7 @@ def click(page: Any, token: int) -> None:
 
 
 def expect_picked(page: Any, token: int | None) -> None:
-    page.get_by_text(f"picked: {token}", exact=True).wait_for(timeout=10_000)
+    page.get_by_text(f"picked: {token}", exact=True).wait_for()
 
 
 def count(page: Any) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import FrozenInstanceError, replace
-from time import monotonic
 
 import numpy as np
 import pytest
@@ -316,19 +315,17 @@ def test_each_optimizer_learns(optimizer):
 
 
 def test_training_can_be_stopped_at_any_step():
-    times, notes = [], []
+    notes = []
 
     def stop(share, note):
-        times.append(monotonic())
         notes.append(note)
         assert 0 <= share <= 1
-        if len(times) == 5:
+        if len(notes) == 5:
             raise Cancelled
 
     with pytest.raises(Cancelled):
         train_backcopy(BackcopySettings(layers=3, steps=1000), on_progress=stop)
     assert notes == [f"step {step} of 1,000" for step in range(5)]  # a stop waits for one step at most
-    assert min(np.diff(times)) < 0.5  # the least: other work on the machine can stretch any single one
 
 
 def test_what_is_shown_meanwhile_is_the_beginning_of_the_run(monkeypatch):

@@ -234,7 +234,8 @@ def everything(llama):
 
 
 def test_all_but_two_methods_keep_the_same_number(everything):
-    assert not everything.skipped or set(everything.skipped) == {"layer bypass (untrained) at 0.75"}
+    # Three quarters of two layers are fewer than the two that a bypass always runs.
+    assert set(everything.skipped) == {"layer bypass (untrained) at 0.75"}
     kept_all = {"full", "tokenselect", "bypass"}
     sums = set()
     for planned in everything.planned:
@@ -247,7 +248,7 @@ def test_all_but_two_methods_keep_the_same_number(everything):
             if planned.method.name not in ("pyramidkv", "adakv"):
                 assert (kept.sum(-1) == int(0.75 * everything.n_context)).all(), planned.method.name
     assert sums == {4 * int(0.75 * everything.n_context)}
-    assert len({p.method.name for p in everything.planned}) >= len(POLICIES) - 1
+    assert {p.method.name for p in everything.planned} == set(POLICIES) - {"bypass"}
 
 
 def test_scores_are_float32_and_protected_tokens_stay(everything):

@@ -17,6 +17,7 @@ from analysis.errors import OutOfMemoryError, TooLongError
 from analysis.models import preflight
 from analysis.models.speed import Speed
 from analysis.models.tokens import encode
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +65,7 @@ def test_bytes_planned_are_an_upper_bound_and_no_wild_one(family, n, lens, atten
     folder = save_tiny(family, tmp_path, **size)
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(folder), str(n), lens, str(attention)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True,
     )  # fmt: skip
     tokens, planned, measured = map(int, done.stdout.split())
     assert tokens == n
