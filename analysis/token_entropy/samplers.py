@@ -106,9 +106,9 @@ def _warpers(
 
 
 def _surprise(log_probs: Tensor) -> Tensor:
-    """How far each surprisal is from the entropy, |-ln p - H|, (1, V)."""
-    entropy = -(log_probs.exp() * log_probs).nansum(-1, keepdim=True)
-    return (-log_probs - entropy).abs()
+    """How far each surprisal is from the entropy, |-ln p - H|, (1, V), float64."""
+    surprisal = -log_probs.double()
+    return (surprisal - (surprisal.neg().exp() * surprisal).nansum(-1, keepdim=True)).abs()
 
 
 def _up_to(mass: float, key: Tensor, log_probs: Tensor) -> Tensor:
