@@ -36,8 +36,8 @@ def keep_top(scores: Tensor, n: int) -> Tensor:
     With b the n-th highest score, kept are all above ``b + SLACK |b|`` and then the first ones from
     ``b - SLACK |b|`` on.
     """
-    if n == 0:
-        return scores.new_zeros(scores.shape, dtype=bool)
+    if n in (0, scores.shape[-1]):
+        return scores.new_full(scores.shape, n > 0, dtype=bool)
     inf = float("inf")
     scores = scores.nan_to_num(-inf, inf, -inf)
     border = scores.topk(n, dim=-1, sorted=False).values.amin(-1, keepdim=True)

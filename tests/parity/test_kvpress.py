@@ -14,7 +14,7 @@ from tests import budget
 from tests.golden.make_kvpress import PRESSES, SCORE_LAYERS, SHARES, read_golden
 from tests.golden.make_kvpress_wrappers import WRAPPERS, read_wrappers
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.kernels]
 
 
 @pytest.fixture(scope="module")

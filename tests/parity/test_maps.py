@@ -19,6 +19,8 @@ from analysis.forward.masks import Visibility
 from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, tiny_model
 from tests import budget
 
+pytestmark = pytest.mark.kernels
+
 
 def letters(n):
     """A text of n tokens: no two capitals are merged."""

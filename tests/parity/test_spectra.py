@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 from transformers import AttentionInterface, AutoModelForCausalLM
 
@@ -32,6 +33,7 @@ from analysis.forward.residual import KINDS, Spectra
 from analysis.forward.valid import check_trace
 from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA
 
+pytestmark = pytest.mark.kernels
 ALL = FAMILIES + FAMILIES_EXTRA
 TEXT = (
     "The cat sat on the mat, and the dog ran to the river in the morning; it was not there.\n\n"
@@ -269,7 +271,6 @@ def spectrum_threads():
 
 
 def blas_threads():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
     return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 
 

@@ -244,6 +244,7 @@ def formed():
     return train_backcopy(BackcopySettings(steps=300, length=32))
 
 
+@pytest.mark.slow
 def test_training_reaches_the_oracle_and_forms_a_sink(formed):
     """Within 0.15 nats of the oracle, with half the default's tokens and steps."""
     uniform = float((1 / np.arange(2, 33)).mean())
@@ -258,6 +259,7 @@ def test_training_reaches_the_oracle_and_forms_a_sink(formed):
     assert formed.residual_peak[-1] < 1.2  # with one layer token 0's state is no peak
 
 
+@pytest.mark.slow
 def test_relu_attention_forms_none():
     run = train_backcopy(BackcopySettings(attention="relu", steps=300, length=32))
     assert run.markov[-1] - run.oracle.markov < 0.15 and run.backcopy[-1] < 0.3

@@ -264,6 +264,7 @@ and for a moment the low sun fell through the glass and threw a bright circle on
 lit it again after all these years."""
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_a_window_without_the_first_tokens_breaks_smollm2(smollm2):
     result = streaming_curves(smollm2, STORY, window=64, n_sink=4)

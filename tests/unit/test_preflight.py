@@ -47,6 +47,7 @@ print(len(run.tokens), plan.bytes_needed, peak - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "n", "lens", "attention"),
     [("llama", 1500, "plain", False), ("llama", 1500, "plain", True), ("llama", 1500, "lens", True),

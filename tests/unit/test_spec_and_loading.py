@@ -389,6 +389,7 @@ except an.AnalysisError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"HF_ENDPOINT": "http://127.0.0.1:9"}, {"HF_HUB_OFFLINE": "1"}])
 def test_without_a_network_nobody_waits_for_retries(options, tmp_path):
     quiet = {k: v for k, v in os.environ.items() if "proxy" not in k.lower() and not k.startswith("HF_")}
