@@ -39,7 +39,7 @@ check: $(DEV) $(MODEL) ## Edit loop: style, types, unit and architecture tests
 	@$(MAKE) --no-print-directory -j 2 lint unit
 
 unit: $(DEV) $(MODEL)
-	@$(BIN)/python -m pytest -q -m "not slow" tests/unit tests/architecture
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" tests/unit tests/architecture
 
 test: $(DEV) $(MODEL) browser ## Check style and types, run all tests
 	@$(MAKE) --no-print-directory lint
