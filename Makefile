@@ -17,10 +17,16 @@ DEV := $(VENV)/.installed-dev
 MODEL := $(VENV)/.installed-model
 
 .DEFAULT_GOAL := help
-.PHONY: help app model test lint bench browser clean
+.PHONY: help app model check test test-kernels test-portable lint unit bench browser clean
+
+# Kernels of a processor that knows SSE 4.2 only. numpy is asked for its own names of what comes after.
+SSE := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 MKL_CBWR=COMPATIBLE \
+	OPENBLAS_CORETYPE=Nehalem
+NUMPY_FEATURES := from numpy._core._multiarray_umath import __cpu_dispatch__ as names; print(*names)
+NUMERIC := -m "not slow" tests/unit tests/parity tests/figures
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 	@echo "Settings: PORT=$(PORT) PYTHON=$(PYTHON) CHROMIUM=$(CHROMIUM)"
 
 app: $(MODEL) ## Start the app on http://localhost:PORT
@@ -29,9 +35,25 @@ app: $(MODEL) ## Start the app on http://localhost:PORT
 model: $(MODEL) ## Install the embedded model
 	@echo "The embedded model is ready"
 
+check: $(DEV) $(MODEL) ## Edit loop: style, types, unit and architecture tests
+	@$(MAKE) --no-print-directory -j 2 lint unit
+
+unit: $(DEV) $(MODEL)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not slow" tests/unit tests/architecture
+
 test: $(DEV) $(MODEL) browser ## Check style and types, run all tests
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest
+
+test-kernels: $(DEV) $(MODEL) ## The most sensitive numbers with another set of kernels
+	@MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest -m kernels tests/parity
+
+test-portable: $(DEV) $(MODEL) ## All numbers as on an old processor with one thread, then with two threads
+	@echo "With SSE kernels and one thread"
+	@env $(SSE) NPY_DISABLE_CPU_FEATURES="$$($(BIN)/python -c '$(NUMPY_FEATURES)')" OMP_NUM_THREADS=1 \
+		$(BIN)/python -m pytest $(NUMERIC)
+	@echo "With this machine's kernels and two threads"
+	@OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NUMERIC)
 
 lint: $(DEV) ## Check style and types
 	@echo "Checking style"

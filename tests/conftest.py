@@ -1,13 +1,40 @@
-"""Models that several test files share: tiny random ones by family, and the embedded one."""
+"""Models that several test files share, tiny random ones by family and the embedded one; and what may be skipped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Generator
 from importlib import metadata
+from typing import Any
 
 import pytest
 
 import analysis as an
+
+NO_SKIPS = bool(os.environ.get("LOGITSCOPE_NO_SKIPS"))
+"""Whether a test that is skipped fails, as in .ci/run; only tests that need a CUDA device may be."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    return report if item.get_closest_marker("gpu") else _refused(report)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _refused((yield))
+
+
+def _refused(report: Any) -> Any:
+    """The report of a skip as that of a failure, where nothing may be skipped."""
+    if NO_SKIPS and report.skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = (
+            "failed",
+            f"LOGITSCOPE_NO_SKIPS is set, and this was skipped: {reason}",
+        )
+    return report
 
 
 @pytest.fixture(scope="session")

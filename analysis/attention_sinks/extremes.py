@@ -21,6 +21,7 @@ from analysis.forward.results import Trace
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress, silent
+from analysis.ties import ranked
 
 TOP = 3
 """Largest activations kept per layer."""
@@ -39,13 +40,13 @@ def largest_activations(states: Tensor, n: int = TOP) -> tuple[Tensor, Tensor, T
     Returns
     -------
     token, dimension, value : Tensor, shape (n,)
-        Largest size first; values keep their sign.
+        Largest size first, of equal ones the earlier token; values keep their sign.
     median : float
         Median size, the lower of the two in the middle.
     """
     flat = states.float().flatten()
     sizes = flat.abs()
-    at = sizes.topk(min(n, len(flat))).indices
+    _, at = ranked(sizes, min(n, len(flat)))
     return at // states.shape[1], at % states.shape[1], flat[at], float(sizes.median())
 
 

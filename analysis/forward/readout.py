@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from analysis.models.anatomy import Anatomy, Head
+from analysis.ties import ranked
 
 BLOCK_BYTES = 32 << 20
 """Size of one block of float32 logits. Three exist at a time, five for the lens, and they are
@@ -124,7 +125,7 @@ def read_rows(
             part = slice(0, known.stop - begin)
             better = torch.gt(log_probs[part], of_target, out=scratch[part]).sum(-1)
             rank[known] = (better + 1).to(torch.int32).cpu().numpy()
-        values, ids = log_probs.topk(k, dim=-1)
+        values, ids = ranked(log_probs, k)
         entropy = entropy_of(log_probs, probs, scratch)
         top_ids[rows], top_logprobs[rows] = ids.cpu().numpy(), values.cpu().numpy()
         floats["entropy"][rows] = entropy.cpu().numpy()

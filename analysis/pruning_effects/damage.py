@@ -11,6 +11,7 @@ from torch import Tensor
 
 from analysis.forward.readout import FLOOR, rows_per_block
 from analysis.models.anatomy import Head
+from analysis.ties import ranked
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +91,7 @@ def compare(
             kl[some, rows] = (negative_entropy - cross).clamp(min=0).cpu().numpy()
             of_target = scores.gather(-1, target.expand(some.stop - first, -1, -1))[..., 0] - total
             surprisal[some, rows] = -of_target.cpu().numpy()
-            values, ids = scores.topk(k, dim=-1)
+            values, ids = ranked(scores, k)
             top_ids[some, rows] = ids.cpu().numpy()
             top_logprobs[some, rows] = (values - total[..., None]).cpu().numpy()
             on_rows(count * (some.stop - first))

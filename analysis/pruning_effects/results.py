@@ -114,7 +114,7 @@ class Sweep:
         return np.unpackbits(self.kept_bits[setting], count=int(np.prod(shape))).astype(bool).reshape(shape)
 
     def oracle(self, setting: int) -> np.ndarray:
-        """What an oracle that saw the continuation would keep on the same budgets, bool, (L, G, n)."""
+        """What an oracle that saw the continuation would keep on the same budgets, of equals the earlier, bool, (L, G, n)."""
         kept = self.kept(setting)
         ranks = (-self.future).argsort(-1, kind="stable").argsort(-1, kind="stable")
         return np.asarray(ranks < kept.sum(-1, keepdims=True))

@@ -64,7 +64,7 @@ def sweep_eviction(
     policies : sequence of str or Policy
         Methods, see :data:`analysis.pruning_effects.policies.POLICIES`.
     kept : sequence of float
-        Shares of the context KEPT, above 0 and at most 1.
+        Shares of the context KEPT, above 0 and at most 1. Of equal scores the earlier token stays (analysis.ties).
     answer : str, optional
         Read after the continuation; the log-probability of its tokens is summed.
     seeds : int, default 5

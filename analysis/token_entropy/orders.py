@@ -10,7 +10,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from analysis.token_entropy.truncation import falling, left_by, prefix_entropies, top_h_of_the_paper
+from analysis.token_entropy.truncation import (
+    falling,
+    left_by,
+    prefix_entropies,
+    top_h_of_the_paper,
+    typicality,
+    up_to,
+)
 from analysis.units import Unit, from_nats
 
 MOST_ROWS = 50
@@ -84,16 +91,14 @@ def typical_order(
 
     Notes
     -----
-    What is kept is transformers' answer: the fewest tokens of this order whose mass reaches ``mass``, and all as close
-    as the last of them. The first choice of the model may be left out. Of equally close tokens the smaller id comes first.
+    What is kept are the fewest tokens of this order whose mass reaches ``mass``. The first choice of the model may be
+    left out. Of equally close tokens the smaller id comes first.
 
     References
     ----------
     Meister et al. 2023, arXiv:2202.00666.
     """
-    from transformers import TypicalLogitsWarper
-
-    left = left_by(TypicalLogitsWarper(mass), log_probs)
+    left = left_by(lambda _ids, scores: up_to(mass, typicality(scores), scores), log_probs)
     exact = log_probs.double()
     exact = exact - exact.logsumexp(0)
     p = exact.exp()

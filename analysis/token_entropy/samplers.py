@@ -1,8 +1,10 @@
 """What common samplers would keep at one position.
 
-The samplers are transformers' own logits processors, so the panel shows what
-``generate`` would really do. Top-H stands there twice, because its paper states another
-rule than the library follows.
+The samplers are transformers' own logits processors, so the panel shows what ``generate``
+would really do. Only the two that cut a running sum, nucleus and locally typical sampling, are
+written out here: transformers lets rounding decide where the sum reaches its limit and in which
+order equal tokens come. Top-H stands there twice, because its paper states another rule than the
+library follows.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from analysis.errors import AnalysisError
 from analysis.forward.readout import distribution
 from analysis.models.tokens import token_text
 from analysis.token_entropy.orders import TopHOrder, TypicalOrder, top_h_order, typical_order
-from analysis.token_entropy.truncation import left_by, top_h_of_the_paper
+from analysis.token_entropy.truncation import left_by, top_h_of_the_paper, typicality, up_to
 
 if TYPE_CHECKING:
     from analysis.forward.results import Trace
@@ -99,15 +101,13 @@ def _warpers(
         MinPLogitsWarper,
         TopHLogitsWarper,
         TopKLogitsWarper,
-        TopPLogitsWarper,
-        TypicalLogitsWarper,
     )
 
     return [
         (f"top-k {top_k}", TopKLogitsWarper(top_k)),
-        (f"top-p {top_p:g}", TopPLogitsWarper(top_p)),
+        (f"top-p {top_p:g}", lambda _ids, scores: up_to(top_p, -scores, scores)),
         (f"min-p {min_p:g}", MinPLogitsWarper(min_p)),
-        (f"typical {typical:g}", TypicalLogitsWarper(typical)),
+        (f"typical {typical:g}", lambda _ids, scores: up_to(typical, typicality(scores), scores)),
         (f"top-H {top_h:g}, library", TopHLogitsWarper(top_h)),
         (f"eta {eta:g}", EtaLogitsWarper(eta)),
     ]
@@ -138,8 +138,13 @@ def what_samplers_keep(
     Returns
     -------
     list of Kept
-        The six as transformers has them, and Top-H by the constraint of its paper beside it, see
+        The six, and Top-H by the constraint of its paper beside it, see
         :func:`analysis.token_entropy.truncation.top_h_of_the_paper`.
+
+    Notes
+    -----
+    Ties: nucleus and locally typical sampling take equal tokens in the order of their ids; top-k, as transformers
+    does it, keeps all that equal the k-th.
     """
     probs = log_probs.float().exp()
     left: dict[str, Tensor] = {}

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from analysis.ties import SLACK
+
 _ROUNDING = 1e-9
 """Entropies this close, relatively, are equal: flat distributions meet the limit exactly."""
 
@@ -92,3 +94,27 @@ def top_h_of_the_paper(log_probs: Tensor, top_h: float) -> Tensor:
     within = (entropies <= top_h * entropies[-1] * (1 + _ROUNDING)) & (p > 0)
     count = int(within.nonzero().max()) + 1 if within.any() else 1
     return torch.zeros(len(ids), dtype=torch.bool).index_fill(0, ids[:count], True)
+
+
+def typicality(log_probs: Tensor) -> Tensor:
+    """How far each surprisal is from the entropy, |-ln p - H|, (1, V), float64."""
+    surprisal = -log_probs.double()
+    return (surprisal - (surprisal.neg().exp() * surprisal).nansum(-1, keepdim=True)).abs()
+
+
+def up_to(mass: float, key: Tensor, log_probs: Tensor) -> Tensor:
+    """Log-probabilities (1, V) of the fewest tokens, by rising key, whose probability reaches a mass.
+
+    Of tokens with equal keys the one with the lower id comes first; sums are in float64, and what is short of the
+    limit by a rounding reaches it.
+    """
+    if not 0 < mass <= 1:
+        raise ValueError(f"a probability must be in (0, 1], got {mass}")
+    if mass == 1:
+        return log_probs
+    order = key[0].sort(stable=True).indices
+    sums = log_probs[0, order].double().exp().cumsum(0)
+    count = 1 + int((sums < (mass - SLACK) * sums[-1]).sum())
+    out = torch.full_like(log_probs, -torch.inf)
+    out[0, order[:count]] = log_probs[0, order[:count]]
+    return out

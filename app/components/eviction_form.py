@@ -9,6 +9,7 @@ import streamlit as st
 
 from analysis.drawing.numbers import count, duration
 from analysis.errors import AnalysisError
+from analysis.ties import RULE
 from app import state
 from app.components.errors import show_error
 from app.components.eviction_asked import ONCE, STEPWISE, Asked
@@ -62,6 +63,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
             key=state.KEPT,
             bind="query-params",
             wrap=True,
+            help=f"Tokens of the context that stay in the cache, those with the highest scores. {RULE}",
         )
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Compare methods", type="primary", key="eviction_button")

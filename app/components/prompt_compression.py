@@ -100,6 +100,7 @@ def _form() -> tuple[str, _Settings, bool]:
             key="compression_shares",
             format_func=lambda share: f"{share:.0%}",
             wrap=True,
+            help="How long the shorter text may be. Of units with equal scores the earlier one stays.",
         )
         chosen = unit.segmented_control(
             "Unit",

@@ -127,7 +127,7 @@ class StripView {
     this.stop = new AbortController();
     this.listen();
     root._rect = i => this.rect(i);
-    root._redraw = () => { const from = performance.now(); this.draw(); return performance.now() - from; };
+    root._redraw = () => this.draw();
   }
 
   listen() {

@@ -13,10 +13,10 @@ from streamlit.testing.v1 import AppTest
 from analysis.models import loading
 from app import runs
 from app.jobs import Job
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("overview", "token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects")
-WAIT_SECONDS = 60
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +27,12 @@ def _empty_caches() -> Iterator[None]:
     runs.engine().worker.close()
     st.cache_data.clear()
     st.cache_resource.clear()
+
+
+@pytest.fixture(autouse=True)
+def _patient_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page waits for a small answer however long a busy machine takes; tests of a busy worker lower this."""
+    monkeypatch.setattr(runs, "PATIENCE_SECONDS", PATIENCE)
 
 
 @pytest.fixture
@@ -67,7 +73,7 @@ def open_page(loads: list[Any]) -> Callable[..., AppTest]:
     """Opens a page at an address, as a new browser tab would; runs are not waited for."""
 
     def go(page: str = "overview", **query: str) -> AppTest:
-        at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=60)
+        at = AppTest.from_file(str(ROOT / "app" / "main.py"), default_timeout=PATIENCE)
         for key, value in query.items():
             at.query_params[key.rstrip("_")] = value  # from_ is the parameter "from"
         return at.switch_page(f"../pages/{page}.py").run()
@@ -81,7 +87,7 @@ def finish() -> Callable[[AppTest], AppTest]:
 
     def wait(at: AppTest) -> AppTest:
         for job in list(runs.engine().worker._jobs.values()):
-            assert job.wait(WAIT_SECONDS), job
+            assert job.wait(PATIENCE), job
         return at.run()
 
     return wait

@@ -11,6 +11,7 @@ from analysis.entropy_collapse.lab import grpo
 from analysis.entropy_collapse.lab.policy import Policy
 from app import runs, state
 from app.jobs import Job
+from tests.patience import PATIENCE
 
 LAB = {"view": "live lab", "lab": "four squares"}
 CHARTS = 11
@@ -140,12 +141,12 @@ def test_growing_runs_are_drawn_over_finished_ones(lab, monkeypatch):
     def wait(job: Any, share: float, note: str = "", report: Any = Job.report) -> None:
         if note.startswith("entropy bonus: step 2"):
             seen.set()
-            go_on.wait(60)
+            go_on.wait(PATIENCE)
         report(job, share, note)
 
     monkeypatch.setattr(Job, "report", wait)
     at = press_run(lab)
-    assert seen.wait(60)
+    assert seen.wait(PATIENCE)
     try:
         at = at.run()
         assert not at.exception
@@ -156,6 +157,6 @@ def test_growing_runs_are_drawn_over_finished_ones(lab, monkeypatch):
     finally:
         go_on.set()
     at.button(key=f"cancel_{job.key}").click().run()
-    assert job.wait(60)
+    assert job.wait(PATIENCE)
     at = at.run()
     assert not at.exception and len(table(at)) >= 1  # what had ended before the cancel is kept

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from analysis.entropy_collapse.law import law_of
 from analysis.entropy_collapse.training_logs import EXAMPLES, read_training_log
 from app import runs, state
 from app.components import training_follow, training_readings, training_sources
+from tests.patience import PATIENCE
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training_logs"
 
@@ -296,18 +296,18 @@ def test_a_missing_path_is_said(page, finish):
 def test_reading_can_be_cancelled_and_started_again(page, finish, monkeypatch):
     from analysis.entropy_collapse import training_logs
 
-    really, began = training_logs.read_training_logs, threading.Event()
+    really, began, idle = training_logs.read_training_logs, threading.Event(), threading.Event()
 
     def endless(path, **options):
         began.set()
         while True:
             options["on_progress"](0.5, "reading slowly")
-            time.sleep(0.01)
+            idle.wait(0.01)
 
     monkeypatch.setattr(training_logs, "read_training_logs", endless)
     at = page.button(key="example_near_words").click().run()
     (job,) = [j for j in runs.engine().worker._jobs.values() if j.key.startswith("log/")]
-    assert began.wait(60) and job.is_live and charts(at) == 0
+    assert began.wait(PATIENCE) and job.is_live and charts(at) == 0
     at = finish(at.button(key=f"cancel_{job.key}").click().run())
     monkeypatch.setattr(training_logs, "read_training_logs", really)
     assert "was cancelled" in shown(at)

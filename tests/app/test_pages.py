@@ -39,7 +39,7 @@ def press_run(at: AppTest, text: str | None = None) -> AppTest:
 
 
 def n_charts(at: AppTest) -> int:
-    return len(at.get("vega_lite_chart")) + len(at.get("arrow_vega_lite_chart"))
+    return len(at.get("vega_lite_chart"))
 
 
 def n_strips(at: AppTest) -> int:

@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.errors import AnalysisError
 from app import runs, state
 from app.components import prompt_compression as panel
+from tests.patience import PATIENCE
 
 CONTEXT = "The hat is in the hall. A cat sat on it, and he did not see the rat."
 
@@ -25,7 +26,7 @@ def shown(at):
 
 @pytest.fixture
 def page(loads):
-    return AppTest.from_function(script, default_timeout=60)
+    return AppTest.from_function(script, default_timeout=PATIENCE)
 
 
 def fill(at, **more):
@@ -143,7 +144,7 @@ def test_it_is_on_the_page_of_pruning(open_page):
 
 
 def test_a_link_sets_methods_and_unit_only(loads, submitted):
-    at = AppTest.from_function(script, default_timeout=60)
+    at = AppTest.from_function(script, default_timeout=PATIENCE)
     at.query_params.update({"compress": "magic", "compress_unit": "page", "compression_classifier": "/etc"})
     at = at.run()
     assert not at.exception and not submitted

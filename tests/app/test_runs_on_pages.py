@@ -17,6 +17,7 @@ from analysis.models.tiny import save_tiny
 from app import runs, state
 from app.components import trace_files
 from tests.app.test_pages import press_run, result, texts, unescaped
+from tests.patience import PATIENCE
 
 
 def run_keys(submitted):
@@ -24,8 +25,9 @@ def run_keys(submitted):
 
 
 @pytest.fixture
-def blocked():
-    """A job that keeps the worker busy until the test lets it go."""
+def blocked(monkeypatch):
+    """A job that keeps the worker busy until the test lets it go; nobody waits long for it."""
+    monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.2)
     gate, began = threading.Event(), threading.Event()
 
     def work(job):
@@ -35,7 +37,7 @@ def blocked():
 
     worker = runs.engine().worker
     worker.submit("blocker", work, owner="somebody else")
-    assert began.wait(10)
+    assert began.wait(PATIENCE)
     yield gate
     gate.set()
 
@@ -159,10 +161,10 @@ def test_a_cancelled_lens_can_be_asked_for_again(open_page, finish, blocked):
 
     def work(job):
         began.set()
-        gate.wait(10)
+        gate.wait(PATIENCE)
 
     worker.submit("second blocker", work, owner="somebody else")
-    assert began.wait(10)
+    assert began.wait(PATIENCE)
     at.button(key="lens_button").click()
     at = at.run()
     lens = [job for key, job in worker._jobs.items() if key.startswith("run/") and job.is_live]
@@ -207,18 +209,19 @@ def test_cancel_says_so_and_run_starts_again(open_page, finish, blocked):
     assert not at.exception and len(at.get("bidi_component")) == 1
 
 
-def test_a_full_queue_is_a_sentence_not_a_crash(open_page, finish, submitted):
+def test_a_full_queue_is_a_sentence_not_a_crash(open_page, finish, submitted, monkeypatch):
     at = finish(open_page("token_entropy"))
+    monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.2)
     worker = runs.engine().worker
     gate, began = threading.Event(), threading.Event()
 
     def work(job):
         began.set()
-        gate.wait(30)
+        gate.wait(PATIENCE)
 
     try:
         worker.submit("blocker", work, owner="a0")
-        assert began.wait(10)
+        assert began.wait(PATIENCE)
         for i in range(worker._max_queue):
             worker.submit(f"waiting {i}", work, owner=f"a{i}")
         at = press_run(at, "A text for which there is no place in the queue.")
@@ -301,11 +304,10 @@ def test_the_sidebar_says_what_is_wrong_with_a_model(open_page):
     assert said not in [unescaped(c.value) for c in at.sidebar.caption]
 
 
-def test_device_that_is_not_there(open_page, finish):
+def test_device_that_is_not_there(open_page, finish, monkeypatch):
     import torch
 
-    if torch.cuda.is_available():
-        pytest.skip("this machine has the device")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     at = open_page("overview", from_="folder", model="/nowhere/", device="cuda")
     at = finish(press_run(at))
     assert not at.exception and len(at.error) == 1
@@ -362,16 +364,20 @@ def test_a_file_that_is_no_run_is_one_box(data, open_page, finish, monkeypatch):
 def test_a_dropped_question_is_no_answer(blocked, monkeypatch):
     monkeypatch.setattr(runs, "owner", lambda: "me")
     worker = runs.engine().worker
-    timer = threading.Timer(0.3, lambda: worker.cancel("estimate/x/0", "me"))
-    timer.start()
+    submit = worker.submit
+
+    def dropped_at_once(key, work, *, owner):
+        job = submit(key, work, owner=owner)
+        worker.cancel(key, owner)
+        return job
+
+    monkeypatch.setattr(worker, "submit", dropped_at_once)
     with pytest.raises(AnalysisError, match="dropped"):
         runs._ask("estimate/x/0", lambda job: 1)
-    timer.join()
 
 
 def test_a_question_behind_a_run_gives_up_soon(blocked, monkeypatch):
     monkeypatch.setattr(runs, "owner", lambda: "me")
-    monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.2)
     with pytest.raises(runs.DeviceBusyError, match="busy with a run"):
         runs._ask("estimate/x/0", lambda job: 1)
     assert not runs.engine().worker.get("estimate/x/0").is_live

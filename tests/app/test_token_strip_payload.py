@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import time
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -16,6 +15,8 @@ from streamlit.testing.v1 import AppTest
 from analysis.drawing.strip import MARKED, Strip
 from analysis.drawing.theme import amount_ramp
 from app.components.token_strip import Selection, pack, resolve, text_identity
+from tests.counting import calls
+from tests.patience import PATIENCE
 
 
 def make(texts: list[str], cell: list[int] | None = None, **more: Any) -> Strip:
@@ -126,11 +127,9 @@ def test_inconsistent_strips_are_refused(wrong: dict[str, Any]) -> None:
         pack(replace(make(["a", "b"]), **wrong))
 
 
-def test_packing_32k_tokens_is_fast() -> None:
+def test_packing_makes_a_few_calls_per_token() -> None:
     strip = make([f" w{i % 500}" for i in range(32_768)])
-    start = time.perf_counter()
-    pack(strip)
-    assert time.perf_counter() - start < 0.5
+    assert calls(lambda: pack(strip)) < 6 * 32_768
 
 
 # ---------------------------------------------------------------- selection
@@ -220,7 +219,7 @@ def _page() -> None:
 
 
 def test_mounted_strip_returns_the_pick_and_keeps_its_payload() -> None:
-    at = AppTest.from_function(_page, default_timeout=30).run()
+    at = AppTest.from_function(_page, default_timeout=PATIENCE).run()
     assert not at.exception
     assert at.text[0].value == "None"
     payload = at.get("bidi_component")[0].proto.bytes
@@ -236,6 +235,6 @@ def test_mounted_strip_returns_the_pick_and_keeps_its_payload() -> None:
 
 
 def test_a_test_may_set_a_plain_token_number() -> None:
-    at = AppTest.from_function(_page, default_timeout=30)
+    at = AppTest.from_function(_page, default_timeout=PATIENCE)
     at.session_state["strip"] = {"token": 3}
     assert at.run().text[0].value == "3"

@@ -20,8 +20,12 @@ from urllib.parse import urlparse
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+_BETWEEN_TRIES = 0.1
+"""Seconds between two questions whether an app is there."""
 LOCAL = {"127.0.0.1", "localhost"}
 FLAGS = [
     "--no-sandbox",
@@ -66,7 +70,6 @@ def server(
     command: Sequence[str] | None = None,
     options: dict[str, str] | None = None,
     env: dict[str, str] | None = None,
-    wait_s: float = 60,
 ) -> Iterator[str]:
     """Run an app and yield its address.
 
@@ -81,8 +84,6 @@ def server(
         More Streamlit options, or others than the usual ones.
     env
         More environment variables.
-    wait_s
-        How long the app may take to answer, in seconds.
     """
     port = free_port()
     start = list(command) if command else [sys.executable, "-m", "streamlit", "run", str(script)]
@@ -101,13 +102,14 @@ def server(
             start_new_session=True,
         )
         try:
-            deadline = time.monotonic() + wait_s
+            tries = 0
             while not _healthy(base):
-                if process.poll() is not None or time.monotonic() > deadline:
+                tries += 1
+                if process.poll() is not None or tries > PATIENCE / _BETWEEN_TRIES:
                     log.seek(0)
                     said = log.read().decode(errors="replace")[-2000:]
                     raise RuntimeError(f"the app does not answer (exit {process.poll()}): {said}")
-                time.sleep(0.1)
+                time.sleep(_BETWEEN_TRIES)
             yield base
         finally:
             _end(process)
@@ -139,7 +141,9 @@ def page(started: Browser, **context: Any) -> Iterator[Page]:
     """Open a page in a fresh profile; ``context`` goes to ``Browser.new_context``."""
     profile = started.new_context(**{"viewport": {"width": 1280, "height": 1000}, **context})
     try:
-        yield profile.new_page()
+        opened = profile.new_page()
+        opened.set_default_timeout(1000 * PATIENCE)
+        yield opened
     finally:
         profile.close()
 
@@ -179,8 +183,6 @@ def instrument(watched: Page) -> Seen:
     return seen
 
 
-def wait_done(watched: Page, timeout_ms: float = 60_000) -> None:
+def wait_done(watched: Page) -> None:
     """Wait until Streamlit has no script run in progress."""
-    watched.wait_for_selector(
-        '[data-testid="stApp"][data-test-script-state="notRunning"]', timeout=timeout_ms, state="attached"
-    )
+    watched.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', state="attached")

@@ -23,7 +23,6 @@ def _embedded_weights() -> None:
 def test_compare_and_click_a_token(chromium):
     query = "pruning_effects?kept=50&methods=key+norm&methods=H2O"
     with harness.server(command=[sys.executable, "-m", "app"]) as base, harness.page(chromium) as page:
-        page.set_default_timeout(120_000)
         seen = harness.instrument(page)
         page.goto(f"{base}/{query}")
         page.get_by_role("button", name="Compare methods").click()

@@ -51,7 +51,7 @@ def click(page: Any, token: int) -> None:
 
 
 def expect_picked(page: Any, token: int | None) -> None:
-    page.get_by_text(f"picked: {token}", exact=True).wait_for(timeout=10_000)
+    page.get_by_text(f"picked: {token}", exact=True).wait_for()
 
 
 def count(page: Any) -> int:
@@ -119,37 +119,26 @@ def test_keys_move_the_selection(visit: Open) -> None:
         page.screenshot(path=f"{SHOTS}_narrow.png")
 
 
-def test_long_text_is_drawn_fast_and_scrolls(visit: Open, record_property: Callable[..., None]) -> None:
+def test_of_a_long_text_only_what_is_seen_is_drawn_and_it_scrolls(visit: Open) -> None:
     page, seen = visit("long", ready=False)
-    page.evaluate(
-        """() => {
-            const timing = window.timing = {};
-            const look = () => {
-                const host = document.querySelector('[data-testid="stBidiComponentIsolated"]');
-                const root = host?.shadowRoot?.querySelector(".ls-strip");
-                if (root?.dataset.ready === "32768") timing.ready = performance.now();
-                else setTimeout(look, 5);
-            };
-            document.addEventListener("click", () => { timing.click = performance.now(); look(); }, { capture: true, once: true });
+    page.get_by_role("button", name="show").click()
+    page.wait_for_selector('.ls-strip[data-ready="32768"]')
+    drawn = page.locator(".ls-strip").evaluate(
+        """root => {
+            const own = CanvasRenderingContext2D.prototype.fillText;
+            let count = 0;
+            CanvasRenderingContext2D.prototype.fillText = function (...all) { count += 1; return own.apply(this, all); };
+            const drawn = Array.from({ length: 40 }, (_, k) => {
+                root.querySelector(".ls-view").scrollTop = 997 * k;
+                count = 0;
+                root._redraw();
+                return count;
+            });
+            CanvasRenderingContext2D.prototype.fillText = own;
+            return drawn;
         }"""
     )
-    page.get_by_role("button", name="show").click()
-    page.wait_for_function("() => window.timing.ready")
-    took = page.evaluate("() => window.timing.ready - window.timing.click")
-    redraws = page.locator(".ls-strip").evaluate(
-        """root => Array.from({ length: 40 }, (_, k) => {
-            root.querySelector(".ls-view").scrollTop = 997 * k;
-            return root._redraw();
-        }).sort((a, b) => a - b)"""
-    )
-    record_property("ready_ms", round(took))
-    record_property("redraw_ms", [round(redraws[20], 1), round(redraws[-1], 1)])
-    if SHOTS:
-        Path(f"{SHOTS}_times.txt").write_text(
-            f"ready {took:.0f} ms, redraw {redraws[20]:.1f}, max {redraws[-1]:.1f} ms\n"
-        )
-    assert took < 1500
-    assert redraws[20] < 16
+    assert min(drawn) > 10 and max(drawn) < 2000
     page.locator(".ls-view").focus()
     page.keyboard.press("Control+End")
     expect_picked(page, 32_767)

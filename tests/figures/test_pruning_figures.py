@@ -29,12 +29,15 @@ def layers(spec, kind):
     return [part for part in spec["layer"] if part["mark"]["type"] == kind]
 
 
-def test_every_method_has_a_look_of_its_own():
+def test_every_method_has_a_look_and_those_compared_unasked_are_told_apart():
+    from analysis.pruning_effects.decoding import STEPWISE
     from analysis.pruning_effects.policies import POLICIES
+    from analysis.pruning_effects.sweep import DEFAULT_POLICIES
 
     assert set(POLICIES) <= set(figures.STYLES)
-    looks = [json.dumps(look) for look in figures.STYLES.values()]
-    assert len(set(looks)) == len(looks)
+    for together in (("full", *DEFAULT_POLICIES), ("full", *STEPWISE)):
+        looks = [json.dumps(figures.STYLES[name]) for name in together]
+        assert len(set(looks)) == len(looks)
     assert {colour for colour, _ in figures.STYLES.values()} <= set(OKABE_ITO)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pytest
 from analysis.drawing.strip import MARKED, SPAN, SPECIAL, Strip
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import DARK, LIGHT, amount_ramp, relative_luminance
+from tests.counting import calls
 
 HOSTILE = [
     "<img src=x onerror=alert(1)>",
@@ -156,14 +156,12 @@ def test_legend_numbers() -> None:
     assert "−1\u2009230" in text and "+1\u2009230 bits" in text
 
 
-def test_32k_tokens_within_a_second() -> None:
+def test_32k_tokens_are_drawn_with_a_few_calls_each() -> None:
     rng = np.random.default_rng(0)
     texts = [f" w{k}" for k in rng.integers(0, 9000, 32_768)]
     strip = make(texts, values=rng.uniform(0, 7, 32_768).astype("f4"))
-    start = time.perf_counter()
-    html = strip_html(strip)
-    assert time.perf_counter() - start < 1.0
-    assert html.count("title=") == 32_768
+    assert strip_html(strip).count("title=") == 32_768
+    assert calls(lambda: strip_html(strip)) < 50 * 32_768
 
 
 def test_figure_shows_itself_and_saves_a_whole_document(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import analysis as an
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -29,7 +30,7 @@ def execute(path: Path, folder: Path):
     """Run a notebook with the kernel started in a folder; gives it back with its outputs."""
     book = read(path)
     nbclient.NotebookClient(
-        book, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
+        book, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(folder)}}
     ).execute()
     return book
 
@@ -98,7 +99,7 @@ def test_the_first_cell_finds_the_project_from_its_root(path):
     book.cells = [cell for cell in book.cells if cell.cell_type == "code"][:1]
     book.cells.append(nbformat.v4.new_code_cell("import analysis; print(analysis.__file__)"))
     nbclient.NotebookClient(
-        book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
+        book, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
     ).execute()
     assert Path(printed(book).strip()).resolve() == ROOT / "analysis" / "__init__.py"
 

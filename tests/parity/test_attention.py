@@ -13,6 +13,7 @@ from analysis.forward.masks import CAUSAL, AttentionSpan, Visibility
 from analysis.forward.recorder import Recorder
 from analysis.models.anatomy import find_anatomy
 from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, tiny_model
+from tests import budget
 
 ALL = FAMILIES + FAMILIES_EXTRA
 LENGTHS = (1, 2, 17, 129, 640)
@@ -81,27 +82,27 @@ def test_every_statistic_equals_the_dense_map(family, both_ways):
             recorder = all_layers(model)
             with recording(model, recorder):
                 measured = model(ids, use_cache=False).logits
-        assert (measured - plain).abs().max() < 2e-4 * max(1.0, float(plain.abs().max()))
+        assert (measured - plain).abs().max() < budget.WIDE * budget.rounding(plain)
         kept = recorder.result()
         assert len(both_ways) == kept.n_layers == model.config.num_hidden_layers
         for layer, (ours, (weights, output)) in enumerate(both_ways):
             window = kept.window[layer] or n
             seen_by = np.minimum(n - np.arange(n), window)
-            assert (ours.output - output).abs().max() < 5e-5
-            assert (ours.entropy - row_entropy(weights)).abs().max() < 2e-5
-            np.testing.assert_allclose(kept.received[layer], weights.sum(1).numpy() / seen_by, atol=1e-6)
+            assert (ours.output - output).abs().max() < budget.STATES * max(1.0, budget.largest(output))
+            assert (ours.entropy - row_entropy(weights)).abs().max() < budget.ROW_ENTROPY
+            received = weights.sum(1).numpy() / seen_by
+            np.testing.assert_allclose(kept.received[layer], received, atol=budget.WEIGHT, rtol=0)
             queries = slice(1, None) if n > 1 else slice(0, None)
-            np.testing.assert_allclose(
-                kept.sink_mass[layer], weights[:, queries, 0].mean(-1).numpy(), atol=1e-6
-            )
+            mass = weights[:, queries, 0].mean(-1).numpy()
+            np.testing.assert_allclose(kept.sink_mass[layer], mass, atol=budget.WEIGHT, rtol=0)
             i, j = torch.arange(n)[:, None], torch.arange(n)
             back = (weights * (i - j)).sum((1, 2)) / weights[:, queries].sum((1, 2))
             np.testing.assert_allclose(kept.distance[layer], back.numpy(), atol=1e-4 * max(1, n / 64))
             if kept.learned_sink is not None:
                 lost = 1 - weights[:, queries].sum(-1).mean(-1)
-                np.testing.assert_allclose(kept.learned_sink[layer], lost.numpy(), atol=1e-6)
+                np.testing.assert_allclose(kept.learned_sink[layer], lost.numpy(), atol=budget.WEIGHT, rtol=0)
             assert (kept.learned_sink is not None) == (family == "gpt_oss")
-        assert recorder.row_error < 1e-6
+        assert recorder.row_error < budget.ROW_SUM
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt_oss", "smollm3"])
@@ -115,8 +116,8 @@ def test_bfloat16_inputs_are_reduced_in_float32(family, both_ways):
     assert len(both_ways) == model.config.num_hidden_layers
     for ours, (weights, output) in both_ways:
         assert ours.output.dtype == torch.bfloat16
-        assert (ours.entropy - row_entropy(weights)).abs().max() < 2e-5
-        np.testing.assert_allclose(ours.columns[:, 0], weights.sum(1), rtol=2e-6, atol=1e-5)
+        assert (ours.entropy - row_entropy(weights)).abs().max() < budget.ROW_ENTROPY
+        np.testing.assert_allclose(ours.columns[:, 0], weights.sum(1), rtol=budget.STATES, atol=budget.WEIGHT)
         largest = output.abs().max()
         assert (ours.output.double() - output).abs().max() <= largest * 2**-8
 
@@ -163,7 +164,7 @@ def test_any_number_of_weightings_comes_out_of_one_pass():
     ours = attend(query, key, value, scale=0.25, weightings=weightings)
     weights, _ = dense(query, key, value, scale=0.25)
     expected = weightings.double().T @ weights
-    torch.testing.assert_close(ours.columns, expected, atol=1e-5, rtol=1e-6)
+    torch.testing.assert_close(ours.columns, expected, atol=budget.WEIGHT, rtol=budget.STATES)
 
 
 def test_uniform_attention_gives_the_baseline_exactly():
@@ -211,9 +212,9 @@ def test_hidden_keys_windows_and_silenced_heads():
     hide = gone | ((i - j >= 40) & (j >= 4))
     weights, output = dense(query, key, value, scale=0.25, hide=hide)
     output[3] = 0
-    assert (ours.output - output).abs().max() < 1e-5
-    assert (ours.entropy - row_entropy(weights)).abs().max() < 1e-5
-    assert (ours.columns[:, 0] - weights.sum(1)).abs().max() < 1e-5
+    assert (ours.output - output).abs().max() < budget.STATES * max(1.0, budget.largest(output))
+    assert (ours.entropy - row_entropy(weights)).abs().max() < budget.ROW_ENTROPY
+    assert (ours.columns[:, 0] - weights.sum(1)).abs().max() < budget.STATES * budget.largest(weights.sum(1))
 
 
 def test_the_models_own_attention_comes_back_even_after_an_error():

@@ -10,6 +10,7 @@ from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, tiny_model
 from analysis.pruning_effects.compression.compress import compress
 from analysis.pruning_effects.compression.reading import Reader
 from analysis.pruning_effects.compression.sweep import sweep_compression
+from tests import budget
 
 TEXT = (
     "The hat is in the hall. A cat sat on it, and he did not see the rat — 猫 and all.\n\n"
@@ -98,6 +99,8 @@ def engine(text_ids, score, shares, chunk):
         for i, value in enumerate(values):
             share = shares[begin + i]
             threshold = falling[max(0, int(len(ids) * share) - 1)]
+            others = np.abs(np.delete(values, int(np.argmin(np.abs(values - threshold)))) - threshold)
+            assert others.min() > budget.rounding(values), "another score is as good as the threshold"
             kept.append(bool(value > threshold or share >= 1 or begin + i == 0))
         scores += list(values)
         prefix = [t for t, k in zip(text_ids, kept, strict=False) if k]

@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM
 
 import analysis as an
 from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA
+from tests import budget
 
 ALL = FAMILIES + FAMILIES_EXTRA
 TEXT = (
@@ -24,7 +25,6 @@ TEXT = (
     "Naïve 🙂👩‍🚀 café:\t12 + 30 = 42.  He re-read one of the letters, again and again — 今日は.\n"
     "for i in range(10):\n    print(i, i * i)\nWhoever reads this far has read some two hundred tokens."
 )
-TOLERANCE = 1e-4
 K = 7
 
 NORM = {"gpt2": "transformer.ln_f", "gpt_neox": "gpt_neox.final_layer_norm", "phi": "model.final_layernorm"}
@@ -59,6 +59,7 @@ class Dense:
         handle.remove()
         self.ids = np.asarray(ids)
         self.logits = out.logits[0].double()
+        self.near = budget.WIDE * budget.rounding(self.logits)
         # The last of hidden_states has been through the final norm already: take the layer's own output.
         self.residual = [h[0] for h in out.hidden_states[:-1]] + [caught["last"][0].view(len(ids), -1)]
         self.normed_last = out.hidden_states[-1][0]
@@ -87,38 +88,39 @@ def varentropy(lp):
 def assert_tokens_equal(trace, dense):
     """Every per-token quantity, entry t against row t - 1."""
     lp = dense.log_probs(dense.logits)
-    tokens, n = trace.tokens, len(dense.ids)
+    tokens, n, near = trace.tokens, len(dense.ids), dense.near
     assert len(tokens) == n
     rows, ids = np.arange(n - 1), dense.ids[1:]
     assert np.isnan([tokens.surprisal[0], tokens.entropy[0], tokens.varentropy[0], tokens.max_prob[0]]).all()
-    np.testing.assert_allclose(tokens.surprisal[1:], -lp[rows, ids], atol=TOLERANCE, rtol=0)
-    np.testing.assert_allclose(tokens.entropy[1:], entropy(lp)[:-1], atol=TOLERANCE, rtol=0)
-    np.testing.assert_allclose(tokens.varentropy[1:], varentropy(lp)[:-1], atol=TOLERANCE, rtol=0)
-    np.testing.assert_allclose(tokens.max_prob[1:], np.exp(lp.max(-1))[:-1], atol=TOLERANCE, rtol=0)
-    assert_ranks_equal(tokens.rank[1:], lp[:-1], ids)
-    assert_top_equal(tokens.top_ids[1:], tokens.top_logprobs[1:], lp[:-1])
+    np.testing.assert_allclose(tokens.surprisal[1:], -lp[rows, ids], atol=near, rtol=0)
+    np.testing.assert_allclose(tokens.entropy[1:], entropy(lp)[:-1], atol=near, rtol=0)
+    away = np.abs(tokens.varentropy[1:] - varentropy(lp)[:-1])
+    assert (away <= budget.of_varentropy(varentropy(lp)[:-1], near)).all()
+    np.testing.assert_allclose(tokens.max_prob[1:], np.exp(lp.max(-1))[:-1], atol=near, rtol=0)
+    assert_ranks_equal(tokens.rank[1:], lp[:-1], ids, near)
+    assert_top_equal(tokens.top_ids[1:], tokens.top_logprobs[1:], lp[:-1], near)
     np.testing.assert_array_equal(tokens.context, np.arange(n))
     last = lp[-1:]
-    assert trace.next.entropy == pytest.approx(entropy(last)[0], abs=TOLERANCE)
-    assert trace.next.varentropy == pytest.approx(varentropy(last)[0], abs=TOLERANCE)
-    assert trace.next.max_prob == pytest.approx(np.exp(last.max()), abs=TOLERANCE)
-    assert_top_equal(trace.next.top_ids[None], trace.next.top_logprobs[None], last)
+    assert trace.next.entropy == pytest.approx(entropy(last)[0], abs=near)
+    assert abs(trace.next.varentropy - varentropy(last)[0]) <= budget.of_varentropy(varentropy(last)[0], near)
+    assert trace.next.max_prob == pytest.approx(np.exp(last.max()), abs=near)
+    assert_top_equal(trace.next.top_ids[None], trace.next.top_logprobs[None], last, near)
 
 
-def assert_ranks_equal(rank, lp, ids):
+def assert_ranks_equal(rank, lp, ids, near):
     """One plus the number of strictly better tokens; logits within rounding may swap."""
     own = lp[np.arange(len(ids)), ids][:, None]
-    surely = 1 + (lp > own + 2e-5).sum(-1)
-    at_most = (lp > own - 2e-5).sum(-1)
+    surely = 1 + (lp > own + near).sum(-1)
+    at_most = (lp > own - near).sum(-1)
     assert ((rank >= surely) & (rank <= np.maximum(at_most, 1))).all()
     assert (rank == 1 + (lp > own).sum(-1)).mean() > 0.95
 
 
-def assert_top_equal(top_ids, top_logprobs, lp):
+def assert_top_equal(top_ids, top_logprobs, lp, near):
     order = np.argsort(-lp, axis=-1, kind="stable")[:, : top_ids.shape[1]]
     best = np.take_along_axis(lp, order, -1)
-    np.testing.assert_allclose(top_logprobs, best, atol=TOLERANCE, rtol=0)
-    np.testing.assert_allclose(np.take_along_axis(lp, top_ids, -1), best, atol=2e-5, rtol=0)
+    np.testing.assert_allclose(top_logprobs, best, atol=near, rtol=0)
+    np.testing.assert_allclose(np.take_along_axis(lp, top_ids, -1), best, atol=near, rtol=0)
     assert (top_ids == order).mean() > 0.95
     assert all(len(set(row)) == len(row) for row in top_ids.tolist())
 
@@ -130,18 +132,19 @@ def assert_layers_equal(trace, dense):
     np.testing.assert_array_equal(layers.lens_layers, np.arange(n_layers + 1))
     for layer in range(n_layers + 1):
         norms = dense.residual[layer].double().norm(dim=-1).numpy()
-        np.testing.assert_allclose(layers.residual_norm[layer], norms, rtol=2e-6)
+        np.testing.assert_allclose(layers.residual_norm[layer], norms, rtol=budget.STATES)
         lens = dense.lens(layer)
+        near = budget.WIDE * budget.rounding(final, lens)
         kl = (np.exp(final) * (final - lens)).sum(-1)
-        np.testing.assert_allclose(layers.lens_entropy[layer, 1:], entropy(lens)[:-1], atol=TOLERANCE, rtol=0)
-        np.testing.assert_allclose(layers.lens_kl[layer, 1:], kl[:-1], atol=TOLERANCE, rtol=2e-5)
+        np.testing.assert_allclose(layers.lens_entropy[layer, 1:], entropy(lens)[:-1], atol=near, rtol=0)
+        np.testing.assert_allclose(layers.lens_kl[layer, 1:], kl[:-1], atol=2 * near, rtol=0)
         chosen = lens[np.arange(len(lens) - 1), layers.lens_top_ids[layer, 1:]]
-        np.testing.assert_allclose(chosen, lens.max(-1)[:-1], atol=2e-5, rtol=0)
+        np.testing.assert_allclose(chosen, lens.max(-1)[:-1], atol=near, rtol=0)
     assert (layers.lens_kl[:, 1:] >= 0).all()
     assert np.isnan(layers.lens_entropy[:, 0]).all() and np.isnan(layers.lens_kl[:, 0]).all()
     assert (layers.lens_top_ids[:, 0] == -1).all()
-    np.testing.assert_allclose(layers.lens_entropy[-1], trace.tokens.entropy, atol=1e-5)
-    assert np.nanmax(layers.lens_kl[-1]) < 1e-5
+    np.testing.assert_allclose(layers.lens_entropy[-1], trace.tokens.entropy, atol=dense.near, rtol=0)
+    assert np.nanmax(layers.lens_kl[-1]) < dense.near
     assert np.nanmean(layers.lens_kl[0]) > 0.1  # the first layers say something else
 
 
@@ -178,7 +181,7 @@ def test_the_reference_lens_is_the_output_at_the_last_layer(family, runs):
     """The hand-written norm, head and transform are right, or the tests above mean nothing."""
     _, dense = runs(family)
     np.testing.assert_allclose(
-        dense.lens(len(dense.residual) - 1), dense.log_probs(dense.logits), atol=2e-5, rtol=0
+        dense.lens(len(dense.residual) - 1), dense.log_probs(dense.logits), atol=dense.near, rtol=0
     )
     assert (dense.residual[-1] - dense.normed_last).abs().max() > 0.1
 

@@ -23,6 +23,7 @@ from analysis.pruning_effects.physical import (
     physical_logits,
 )
 from analysis.pruning_effects.results import Setting
+from tests import budget
 
 CONTEXT = "The cat sat on the mat, and the dog ran to the river in the morning; it was not there. " * 2
 QUESTION = " Where did the dog run?"
@@ -149,7 +150,7 @@ def test_an_evicted_cache_gives_the_masked_logits(load_tiny, family, differ):
         theirs = physical_logits(model, cache, after, prefix.n_tokens)
         states = run_continuation(model, prefix, after, keep[None])
         ours = model.anatomy.head.logits(states[0])
-    assert (ours - theirs).abs().max() < 1e-4 * max(1.0, float(theirs.abs().max()) / 10)
+    assert (ours - theirs).abs().max() < budget.WIDE * budget.rounding(theirs)
 
 
 def test_an_evicted_cache_with_moved_positions(llama):
@@ -162,7 +163,7 @@ def test_an_evicted_cache_with_moved_positions(llama):
         theirs = physical_logits(llama, evicted_cache(llama, prefix, keep, special), after, 34)
         states = run_continuation(llama, prefix, after, keep[None], special={0: special})
         ours = llama.anatomy.head.logits(states[0])
-    assert (ours - theirs).abs().max() < 1e-4
+    assert (ours - theirs).abs().max() < budget.WIDE * budget.rounding(theirs)
 
 
 def test_what_cannot_be_made_smaller_says_why(load_tiny):
@@ -216,5 +217,4 @@ def test_the_embedded_model_with_a_really_smaller_cache(smollm2):
         theirs = physical_logits(smollm2, evicted_cache(smollm2, prefix, keep), after, prefix.n_tokens)
         states = run_continuation(smollm2, prefix, after, keep[None])
         ours = smollm2.anatomy.head.logits(states[0])
-    worst = float((ours - theirs).abs().max())
-    assert worst < 2e-5 * max(1.0, float(theirs.abs().max())), worst
+    assert (ours - theirs).abs().max() < budget.WIDE * budget.rounding(theirs)

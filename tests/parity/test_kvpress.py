@@ -11,10 +11,11 @@ from analysis.pruning_effects.damage import compare
 from analysis.pruning_effects.planned import Planned
 from analysis.pruning_effects.policies import policy
 from analysis.pruning_effects.sweep import SweepWork
+from tests import budget
 from tests.golden.make_kvpress import PRESSES, SCORE_LAYERS, SHARES, read_golden
 from tests.golden.make_kvpress_wrappers import WRAPPERS, read_wrappers
 
-pytestmark = pytest.mark.embedded
+pytestmark = [pytest.mark.embedded, pytest.mark.kernels]
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,12 @@ def damage(smollm2, golden, work):
         return compare(smollm2.anatomy.head, states[0], states, work.ids[1:], 5)
 
 
+@pytest.fixture(scope="module")
+def near(smollm2, golden):
+    """Nats that a surprisal may be off: both sides are float32, 30 layers after a cache cut by another program."""
+    return budget.WIDE * budget.rounding_in(smollm2, golden.context)
+
+
 def ours(work, name: str, share: float) -> np.ndarray:
     if name != "pyramidkv":
         return work.kept_by(Planned(policy(name), share)).numpy()
@@ -54,16 +61,16 @@ def ours(work, name: str, share: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", PRESSES)
-def test_kept_sets_are_identical(work, golden, name):
+def test_kept_sets_are_the_same_up_to_ties(work, golden, name):
     for index, share in enumerate(SHARES):
         theirs = golden.kept[name][index]
         mine = ours(work, name, share)
         assert (mine.sum(-1) == theirs.sum(-1)).all()
         if name in ("snapkv", "pyramidkv") and share == 0.1:
-            # A budget of 51 in a protected window of 64: equal scores, an accident of topk decides among them.
+            # A budget of 51 in a protected window of 64: equal scores, an accident of topk decides among theirs.
             assert not mine[..., :-64].any() and not theirs[..., :-64].any()
         else:
-            assert (mine == theirs).all(), f"{name} at {share}: {(mine != theirs).any(-1).sum()} sets differ"
+            budget.assert_same_up_to_ties(mine, theirs, work.scores[policy(name), 0])
 
 
 def test_the_overshoot_of_pyramidkv_is_said(golden, work):
@@ -85,7 +92,9 @@ def test_methods_built_on_snapkv_keep_the_same(work, name):
     snapkv = {share: ours(work, "snapkv", share) for share in (0.7, 0.5, 0.3)}
     for (method, share), theirs in read_wrappers().items():
         if method == name:
-            assert (ours(work, name, share) == theirs).all(), f"{name} at {share}"
+            mine = ours(work, name, share)
+            # Which scores lie at the border of a choice in two steps is not told: few may differ at all.
+            assert mine.sum() == theirs.sum() and (mine != theirs).mean() < 0.001, f"{name} at {share}"
             assert (snapkv[share] != theirs).any(-1).mean() > 0.5
 
 
@@ -97,21 +106,21 @@ def test_scores_are_the_same(work, golden, name):
     if name in ("snapkv", "pyramidkv"):
         some[..., -64:] = False  # protected, each in its own way
     assert some.mean() > 0.8
-    assert np.abs(mine - theirs)[some].max() < 3e-6 * np.abs(theirs[some]).max()
+    assert np.abs(mine - theirs)[some].max() < budget.STATES * np.abs(theirs[some]).max()
 
 
-def test_surprisals_are_the_same(golden, damage):
-    """The mean within 1e-4; single tokens, of up to 17 nats, as far as two orders of summation allow."""
+def test_surprisals_are_the_same(golden, damage, near):
+    """Single tokens, of up to 17 nats, as far as two orders of summation allow; their mean four times closer."""
     theirs = [golden.full_nll, *(golden.nll[name][s] for name in PRESSES for s in range(len(SHARES)))]
     assert len(theirs) == len(damage.surprisal) == 41
     for ours, golden_row in zip(damage.surprisal, theirs, strict=True):
-        np.testing.assert_allclose(ours, golden_row[1:], atol=3e-4)
-        assert abs(float(ours.astype(float).mean() - golden_row[1:].astype(float).mean())) < 1e-4
+        np.testing.assert_allclose(ours, golden_row[1:], atol=near, rtol=0)
+        assert abs(float(ours.astype(float).mean() - golden_row[1:].astype(float).mean())) < near / 4
     damaged = np.abs(damage.surprisal[1:] - damage.surprisal[0]).mean(1)
     assert damaged.max() > 0.1  # or the comparison would say nothing
 
 
-def test_positions_of_the_shortened_cache_would_be_noticed(smollm2, golden, work):
+def test_positions_of_the_shortened_cache_would_be_noticed(smollm2, golden, work, near):
     """The canary: the library's own numbers with wrong positions are far away, and ours with them equal those."""
     from analysis.forward.kept_attention import Special
 
@@ -123,4 +132,4 @@ def test_positions_of_the_shortened_cache_would_be_noticed(smollm2, golden, work
     with smollm2.lock, torch.inference_mode():
         states = run_continuation(smollm2, work.prefix, work.ids[:-1], keep, special=special)
         found = compare(smollm2.anatomy.head, states[0], states, work.ids[1:], 1)
-    np.testing.assert_allclose(found.surprisal[0], wrong[1:], atol=2e-4)
+    np.testing.assert_allclose(found.surprisal[0], wrong[1:], atol=near, rtol=0)

@@ -10,11 +10,12 @@ import copy
 import gc
 import os
 import threading
-import time
 import weakref
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 from transformers import AttentionInterface, AutoModelForCausalLM
 
@@ -32,6 +33,7 @@ from analysis.forward.layer_spectra import KINDS, Spectra
 from analysis.forward.valid import check_trace
 from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA
 
+pytestmark = pytest.mark.kernels
 ALL = FAMILIES + FAMILIES_EXTRA
 TEXT = (
     "The cat sat on the mat, and the dog ran to the river in the morning; it was not there.\n\n"
@@ -269,7 +271,6 @@ def spectrum_threads():
 
 
 def blas_threads():
-    threadpoolctl = pytest.importorskip("threadpoolctl")
     return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
 
 
@@ -320,19 +321,25 @@ def test_a_reduction_that_fails_ends_the_run_with_its_error(llama, monkeypatch):
 def test_no_layer_stack_is_kept(monkeypatch):
     """However slow the reductions, the states of at most three layers are alive at any time."""
     handed, most = [], []
-    reduce, submit = residual.eigenvalue_shares, residual.ThreadPoolExecutor.submit
 
-    def slow(states):
-        time.sleep(0.01)
-        return reduce(states)
+    class AtTheLastMoment:
+        """A pool as slow as can be: it does nothing before somebody waits for it."""
 
-    def watched(pool, function, kind, layer, variant, values):
-        if variant == 0:
-            handed.append(weakref.ref(values))
-        return submit(pool, function, kind, layer, variant, values)
+        def __init__(self, *_options, **_more):
+            pass
 
-    monkeypatch.setattr(residual, "eigenvalue_shares", slow)
-    monkeypatch.setattr(residual.ThreadPoolExecutor, "submit", watched)
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_error):
+            pass
+
+        def submit(self, function, kind, layer, variant, values):
+            if variant == 0:
+                handed.append(weakref.ref(values))
+            return SimpleNamespace(result=lambda: function(kind, layer, variant, values), cancel=list)
+
+    monkeypatch.setattr(residual, "ThreadPoolExecutor", AtTheLastMoment)
     spectra = Spectra(("states",), 24)
     with spectra.collecting():
         for layer in range(25):

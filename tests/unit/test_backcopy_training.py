@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import FrozenInstanceError, replace
-from time import monotonic
 
 import numpy as np
 import pytest
@@ -246,6 +245,7 @@ def formed():
     return train_backcopy(BackcopySettings(steps=300, length=32))
 
 
+@pytest.mark.slow
 def test_training_reaches_the_oracle_and_forms_a_sink(formed):
     """Within 0.15 nats of the oracle, with half the default's tokens and steps."""
     uniform = float((1 / np.arange(2, 33)).mean())
@@ -260,6 +260,7 @@ def test_training_reaches_the_oracle_and_forms_a_sink(formed):
     assert formed.residual_peak[-1] < 1.2  # with one layer token 0's state is no peak
 
 
+@pytest.mark.slow
 def test_relu_attention_forms_none():
     run = train_backcopy(BackcopySettings(attention="relu", steps=300, length=32))
     assert run.markov[-1] - run.oracle.markov < 0.15 and run.backcopy[-1] < 0.3
@@ -317,19 +318,17 @@ def test_each_optimizer_learns(optimizer):
 
 
 def test_training_can_be_stopped_at_any_step():
-    times, notes = [], []
+    notes = []
 
     def stop(share, note):
-        times.append(monotonic())
         notes.append(note)
         assert 0 <= share <= 1
-        if len(times) == 5:
+        if len(notes) == 5:
             raise Cancelled
 
     with pytest.raises(Cancelled):
         train_backcopy(BackcopySettings(layers=3, steps=1000), on_progress=stop)
     assert notes == [f"step {step} of 1,000" for step in range(5)]  # a stop waits for one step at most
-    assert min(np.diff(times)) < 0.5  # the least: other work on the machine can stretch any single one
 
 
 def test_what_is_shown_meanwhile_is_the_beginning_of_the_run(monkeypatch):

@@ -16,6 +16,7 @@ from analysis.__main__ import FAILED, STOPPED, main
 from analysis.files import load_trace
 from analysis.models.tiny import save_tiny
 from analysis.token_entropy.measures import summary
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = "Ada opened the drawer and counted the coins twice.\n"
@@ -219,7 +220,7 @@ def test_show_runs_as_a_module_without_torch_on_any_terminal(run_file):
         env=os.environ | {"PYTHONIOENCODING": "ascii"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "Most surprising tokens" in done.stdout and "\\xb7" in done.stdout

@@ -16,6 +16,7 @@ from analysis.attention_sinks.streaming import POLICIES, equal_views, streaming_
 from analysis.errors import AnalysisError
 from analysis.forward.masks import CAUSAL, Visibility, blocked
 from analysis.models.tiny import save_tiny
+from tests import budget
 
 TEXT = "The cat sat on the mat, and 🙂 the dog ran to the river in the morning; it was not there. "
 
@@ -45,7 +46,7 @@ def test_hiding_token_0_really_removes_it(llama, before):
     other = an.trace(llama, "Q" + TEXT[len(before.tokens.text[0]) :])
     other = break_sink(llama, other, "hide token 0")
     frame = surprisal_change(after, other).set_index("position")
-    assert frame["change"][2:].abs().max() < 1e-4
+    assert frame["change"][2:].abs().max() < budget.rounding_in(llama, TEXT)
     assert surprisal_change(before, after)["change"][2:].abs().mean() > 1e-3
 
 
@@ -64,7 +65,8 @@ def test_silenced_heads_write_nothing(llama, before):
         finally:
             for weight, old in zip(weights, kept, strict=True):
                 weight.copy_(old)
-    np.testing.assert_allclose(after.tokens.surprisal, direct.tokens.surprisal, atol=1e-4)
+    near = budget.rounding_in(llama, TEXT)
+    np.testing.assert_allclose(after.tokens.surprisal, direct.tokens.surprisal, atol=near, rtol=0)
     assert np.nanmax(np.abs(after.tokens.surprisal - before.tokens.surprisal)) > 0.01
 
 
@@ -195,13 +197,15 @@ def test_streaming_is_three_runs(llama):
     n = result.n_tokens
     assert n == len(an.trace(llama, text).tokens) > 100
     full, window, sinks = (result.surprisal[policy] for policy in POLICIES)
-    np.testing.assert_allclose(full, an.trace(llama, text).tokens.surprisal, atol=1e-5)
+    plain = an.trace(llama, text).tokens
+    near = budget.rounding_in(llama, text)
+    np.testing.assert_allclose(full, plain.surprisal, atol=near, rtol=0)
     direct = an.trace(llama, text, visibility=Visibility(window=21, n_sink=3)).tokens.surprisal
     np.testing.assert_array_equal(sinks, direct)
     # Until the window is full nobody misses anything; from the next prediction on everybody does.
     for limited in (window, sinks):
-        np.testing.assert_allclose(limited[1:25], full[1:25], atol=1e-4)
-        assert (np.abs(limited[25:] - full[25:]) > 1e-4).mean() > 0.9
+        np.testing.assert_allclose(limited[1:25], full[1:25], atol=near, rtol=0)
+        assert (np.abs(limited[25:] - full[25:]) > budget.PLAINLY * near).mean() > 0.9
     assert np.abs(window[25:] - sinks[25:]).max() > 0.01
     assert [s for s, _ in reported] == sorted(s for s, _ in reported) and reported[-1][0] == 1.0
     assert {what.partition(":")[0] for _, what in reported} == set(POLICIES)
@@ -260,6 +264,7 @@ and for a moment the low sun fell through the glass and threw a bright circle on
 lit it again after all these years."""
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_a_window_without_the_first_tokens_breaks_smollm2(smollm2):
     result = streaming_curves(smollm2, STORY, window=64, n_sink=4)

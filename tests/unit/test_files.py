@@ -279,13 +279,19 @@ def test_a_newer_schema_is_named(data):
         files.trace_from_bytes(with_header(data, lambda h: h.update(schema=3)))
 
 
-@pytest.mark.parametrize("key", ["schema", "spec", "text", "checks", "seconds", "versions", "plain"])
-@pytest.mark.parametrize("value", [..., None, 5, "x", [], ["x"], [[]], [{}], {"x": 1}])
-def test_header_entries_of_another_kind(data, key, value):
-    harmless = {("text", "x"), ("checks", "[]"), ("seconds", "{'x': 1}")}
-    if (key, str(value)) in harmless:
-        pytest.skip("a valid header")
+VALID = (("text", "x"), ("checks", []), ("seconds", {"x": 1}))
 
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (key, value)
+        for key in ("schema", "spec", "text", "checks", "seconds", "versions", "plain")
+        for value in (..., None, 5, "x", [], ["x"], [[]], [{}], {"x": 1})
+        if (key, value) not in VALID
+    ],
+)
+def test_header_entries_of_another_kind(data, key, value):
     def change(header):
         if value is ...:
             del header[key]

@@ -242,6 +242,7 @@ def test_texts_without_names_get_numbers(run):
     assert collapse_layer([run, run]).names == ("text 1", "text 2")
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_smollm2_collapses_at_the_layer_of_its_massive_activation(smollm2):
     """Where token 0's state becomes enormous; without token 0 nothing falls there."""
@@ -509,6 +510,7 @@ def test_a_twin_is_read_like_any_model_and_shares_no_settings(llama):
     np.testing.assert_array_equal(again.layers.spectrum, plain.layers.spectrum)
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_diff_erank_of_smollm2(smollm2):
     """Diff-eRank: both final states by transformers, their covariance in float64."""

@@ -25,6 +25,7 @@ from analysis.pruning_effects.policies.keyformer import Keyformer
 from analysis.pruning_effects.policies.snapkv import SnapKV
 from analysis.pruning_effects.policies.tokenselect import TokenSelect
 from analysis.pruning_effects.sweep import SweepWork, sweep_eviction
+from tests import budget
 
 H, G, N, D = 6, 2, 90, 8
 TEXT = "The cat sat on the mat, and the dog ran to the river in the morning; it was not there. " * 2
@@ -236,7 +237,8 @@ def everything(llama):
 
 
 def test_all_but_two_methods_keep_the_same_number(everything):
-    assert not everything.skipped or set(everything.skipped) == {"layer bypass (untrained) at 0.75"}
+    # Three quarters of two layers are fewer than the two that a bypass always runs.
+    assert set(everything.skipped) == {"layer bypass (untrained) at 0.75"}
     kept_all = {"full", "tokenselect", "bypass"}
     sums = set()
     for planned in everything.planned:
@@ -249,7 +251,7 @@ def test_all_but_two_methods_keep_the_same_number(everything):
             if planned.method.name not in ("pyramidkv", "adakv"):
                 assert (kept.sum(-1) == int(0.75 * everything.n_context)).all(), planned.method.name
     assert sums == {4 * int(0.75 * everything.n_context)}
-    assert len({p.method.name for p in everything.planned}) >= len(POLICIES) - 1
+    assert {p.method.name for p in everything.planned} == set(POLICIES) - {"bypass"}
 
 
 def test_scores_are_float32_and_protected_tokens_stay(everything):
@@ -283,7 +285,8 @@ def test_no_prediction_depends_on_what_follows_it(load_tiny, name):
     short = sweep_eviction(model, TEXT, other, [name], [0.75])
     n = len(short.continuation_tokens) - 1
     assert name != "bypass" or n == len(long.continuation_tokens) - 1
-    np.testing.assert_allclose(long.surprisal[:, :n], short.surprisal[:, :n], atol=2e-5)
+    near = budget.WIDE * budget.rounding_in(model, TEXT + AFTER)
+    np.testing.assert_allclose(long.surprisal[:, :n], short.surprisal[:, :n], atol=near, rtol=0)
 
 
 def test_sirllm_scores_by_surprisal(llama, everything):

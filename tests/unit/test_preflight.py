@@ -18,6 +18,7 @@ from analysis.forward.attention_probe import AttentionSupport
 from analysis.models import preflight
 from analysis.models.speed import Speed
 from analysis.models.tokens import encode
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +48,7 @@ print(len(run.tokens), plan.bytes_needed, peak - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "n", "lens", "attention"),
     [("llama", 1500, "plain", False), ("llama", 1500, "plain", True), ("llama", 1500, "lens", True),
@@ -65,7 +67,7 @@ def test_bytes_planned_are_an_upper_bound_and_no_wild_one(family, n, lens, atten
     folder = save_tiny(family, tmp_path, **size)
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(folder), str(n), lens, str(attention)],
-        cwd=ROOT, capture_output=True, text=True, timeout=120, check=True,
+        cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True,
     )  # fmt: skip
     tokens, planned, measured = map(int, done.stdout.split())
     assert tokens == n

@@ -16,6 +16,7 @@ SHAPE = {"n_tokens": 4096, "vocab": 49152, "width": 576}
 """SmolLM2's head on a long text: dense float32 logits alone are 768 MiB."""
 
 
+@pytest.mark.slow
 @pytest.mark.embedded
 def test_4096_rows_stay_below_the_limit():
     mib, _, entropy = extra("streamed", **SHAPE)

@@ -506,6 +506,7 @@ print(len(curve), curve.entropy.sum(), len(reports), peak)
 """
 
 
+@pytest.mark.slow
 def test_half_a_gigabyte_of_csv_is_streamed(tmp_path):
     path = tmp_path / "large.csv"
     filler = ",".join(["0.123456789012345"] * 60)

@@ -13,7 +13,8 @@ import pytest
 
 from analysis.errors import AnalysisError, Cancelled, OutOfMemoryError
 from app.worker import Worker
-from tests.unit.worker_tools import PATIENCE, Gate, Thing, busy, fail, run
+from tests.patience import PATIENCE
+from tests.unit.worker_tools import Gate, Thing, busy, fail, run
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def gate(worker):
 def test_the_import_is_light():
     code = "import app.worker, sys, json; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert not {"torch", "streamlit", "transformers", "numpy"} & set(json.loads(done.stdout))
 

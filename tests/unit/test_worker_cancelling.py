@@ -8,7 +8,8 @@ import pytest
 
 from analysis.errors import Cancelled
 from app.worker import Worker
-from tests.unit.worker_tools import PATIENCE, Gate, busy, run
+from tests.patience import PATIENCE
+from tests.unit.worker_tools import Gate, busy, run
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-PATIENCE = 10.0  # seconds to wait for what happens at once unless something is broken
+from tests.patience import PATIENCE
 
 
 class Thing:

@@ -104,10 +104,10 @@ def reagent(task: Task) -> Scored:
             step / MOST_STEPS, f"ReAGent, step {step + 1}, {int(running.sum())} of {RESTARTS} restarts"
         )
         at = np.flatnonzero(running)
-        replaced = np.argsort(rng.random((len(at), n)), 1) < n_replaced
+        replaced = np.argsort(rng.random((len(at), n)), 1, kind="stable") < n_replaced
         found = _next_probs(task, with_drawn(replaced))[:, target].cpu().numpy()
         scores[at] = update(scores[at], replaced, base - found)
-        rank = np.argsort(np.argsort(-scores[at], 1), 1)
+        rank = np.argsort(np.argsort(-scores[at], 1, kind="stable"), 1)
         left = _next_probs(task, with_drawn(rank >= TOP_TOKENS))
         better = (left > left[:, target, None]).sum(-1).cpu().numpy()
         running[at] = better >= TOP_RANK

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from analysis.pruning_effects.policies.snapkv import SnapKV
+from analysis.ties import keep_top
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,10 @@ class AdaptiveBudgets(SnapKV):
     )
 
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
-        """The floor of every head, then the highest scores of the layer."""
+        """The floor of every head, then the highest scores of the layer; of equal ones the earlier token, then the lower head."""
         kept = torch.zeros(scores.shape, dtype=torch.bool)
         for layer, budget in enumerate(budgets):
-            score = scores[layer].clone()
-            safe = score.topk(max(1, int(budget * self.floor)), dim=-1).indices
-            score.scatter_(-1, safe, torch.inf)
-            best = score.flatten().topk(int(budget) * len(score)).indices
-            kept[layer].view(-1)[best] = True
+            safe = keep_top(scores[layer], max(1, int(budget * self.floor)))
+            by_token = scores[layer].masked_fill(safe, torch.inf).T  # (n, G)
+            kept[layer] = keep_top(by_token.flatten(), int(budget) * len(safe)).view_as(by_token).T
         return kept

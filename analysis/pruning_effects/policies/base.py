@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis.pruning_effects.budgets import kept_count
+from analysis.ties import keep_top
 
 if TYPE_CHECKING:
     from analysis.forward.kept_attention import Special
@@ -141,12 +142,14 @@ class Policy:
         return ""
 
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
-        """Tokens kept, bool, (L, G, n), from scores (L, G, n): the highest of each KV head."""
+        """Tokens kept, bool, (L, G, n), from scores (L, G, n): the highest of each KV head.
+
+        Of equal scores the earlier token stays, see :func:`analysis.ties.keep_top`.
+        """
         kept = torch.zeros(scores.shape, dtype=torch.bool)
         for budget in np.unique(budgets):
             layers = torch.from_numpy(np.flatnonzero(budgets == budget))
-            best = scores[layers].topk(int(budget), dim=-1).indices
-            kept[layers] = kept[layers].scatter(-1, best, True)
+            kept[layers] = keep_top(scores[layers], int(budget))
         return kept
 
 

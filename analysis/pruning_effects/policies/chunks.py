@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from analysis.pruning_effects.policies.snapkv import SnapKV
+from analysis.ties import keep_top
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,12 @@ class EntropyGatedChunks(SnapKV):
         evenness = torch.stack([_evenness(part) for part in parts])
         spiky = (means >= means.median()) & (evenness < evenness.median())
         kept = torch.zeros(len(score), dtype=torch.bool)
-        for number in means.argsort(descending=True).tolist():
+        for number in means.argsort(descending=True, stable=True).tolist():
             wanted = min(len(parts[number]), self.peak if spiky[number] else self.length, budget)
-            kept[number * self.length + parts[number].topk(wanted).indices] = True
+            kept[number * self.length :][: len(parts[number])] = keep_top(parts[number], wanted)
             budget -= wanted
         rest = (~kept).nonzero()[:, 0]
-        kept[rest[score[rest].topk(min(budget, len(rest))).indices]] = True
+        kept[rest] = keep_top(score[rest], min(budget, len(rest)))
         return kept
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from analysis.forward.cache_facts import cache_facts
 from analysis.pruning_effects.policies.base import per_kv_head
 from analysis.pruning_effects.policies.snapkv import SnapKV
+from analysis.ties import keep_top
 
 if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading
@@ -68,8 +69,7 @@ class ValueAware(SnapKV):
         """First by the score alone, then by the other one."""
         by_score, by_value = scores[:, 0], scores[:, 1].clone()
         for layer, budget in enumerate(budgets):
-            first = by_score[layer].topk(max(1, int(budget * self.first_share)), dim=-1).indices
-            by_value[layer].scatter_(-1, first, torch.inf)
+            by_value[layer, keep_top(by_score[layer], max(1, int(budget * self.first_share)))] = torch.inf
         return super().keep(by_value, budgets)
 
 

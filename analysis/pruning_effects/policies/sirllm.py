@@ -14,6 +14,7 @@ from analysis.errors import AnalysisError
 from analysis.forward.readout import read_rows
 from analysis.pruning_effects.policies.base import Policy
 from analysis.pruning_effects.rounds import round_starts, rounds_since
+from analysis.ties import keep_top
 
 if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading, Prefix
@@ -104,8 +105,7 @@ class SirLLM(Policy):
         """First tokens, the highest scores, then the newest until the budget is spent."""
         kept = torch.zeros(scores.shape, dtype=torch.bool)
         for layer, budget in enumerate(budgets):
-            order = scores[layer, 0].sort(descending=True, stable=True).indices
-            kept[layer, :, order[: max(0, int(budget) - self.n_sink)]] = True
+            kept[layer] = keep_top(scores[layer, 0], max(0, int(budget) - self.n_sink))
             kept[layer, :, : self.n_sink] = True
             left = int(budget) - int(kept[layer, 0].sum())
             newest = (~kept[layer, 0]).nonzero()[:, 0]

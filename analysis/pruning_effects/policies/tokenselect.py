@@ -12,6 +12,7 @@ from analysis.forward.cache_facts import cache_facts
 from analysis.forward.kept_attention import Special
 from analysis.pruning_effects.budgets import kept_count
 from analysis.pruning_effects.policies.base import Policy
+from analysis.ties import keep_top
 
 if TYPE_CHECKING:
     from analysis.forward.prefix import LayerReading, Prefix
@@ -92,6 +93,5 @@ class TokenSelect(Policy):
         for head in range(len(query)):
             votes += (query[head].float() @ key[head // per_group, middle].T).softmax(-1)
         chosen = torch.ones(query.shape[1], n, dtype=torch.bool, device=query.device)
-        best = votes.topk(budget - n_first - n_last, dim=-1).indices
-        chosen[:, middle] = torch.zeros_like(votes, dtype=torch.bool).scatter_(-1, best, True)
+        chosen[:, middle] = keep_top(votes, budget - n_first - n_last)
         return chosen
