@@ -98,7 +98,7 @@ def top_h_of_the_paper(log_probs: Tensor, top_h: float) -> Tensor:
 
 def typicality(log_probs: Tensor) -> Tensor:
     """How far each surprisal is from the entropy, |-ln p - H|, (1, V), float64."""
-    surprisal = -log_probs.double()
+    surprisal = log_probs.double().logsumexp(-1, keepdim=True) - log_probs.double()
     return (surprisal - (surprisal.neg().exp() * surprisal).nansum(-1, keepdim=True)).abs()
 
 

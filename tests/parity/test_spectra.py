@@ -28,7 +28,7 @@ from analysis.entropy_collapse.geometry import (
 )
 from analysis.entropy_collapse.results import SPECTRUM_FIELDS
 from analysis.errors import Cancelled
-from analysis.forward import residual
+from analysis.forward import layer_spectra
 from analysis.forward.layer_spectra import KINDS, Spectra
 from analysis.forward.valid import check_trace
 from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA
@@ -310,7 +310,7 @@ def test_a_reduction_that_fails_ends_the_run_with_its_error(llama, monkeypatch):
     def fail(_states):
         raise ArithmeticError("no such spectrum")
 
-    monkeypatch.setattr(residual, "eigenvalue_shares", fail)
+    monkeypatch.setattr(layer_spectra, "eigenvalue_shares", fail)
     with pytest.raises(ArithmeticError, match="no such spectrum"):
         an.trace(llama, TEXT)
     assert spectrum_threads() == []
@@ -339,7 +339,7 @@ def test_no_layer_stack_is_kept(monkeypatch):
                 handed.append(weakref.ref(values))
             return SimpleNamespace(result=lambda: function(kind, layer, variant, values), cancel=list)
 
-    monkeypatch.setattr(residual, "ThreadPoolExecutor", AtTheLastMoment)
+    monkeypatch.setattr(layer_spectra, "ThreadPoolExecutor", AtTheLastMoment)
     spectra = Spectra(("states",), 24)
     with spectra.collecting():
         for layer in range(25):
@@ -355,15 +355,17 @@ def test_the_device_path_gives_the_same_shares(shape):
     """It runs on any device; here on the CPU."""
     states = torch.randn(shape) + 3
     ours = eigenvalue_shares(states.numpy())
-    np.testing.assert_allclose(residual._shares_on_device(states), ours, atol=1e-12)
+    np.testing.assert_allclose(layer_spectra._shares_on_device(states), ours, atol=1e-12)
     states[0, 1] = torch.inf
-    assert np.isnan(residual._shares_on_device(states)).all()
+    assert np.isnan(layer_spectra._shares_on_device(states)).all()
     equal = states[1:].repeat(3, 1)
     if len(equal):
         np.testing.assert_allclose(
-            residual._shares_on_device(equal), eigenvalue_shares(equal.numpy()), atol=1e-12
+            layer_spectra._shares_on_device(equal), eigenvalue_shares(equal.numpy()), atol=1e-12
         )
-        assert (residual._shares_on_device(equal) > 0).sum() == (eigenvalue_shares(equal.numpy()) > 0).sum()
+        assert (layer_spectra._shares_on_device(equal) > 0).sum() == (
+            eigenvalue_shares(equal.numpy()) > 0
+        ).sum()
 
 
 def test_what_is_handed_over_may_be_written_over():

@@ -161,8 +161,12 @@ def test_the_golden_order(mass, n_kept):
 
 def test_the_first_choice_can_be_the_first_that_is_left_out():
     p = [0.4] + [0.1] * 6
-    order = typical_order(log(p), 0.3)
-    assert order.n_kept == 6, "equally close tokens are kept together, as transformers does"
+    few = typical_order(log(p), 0.3)
+    assert few.n_kept == 3 and few.token_id.tolist()[:4] == [1, 2, 3, 4], (
+        "of equally close tokens the smaller ids"
+    )
+    order = typical_order(log(p), 0.6)
+    assert order.n_kept == 6
     assert order.token_id.tolist() == [1, 2, 3, 4, 5, 6, 0]
     assert order.kept.tolist() == [True] * 6 + [False]
 
