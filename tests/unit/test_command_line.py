@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.__main__ import FAILED, STOPPED, main
+from analysis.command_line.main import FAILED, STOPPED, main
 from analysis.files import load_trace
 from analysis.models.tiny import save_tiny
 from analysis.token_entropy.measures import summary
