@@ -10,6 +10,7 @@ import socket
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlunsplit
 
 from analysis.errors import AnalysisError
 
@@ -43,7 +44,7 @@ def run(asked: argparse.Namespace) -> NoReturn:
     _require_free(address, asked.port)
     if asked.json:
         host = _LOOPBACK if address in {"0.0.0.0", "::"} else address
-        url = f"http://{f'[{host}]' if ':' in host else host}:{asked.port}"
+        url = urlunsplit(("http", f"{f'[{host}]' if ':' in host else host}:{asked.port}", "", "", ""))
         said = {"url": url, "health": f"{url}/_stcore/health", "address": address, "port": asked.port}
         print(json.dumps(said, indent=1), flush=True)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())

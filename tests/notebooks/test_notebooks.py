@@ -11,7 +11,7 @@ import analysis as an
 from tests.notebooks import stored
 from tests.notebooks.stored import NOTEBOOKS, ROOT, code_cells, printed, read
 
-MOST_BYTES = 500_000
+MOST_BYTES = 600_000
 """A notebook with its outputs: what a page that shows it loads."""
 by_name = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 # Jupyter's client announces plans of its own; they are not about the notebooks.

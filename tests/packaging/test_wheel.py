@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import configparser
+import http.client
 import json
 import re
 import tomllib
@@ -95,11 +97,26 @@ def test_the_installed_app_serves_every_page(installed, tmp_path):
     (tmp_path / "analysis").mkdir()
     (tmp_path / "analysis" / "__init__.py").write_text("raise ImportError('not this one')")
     port = free_port()
-    with served(installed, tmp_path, "--port", str(port), "--json") as said:
+    flags = ("--port", str(port), "--json")
+    with served(installed, tmp_path, *flags, LOGITSCOPE_ALLOWED_HOSTS="gpu.example") as said:
         assert said["url"] == f"http://127.0.0.1:{port}"
         assert said["health"] == f"{said['url']}/_stcore/health"
         with urllib.request.urlopen(said["url"], timeout=10) as page:
             assert b"<title>" in page.read()
+        answers = {name: connected(port, name) for name in ("localhost", "gpu.example", "other.example")}
+        assert answers == {"localhost": 101, "gpu.example": 101, "other.example": 403}
+
+
+def connected(port, host):
+    """Status of the answer to a browser that knows the server under a name and asks for its connection."""
+    wanted = {"Host": f"{host}:{port}", "Connection": "Upgrade", "Upgrade": "websocket"}
+    key = {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode()}
+    server = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        server.request("GET", "/_stcore/stream", headers=wanted | key)
+        return server.getresponse().status
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("module", ["logitscope", "analysis"])
