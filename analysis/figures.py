@@ -4,6 +4,7 @@ from analysis.attention_sinks.curve_figures import entropy_against_position, tri
 from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
 from analysis.attention_sinks.figures import head_difference, head_map, received
 from analysis.attention_sinks.map_figures import head_map_figure
+from analysis.drawing.notebook import show_charts_as_pictures
 from analysis.entropy_collapse.checkpoint_figures import model_curves, rank_panels
 from analysis.entropy_collapse.figures import layer_drops, matrix_entropy, spectrum
 from analysis.entropy_collapse.lab.backcopy_figures import first_token_figure, forming_figure, risks_figure
@@ -30,6 +31,7 @@ from analysis.token_entropy.figures import (
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 
 sink_map = head_map
+show_charts_as_pictures()
 
 __all__ = [
     "along_text",

@@ -73,9 +73,14 @@ def plotly_layout(theme_name: str, **more: Any) -> dict[str, Any]:
 
 def chart_svg(chart: Any) -> bytes:
     """Altair chart as an SVG file, made without a browser."""
+    return spec_svg(chart.to_dict()).encode()
+
+
+def spec_svg(spec: dict[str, Any]) -> str:
+    """SVG of a chart's Vega-Lite spec, made without a browser."""
     import vl_convert
 
-    return vl_convert.vegalite_to_svg(_with_width(chart.to_dict())).encode()
+    return vl_convert.vegalite_to_svg(_with_width(spec))
 
 
 def _with_width(spec: Any) -> Any:

@@ -15,7 +15,7 @@ import pytest
 import analysis as an
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("app", "pages", "analysis")
+PACKAGES = ("app", "pages", "analysis", "logitscope")
 FILES = sorted(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))
 LONGEST_MODULE = 300
 
@@ -100,7 +100,7 @@ if TYPE_CHECKING:
 
 @by_name(only("analysis"))
 def test_analysis_knows_no_app(path):
-    assert not roots(path) & {"streamlit", "app", "pages"}
+    assert not roots(path) & {"streamlit", "app", "pages", "logitscope"}
 
 
 @by_name(only("pages"))
@@ -122,7 +122,12 @@ def test_pages_compute_and_draw_nothing(path):
 
 @by_name(only("app"))
 def test_the_app_knows_no_page(path):
-    assert "pages" not in roots(path)
+    assert not roots(path) & {"pages", "logitscope"}
+
+
+@by_name(only("logitscope"))
+def test_the_public_name_holds_nothing_of_its_own(path):
+    assert roots(path) <= {"analysis", *sys.stdlib_module_names}
 
 
 FIGURES = sorted(

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import analysis as an
-from analysis.__main__ import FAILED, STOPPED, main
+from analysis.command_line.main import FAILED, STOPPED, main
 from analysis.files import load_trace
 from analysis.models.tiny import save_tiny
 from analysis.token_entropy.measures import summary
@@ -245,3 +248,234 @@ def test_csv_has_one_line_per_token_in_the_unit_asked_for(run_file, tmp_path):
 def test_csv_says_when_it_cannot_write(run_file, tmp_path, capsys):
     assert main(["csv", str(run_file), "-o", str(tmp_path / "missing" / "tokens.csv")]) == FAILED
     assert "cannot be written" in capsys.readouterr().err
+
+
+# --- sweep --------------------------------------------------------------------------------------------
+
+CONTEXT = "Ada opened the drawer and counted the coins twice before the bell rang in the hall. " * 2
+AFTER = "Then she closed it"
+
+
+def sweep(model, *more):
+    return main(["sweep", "--model", model, "--device", "cpu", *more])
+
+
+@pytest.fixture(scope="module")
+def swept(model):
+    """The sweep of :data:`CONTEXT` as the library makes it."""
+    import analysis as an
+
+    found = an.sweep_eviction(
+        an.load_model(model, device="cpu"),
+        CONTEXT,
+        AFTER,
+        ["knorm", "random"],
+        [0.5, 0.25],
+        answer=" now",
+        seeds=2,
+    )
+    return found.to_frame()
+
+
+def test_sweep_gives_the_rows_of_the_library(model, swept, capsys):
+    texts = ["--context", CONTEXT, "--continuation", AFTER, "--answer", " now"]
+    assert (
+        sweep(model, *texts, "--policies", "knorm,random", "--kept", "0.5,0.25", "--seeds", "2", "--json")
+        == 0
+    )
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["unit"] == "nats" and answer["file"] is None and answer["skipped"] == {}
+    assert [row["policy"] for row in answer["rows"]] == ["full", *["knorm"] * 2, *["random"] * 4]
+    assert [row["kv_budget"] for row in answer["rows"]] == swept["kv_budget"].tolist()
+    for name in ("nll", "delta_nll", "kl", "kl_p95", "answer_logp"):
+        assert [row[f"{name}_nats"] for row in answer["rows"]] == pytest.approx(
+            swept[name].tolist(), abs=1e-5
+        )
+    assert answer["checks"] and all(check["passed"] for check in answer["checks"])
+    assert answer["spec"]["n_answer"] >= 1 and "answer_logp_nats" in answer["rows"][0]
+
+
+def test_sweep_reads_files_and_writes_csv_in_bits(model, swept, tmp_path, capsys):
+    (tmp_path / "context.txt").write_text(CONTEXT)
+    (tmp_path / "after.txt").write_text(AFTER)
+    files = [
+        str(tmp_path / "context.txt"),
+        "--continuation-file",
+        str(tmp_path / "after.txt"),
+        "--answer",
+        " now",
+    ]
+    options = ["--policies", "knorm,random", "--kept", "0.5,0.25", "--seeds", "2", "--unit", "bits"]
+    assert sweep(model, *files, *options, "--csv", str(tmp_path / "sweep.csv")) == 0
+    assert capsys.readouterr().out == ""
+    with (tmp_path / "sweep.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["kl_bits"]) for row in rows] == pytest.approx(
+        (swept["kl"] / 0.6931471805599453).tolist(), abs=1e-5
+    )
+    assert [float(row["top1_agreement"]) for row in rows] == swept["top1_agreement"].tolist()
+
+
+def test_sweep_prints_a_table_with_its_unit(model, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", Typed(CONTEXT.encode()))
+    assert sweep(model, "-", "--continuation", AFTER, "--policies", "knorm", "--kept", "0.5") == 0
+    out, err = capsys.readouterr()
+    assert "kl_nats" in out and "answer_logp" not in out and "Checks" in out and err == ""
+    assert [line.split()[0] for line in out.splitlines()[2:4]] == ["full", "knorm"]
+
+
+def test_sweep_says_what_was_not_run(model, capsys):
+    texts = ["--context", CONTEXT, "--continuation", AFTER]
+    assert sweep(model, *texts, "--policies", "knorm,snapkv", "--kept", "0.5,0.02", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["skipped"] and all(answer["skipped"].values())
+    assert sweep(model, *texts, "--policies", "knorm,snapkv", "--kept", "0.5,0.02") == 0
+    assert capsys.readouterr().err.count("Not run: ") == len(answer["skipped"])
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            ["--context", "a b c", "--continuation", " d e", "--policies", "nothing"],
+            "no eviction method called",
+        ),
+        (["--context", " ", "--continuation", " d e"], "context is empty"),
+        (["--context", "a b c d"], "nothing after the context"),
+        (["-", "--continuation-file", "-"], "not both"),
+        (["missing.txt", "--continuation", " d"], "cannot be read"),
+        (["--context", "a b", "--continuation", " d", "--csv", "missing/x.csv"], "cannot be written"),
+    ],
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_sweep_that_cannot_be_is_told(model, tmp_path, monkeypatch, capsys, more, words, as_json):
+    monkeypatch.chdir(tmp_path)
+    assert sweep(model, *more, *(["--json"] if as_json else [])) == FAILED
+    out, err = capsys.readouterr()
+    if as_json:
+        told = json.loads(out)
+        assert err == "" and set(told) == {"error", "hint"} and told["hint"]
+        assert words in told["error"]
+    else:
+        assert out == "" and words in err
+
+
+@pytest.mark.parametrize("kept", ["0", "1.5", "half", "", "0.5,-1", "nan"])
+def test_shares_that_cannot_be_kept_are_refused(model, capsys, kept):
+    assert sweep(model, "--context", "a", "--continuation", "b", f"--kept={kept}", "--json") == FAILED
+    assert "--kept" in json.loads(capsys.readouterr().out)["error"]
+
+
+# --- JSON ---------------------------------------------------------------------------------------------
+
+
+def test_show_as_json_has_the_numbers_of_the_run(run_file, capsys):
+    assert main(["show", str(run_file), "--unit", "bits", "--json"]) == 0
+    out, err = capsys.readouterr()
+    told, run = json.loads(out), load_trace(run_file)
+    numbers = summary(run.tokens)
+    assert err == "" and out.isascii() and told["unit"] == "bits"
+    assert told["numbers"]["perplexity"] == numbers.perplexity
+    assert told["numbers"]["mean_entropy"] == pytest.approx(numbers.mean_entropy / 0.6931471805599453)
+    assert told["spec"]["n_tokens"] == len(run.tokens) and told["spec"]["lens_layers"] == []
+    assert [check["name"] for check in told["checks"]] == [check.name for check in run.checks]
+    first = told["most_surprising"][0]
+    assert first["token"] == run.tokens.text[first["position"]]
+    assert first["rank"] == run.tokens.rank[first["position"]]
+
+
+def test_trace_and_csv_answer_in_json(model, run_file, tmp_path, capsys):
+    (tmp_path / "text.txt").write_text(TEXT)
+    assert measure(model, tmp_path / "text.txt", tmp_path / "run.trace", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (
+        told["file"] == str(tmp_path / "run.trace") and told["numbers"]["tokens"] == told["spec"]["n_tokens"]
+    )
+    assert main(["csv", str(run_file), "-o", str(tmp_path / "tokens.csv"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["rows"] == len(load_trace(run_file).tokens) and "surprisal_nats" in told["columns"]
+
+
+def test_a_number_that_is_none_is_null():
+    from analysis.command_line.values import for_json
+
+    values = {"a": (float("nan"), np.float32("inf"), np.float32(1.5), [True, np.int64(3)]), 7: None}
+    assert json.dumps(for_json(values)) == '{"a": [null, null, 1.5, [true, 3]], "7": null}'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["show", "no.trace"], "cannot be opened"),
+        (["show"], "required: RUN.trace"),
+        (["nothing"], "invalid choice: 'nothing'"),
+        (["trace", "x", "-o", "y", "--top-k", "0"], "--top-k"),
+        (["show", "no.trace", "--colour"], "unrecognized arguments: --colour"),
+        (["serve", "--port", "99999"], "--port"),
+        (["serve", "--address", "192.0.2.1"], "cannot listen on 192.0.2.1"),
+    ],
+)
+def test_a_problem_as_json_has_error_and_hint(arguments, words, capsys):
+    assert main([*arguments, "--json"]) == FAILED
+    out, err = capsys.readouterr()
+    told = json.loads(out)
+    assert err == "" and set(told) == {"error", "hint"} and words in told["error"] and told["hint"]
+
+
+def test_a_port_in_use_is_told(capsys):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert main(["serve", "--port", str(port)]) == FAILED
+    assert f"port {port} (" in capsys.readouterr().err
+
+
+# --- serve --------------------------------------------------------------------------------------------
+
+
+def started(monkeypatch, run):
+    """What a function would replace this process by: program and environment."""
+
+    class Replaced(Exception):
+        pass
+
+    def replace(program, command, environment=None):
+        raise Replaced(program, command, environment or dict(os.environ))
+
+    monkeypatch.setattr(os, "execv", replace)
+    monkeypatch.setattr(os, "execve", replace)
+    with pytest.raises(Replaced) as seen:
+        run()
+    return seen.value.args[1:]
+
+
+def test_serve_starts_the_app_by_its_path_and_passes_flags_on(monkeypatch):
+    monkeypatch.setenv("LOGITSCOPE_ADDRESS", "")
+    command, environment = started(
+        monkeypatch, lambda: main(["serve", "--port", "8765", "--server.maxUploadSize", "5"])
+    )
+    assert command[1:3] == ["-P", str(ROOT / "app" / "__main__.py")]
+    assert command[3:] == ["--server.port", "8765", "--server.maxUploadSize", "5"]
+    assert environment["LOGITSCOPE_ADDRESS"] == "127.0.0.1"
+
+
+def test_the_app_takes_address_and_hosts_from_the_environment(monkeypatch, capsys):
+    from app.__main__ import main as start_app
+    from app.__main__ import server_flags
+
+    monkeypatch.setenv("LOGITSCOPE_ADDRESS", "0.0.0.0")
+    monkeypatch.setenv("LOGITSCOPE_ALLOWED_HOSTS", "gpu.example, 10.0.0.7")
+    command, environment = started(monkeypatch, lambda: start_app(["--server.address", "::1"]))
+    assert command[1:5] == ["-P", "-m", "streamlit", "run"] and environment["PYTHONPATH"].startswith(
+        str(ROOT)
+    )
+    assert command[-2:] == ["--server.address", "::1"], "a person's flag comes last and wins"
+    assert command[6:8] == ["--server.address", "0.0.0.0"]
+    hosts = [command[i + 1] for i, flag in enumerate(command) if flag == "--server.allowedHosts"]
+    assert hosts == ["localhost", "127.0.0.1", "gpu.example", "10.0.0.7"]
+    assert capsys.readouterr().err == ""
+    assert server_flags({}) == [], "this machine only, as .streamlit/config.toml says"
+    assert server_flags({}, is_checkout=False) == ["--server.fileWatcherType", "none"]
+    server_flags({"LOGITSCOPE_ADDRESS": "0.0.0.0"})
+    assert "LOGITSCOPE_ALLOWED_HOSTS" in capsys.readouterr().err

@@ -1,0 +1,1 @@
+"""Command line: measure on a machine without a browser, open the file anywhere."""
