@@ -33,79 +33,79 @@ if TYPE_CHECKING:
     from analysis.attention_sinks.extremes import extreme_tokens
     from analysis.attention_sinks.maps import head_map_block
     from analysis.attention_sinks.streaming import streaming_curves
-    from analysis.entropy_collapse.checkpoints import compare_checkpoints, compare_models, model_shape
-    from analysis.entropy_collapse.lab.backcopy_results import BackcopySettings
-    from analysis.entropy_collapse.lab.backcopy_train import train_backcopy
-    from analysis.entropy_collapse.lab.grpo import run_lab
-    from analysis.entropy_collapse.lab.results import LabSettings
-    from analysis.entropy_collapse.law import fit_law
-    from analysis.entropy_collapse.layers import collapse_layer, layer_curve
-    from analysis.entropy_collapse.onset import collapse_onset
-    from analysis.entropy_collapse.training_logs import read_training_log, read_training_logs
+    from analysis.entropy_collapse.labs.backcopy.results import BackcopySettings
+    from analysis.entropy_collapse.labs.backcopy.training import train_backcopy
+    from analysis.entropy_collapse.labs.four_squares.grpo import run_lab
+    from analysis.entropy_collapse.labs.four_squares.results import LabSettings
+    from analysis.entropy_collapse.layers.checkpoints import compare_checkpoints, compare_models, model_shape
+    from analysis.entropy_collapse.layers.curves import collapse_layer, layer_curve
+    from analysis.entropy_collapse.training.law import fit_law
+    from analysis.entropy_collapse.training.logs import read_training_log, read_training_logs
+    from analysis.entropy_collapse.training.onset import collapse_onset
     from analysis.errors import AnalysisError, Cancelled
-    from analysis.files import load_trace
-    from analysis.forward.results import Trace
+    from analysis.forward.plan import plan_run
     from analysis.forward.trace import trace
     from analysis.models.loading import LanguageModel, load_model
-    from analysis.models.preflight import plan_run
     from analysis.models.spec import ModelSpec
-    from analysis.models.twin import untrained_twin
-    from analysis.pruning_effects.bill import bill, shape_of
+    from analysis.models.untrained import untrained_twin
     from analysis.pruning_effects.compression.compress import compress
     from analysis.pruning_effects.compression.sweep import sweep_compression
-    from analysis.pruning_effects.decoding import sweep_decoding
-    from analysis.pruning_effects.generation import generate_greedy
-    from analysis.pruning_effects.horizon import knock_out_horizon
-    from analysis.pruning_effects.needle import needle_grid
-    from analysis.pruning_effects.physical import physical_costs
-    from analysis.pruning_effects.stability import rank_stability
-    from analysis.pruning_effects.sweep import sweep_eviction
+    from analysis.pruning_effects.eviction.costs import bill, shape_of
+    from analysis.pruning_effects.eviction.decoding import sweep_decoding
+    from analysis.pruning_effects.eviction.generation import generate_greedy
+    from analysis.pruning_effects.eviction.knock_out import knock_out_horizon
+    from analysis.pruning_effects.eviction.needle import needle_grid
+    from analysis.pruning_effects.eviction.physical_cache import physical_costs
+    from analysis.pruning_effects.eviction.stability import rank_stability
+    from analysis.pruning_effects.eviction.sweep import sweep_eviction
+    from analysis.results.trace import Trace
+    from analysis.results.trace_file import load_trace
     from analysis.token_entropy.measures import summary
     from analysis.token_entropy.samplers import sampler_panel, sampler_view
 
 _WHERE = {
     "AnalysisError": "analysis.errors",
-    "BackcopySettings": "analysis.entropy_collapse.lab.backcopy_results",
+    "BackcopySettings": "analysis.entropy_collapse.labs.backcopy.results",
     "Cancelled": "analysis.errors",
-    "LabSettings": "analysis.entropy_collapse.lab.results",
+    "LabSettings": "analysis.entropy_collapse.labs.four_squares.results",
     "LanguageModel": "analysis.models.loading",
     "ModelSpec": "analysis.models.spec",
-    "Trace": "analysis.forward.results",
-    "bill": "analysis.pruning_effects.bill",
+    "Trace": "analysis.results.trace",
+    "bill": "analysis.pruning_effects.eviction.costs",
     "break_sink": "analysis.attention_sinks.experiments",
-    "collapse_layer": "analysis.entropy_collapse.layers",
-    "collapse_onset": "analysis.entropy_collapse.onset",
-    "compare_checkpoints": "analysis.entropy_collapse.checkpoints",
-    "compare_models": "analysis.entropy_collapse.checkpoints",
+    "collapse_layer": "analysis.entropy_collapse.layers.curves",
+    "collapse_onset": "analysis.entropy_collapse.training.onset",
+    "compare_checkpoints": "analysis.entropy_collapse.layers.checkpoints",
+    "compare_models": "analysis.entropy_collapse.layers.checkpoints",
     "compress": "analysis.pruning_effects.compression.compress",
     "extreme_tokens": "analysis.attention_sinks.extremes",
-    "fit_law": "analysis.entropy_collapse.law",
-    "generate_greedy": "analysis.pruning_effects.generation",
+    "fit_law": "analysis.entropy_collapse.training.law",
+    "generate_greedy": "analysis.pruning_effects.eviction.generation",
     "head_map_block": "analysis.attention_sinks.maps",
-    "knock_out_horizon": "analysis.pruning_effects.horizon",
-    "layer_curve": "analysis.entropy_collapse.layers",
+    "knock_out_horizon": "analysis.pruning_effects.eviction.knock_out",
+    "layer_curve": "analysis.entropy_collapse.layers.curves",
     "load_model": "analysis.models.loading",
-    "load_trace": "analysis.files",
-    "model_shape": "analysis.entropy_collapse.checkpoints",
-    "needle_grid": "analysis.pruning_effects.needle",
-    "physical_costs": "analysis.pruning_effects.physical",
-    "plan_run": "analysis.models.preflight",
-    "rank_stability": "analysis.pruning_effects.stability",
-    "read_training_log": "analysis.entropy_collapse.training_logs",
-    "read_training_logs": "analysis.entropy_collapse.training_logs",
-    "run_lab": "analysis.entropy_collapse.lab.grpo",
+    "load_trace": "analysis.results.trace_file",
+    "model_shape": "analysis.entropy_collapse.layers.checkpoints",
+    "needle_grid": "analysis.pruning_effects.eviction.needle",
+    "physical_costs": "analysis.pruning_effects.eviction.physical_cache",
+    "plan_run": "analysis.forward.plan",
+    "rank_stability": "analysis.pruning_effects.eviction.stability",
+    "read_training_log": "analysis.entropy_collapse.training.logs",
+    "read_training_logs": "analysis.entropy_collapse.training.logs",
+    "run_lab": "analysis.entropy_collapse.labs.four_squares.grpo",
     "sampler_panel": "analysis.token_entropy.samplers",
     "sampler_view": "analysis.token_entropy.samplers",
-    "shape_of": "analysis.pruning_effects.bill",
+    "shape_of": "analysis.pruning_effects.eviction.costs",
     "streaming_curves": "analysis.attention_sinks.streaming",
     "summary": "analysis.token_entropy.measures",
     "surprisal_change": "analysis.attention_sinks.experiments",
     "sweep_compression": "analysis.pruning_effects.compression.sweep",
-    "sweep_decoding": "analysis.pruning_effects.decoding",
-    "sweep_eviction": "analysis.pruning_effects.sweep",
+    "sweep_decoding": "analysis.pruning_effects.eviction.decoding",
+    "sweep_eviction": "analysis.pruning_effects.eviction.sweep",
     "trace": "analysis.forward.trace",
-    "train_backcopy": "analysis.entropy_collapse.lab.backcopy_train",
-    "untrained_twin": "analysis.models.twin",
+    "train_backcopy": "analysis.entropy_collapse.labs.backcopy.training",
+    "untrained_twin": "analysis.models.untrained",
 }
 
 __all__ = [

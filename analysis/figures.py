@@ -5,23 +5,28 @@ from analysis.attention_sinks.experiment_figures import streaming_figure, surpri
 from analysis.attention_sinks.figures import head_difference, head_map, received
 from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.drawing.notebook import show_charts_as_pictures
-from analysis.entropy_collapse.checkpoint_figures import model_curves, rank_panels
-from analysis.entropy_collapse.figures import layer_drops, matrix_entropy, spectrum
-from analysis.entropy_collapse.lab.backcopy_figures import first_token_figure, forming_figure, risks_figure
-from analysis.entropy_collapse.lab.exchange_figures import (
+from analysis.entropy_collapse.labs.backcopy.figures import first_token_figure, forming_figure, risks_figure
+from analysis.entropy_collapse.labs.four_squares.exchange_figures import (
     change_scatters,
     entropy_path,
     reward_against_entropy,
 )
-from analysis.entropy_collapse.lab.figures import lab_curves
-from analysis.entropy_collapse.law_figures import law_chart, points_chart, spent_chart
-from analysis.entropy_collapse.training_figures import training_chart
+from analysis.entropy_collapse.labs.four_squares.figures import lab_curves
+from analysis.entropy_collapse.layers.checkpoint_figures import model_curves, rank_panels
+from analysis.entropy_collapse.layers.figures import layer_drops, matrix_entropy, spectrum
+from analysis.entropy_collapse.training.figures import training_chart
+from analysis.entropy_collapse.training.law_figures import law_chart, points_chart, spent_chart
 from analysis.pruning_effects.compression.figures import compression_curves, compression_strip
-from analysis.pruning_effects.cost_figures import bill_chart, horizon_chart, needle_chart, stability_chart
-from analysis.pruning_effects.figures import damage_tokens, kept_tokens, pruning_curves
-from analysis.pruning_effects.heavy import heavy_tokens
-from analysis.pruning_effects.map_figures import kept_heatmap, phrase_heatmap
-from analysis.pruning_effects.overlap_figures import kept_positions, overlap_matrix
+from analysis.pruning_effects.eviction.attention_mass import heavy_tokens
+from analysis.pruning_effects.eviction.cost_figures import (
+    bill_chart,
+    horizon_chart,
+    needle_chart,
+    stability_chart,
+)
+from analysis.pruning_effects.eviction.figures import damage_tokens, kept_tokens, pruning_curves
+from analysis.pruning_effects.eviction.map_figures import kept_heatmap, phrase_heatmap
+from analysis.pruning_effects.eviction.overlap_figures import kept_positions, overlap_matrix
 from analysis.token_entropy.figures import (
     along_text,
     entropy_histogram,

@@ -10,9 +10,10 @@ from analysis.models.adapter_files import look_for_adapter
 from analysis.models.spec import EMBEDDED, PRECISIONS, ModelSpec
 from analysis.paths import clean_path
 from analysis.units import UNITS
-from app import runs, state
-from app.components.errors import show_unavailable
-from app.components.plain import plain
+from app import state
+from app.compute import requests as runs
+from app.widgets.messages import show_unavailable
+from app.widgets.plain import plain
 
 KINDS = {
     "embedded": "SmolLM2-135M-Instruct, comes with the app",

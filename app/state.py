@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.units import Unit
 
 if TYPE_CHECKING:
-    from analysis.token_entropy.results import TokenTrace
+    from analysis.results.tokens import TokenTrace
 
 # Sidebar, in the URL
 KIND = "from"
@@ -32,7 +32,7 @@ STRIDE = "stride"
 
 # The run on screen and the token chosen in it
 RUN = "run"
-"""The request whose result is shown, an :class:`app.runs.RunRequest`."""
+"""The request whose result is shown, an :class:`app.compute.requests.RunRequest`."""
 OPENED = "opened_trace"
 """A run opened from a file; shown instead of :data:`RUN` until the next run."""
 TOKEN = "token"
@@ -110,7 +110,7 @@ NEEDLE = "needle"
 COMPRESSION_METHODS = "compress"
 COMPRESSION_UNIT = "compress_unit"
 SWEEP = "sweep"
-"""The sweep on screen, an :class:`app.components.eviction_asked.Asked`."""
+"""The sweep on screen, an :class:`app.panels.pruning_effects.eviction.asked.Asked`."""
 
 # Token entropy
 QUANTITY = "color"

@@ -48,7 +48,7 @@ def pass_of(way: str, n_tokens: int) -> Callable[[int], Any]:
     import torch
 
     import analysis as an
-    from analysis.forward.passes import run_pass
+    from analysis.forward.body_pass import run_pass
     from analysis.forward.recorder import Recorder
     from analysis.models.anatomy import run_body
 

@@ -15,7 +15,7 @@ LIMIT_SECONDS = 30.0
 
 def interventions() -> list[object]:
     """All rescaled ones, a stronger KL-Cov, and the published ones that differ."""
-    from analysis.entropy_collapse.lab.interventions import PUBLISHED, RESCALED, KLCov
+    from analysis.entropy_collapse.labs.four_squares.interventions import PUBLISHED, RESCALED, KLCov
 
     published = [one for one in PUBLISHED.values() if one not in RESCALED.values()]
     return [*RESCALED.values(), KLCov(0.1, 2.0), *published]
@@ -23,8 +23,8 @@ def interventions() -> list[object]:
 
 def calibrate(names: list[str], seeds: list[int]) -> list[dict[str, object]]:
     """Run and measure; one row per run."""
-    from analysis.entropy_collapse.lab.grpo import run_lab
-    from analysis.entropy_collapse.lab.results import LabSettings, summary
+    from analysis.entropy_collapse.labs.four_squares.grpo import run_lab
+    from analysis.entropy_collapse.labs.four_squares.results import LabSettings, summary
 
     rows: list[dict[str, object]] = []
     for one in interventions():

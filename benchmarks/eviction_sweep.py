@@ -32,8 +32,8 @@ def sweep_once(model: Any, context: int, continuation: int) -> Any:
     """Our sweep over the token ids that kvpress gets."""
     import torch
 
-    from analysis.pruning_effects.policies import policy
-    from analysis.pruning_effects.sweep import SweepWork
+    from analysis.pruning_effects.eviction.policies import policy
+    from analysis.pruning_effects.eviction.sweep import SweepWork
 
     before, after = sweep_ids(context, continuation)
     work = SweepWork(model, lambda _share, _what: None, None, 10, 1)

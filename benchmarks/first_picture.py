@@ -13,7 +13,7 @@ SENTENCE = "The ferry left the harbour at dawn and nobody on the pier waved. "
 def main() -> bool:
     """Print the times; False if the plain run takes too long."""
     import analysis as an
-    from analysis.models.tokens import encode
+    from analysis.models.tokenization import encode
 
     begin = time.perf_counter()
     model = an.load_model()

@@ -23,7 +23,7 @@ def measure(way: str, n_tokens: int, vocab: int, width: int, weights: bool) -> N
     import psutil
     import torch
 
-    from analysis.forward.readout import read_rows
+    from analysis.forward.vocabulary_head import read_rows
     from analysis.models.anatomy import Head
 
     generator = torch.Generator().manual_seed(0)

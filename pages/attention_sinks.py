@@ -2,18 +2,18 @@
 
 import streamlit as st
 
-from app.components.checks import checks
-from app.components.errors import unavailable
-from app.components.plain import plain
-from app.components.prompt import prompt
-from app.components.run_status import current_run
-from app.components.sink_compare import active_or_dormant
-from app.components.sink_experiments import break_it, streaming
-from app.components.sink_extremes import massive_activations
-from app.components.sink_heads import heads, numbers
-from app.components.sink_map import one_head
-from app.components.sink_tokens import dilution, received, triad
 from app.navigation import question
+from app.panels.attention_sinks.compare import active_or_dormant
+from app.panels.attention_sinks.experiments import break_it, streaming
+from app.panels.attention_sinks.extremes import massive_activations
+from app.panels.attention_sinks.heads import heads, numbers
+from app.panels.attention_sinks.map import one_head
+from app.panels.attention_sinks.tokens import dilution, received, triad
+from app.widgets.checks import checks
+from app.widgets.messages import unavailable
+from app.widgets.plain import plain
+from app.widgets.prompt import prompt
+from app.widgets.run_status import current_run
 
 st.title("Attention sinks")
 st.caption(question("attention_sinks"))

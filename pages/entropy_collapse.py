@@ -20,14 +20,14 @@ view = st.segmented_control(
 )
 
 if view == "over layers":
-    from app.components.collapse_layers import over_layers
+    from app.panels.entropy_collapse.layers.view import over_layers
 
     over_layers()
 elif view == "over training":
-    from app.components.collapse_training import over_training
+    from app.panels.entropy_collapse.training.view import over_training
 
     over_training()
 else:
-    from app.components.collapse_labs import live_lab
+    from app.panels.entropy_collapse.labs import live_lab
 
     live_lab()

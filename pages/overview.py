@@ -1,10 +1,10 @@
-"""Overview: what the tool is for, and a real result at once. Runs :func:`app.runs.submit`."""
+"""Overview: what the tool is for, and a real result at once. Runs :func:`app.compute.requests.submit`."""
 
 import streamlit as st
 
-from app.components.prompt import prompt
-from app.components.run_status import current_run
 from app.navigation import question
+from app.widgets.prompt import prompt
+from app.widgets.run_status import current_run
 
 st.title("Logitscope")
 st.caption(question("overview"))
@@ -18,6 +18,6 @@ trace = current_run()
 if trace is None:
     st.stop()
 
-from app.components.overview_pictures import pictures  # noqa: E402 - after the heading is on screen
+from app.panels.overview.view import pictures  # noqa: E402 - after the heading is on screen
 
 pictures(trace)

@@ -20,10 +20,10 @@ view = st.segmented_control(
 )
 
 if view == "prompt":
-    from app.components.prompt_compression import prompt_compression
+    from app.panels.pruning_effects.compression.view import prompt_compression
 
     prompt_compression()
 else:
-    from app.components.eviction_panel import kv_cache
+    from app.panels.pruning_effects.eviction.view import kv_cache
 
     kv_cache()

@@ -1,15 +1,15 @@
-"""Token entropy: how unsure the model was just before each token. Runs :func:`app.runs.submit`."""
+"""Token entropy: how unsure the model was just before each token. Runs :func:`app.compute.requests.submit`."""
 
 import streamlit as st
 
-from app.components.checks import checks
-from app.components.entropy_charts import along_the_text, scatter, token_table
-from app.components.entropy_strip import numbers, strip_and_detail
-from app.components.layout import side_by_side
-from app.components.lens_panel import lens
-from app.components.prompt import prompt
-from app.components.run_status import current_run
 from app.navigation import question
+from app.panels.token_entropy.charts import along_the_text, scatter, token_table
+from app.panels.token_entropy.lens import lens
+from app.panels.token_entropy.strip import numbers, strip_and_detail
+from app.widgets.checks import checks
+from app.widgets.layout import side_by_side
+from app.widgets.prompt import prompt
+from app.widgets.run_status import current_run
 
 st.title("Token entropy")
 st.caption(question("token_entropy"))

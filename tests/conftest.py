@@ -40,7 +40,7 @@ def _refused(report: Any) -> Any:
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     """Folder of a tiny random model of a family, made on the first request."""
-    from analysis.models.tiny import save_tiny
+    from tests.tiny_models.families import save_tiny
 
     made = {}
 

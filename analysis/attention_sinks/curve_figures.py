@@ -15,8 +15,8 @@ from analysis.units import Unit, from_nats
 if TYPE_CHECKING:
     import altair as alt
 
-    from analysis.attention_sinks.results import AttentionTrace
-    from analysis.forward.results import Trace
+    from analysis.results.attention import AttentionTrace
+    from analysis.results.trace import Trace
 
 
 def need_attention(trace: Trace) -> AttentionTrace:

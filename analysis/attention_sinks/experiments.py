@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.forward.masks import Visibility
-from analysis.forward.results import Trace
 from analysis.forward.trace import trace
+from analysis.forward.visibility import Visibility
 from analysis.models.loading import LanguageModel
-from analysis.models.tokens import Bos
+from analysis.models.tokenization import Bos
 from analysis.progress import Progress
+from analysis.results.trace import Trace
 
 How = Literal["hide token 0", "without bos", "with bos", "replace token 0", "silence heads"]
 HOW: tuple[How, ...] = get_args(How)

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from analysis.attention_sinks.again import reading_again
 from analysis.attention_sinks.massive import Extremes
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, attending
-from analysis.forward.masks import Visibility
-from analysis.forward.results import Trace
+from analysis.forward.rerun import reading_again
+from analysis.forward.visibility import Visibility
 from analysis.models.anatomy import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress, silent
+from analysis.results.trace import Trace
 from analysis.ties import ranked
 
 TOP = 3

@@ -17,7 +17,7 @@ from analysis.drawing.theme import amount_ramp, rgb_to_hex, signed_ramp, theme
 if TYPE_CHECKING:
     import altair as alt
 
-    from analysis.forward.results import Trace
+    from analysis.results.trace import Trace
 
 HeadQuantity = Literal[
     "sink_mass", "times_uniform", "strongest", "entropy", "distance", "learned_sink", "gate"

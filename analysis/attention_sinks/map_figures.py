@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from analysis.attention_sinks.maps import HeadMap
-    from analysis.forward.results import Trace
+    from analysis.results.trace import Trace
 
 _TICKS = 12
 """Labels on an axis."""

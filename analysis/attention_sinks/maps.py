@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.attention_sinks.catching import CaughtLayer, catch_layer
+from analysis.attention_sinks.layer_queries import CaughtLayer, catch_layer
 from analysis.forward.attention import HeadGroup, block_bytes
-from analysis.forward.masks import AttentionSpan, Visibility
-from analysis.forward.results import Trace
+from analysis.forward.visibility import AttentionSpan, Visibility
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress, silent
+from analysis.results.trace import Trace
 
 Pool = Literal["max", "mean"]
 

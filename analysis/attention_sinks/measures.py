@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.attention_sinks.results import AttentionTrace
+from analysis.results.attention import AttentionTrace
 
 SINK_EPSILON = 0.3
 """A head has a sink at a key that gets more than this on average (Gu et al. 2024)."""

@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.forward.masks import Visibility
 from analysis.forward.trace import trace
+from analysis.forward.visibility import Visibility
 from analysis.models.loading import LanguageModel
-from analysis.models.tokens import Bos, encode
+from analysis.models.tokenization import Bos, encode
 from analysis.progress import Progress, silent
 
 POLICIES = ("full attention", "window only", "sinks + window")

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from analysis.command_line.values import for_json, plain, write
-from analysis.files import load_trace
-from analysis.forward.results import Trace
+from analysis.results.trace import Trace
+from analysis.results.trace_file import load_trace
 from analysis.token_entropy.measures import summary
 from analysis.units import UNITS, Unit, from_nats
 

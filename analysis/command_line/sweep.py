@@ -17,7 +17,7 @@ from analysis.units import UNITS, Unit, from_nats
 if TYPE_CHECKING:
     import pandas as pd
 
-    from analysis.pruning_effects.results import Sweep
+    from analysis.pruning_effects.eviction.results import Sweep
 
 _INFORMATION = ("nll", "delta_nll", "kl", "kl_p95", "answer_logp")
 """Columns of a sweep's table that are in nats."""
@@ -65,7 +65,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     context, continuation = _texts(asked)
     if asked.csv is not None:
         require_folder(asked.csv)
-    from analysis.pruning_effects.policies import policy
+    from analysis.pruning_effects.eviction.policies import policy
 
     choices: dict[str, Any] = {}
     if asked.policies is not None:
@@ -73,7 +73,7 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     if asked.kept is not None:
         choices["kept"] = asked.kept
     with opened(spec) as (model, progress):
-        from analysis.pruning_effects.sweep import sweep_eviction
+        from analysis.pruning_effects.eviction.sweep import sweep_eviction
 
         sweep = sweep_eviction(
             model,

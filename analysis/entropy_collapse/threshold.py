@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.entropy_collapse.training_results import TrainingCurve
+from analysis.entropy_collapse.training.results import TrainingCurve
 from analysis.errors import AnalysisError
 
 

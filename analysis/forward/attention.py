@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.forward.masks import CAUSAL, AttentionSpan, Visibility, blocked
+from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, blocked
 
 _BLOCK_BYTES, _CUDA_BLOCK_BYTES = 4 << 20, 256 << 20
 _MASKED = -1e30

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.masks import CAUSAL, AttentionSpan, span_of
+from analysis.forward.visibility import CAUSAL, AttentionSpan, span_of
 from analysis.models.anatomy import hooks
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import Attended
-from analysis.forward.masks import CAUSAL, AttentionSpan
+from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.models.anatomy import hooks
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.entropy_collapse.geometry import as_shares, eigenvalue_shares, turning_angles
+from analysis.results.spectra import as_shares, eigenvalue_shares, turning_angles
 
 Kind = Literal["states", "query", "key", "value"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

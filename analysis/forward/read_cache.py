@@ -1,6 +1,6 @@
 """Caches of transformers that hold no keys, but say how many tokens were read and keep recurrent states.
 
-Keys and values of a context are kept by :class:`analysis.forward.prefix.Prefix`. What else a model reads off
+Keys and values of a context are kept by :class:`analysis.kv_cache.prefill.Prefix`. What else a model reads off
 its cache is the number of tokens before (learned positions, position-dependent temperatures, masks) and, in
 layers without attention, the state of their recurrence.
 """

@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.attention_sinks.results import AttentionTrace, seeing_queries, visible_keys
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, own_mask
 from analysis.forward.eager_maps import reduce_map
-from analysis.forward.masks import Visibility
+from analysis.forward.visibility import Visibility
+from analysis.results.attention import AttentionTrace, seeing_queries, visible_keys
 
 if TYPE_CHECKING:
     from analysis.forward.attention import Attended
     from analysis.forward.layer_spectra import Spectra
-    from analysis.forward.masks import AttentionSpan
     from analysis.forward.row_check import RowCheck
+    from analysis.forward.visibility import AttentionSpan
 
 
 class Recorder:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from analysis.forward.attention_adapter import AttentionCall, attending
-from analysis.forward.masks import CAUSAL, AttentionSpan, Visibility, blocked
 from analysis.forward.read_cache import read_cache
-from analysis.forward.results import Check
+from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, blocked
 from analysis.models.anatomy import run_body
+from analysis.results.trace import Check
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel

@@ -11,24 +11,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.attention_sinks.results import AttentionTrace
-from analysis.entropy_collapse.results import SPECTRUM_FIELDS, LayerTrace
 from analysis.errors import AnalysisError, UnsupportedModelError
 from analysis.forward.attention_probe import attention_support, error_tolerance, why
+from analysis.forward.body_pass import Measured, Window, run_pass
 from analysis.forward.layer_spectra import Spectra
-from analysis.forward.masks import Visibility
-from analysis.forward.passes import Measured, Window, run_pass
-from analysis.forward.readout import about_tokens, read_lens, read_rows
+from analysis.forward.plan import Plan
 from analysis.forward.recorder import Recorder
-from analysis.forward.results import Check
 from analysis.forward.row_check import RowCheck
 from analysis.forward.unavailable import NO_KEYS, different_rows, layers_without_attention, maps_do_not_fit
+from analysis.forward.visibility import Visibility
+from analysis.forward.vocabulary_head import about_tokens, read_lens, read_rows
 from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
-from analysis.models.preflight import Plan
-from analysis.models.tokens import TokenizedText, token_text
+from analysis.models.tokenization import TokenizedText, token_text
 from analysis.progress import Progress
-from analysis.token_entropy.results import NextToken, TokenTrace
+from analysis.results.attention import AttentionTrace
+from analysis.results.layers import SPECTRUM_FIELDS, LayerTrace
+from analysis.results.tokens import NextToken, TokenTrace
+from analysis.results.trace import Check
 
 STATE_LIMIT_BYTES = 256 << 20
 """Final states are kept up to this size, for the sampler panel."""

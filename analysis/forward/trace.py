@@ -10,16 +10,16 @@ from collections.abc import Sequence
 import torch
 
 from analysis.errors import InvalidTextError, OutOfMemoryError
+from analysis.forward.body_pass import plan_windows
 from analysis.forward.layer_spectra import KINDS, LARGEST_SIDE, Kind, Spectra
-from analysis.forward.masks import Visibility
-from analysis.forward.passes import plan_windows
-from analysis.forward.results import Trace, TraceSpec
+from analysis.forward.plan import plan_run, require_fit
 from analysis.forward.run import Run
+from analysis.forward.visibility import Visibility
 from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
-from analysis.models.preflight import plan_run, require_fit
-from analysis.models.tokens import Bos, encode
+from analysis.models.tokenization import Bos, encode
 from analysis.progress import Progress, silent
+from analysis.results.trace import Trace, TraceSpec
 
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.models.preflight import bytes_of_maps, free_bytes
+from analysis.forward.plan import bytes_of_maps, free_bytes
 
 if TYPE_CHECKING:
     from analysis.forward.row_check import RowCheck

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
-from analysis.models.fast_linear import linear
+from analysis.models.linear import linear
 from analysis.models.load_errors import is_out_of_memory
 
 PROBE_TOKENS = 8

@@ -26,8 +26,8 @@ from analysis.models.pretrained import Opened, choose_precision, open_pretrained
 from analysis.models.spec import EMBEDDED, ModelSpec, Precision
 from analysis.models.speed import Speed
 from analysis.models.stored import weight_files
+from analysis.models.tokenization import limit_ids
 from analysis.models.tokenizer_files import read_tokenizer
-from analysis.models.tokens import limit_ids
 
 if TYPE_CHECKING:
     from analysis.forward.attention_probe import AttentionSupport

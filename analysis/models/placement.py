@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from analysis.errors import AnalysisError, UnsupportedModelError
-from analysis.models import preflight
+from analysis.forward import plan as preflight
 from analysis.models.spec import ModelSpec
 
 _USABLE = 0.85

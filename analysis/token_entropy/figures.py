@@ -26,7 +26,7 @@ from analysis.units import Unit, from_nats
 if TYPE_CHECKING:
     import altair as alt
 
-    from analysis.forward.results import Trace
+    from analysis.results.trace import Trace
 
 QUADRANT_ORDER = ("sure", "spread", "torn", "lost", "between")
 QUADRANT_COLOURS = {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import altair as alt
     import plotly.graph_objects as go
 
-    from analysis.forward.results import Trace
+    from analysis.results.trace import Trace
 
 MAX_COLUMNS = 512
 """Widest heatmap drawn cell by cell; longer texts are pooled, keeping the largest value."""

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.token_entropy.results import TokenTrace
+from analysis.results.tokens import TokenTrace
 
 FORKING_SHARE = 0.2
 """Share of tokens called forking, after "Beyond the 80/20 Rule" (Wang et al. 2025)."""

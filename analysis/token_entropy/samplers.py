@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from analysis.errors import AnalysisError
-from analysis.forward.readout import distribution
-from analysis.models.tokens import token_text
+from analysis.forward.vocabulary_head import distribution
+from analysis.models.tokenization import token_text
 from analysis.token_entropy.orders import TopHOrder, TypicalOrder, top_h_order, typical_order
 from analysis.token_entropy.truncation import left_by, top_h_of_the_paper, typicality, up_to
 
 if TYPE_CHECKING:
-    from analysis.forward.results import Trace
     from analysis.models.loading import LanguageModel
+    from analysis.results.trace import Trace
 
 TYPICAL_MASS = 0.9
 """Mass of locally typical sampling in the panel."""

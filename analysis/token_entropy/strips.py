@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.drawing.strip import MARKED, SPAN, SPECIAL, Strip
 from analysis.drawing.theme import RAMP_STEPS, amount_ramp, ramp_through, signed_ramp, theme
+from analysis.results.tokens import TokenTrace
 from analysis.token_entropy.measures import (
     FORKING_SHARE,
     GLTR_NAMES,
@@ -19,7 +20,6 @@ from analysis.token_entropy.measures import (
     moving_threshold,
     triggers,
 )
-from analysis.token_entropy.results import TokenTrace
 from analysis.units import Unit, from_nats, unit_label
 
 Quantity = Literal["entropy", "surprisal", "gap", "varentropy", "rank", "gltr", "max_prob"]

@@ -11,8 +11,8 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from analysis.models import loading
-from app import runs
-from app.jobs import Job
+from app.compute import requests as runs
+from app.compute.job import Job
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +53,7 @@ def loads(monkeypatch: pytest.MonkeyPatch, llama: Any) -> list[Any]:
 def submitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Keys of all jobs that were asked for and did not exist yet."""
     keys: list[str] = []
-    from app.worker import Worker
+    from app.compute.worker import Worker
 
     submit = Worker.submit
 

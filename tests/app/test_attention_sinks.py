@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.attention_sinks import measures
-from app import runs, state
+from app import state
+from app.compute import requests as runs
 
 
 def result(at):

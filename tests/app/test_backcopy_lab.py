@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from analysis.entropy_collapse.lab.backcopy_results import BackcopySettings
-from analysis.entropy_collapse.lab.backcopy_task import shipped_task
+from analysis.entropy_collapse.labs.backcopy.results import BackcopySettings
+from analysis.entropy_collapse.labs.backcopy.task import shipped_task
 from analysis.units import from_nats
-from app import runs
-from app.components import backcopy_lab
+from app.compute import requests as runs
+from app.panels.entropy_collapse.backcopy import view as backcopy_lab
 
 LAB = {"view": "live lab", "lab": "bigram-backcopy"}
 CHARTS = 5

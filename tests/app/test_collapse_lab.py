@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from analysis.entropy_collapse.lab import grpo
-from analysis.entropy_collapse.lab.policy import Policy
-from app import runs, state
-from app.jobs import Job
+from analysis.entropy_collapse.labs.four_squares import grpo
+from analysis.entropy_collapse.labs.four_squares.policy import Policy
+from app import state
+from app.compute import requests as runs
+from app.compute.job import Job
 from tests.patience import PATIENCE
 
 LAB = {"view": "live lab", "lab": "four squares"}

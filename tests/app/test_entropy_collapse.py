@@ -10,14 +10,16 @@ import pandas as pd
 import pytest
 
 import analysis as an
-from analysis.entropy_collapse.checkpoints import model_shape
-from analysis.entropy_collapse.geometry import effective_rank, renyi_entropy
-from analysis.entropy_collapse.layers import collapse_layer
-from analysis.models.tiny import save_tiny
-from app import runs, state
-from app.components import collapse_texts, figure_card
+from analysis.entropy_collapse.layers.checkpoints import model_shape
+from analysis.entropy_collapse.layers.curves import collapse_layer
+from analysis.results.spectra import effective_rank, renyi_entropy
+from app import state
+from app.compute import requests as runs
 from app.examples import EXAMPLES
+from app.panels.entropy_collapse.layers import texts as collapse_texts
+from app.widgets import figure_card
 from tests.app.test_pages import n_charts, press_run, result, texts, unescaped
+from tests.tiny_models.families import save_tiny
 
 
 @pytest.fixture

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from analysis.entropy_collapse.law import law_of
-from analysis.entropy_collapse.training_logs import EXAMPLES, read_training_log
-from app import runs, state
-from app.components import training_follow, training_readings, training_sources
+from analysis.entropy_collapse.training.law import law_of
+from analysis.entropy_collapse.training.logs import EXAMPLES, read_training_log
+from app import state
+from app.compute import requests as runs
+from app.panels.entropy_collapse.training import follow as training_follow
+from app.panels.entropy_collapse.training import help as training_readings
+from app.panels.entropy_collapse.training import sources as training_sources
 from tests.patience import PATIENCE
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training_logs"
@@ -294,7 +297,7 @@ def test_a_missing_path_is_said(page, finish):
 
 
 def test_reading_can_be_cancelled_and_started_again(page, finish, monkeypatch):
-    from analysis.entropy_collapse import training_logs
+    from analysis.entropy_collapse.training import logs as training_logs
 
     really, began, idle = training_logs.read_training_logs, threading.Event(), threading.Event()
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from analysis.models import loading
-from app import runs, state
+from app import state
+from app.compute import requests as runs
 from tests.app.conftest import PAGES
 from tests.app.test_pages import press_run, result, unescaped
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from analysis.models.tiny import save_tiny
 from app import state
 from app.sidebar import ADAPTED
 from tests.app.test_pages import press_run, result
+from tests.tiny_models.families import save_tiny
 
 TEXT = "The cat sat on the mat and looked at the rain."
 

@@ -13,9 +13,10 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.errors import AnalysisError
 from analysis.models import loading
-from app import runs, state
-from app.components import figure_card
+from app import state
+from app.compute import requests as runs
 from app.examples import EXAMPLES
+from app.widgets import figure_card
 from tests.app.conftest import PAGES
 
 each_page = pytest.mark.parametrize("page", PAGES)

@@ -6,15 +6,16 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.errors import AnalysisError
-from app import runs, state
-from app.components import prompt_compression as panel
+from app import state
+from app.compute import requests as runs
+from app.panels.pruning_effects.compression import view as panel
 from tests.patience import PATIENCE
 
 CONTEXT = "The hat is in the hall. A cat sat on it, and he did not see the rat."
 
 
 def script():
-    from app.components.prompt_compression import prompt_compression
+    from app.panels.pruning_effects.compression.view import prompt_compression
 
     prompt_compression()
 

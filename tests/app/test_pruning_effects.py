@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from analysis.errors import Cancelled
-from analysis.pruning_effects import sweep as sweeping
-from app import runs, state
-from app.components import figure_card
-from app.jobs import Job
+from analysis.pruning_effects.eviction import sweep as sweeping
+from app import state
+from app.compute import requests as runs
+from app.compute.job import Job
+from app.widgets import figure_card
 
 FIGURES = {
     "eviction_curves.svg",
@@ -186,7 +187,7 @@ def test_a_cancelled_comparison_shows_what_was_finished(page, finish, monkeypatc
 
 
 def test_cancelled_step_by_step_the_tokens_that_were_read_are_shown(page, finish, monkeypatch):
-    from analysis.pruning_effects import decoding
+    from analysis.pruning_effects.eviction import decoding
 
     monkeypatch.setattr(decoding, "_SHOW_SECONDS", 0.0)
 
@@ -258,7 +259,7 @@ def test_how_much_a2sf_forgets_is_a_slider(page, finish, llama):
 
 def test_sirllm_fades_between_rounds_that_a_person_names(page, finish, llama):
     from analysis.forward.trace import trace
-    from analysis.pruning_effects.rounds import round_starts
+    from analysis.pruning_effects.eviction.rounds import round_starts
 
     assert state.ROUNDS not in {box.key for box in page.selectbox}
     at = page.multiselect(key=state.METHODS).set_value(["SirLLM", "SirLLM, as released", "H2O"]).run()
@@ -410,7 +411,7 @@ def test_the_model_writes_on_under_every_method(page, finish):
 
 
 def test_words_that_changed_are_marked_and_escaped():
-    from app.components.eviction_writing import _difference
+    from app.panels.pruning_effects.eviction.writing import _difference
 
     marked = _difference("the cat *sat* down", "the dog *sat* [x](y)")
     assert marked.startswith("the ~~cat~~ :orange-background[dog]")

@@ -12,12 +12,13 @@ import pytest
 from streamlit.runtime import caching
 
 from analysis.errors import AnalysisError
-from analysis.files import trace_bytes
-from analysis.models.tiny import save_tiny
-from app import runs, state
-from app.components import trace_files
+from analysis.results.trace_file import trace_bytes
+from app import state
+from app.compute import requests as runs
+from app.widgets import trace_files
 from tests.app.test_pages import press_run, result, texts, unescaped
 from tests.patience import PATIENCE
+from tests.tiny_models.families import save_tiny
 
 
 def run_keys(submitted):
@@ -253,8 +254,8 @@ def test_a_dropped_result_is_measured_again(open_page, finish, submitted):
 
 
 def test_progress_names_the_model_as_it_is_written():
-    from app.components.run_status import _line
-    from app.jobs import Job
+    from app.compute.job import Job
+    from app.widgets.run_status import _line
 
     job = Job("k", note="loading SmolLM2-135M-Instruct", state="running")
     assert unescaped(_line(job)).startswith("Loading SmolLM2-135M-Instruct")
@@ -326,7 +327,7 @@ def test_a_closed_tab_drops_its_jobs_and_no_others(open_page, finish, blocked):
 def test_runs_opened_from_files_do_not_share_their_panels(open_page, finish, submitted, llama, monkeypatch):
     """Same text and model, other options: other numbers, so other answers."""
     import analysis as an
-    from app.components import entropy_strip
+    from app.panels.token_entropy import strip as entropy_strip
 
     text = "The same text, read in two ways."
     traces = [an.trace(llama, text, bos=bos) for bos in ("never", "always")]

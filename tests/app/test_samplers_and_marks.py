@@ -10,7 +10,8 @@ from analysis.token_entropy import measures
 from analysis.token_entropy.orders import top_h_order, typical_order
 from analysis.token_entropy.samplers import log_probs_before
 from app import state
-from app.components import entropy_strip, figure_card
+from app.panels.token_entropy import strip as entropy_strip
+from app.widgets import figure_card
 from tests.app.test_pages import result, texts, unescaped
 
 

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.drawing.strip import MARKED, Strip
 from analysis.drawing.theme import amount_ramp
-from app.components.token_strip import Selection, pack, resolve, text_identity
+from app.widgets.token_strip import Selection, pack, resolve, text_identity
 from tests.counting import calls
 from tests.patience import PATIENCE
 
@@ -200,7 +200,7 @@ def _page() -> None:
 
     from analysis.drawing.strip import Strip
     from analysis.drawing.theme import amount_ramp
-    from app.components.token_strip import token_strip
+    from app.widgets.token_strip import token_strip
 
     ramp = amount_ramp("token_entropy", "light")
     strip = Strip(

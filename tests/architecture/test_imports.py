@@ -138,7 +138,7 @@ FIGURES = sorted(
 @by_name(FIGURES)
 def test_figures_know_results_only(path):
     assert not roots(path) & {"torch", "transformers", "tokenizers", "safetensors", "gguf"}
-    bad = ("analysis.forward.trace", "analysis.forward.run", "analysis.forward.passes", "analysis.models")
+    bad = ("analysis.forward.trace", "analysis.forward.run", "analysis.forward.body_pass", "analysis.models")
     assert not [n for n in imports(path, lazy=False) if n.startswith(bad)]
 
 
@@ -161,7 +161,7 @@ def test_models_know_nothing_of_runs(path):
         "analysis.token_entropy",
         "analysis.figures",
         "analysis.drawing",
-        "analysis.files",
+        "analysis.results.trace_file",
     )
     assert not [n for n in imports(path, lazy=False) if n.startswith(bad)]
 

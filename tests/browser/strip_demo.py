@@ -5,7 +5,7 @@ import streamlit as st
 
 from analysis.drawing.strip import MARKED, SPAN, SPECIAL, Strip
 from analysis.drawing.theme import amount_ramp, signed_ramp
-from app.components.token_strip import token_strip
+from app.widgets.token_strip import token_strip
 
 STORY = (
     "<|im_start|>¦Ad¦a¦ opened¦ the¦ drawer¦ and¦ counted¦ the¦ coins¦ twice¦.¦ There¦ were¦ eleven¦,¦ which¦ was"

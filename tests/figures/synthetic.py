@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.entropy_collapse.results import LayerTrace
-from analysis.forward.results import Trace, TraceSpec
-from analysis.token_entropy.results import NextToken, TokenTrace
+from analysis.results.layers import LayerTrace
+from analysis.results.tokens import NextToken, TokenTrace
+from analysis.results.trace import Trace, TraceSpec
 
 VOCAB = 1000
 HOSTILE = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.pruning_effects.results import Setting, Sweep, SweepSpec
+from analysis.pruning_effects.eviction.results import Setting, Sweep, SweepSpec
 
 CONTEXT = ("The", " grey", " cat", " <b>sat</b>", "\n", " ‹E8›", "‹AA›", "‹9E›")
 """The last three tokens are one character."""

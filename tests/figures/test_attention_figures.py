@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from analysis.attention_sinks import curve_figures, figures
-from analysis.attention_sinks.results import AttentionTrace
 from analysis.drawing.charts import MAX_POINTS, chart_svg
 from analysis.drawing.theme import theme
+from analysis.results.attention import AttentionTrace
 from tests.figures.synthetic import HOSTILE, run
 
 L, H, G = 4, 6, 3

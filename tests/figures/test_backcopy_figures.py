@@ -13,15 +13,15 @@ import pytest
 
 from analysis.drawing.charts import chart_svg
 from analysis.drawing.theme import OKABE_ITO, theme
-from analysis.entropy_collapse.lab.backcopy_figures import (
+from analysis.entropy_collapse.labs.backcopy.figures import (
     character_frame,
     first_token_figure,
     forming_figure,
     forming_panels,
     risks_figure,
 )
-from analysis.entropy_collapse.lab.backcopy_results import VARIANTS, BackcopyRun, BackcopySettings
-from analysis.entropy_collapse.lab.backcopy_task import OracleRisks
+from analysis.entropy_collapse.labs.backcopy.results import VARIANTS, BackcopyRun, BackcopySettings
+from analysis.entropy_collapse.labs.backcopy.task import OracleRisks
 from analysis.units import from_nats
 
 ROOT = Path(__file__).parents[2]
@@ -155,6 +155,6 @@ def test_every_figure_follows_the_theme_and_becomes_a_file(pair, name):
 
 
 def test_the_figures_and_results_need_no_torch():
-    code = "import analysis.entropy_collapse.lab.backcopy_figures, sys; print(*sys.modules)"
+    code = "import analysis.entropy_collapse.labs.backcopy.figures, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert not {"torch", "transformers", "streamlit"} & set(done.stdout.split())

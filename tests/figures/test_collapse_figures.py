@@ -15,11 +15,11 @@ import pytest
 from analysis import figures
 from analysis.drawing.charts import chart_svg
 from analysis.drawing.theme import OKABE_ITO, theme
-from analysis.entropy_collapse import checkpoint_figures
-from analysis.entropy_collapse import figures as collapse_figures
-from analysis.entropy_collapse.checkpoints import ModelShape
-from analysis.entropy_collapse.geometry import alpha_req, renyi_entropy
-from analysis.entropy_collapse.layers import LEAST_DROP, QUANTITIES, collapse_layer, layer_curve
+from analysis.entropy_collapse.layers import checkpoint_figures
+from analysis.entropy_collapse.layers import figures as collapse_figures
+from analysis.entropy_collapse.layers.checkpoints import ModelShape
+from analysis.entropy_collapse.layers.curves import LEAST_DROP, QUANTITIES, collapse_layer, layer_curve
+from analysis.results.spectra import alpha_req, renyi_entropy
 from tests.figures.synthetic import HOSTILE, run
 
 N = 130
@@ -284,7 +284,11 @@ def test_alpha_that_was_refused_has_no_panel():
 
 
 def test_figures_need_no_torch():
-    modules = [collapse_figures.__name__, checkpoint_figures.__name__, "analysis.entropy_collapse.layers"]
+    modules = [
+        collapse_figures.__name__,
+        checkpoint_figures.__name__,
+        "analysis.entropy_collapse.layers.curves",
+    ]
     code = "import sys\n" + "".join(f"import {m}\n" for m in modules)
     code += "print([m for m in ('torch', 'transformers') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -12,10 +12,15 @@ import pytest
 
 from analysis.drawing.charts import chart_svg
 from analysis.drawing.theme import OKABE_ITO, theme
-from analysis.entropy_collapse.lab import exchange_figures, figures
-from analysis.entropy_collapse.lab.interventions import RESCALED, EntropyBonus, KLCov
-from analysis.entropy_collapse.lab.results import EVALUATION_ARRAYS, STEP_ARRAYS, LabRun, LabSettings
-from analysis.entropy_collapse.law import fit_law
+from analysis.entropy_collapse.labs.four_squares import exchange_figures, figures
+from analysis.entropy_collapse.labs.four_squares.interventions import RESCALED, EntropyBonus, KLCov
+from analysis.entropy_collapse.labs.four_squares.results import (
+    EVALUATION_ARRAYS,
+    STEP_ARRAYS,
+    LabRun,
+    LabSettings,
+)
+from analysis.entropy_collapse.training.law import fit_law
 
 QUANTITIES = {
     "entropy": "entropy",
@@ -163,7 +168,7 @@ def test_the_path_joins_evaluations_in_the_order_of_steps():
 def test_results_settings_and_figures_need_no_torch():
     code = (
         "import sys\n"
-        "import analysis.entropy_collapse.lab.comparison, analysis.entropy_collapse.lab.exchange_figures\n"
+        "import analysis.entropy_collapse.labs.four_squares.comparison, analysis.entropy_collapse.labs.four_squares.exchange_figures\n"
         "assert not {'torch', 'transformers', 'streamlit'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

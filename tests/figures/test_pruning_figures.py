@@ -15,9 +15,9 @@ import pytest
 from analysis.drawing.charts import chart_svg, plotly_html
 from analysis.drawing.strip import MARKED
 from analysis.drawing.theme import OKABE_ITO, theme
-from analysis.pruning_effects import figures
-from analysis.pruning_effects.map_figures import MAX_COLUMNS, kept_values
-from analysis.pruning_effects.strips import damage_strip, kept_strip
+from analysis.pruning_effects.eviction import figures
+from analysis.pruning_effects.eviction.map_figures import MAX_COLUMNS, kept_values
+from analysis.pruning_effects.eviction.strips import damage_strip, kept_strip
 from tests.figures.synthetic_sweep import CONTEXT, G, L, N, sweep
 
 
@@ -30,9 +30,9 @@ def layers(spec, kind):
 
 
 def test_every_method_has_a_look_and_those_compared_unasked_are_told_apart():
-    from analysis.pruning_effects.decoding import STEPWISE
-    from analysis.pruning_effects.policies import POLICIES
-    from analysis.pruning_effects.sweep import DEFAULT_POLICIES
+    from analysis.pruning_effects.eviction.decoding import STEPWISE
+    from analysis.pruning_effects.eviction.policies import POLICIES
+    from analysis.pruning_effects.eviction.sweep import DEFAULT_POLICIES
 
     assert set(POLICIES) <= set(figures.STYLES)
     for together in (("full", *DEFAULT_POLICIES), ("full", *STEPWISE)):
@@ -191,7 +191,7 @@ def test_damage_compares_within_a_share_and_has_no_value_before_eviction():
 
 def test_the_pictures_need_no_torch():
     script = (
-        "import sys, analysis.pruning_effects.figures\n"
+        "import sys, analysis.pruning_effects.eviction.figures\n"
         "assert not {'torch', 'transformers', 'streamlit', 'plotly', 'altair'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[2])

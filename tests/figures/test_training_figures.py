@@ -12,11 +12,11 @@ import pytest
 
 from analysis.drawing.charts import MAX_POINTS, chart_svg
 from analysis.drawing.theme import OKABE_ITO, theme
-from analysis.entropy_collapse.law import fit_law, predict_rest
-from analysis.entropy_collapse.law_figures import law_chart, points_chart, spent_chart
-from analysis.entropy_collapse.onset import collapse_onset, entropy_spent, smoothed
-from analysis.entropy_collapse.training_figures import apart, colours_of, training_chart
-from analysis.entropy_collapse.training_results import TrainingCurve
+from analysis.entropy_collapse.training.figures import apart, colours_of, training_chart
+from analysis.entropy_collapse.training.law import fit_law, predict_rest
+from analysis.entropy_collapse.training.law_figures import law_chart, points_chart, spent_chart
+from analysis.entropy_collapse.training.onset import collapse_onset, entropy_spent, smoothed
+from analysis.entropy_collapse.training.results import TrainingCurve
 from analysis.errors import AnalysisError
 
 LN2 = np.log(2)
@@ -254,7 +254,7 @@ def test_both_themes_and_files(name):
 
 def test_figures_need_no_model_library():
     code = (
-        "import sys, analysis.entropy_collapse.law_figures, analysis.entropy_collapse.training_figures\n"
+        "import sys, analysis.entropy_collapse.training.law_figures, analysis.entropy_collapse.training.figures\n"
         "assert not {'torch', 'transformers', 'streamlit', 'tensorboard'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -40,7 +40,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
 HERE = Path(__file__).parent / "training_logs"
-EXAMPLES = HERE.parents[2] / "analysis" / "entropy_collapse" / "training_logs" / "examples"
+EXAMPLES = HERE.parents[2] / "analysis" / "entropy_collapse" / "training" / "logs" / "examples"
 N_WORDS = 16
 Reward = Callable[..., list[float]]
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import analysis as an
-from analysis.models.tiny import FAMILIES, save_tiny
+from tests.tiny_models.families import FAMILIES, save_tiny
 
 pytestmark = [
     pytest.mark.gpu,
@@ -113,7 +113,7 @@ def test_auto_takes_the_device_and_says_so(tiny_folder):
 
 
 def test_unload_gives_the_memory_back(tiny_folder):
-    from app.shelf import Shelf
+    from app.compute.model_slot import Shelf
 
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated()
@@ -149,7 +149,7 @@ def test_two_threads_share_one_model(tiny_folder):
 @pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
 def test_evictions_equal_the_cpu(family, tiny_folder):
     """Once and step by step, by scores of every kind; a tie may fall otherwise, so sets are compared as a share."""
-    from analysis.pruning_effects.decoding import sweep_decoding
+    from analysis.pruning_effects.eviction.decoding import sweep_decoding
 
     folder, sweeps = str(tiny_folder(family)), {}
     for device in ("cpu", DEVICE):

@@ -67,7 +67,7 @@ def test_the_extras_are_what_requirements_txt_says():
 def test_installed_files_find_one_another(python, installed):
     code = """
 import json, logitscope as ls, analysis, app.navigation, app.__main__ as start
-from analysis.entropy_collapse.training_logs import EXAMPLES
+from analysis.entropy_collapse.training.logs import EXAMPLES
 print(json.dumps({
     "same": ls.trace is analysis.trace and ls.figures is analysis.figures,
     "files": [ls.__file__, analysis.__file__],

@@ -9,11 +9,11 @@ import torch
 from analysis.forward import recorder as recorder_module
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import attending
-from analysis.forward.masks import CAUSAL, AttentionSpan, Visibility
 from analysis.forward.recorder import Recorder
+from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility
 from analysis.models.anatomy import find_anatomy
-from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, tiny_model
 from tests import budget
+from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA, tiny_model
 
 ALL = FAMILIES + FAMILIES_EXTRA
 LENGTHS = (1, 2, 17, 129, 640)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, tiny_model
 from analysis.pruning_effects.compression.compress import compress
 from analysis.pruning_effects.compression.reading import Reader
 from analysis.pruning_effects.compression.sweep import sweep_compression
 from tests import budget
+from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA, tiny_model
 
 TEXT = (
     "The hat is in the hall. A cat sat on it, and he did not see the rat — 猫 and all.\n\n"
@@ -206,7 +206,7 @@ def test_attention_received_is_the_mean_of_eager_maps(load_tiny, exact, family):
 @pytest.mark.embedded
 def test_the_fact_is_found_by_who_knows_the_answer(smollm2):
     """On a real model: the gradient keeps the sentence that holds the answer, its bottom loses it."""
-    from app.components.compression_readings import ANSWER, CONTEXT, QUESTION
+    from app.panels.pruning_effects.compression.help import ANSWER, CONTEXT, QUESTION
 
     paragraph = CONTEXT.split("\n\n")[1]
     methods = ["gradient", "bottom gradient"]

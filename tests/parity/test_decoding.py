@@ -8,9 +8,9 @@ import torch
 from transformers import DynamicCache
 
 from analysis.errors import AnalysisError
-from analysis.pruning_effects.decoding import STEPWISE, sweep_decoding
-from analysis.pruning_effects.policies.a2sf import Forgetting
-from analysis.pruning_effects.policies.keyformer import Keyformer
+from analysis.pruning_effects.eviction.decoding import STEPWISE, sweep_decoding
+from analysis.pruning_effects.eviction.policies.a2sf import Forgetting
+from analysis.pruning_effects.eviction.policies.keyformer import Keyformer
 from tests import budget
 
 CONTEXT = "The cat sat on the mat, and the dog ran to the river in the morning; it was not there. "
@@ -222,7 +222,7 @@ def test_keyformer_heats_its_softmax():
 
 
 def test_the_tokens_read_so_far_are_shown(llama, monkeypatch):
-    from analysis.pruning_effects import decoding
+    from analysis.pruning_effects.eviction import decoding
 
     monkeypatch.setattr(decoding, "_SHOW_SECONDS", 0.0)
     seen = []
@@ -241,7 +241,7 @@ def test_the_tokens_read_so_far_are_shown(llama, monkeypatch):
 
 def test_a_cancelled_decoding_keeps_what_was_shown(llama, monkeypatch):
     from analysis.errors import Cancelled
-    from analysis.pruning_effects import decoding
+    from analysis.pruning_effects.eviction import decoding
 
     monkeypatch.setattr(decoding, "_SHOW_SECONDS", 0.0)
     seen = []

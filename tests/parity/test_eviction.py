@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.forward import kept_attention
-from analysis.forward.cache_facts import cache_facts
-from analysis.forward.continuation import compacted, run_continuation
-from analysis.forward.kept_attention import Own, Special
-from analysis.forward.prefix import read_prefix
-from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, save_tiny
-from analysis.pruning_effects.damage import compare
+from analysis.kv_cache import eviction_attention as kept_attention
+from analysis.kv_cache.capabilities import cache_facts
+from analysis.kv_cache.continuation import compacted, run_continuation
+from analysis.kv_cache.eviction_attention import Own, Special
+from analysis.kv_cache.prefill import read_prefix
+from analysis.pruning_effects.eviction.damage import compare
 from tests import budget
+from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA, save_tiny
 
 ALL = FAMILIES + FAMILIES_EXTRA
 NO_WINDOWS = (

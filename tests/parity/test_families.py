@@ -16,8 +16,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 import analysis as an
-from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA
 from tests import budget
+from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA
 
 ALL = FAMILIES + FAMILIES_EXTRA
 TEXT = (

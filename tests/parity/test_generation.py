@@ -9,21 +9,21 @@ from transformers import DynamicCache
 
 import analysis as an
 from analysis.errors import AnalysisError, Cancelled
-from analysis.forward.cache_facts import cache_facts
-from analysis.forward.continuation import compacted, run_continuation
-from analysis.forward.prefix import read_prefix
-from analysis.models.tiny import save_tiny
-from analysis.pruning_effects import generation
-from analysis.pruning_effects.generation import generate_greedy
-from analysis.pruning_effects.physical import (
+from analysis.kv_cache.capabilities import cache_facts
+from analysis.kv_cache.continuation import compacted, run_continuation
+from analysis.kv_cache.prefill import read_prefix
+from analysis.pruning_effects.eviction import generation
+from analysis.pruning_effects.eviction.generation import generate_greedy
+from analysis.pruning_effects.eviction.physical_cache import (
     cache_bytes,
     evicted_cache,
     not_physical,
     physical_costs,
     physical_logits,
 )
-from analysis.pruning_effects.results import Setting
+from analysis.pruning_effects.eviction.results import Setting
 from tests import budget
+from tests.tiny_models.families import save_tiny
 
 CONTEXT = "The cat sat on the mat, and the dog ran to the river in the morning; it was not there. " * 2
 QUESTION = " Where did the dog run?"

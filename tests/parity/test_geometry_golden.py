@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from analysis.entropy_collapse.geometry import alpha_req, effective_rank, eigenvalue_shares, renyi_entropy
+from analysis.results.spectra import alpha_req, effective_rank, eigenvalue_shares, renyi_entropy
 from tests.golden.make_geometry import ORDERS, OUT, matrices, prepared
 
 GOLDEN = json.loads(OUT.read_text())["matrices"]

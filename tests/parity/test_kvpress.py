@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.forward.continuation import run_continuation
-from analysis.pruning_effects.damage import compare
-from analysis.pruning_effects.planned import Planned
-from analysis.pruning_effects.policies import policy
-from analysis.pruning_effects.sweep import SweepWork
+from analysis.kv_cache.continuation import run_continuation
+from analysis.pruning_effects.eviction.damage import compare
+from analysis.pruning_effects.eviction.planned import Planned
+from analysis.pruning_effects.eviction.policies import policy
+from analysis.pruning_effects.eviction.sweep import SweepWork
 from tests import budget
 from tests.golden.make_kvpress import PRESSES, SCORE_LAYERS, SHARES, read_golden
 from tests.golden.make_kvpress_wrappers import WRAPPERS, read_wrappers
@@ -122,7 +122,7 @@ def test_surprisals_are_the_same(golden, damage, near):
 
 def test_positions_of_the_shortened_cache_would_be_noticed(smollm2, golden, work, near):
     """The canary: the library's own numbers with wrong positions are far away, and ours with them equal those."""
-    from analysis.forward.kept_attention import Special
+    from analysis.kv_cache.eviction_attention import Special
 
     right = golden.nll["snapkv"][SHARES.index(0.5)]
     wrong = golden.inferred_nll

@@ -13,9 +13,14 @@ from statistics import median
 
 import pytest
 
-from analysis.entropy_collapse.lab.grpo import run_lab
-from analysis.entropy_collapse.lab.interventions import EntropyBonus, FollowersOnly, KLCov, Unchanged
-from analysis.entropy_collapse.lab.results import LabSettings, summary
+from analysis.entropy_collapse.labs.four_squares.grpo import run_lab
+from analysis.entropy_collapse.labs.four_squares.interventions import (
+    EntropyBonus,
+    FollowersOnly,
+    KLCov,
+    Unchanged,
+)
+from analysis.entropy_collapse.labs.four_squares.results import LabSettings, summary
 from benchmarks.collapse_lab import GOLDEN, SEEDS, bounds, medians
 
 pytestmark = pytest.mark.slow

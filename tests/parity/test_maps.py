@@ -11,13 +11,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import analysis as an
-from analysis.attention_sinks.catching import catch_layer
+from analysis.attention_sinks.layer_queries import catch_layer
 from analysis.attention_sinks.maps import head_map_block, map_of
 from analysis.errors import AnalysisError
 from analysis.forward.attention import block_bytes
-from analysis.forward.masks import Visibility
-from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, tiny_model
+from analysis.forward.visibility import Visibility
 from tests import budget
+from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA, tiny_model
 
 pytestmark = pytest.mark.kernels
 

@@ -12,9 +12,9 @@ import pytest
 
 import analysis as an
 from analysis.errors import OutOfMemoryError, UnsupportedModelError
-from analysis.models import preflight
-from analysis.models.tiny import save_tiny
-from analysis.models.tiny_gguf import save_tiny_gguf
+from analysis.forward import plan as preflight
+from tests.tiny_models.families import save_tiny
+from tests.tiny_models.gguf import save_tiny_gguf
 
 TEXT = "The cat sat on the mat and looked at the rain. It was noon, and nobody came."
 ROUNDING = 32 * 2**-23 * 30  # logits of these models stay below 30
@@ -156,7 +156,7 @@ def test_gguf_files_stay_in_memory(tmp_path, monkeypatch):
 
 
 def test_fast_products_reach_weights_that_are_brought_in(tmp_path):
-    from analysis.models.fast_linear import fast_linears
+    from analysis.models.linear import fast_linears
 
     folder = save_tiny("llama", tmp_path / "llama")
     one = an.load_model(str(folder), device="cpu")

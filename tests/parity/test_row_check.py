@@ -11,9 +11,10 @@ import torch
 
 import analysis as an
 from analysis.errors import UnsupportedModelError
-from analysis.forward import attention_adapter, attention_probe, prefix, recorder
-from analysis.forward.masks import AttentionSpan, span_of
-from analysis.models.tiny import tiny_model
+from analysis.forward import attention_adapter, attention_probe, recorder
+from analysis.forward.visibility import AttentionSpan, span_of
+from analysis.kv_cache import prefill as prefix
+from tests.tiny_models.families import tiny_model
 from tests.tiny_models.unusual import language_model, unusual_model
 
 SENTENCE = "The cat sat on the mat and looked at the rain. It was noon, and nobody came. "

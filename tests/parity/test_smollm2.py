@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import analysis as an
-from analysis.forward.readout import distribution, entropy_of, varentropy_of
+from analysis.forward.vocabulary_head import distribution, entropy_of, varentropy_of
 from analysis.models import embedded
 from analysis.token_entropy.samplers import log_probs_before, what_samplers_keep
 from tests import budget

@@ -20,18 +20,18 @@ import torch
 from transformers import AttentionInterface, AutoModelForCausalLM
 
 import analysis as an
-from analysis.entropy_collapse.geometry import (
+from analysis.errors import Cancelled
+from analysis.forward import layer_spectra
+from analysis.forward.layer_spectra import KINDS, Spectra
+from analysis.results.layers import SPECTRUM_FIELDS
+from analysis.results.spectra import (
     effective_rank,
     effective_rank_singular,
     eigenvalue_shares,
     renyi_entropy,
 )
-from analysis.entropy_collapse.results import SPECTRUM_FIELDS
-from analysis.errors import Cancelled
-from analysis.forward import layer_spectra
-from analysis.forward.layer_spectra import KINDS, Spectra
-from analysis.forward.valid import check_trace
-from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA
+from analysis.results.validate import check_trace
+from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA
 
 pytestmark = pytest.mark.kernels
 ALL = FAMILIES + FAMILIES_EXTRA
@@ -239,7 +239,7 @@ def test_two_tokens_have_one_direction_and_one_token_none(llama):
 
 
 def test_hidden_attention_changes_the_spectra(llama):
-    from analysis.forward.masks import Visibility
+    from analysis.forward.visibility import Visibility
 
     plain = an.trace(llama, TEXT, spectra=KINDS)
     hidden = an.trace(llama, TEXT, spectra=KINDS, visibility=Visibility(window=8, n_sink=1))

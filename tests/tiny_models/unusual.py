@@ -11,7 +11,7 @@ from analysis.models.anatomy import find_anatomy
 from analysis.models.loading import LanguageModel, ModelInfo
 from analysis.models.spec import ModelSpec
 from analysis.models.speed import Speed
-from analysis.models.tiny_tokenizer import byte_tokenizer
+from tests.tiny_models.tokenizer import byte_tokenizer
 
 _SIZES: dict[str, Any] = {
     "vocab_size": 320,

@@ -19,9 +19,9 @@ import analysis as an
 from analysis.errors import AnalysisError, BrokenFileError, ModelNotFoundError, UnsupportedModelError
 from analysis.models.adapter_files import look_for_adapter
 from analysis.models.spec import ModelSpec
-from analysis.models.tiny import save_tiny, tiny_model
-from analysis.models.tiny_gguf import save_tiny_gguf
-from analysis.models.tiny_tokenizer import byte_tokenizer
+from tests.tiny_models.families import save_tiny, tiny_model
+from tests.tiny_models.gguf import save_tiny_gguf
+from tests.tiny_models.tokenizer import byte_tokenizer
 
 peft = pytest.importorskip("peft", reason="the package peft is not installed")
 

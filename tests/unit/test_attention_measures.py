@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from analysis.attention_sinks import measures
-from analysis.attention_sinks.results import AttentionTrace
 from analysis.forward.attention import attend
-from analysis.forward.masks import AttentionSpan
 from analysis.forward.recorder import Recorder
+from analysis.forward.visibility import AttentionSpan
+from analysis.results.attention import AttentionTrace
 
 
 def measured(*layers, value=None):

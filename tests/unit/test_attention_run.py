@@ -12,7 +12,7 @@ from torch import nn
 import analysis as an
 from analysis.errors import AnalysisError, Cancelled
 from analysis.forward import attention_probe, recorder
-from analysis.forward.masks import Visibility
+from analysis.forward.visibility import Visibility
 from tests import budget
 
 TEXT = "The cat sat on the mat, and 🙂 the dog ran to the river in the morning."

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from analysis.entropy_collapse.lab.backcopy_task import CLIP, make_task, row_entropy, shipped_task
+from analysis.entropy_collapse.labs.backcopy.task import CLIP, make_task, row_entropy, shipped_task
 from analysis.errors import AnalysisError
 
 SMALL = "abacadbacbdaabdacbaacab"

@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional
 
 from analysis.attention_sinks.measures import triad
-from analysis.entropy_collapse.lab import backcopy_train
-from analysis.entropy_collapse.lab.backcopy_measures import (
+from analysis.entropy_collapse.labs.backcopy import training as backcopy_train
+from analysis.entropy_collapse.labs.backcopy.measures import (
     attention_traces,
     by_character,
     delta_logit,
@@ -20,14 +20,14 @@ from analysis.entropy_collapse.lab.backcopy_measures import (
     look,
     risks,
 )
-from analysis.entropy_collapse.lab.backcopy_model import Decoder, attend
-from analysis.entropy_collapse.lab.backcopy_results import VARIANTS, BackcopySettings, backcopy_summary
-from analysis.entropy_collapse.lab.backcopy_task import shipped_task
-from analysis.entropy_collapse.lab.backcopy_train import look_steps, train_backcopy
+from analysis.entropy_collapse.labs.backcopy.model import Decoder, attend
+from analysis.entropy_collapse.labs.backcopy.results import VARIANTS, BackcopySettings, backcopy_summary
+from analysis.entropy_collapse.labs.backcopy.task import shipped_task
+from analysis.entropy_collapse.labs.backcopy.training import look_steps, train_backcopy
 from analysis.errors import AnalysisError, Cancelled
 from analysis.forward.attention import attend as measured_attend
-from analysis.forward.masks import CAUSAL
 from analysis.forward.recorder import Recorder
+from analysis.forward.visibility import CAUSAL
 
 TINY = BackcopySettings(steps=6, width=8, length=16, batch=2)
 

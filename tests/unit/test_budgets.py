@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError
-from analysis.pruning_effects.budgets import equalised, kept_count
-from analysis.pruning_effects.policies import POLICIES, policy
+from analysis.pruning_effects.eviction.budgets import equalised, kept_count
+from analysis.pruning_effects.eviction.policies import POLICIES, policy
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ import pytest
 
 import analysis as an
 from analysis.command_line.main import FAILED, STOPPED, main
-from analysis.files import load_trace
-from analysis.models.tiny import save_tiny
+from analysis.results.trace_file import load_trace
 from analysis.token_entropy.measures import summary
 from tests.patience import PATIENCE
+from tests.tiny_models.families import save_tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = "Ada opened the drawer and counted the coins twice.\n"

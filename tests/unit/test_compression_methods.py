@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError, Cancelled, OutOfMemoryError, TooLongError
-from analysis.pruning_effects.budgets import kept_count
 from analysis.pruning_effects.compression import gradient, llmlingua, llmlingua2, longllmlingua, reagent
 from analysis.pruning_effects.compression.answers import tail_of
 from analysis.pruning_effects.compression.compress import compress
 from analysis.pruning_effects.compression.pieces import units_of
 from analysis.pruning_effects.compression.results import BOTTOM, CONTROLS, METHODS, SCORERS
 from analysis.pruning_effects.compression.sweep import sweep_compression
+from analysis.pruning_effects.eviction.budgets import kept_count
 
 TEXT = "The hat is in the hall. A cat sat on it, and he did not see the rat.\n\nThen the tin man ran — naïve 猫 👩‍👩‍👧 — to them."
 SHORT = "The hat is in the hall."
@@ -49,7 +49,7 @@ def test_every_method_makes_a_shorter_text_of_pieces(llama, count, method, kept)
 @pytest.mark.parametrize("unit", ["word", "sentence"])
 def test_units_are_kept_as_a_whole(llama, method, unit):
     short = compress(llama, TEXT, method, 0.6, unit=unit)
-    from analysis.models.tokens import encode
+    from analysis.models.tokenization import encode
 
     units = units_of(TEXT, encode(llama.tokenizer, TEXT, bos="never"), unit)
     for u in range(len(units)):
@@ -191,7 +191,7 @@ def classifier(tmp_path_factory):
     import torch
     from transformers import BertConfig, BertForTokenClassification
 
-    from analysis.models.tiny_tokenizer import byte_tokenizer
+    from tests.tiny_models.tokenizer import byte_tokenizer
 
     folder = tmp_path_factory.mktemp("classifier")
     torch.manual_seed(0)
@@ -227,7 +227,7 @@ def test_a_classifier_scores_words(llama, classifier):
     with torch.no_grad():
         logits = AutoModelForTokenClassification.from_pretrained(classifier)(torch.tensor([ids])).logits[0]
     p = torch.softmax(logits.double(), -1)[:, 1].numpy()
-    from analysis.models.tokens import encode
+    from analysis.models.tokenization import encode
 
     units = units_of(SHORT, encode(llama.tokenizer, SHORT, bos="never"), "word")
     expected = units.mean(p)[units.of_token]

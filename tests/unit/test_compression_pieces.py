@@ -7,8 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from analysis.models.tiny_tokenizer import byte_tokenizer
-from analysis.models.tokens import encode
+from analysis.models.tokenization import encode
 from analysis.pruning_effects.compression.fitting import fit, ranking, spread, top
 from analysis.pruning_effects.compression.pieces import (
     joined,
@@ -19,6 +18,7 @@ from analysis.pruning_effects.compression.pieces import (
     words,
 )
 from analysis.pruning_effects.compression.stop_words import is_stop_word
+from tests.tiny_models.tokenizer import byte_tokenizer
 
 NASTY = "The naïve café’s 3.5 € cake —  don't!\n\n猫が二匹。Ω 👩‍👩‍👧 é done\n"
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError, Cancelled
-from analysis.pruning_effects.budgets import kept_count
 from analysis.pruning_effects.compression import compress as engine
 from analysis.pruning_effects.compression.compress import compress
 from analysis.pruning_effects.compression.results import FULL, WITHOUT
 from analysis.pruning_effects.compression.sweep import sweep_compression
+from analysis.pruning_effects.eviction.budgets import kept_count
 
 TEXT = "The hat is in the hall. A cat sat on it, and he did not see the rat.\n\nThen the tin man ran to them."
 QUESTION, ANSWER = "Where is the hat?", "in the hall"

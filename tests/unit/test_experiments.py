@@ -14,9 +14,9 @@ from analysis.attention_sinks.experiments import HOW, break_sink, mean_change, s
 from analysis.attention_sinks.maps import head_map_block
 from analysis.attention_sinks.streaming import POLICIES, equal_views, streaming_curves
 from analysis.errors import AnalysisError
-from analysis.forward.masks import CAUSAL, Visibility, blocked
-from analysis.models.tiny import save_tiny
+from analysis.forward.visibility import CAUSAL, Visibility, blocked
 from tests import budget
+from tests.tiny_models.families import save_tiny
 
 TEXT = "The cat sat on the mat, and 🙂 the dog ran to the river in the morning; it was not there. "
 

@@ -12,8 +12,8 @@ from analysis.attention_sinks.extremes import extreme_tokens, largest_activation
 from analysis.attention_sinks.maps import head_map_block
 from analysis.attention_sinks.massive import Extremes, is_massive, is_massive_by_ratio, output_drain
 from analysis.forward import attention
-from analysis.forward.masks import Visibility
-from analysis.models.tiny import FAMILIES, FAMILIES_EXTRA, tiny_model
+from analysis.forward.visibility import Visibility
+from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA, tiny_model
 
 TEXT = "The cat sat on the mat, and the dog ran to the river."
 OUTPUT = {

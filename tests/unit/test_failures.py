@@ -11,8 +11,8 @@ import weakref
 import pytest
 
 from analysis.errors import AnalysisError, Cancelled, InvalidTextError, OutOfMemoryError
-from app import failures
-from app.failures import explain, free_memory, let_go
+from app.compute import failures
+from app.compute.failures import explain, free_memory, let_go
 
 # --- sentences ----------------------------------------------------------------------------------------
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import analysis as an
-from analysis import files
 from analysis.errors import AnalysisError, BrokenFileError
+from analysis.results import trace_file as files
 
 TEXT = "The cat 🙂 sat on the mat.\n\x00\u202e <b>Then</b> it </s> left, naïve."
 
@@ -98,7 +98,7 @@ def test_why_attention_is_missing_comes_back(llama, run, tmp_path):
 
 
 def test_what_was_hidden_comes_back(llama, tmp_path):
-    from analysis.forward.masks import Visibility
+    from analysis.forward.visibility import Visibility
 
     hidden = np.zeros(an.trace(llama, TEXT).spec.n_tokens, bool)
     hidden[0] = True

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from analysis.entropy_collapse.threshold import watch
-from analysis.entropy_collapse.training_logs import read_training_log, read_training_logs
-from analysis.entropy_collapse.training_logs.follow import look, news, stamp_of
-from analysis.entropy_collapse.training_results import TrainingCurve
+from analysis.entropy_collapse.training.logs import read_training_log, read_training_logs
+from analysis.entropy_collapse.training.logs.follow import look, news, stamp_of
+from analysis.entropy_collapse.training.results import TrainingCurve
 from analysis.errors import AnalysisError
 from tests.unit import log_writers as write
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from analysis.forward import gathered
-from analysis.forward.gathered import attend_gathered
+from analysis.kv_cache import gathered_attention as gathered
+from analysis.kv_cache.gathered_attention import attend_gathered
 
 
 @pytest.mark.parametrize("budget", [1, 20_000, 1 << 30])

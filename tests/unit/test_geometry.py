@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from analysis.entropy_collapse.geometry import (
+from analysis.results.spectra import (
     FIRST_FITTED,
     LAST_FITTED,
     alpha_req,

@@ -9,8 +9,8 @@ from transformers import PreTrainedTokenizerFast
 import analysis as an
 from analysis.errors import UnsupportedModelError
 from analysis.models.gguf_split import split_like_llama_cpp
-from analysis.models.tiny_gguf import save_tiny_gguf
-from analysis.models.tiny_tokenizer import byte_tokenizer
+from tests.tiny_models.gguf import save_tiny_gguf
+from tests.tiny_models.tokenizer import byte_tokenizer
 
 DIGITS_ALONE = ["starcoder", "refact", "command-r", "smollm", "codeshell", "exaone", "minerva-7b", "mellum2"]
 

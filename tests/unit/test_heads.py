@@ -18,8 +18,8 @@ from transformers import (
 
 import analysis as an
 from analysis.errors import UnsupportedModelError
-from analysis.models.tiny import save_tiny, tiny_config
-from analysis.models.tiny_tokenizer import byte_tokenizer
+from tests.tiny_models.families import save_tiny, tiny_config
+from tests.tiny_models.tokenizer import byte_tokenizer
 
 
 def save(model, folder: Path) -> Path:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import analysis as an
-from analysis.pruning_effects.heavy import SHARES, heavy_frame
+from analysis.pruning_effects.eviction.attention_mass import SHARES, heavy_frame
 
 TEXT = "The cat sat on the mat and looked at the moon over the old town. It was late. "
 

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from analysis.errors import Cancelled
-from app import jobs
-from app.jobs import Job
+from app.compute import job as jobs
+from app.compute.job import Job
 
 
 class Clock:

@@ -8,7 +8,7 @@ from dataclasses import fields
 import pytest
 import torch
 
-from analysis.entropy_collapse.lab.interventions import (
+from analysis.entropy_collapse.labs.four_squares.interventions import (
     PUBLISHED,
     RESCALED,
     ClipCov,
@@ -26,8 +26,8 @@ from analysis.entropy_collapse.lab.interventions import (
     Unchanged,
     intervention,
 )
-from analysis.entropy_collapse.lab.interventions.base import Batch
-from analysis.entropy_collapse.lab.interventions.weights import log_entropy_spread
+from analysis.entropy_collapse.labs.four_squares.interventions.base import Batch
+from analysis.entropy_collapse.labs.four_squares.interventions.weights import log_entropy_spread
 from analysis.errors import AnalysisError
 
 B, T, V = 6, 10, 7

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.entropy_collapse.lab import task
-from analysis.entropy_collapse.lab.adam import Adam
-from analysis.entropy_collapse.lab.grpo import group_advantage
-from analysis.entropy_collapse.lab.policy import Policy, read, sample
-from analysis.entropy_collapse.lab.predictions import covariance, entropy_of, exact_slope, top_share
+from analysis.entropy_collapse.labs.four_squares import task
+from analysis.entropy_collapse.labs.four_squares.adam import Adam
+from analysis.entropy_collapse.labs.four_squares.grpo import group_advantage
+from analysis.entropy_collapse.labs.four_squares.policy import Policy, read, sample
+from analysis.entropy_collapse.labs.four_squares.predictions import (
+    covariance,
+    entropy_of,
+    exact_slope,
+    top_share,
+)
 
 
 def seeded(n):

@@ -8,14 +8,20 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.entropy_collapse.lab import base as base_module
-from analysis.entropy_collapse.lab import grpo, task
-from analysis.entropy_collapse.lab.base import BaseSettings, base_path, base_policy, random_texts, train_base
-from analysis.entropy_collapse.lab.comparison import NO_EFFECT, compare, effect_in_words
-from analysis.entropy_collapse.lab.grpo import run_lab
-from analysis.entropy_collapse.lab.interventions import Hapo, Hotter, KLCov, Slower
-from analysis.entropy_collapse.lab.policy import Policy
-from analysis.entropy_collapse.lab.results import LabSettings, summary
+from analysis.entropy_collapse.labs.four_squares import base as base_module
+from analysis.entropy_collapse.labs.four_squares import grpo, task
+from analysis.entropy_collapse.labs.four_squares.base import (
+    BaseSettings,
+    base_path,
+    base_policy,
+    random_texts,
+    train_base,
+)
+from analysis.entropy_collapse.labs.four_squares.comparison import NO_EFFECT, compare, effect_in_words
+from analysis.entropy_collapse.labs.four_squares.grpo import run_lab
+from analysis.entropy_collapse.labs.four_squares.interventions import Hapo, Hotter, KLCov, Slower
+from analysis.entropy_collapse.labs.four_squares.policy import Policy
+from analysis.entropy_collapse.labs.four_squares.results import LabSettings, summary
 from analysis.errors import AnalysisError, Cancelled
 
 QUICK = BaseSettings(updates=60, texts=500)

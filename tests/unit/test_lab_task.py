@@ -7,8 +7,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from analysis.entropy_collapse.lab import task
-from analysis.entropy_collapse.lab.answers import answer_entropy, distinct_right, pass_at
+from analysis.entropy_collapse.labs.four_squares import task
+from analysis.entropy_collapse.labs.four_squares.answers import answer_entropy, distinct_right, pass_at
 
 ROOTS = range(10)
 

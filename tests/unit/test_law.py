@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.entropy_collapse.law import LawRefusedError, fit_law, law_of, predict_rest
-from analysis.entropy_collapse.least_squares import Line
-from analysis.entropy_collapse.onset import RULE, collapse_onset, entropy_spent, smoothed
-from analysis.entropy_collapse.training_logs import EXAMPLES, read_training_log
-from analysis.entropy_collapse.training_results import TrainingCurve
+from analysis.entropy_collapse.training.law import LawRefusedError, fit_law, law_of, predict_rest
+from analysis.entropy_collapse.training.least_squares import Line
+from analysis.entropy_collapse.training.logs import EXAMPLES, read_training_log
+from analysis.entropy_collapse.training.onset import RULE, collapse_onset, entropy_spent, smoothed
+from analysis.entropy_collapse.training.results import TrainingCurve
 from analysis.errors import AnalysisError
 
 A, B = 0.15, 0.75

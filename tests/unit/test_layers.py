@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import analysis as an
-from analysis.entropy_collapse import checkpoints
-from analysis.entropy_collapse.checkpoints import (
+from analysis.entropy_collapse.layers import checkpoints
+from analysis.entropy_collapse.layers.checkpoints import (
     ModelShape,
     Phase,
     compare_checkpoints,
@@ -24,17 +24,17 @@ from analysis.entropy_collapse.checkpoints import (
     phases,
     shapes_frame,
 )
-from analysis.entropy_collapse.geometry import (
+from analysis.entropy_collapse.layers.curves import QUANTITIES, SCALES, collapse_layer, layer_curve
+from analysis.errors import AnalysisError, Cancelled
+from analysis.models.untrained import untrained_twin
+from analysis.results.layers import LayerTrace
+from analysis.results.spectra import (
     alpha_req,
     effective_rank,
     effective_rank_singular,
     renyi_entropy,
 )
-from analysis.entropy_collapse.layers import QUANTITIES, SCALES, collapse_layer, layer_curve
-from analysis.entropy_collapse.results import LayerTrace
-from analysis.errors import AnalysisError, Cancelled
-from analysis.models.tiny import save_tiny
-from analysis.models.twin import untrained_twin
+from tests.tiny_models.families import save_tiny
 
 TEXT = "The cat sat on the mat, and 🙂 the dog ran to the river in the morning; it was not there. "
 KINDS = ["states", "query", "key", "value"]

@@ -8,8 +8,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from analysis.results.tokens import TokenTrace
 from analysis.token_entropy import measures as m
-from analysis.token_entropy.results import TokenTrace
 from analysis.units import UNITS, from_nats, unit_label
 
 NAN = float("nan")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.pruning_effects import overlap
-from analysis.pruning_effects.spelling import cells, find_phrase, name_bytes
+from analysis.pruning_effects.eviction import overlap
+from analysis.pruning_effects.eviction.spelling import cells, find_phrase, name_bytes
 from tests.figures.synthetic_sweep import CONTEXT, G, L, N, sweep
 
 

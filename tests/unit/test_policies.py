@@ -9,22 +9,22 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from analysis.forward.attention import attend
-from analysis.forward.cache_facts import cache_facts
-from analysis.forward.masks import CAUSAL
-from analysis.forward.prefix import LayerReading, read_prefix
-from analysis.forward.rotation import Rotation
-from analysis.pruning_effects.planned import Planned
-from analysis.pruning_effects.policies import POLICIES, policy
-from analysis.pruning_effects.policies.a2sf import Forgetting
-from analysis.pruning_effects.policies.adakv import AdaptiveBudgets
-from analysis.pruning_effects.policies.bypass import LayerBypass
-from analysis.pruning_effects.policies.chunks import EntropyGatedChunks
-from analysis.pruning_effects.policies.criticalkv import ValueAware, output_weight, value_norms
-from analysis.pruning_effects.policies.h2o import HeavyHitters
-from analysis.pruning_effects.policies.keyformer import Keyformer
-from analysis.pruning_effects.policies.snapkv import SnapKV
-from analysis.pruning_effects.policies.tokenselect import TokenSelect
-from analysis.pruning_effects.sweep import SweepWork, sweep_eviction
+from analysis.forward.visibility import CAUSAL
+from analysis.kv_cache.capabilities import cache_facts
+from analysis.kv_cache.prefill import LayerReading, read_prefix
+from analysis.kv_cache.rotary import Rotation
+from analysis.pruning_effects.eviction.planned import Planned
+from analysis.pruning_effects.eviction.policies import POLICIES, policy
+from analysis.pruning_effects.eviction.policies.a2sf import Forgetting
+from analysis.pruning_effects.eviction.policies.adakv import AdaptiveBudgets
+from analysis.pruning_effects.eviction.policies.bypass import LayerBypass
+from analysis.pruning_effects.eviction.policies.chunks import EntropyGatedChunks
+from analysis.pruning_effects.eviction.policies.criticalkv import ValueAware, output_weight, value_norms
+from analysis.pruning_effects.eviction.policies.h2o import HeavyHitters
+from analysis.pruning_effects.eviction.policies.keyformer import Keyformer
+from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
+from analysis.pruning_effects.eviction.policies.tokenselect import TokenSelect
+from analysis.pruning_effects.eviction.sweep import SweepWork, sweep_eviction
 from tests import budget
 
 H, G, N, D = 6, 2, 90, 8
@@ -377,8 +377,8 @@ def test_a_bypassed_layer_is_really_not_run(load_tiny):
     """Against the library with the layer taken out of the model once the context is read."""
     from transformers import DynamicCache
 
-    from analysis.forward.continuation import run_continuation
-    from analysis.forward.kept_attention import Special
+    from analysis.kv_cache.continuation import run_continuation
+    from analysis.kv_cache.eviction_attention import Special
 
     model = load_tiny("gemma2")
     ids = torch.arange(10, 40)

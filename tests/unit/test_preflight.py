@@ -14,10 +14,10 @@ import torch
 
 import analysis as an
 from analysis.errors import OutOfMemoryError, TooLongError
+from analysis.forward import plan as preflight
 from analysis.forward.attention_probe import AttentionSupport
-from analysis.models import preflight
 from analysis.models.speed import Speed
-from analysis.models.tokens import encode
+from analysis.models.tokenization import encode
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +26,7 @@ MEASURE = """
 import sys, threading, time
 import psutil
 import analysis as an
-from analysis.models.preflight import plan_run
+from analysis.forward.plan import plan_run
 folder, n, lens, attention = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "lens", sys.argv[4] == "True"
 model = an.load_model(folder)
 text = "\\x01" * n  # a byte without merges: a token each
@@ -56,7 +56,7 @@ print(len(run.tokens), plan.bytes_needed, peak - before)
      ("gpt_oss", 1200, "plain", False), ("gpt_oss", 1200, "plain", True)],
 )  # fmt: skip
 def test_bytes_planned_are_an_upper_bound_and_no_wild_one(family, n, lens, attention, tmp_path):
-    from analysis.models.tiny import save_tiny
+    from tests.tiny_models.families import save_tiny
 
     size = {
         "hidden_size": 512,
@@ -124,7 +124,7 @@ def test_flops_by_hand(llama):
 
 
 def test_passes_are_counted_as_they_are_made(llama):
-    from analysis.forward.passes import plan_windows
+    from analysis.forward.body_pass import plan_windows
 
     tokens = encode(llama.tokenizer, "\x01" * 500)
     for window, stride in [(100, 50), (100, 99), (64, 7), (499, 1), (500, 3)]:

@@ -6,13 +6,13 @@ import torch
 
 import analysis as an
 from analysis.errors import AnalysisError
-from analysis.models.tiny import FAMILIES
-from analysis.pruning_effects.bill import bill, measured_flops, shape_of
-from analysis.pruning_effects.budgets import kept_count
-from analysis.pruning_effects.horizon import knock_out_horizon
-from analysis.pruning_effects.needle import haystack, needle_grid
-from analysis.pruning_effects.policies.knock_out import KnockOut
-from analysis.pruning_effects.stability import kendall_tau, noisy_embeddings, rank_stability
+from analysis.pruning_effects.eviction.budgets import kept_count
+from analysis.pruning_effects.eviction.costs import bill, measured_flops, shape_of
+from analysis.pruning_effects.eviction.knock_out import knock_out_horizon
+from analysis.pruning_effects.eviction.needle import haystack, needle_grid
+from analysis.pruning_effects.eviction.policies.knock_out import KnockOut
+from analysis.pruning_effects.eviction.stability import kendall_tau, noisy_embeddings, rank_stability
+from tests.tiny_models.families import FAMILIES
 
 CONTEXT = "The cat sat on the mat and looked at the moon over the old town. It was late. " * 2
 QUESTION, ANSWER = "Where did the cat sit? It sat on", " the mat"
@@ -60,7 +60,7 @@ def test_the_bill_counts_kept_tokens(llama):
 
 
 def test_a_cache_evicted_step_by_step_keeps_its_size(llama):
-    from analysis.pruning_effects.decoding import STEPWISE, sweep_decoding
+    from analysis.pruning_effects.eviction.decoding import STEPWISE, sweep_decoding
 
     context = "The cat sat on the mat, and the dog ran to the river in the morning. " * 2
     sweep = sweep_decoding(

@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM
 import analysis as an
 from analysis.errors import AnalysisError, BrokenFileError, ModelNotFoundError, UnsupportedModelError
 from analysis.models import quantised
-from analysis.models.tiny import save_tiny
-from analysis.models.tiny_tokenizer import byte_tokenizer
+from tests.tiny_models.families import save_tiny
+from tests.tiny_models.tokenizer import byte_tokenizer
 
 ROUNDING = 32 * 2**-23 * 30  # of two float32 routes to logits below 30
 TEXT = "The cat sat on the mat and looked at the rain."

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.forward.readout import BLOCK_BYTES, read_rows, rows_per_block
+from analysis.forward.vocabulary_head import BLOCK_BYTES, read_rows, rows_per_block
 from analysis.models.anatomy import Head
 from benchmarks.head_memory import LIMIT_MIB, extra
 
@@ -34,7 +34,7 @@ def test_a_block_holds_what_it_may():
 @pytest.mark.parametrize("block_rows", [1, 3, 7, 64])
 def test_blocks_change_nothing(monkeypatch, block_rows):
     """Any size of block gives the numbers of one: the cuts fall between rows."""
-    from analysis.forward import readout
+    from analysis.forward import vocabulary_head as readout
 
     generator = torch.Generator().manual_seed(0)
     head = Head(torch.randn(500, 16, generator=generator), None, 1.0, None)

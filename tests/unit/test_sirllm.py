@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from analysis.errors import AnalysisError
-from analysis.models.tokens import encode
-from analysis.pruning_effects.planned import Planned
-from analysis.pruning_effects.policies.sirllm import SirLLM, SirLLMAsReleased
-from analysis.pruning_effects.rounds import round_starts, rounds_since
-from analysis.pruning_effects.sweep import SweepWork, sweep_eviction
+from analysis.models.tokenization import encode
+from analysis.pruning_effects.eviction.planned import Planned
+from analysis.pruning_effects.eviction.policies.sirllm import SirLLM, SirLLMAsReleased
+from analysis.pruning_effects.eviction.rounds import round_starts, rounds_since
+from analysis.pruning_effects.eviction.sweep import SweepWork, sweep_eviction
 
 EPS = 2.0**-23
 ROUNDS = (

@@ -25,10 +25,10 @@ from analysis.errors import (
 )
 from analysis.models import anatomy, loading, placement, pretrained
 from analysis.models.spec import ModelSpec
-from analysis.models.tiny_gguf import save_tiny_gguf
-from analysis.models.tiny_tokenizer import byte_tokenizer
 from analysis.paths import clean_path
 from tests.patience import PATIENCE
+from tests.tiny_models.gguf import save_tiny_gguf
+from tests.tiny_models.tokenizer import byte_tokenizer
 
 ROOT = Path(__file__).parents[2]
 
@@ -413,7 +413,7 @@ def gguf_file(tmp_path_factory):
 
 
 def test_a_whole_gguf_file_gives_the_model_s_numbers(gguf_file):
-    from analysis.models.tiny import tiny_model
+    from tests.tiny_models.families import tiny_model
 
     model = an.load_model(str(gguf_file))
     assert model.info.name == "tiny.gguf" and ".gguf" in model.info.notes[0]
@@ -578,7 +578,7 @@ def test_other_errors_of_a_run_stay_what_they_are(fresh_llama):
 
 
 def test_weights_larger_than_the_memory_are_refused_before_reading(tiny_folder, monkeypatch):
-    from analysis.models import preflight
+    from analysis.forward import plan as preflight
 
     monkeypatch.setattr(preflight, "free_bytes", lambda _device: 1000)
     error = refused(str(tiny_folder("llama")), OutOfMemoryError, device="cpu")

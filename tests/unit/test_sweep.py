@@ -8,8 +8,8 @@ import torch
 
 import analysis as an
 from analysis.errors import AnalysisError, Cancelled, InvalidTextError, TooLongError
-from analysis.pruning_effects import sweep as sweep_module
-from analysis.pruning_effects.policies import policy
+from analysis.pruning_effects.eviction import sweep as sweep_module
+from analysis.pruning_effects.eviction.policies import policy
 from tests import budget
 
 CONTEXT = "The cat sat on the mat, and the dog ran to the river in the morning; it was not there. " * 3
@@ -58,8 +58,8 @@ def test_an_answer_alone_is_enough(llama):
 
 
 def test_special_tokens_are_read_as_in_a_run(llama):
-    from analysis.models.tokens import encode
-    from analysis.pruning_effects.decoding import sweep_decoding
+    from analysis.models.tokenization import encode
+    from analysis.pruning_effects.eviction.decoding import sweep_decoding
 
     marked = f"{llama.tokenizer.eos_token}{CONTEXT}"
     read = [("auto", True), ("always", True), ("never", False)]
@@ -197,7 +197,7 @@ def test_a_setting_does_not_depend_on_its_company(llama, sweep):
 
 
 def test_constants_of_a_method_can_be_chosen(llama):
-    from analysis.pruning_effects.policies.a2sf import Forgetting
+    from analysis.pruning_effects.eviction.policies.a2sf import Forgetting
 
     methods = [Forgetting(factor=1.0, recent_share=0.5), policy("h2o"), Forgetting(factor=0.2)]
     sweep = an.sweep_eviction(llama, CONTEXT, AFTER, methods, [0.4])
@@ -266,7 +266,7 @@ def test_progress_never_falls_and_ends_at_one(llama):
 
 
 def test_faster_products_are_the_same_products_and_are_put_back(llama):
-    from analysis.models.fast_linear import fast_linears
+    from analysis.models.linear import fast_linears
 
     ids = torch.arange(5, 60)[None]
     linears = [m for m in llama.model.modules() if type(m) is torch.nn.Linear]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.pruning_effects.policies import policy
-from analysis.pruning_effects.policies.adakv import AdaptiveBudgets
-from analysis.pruning_effects.policies.chunks import EntropyGatedChunks
-from analysis.pruning_effects.policies.criticalkv import ValueAware
-from analysis.pruning_effects.policies.sirllm import SirLLM
+from analysis.pruning_effects.eviction.policies import policy
+from analysis.pruning_effects.eviction.policies.adakv import AdaptiveBudgets
+from analysis.pruning_effects.eviction.policies.chunks import EntropyGatedChunks
+from analysis.pruning_effects.eviction.policies.criticalkv import ValueAware
+from analysis.pruning_effects.eviction.policies.sirllm import SirLLM
 from analysis.ties import SLACK, keep_top, ranked
 from analysis.token_entropy.samplers import what_samplers_keep
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-from analysis.models import tiny
-from analysis.models.tiny_gguf import save_tiny_gguf
+from tests.tiny_models import families as tiny
+from tests.tiny_models.gguf import save_tiny_gguf
 
 ALL = tiny.FAMILIES + tiny.FAMILIES_EXTRA
 TEXT = (

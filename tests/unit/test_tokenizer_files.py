@@ -11,7 +11,7 @@ import pytest
 
 import analysis as an
 from analysis.errors import AnalysisError, ModelNotFoundError
-from analysis.models.tiny import save_tiny
+from tests.tiny_models.families import save_tiny
 
 sentencepiece = pytest.importorskip("sentencepiece", reason="the package sentencepiece is not installed")
 

@@ -11,9 +11,9 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 
 from analysis.errors import InvalidTextError
-from analysis.models.tiny_tokenizer import BOS_ID, EOS_ID, byte_tokenizer
 from analysis.models.token_names import token_bytes, token_text
-from analysis.models.tokens import encode, limit_ids
+from analysis.models.tokenization import encode, limit_ids
+from tests.tiny_models.tokenizer import BOS_ID, EOS_ID, byte_tokenizer
 
 TEXTS = {
     "plain": "The cat sat on the mat.",

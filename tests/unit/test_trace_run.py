@@ -218,7 +218,7 @@ def test_checks_are_there_and_hold(llama, run):
 
 
 def test_a_wrong_readout_fails_its_check(llama, monkeypatch):
-    from analysis.forward import readout
+    from analysis.forward import vocabulary_head as readout
 
     wrong = readout.entropy_of
     monkeypatch.setattr(readout, "entropy_of", lambda *args: wrong(*args) + 1e-3)
@@ -227,7 +227,7 @@ def test_a_wrong_readout_fails_its_check(llama, monkeypatch):
 
 
 def test_a_check_that_is_not_a_number_fails():
-    from analysis.forward.results import Check
+    from analysis.results.trace import Check
 
     assert not Check("x", float("nan"), 1.0).passed and Check("x", 1.0, 1.0).passed
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis.entropy_collapse.law import law_of
-from analysis.entropy_collapse.training_logs import read_training_log, read_training_logs
+from analysis.entropy_collapse.training.law import law_of
+from analysis.entropy_collapse.training.logs import read_training_log, read_training_logs
 from analysis.errors import AnalysisError, BrokenFileError
 from tests.golden.make_offline_run import N_STEPS
 from tests.golden.make_offline_run import entropy as logged_entropy

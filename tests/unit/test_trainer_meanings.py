@@ -7,11 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.entropy_collapse.law import LawRefusedError, law_of
-from analysis.entropy_collapse.onset import collapse_onset
-from analysis.entropy_collapse.training_logs import read_training_log, read_training_logs
-from analysis.entropy_collapse.training_logs.pairing import count_alike, in_time
-from analysis.entropy_collapse.training_logs.raw import Series
+from analysis.entropy_collapse.training.law import LawRefusedError, law_of
+from analysis.entropy_collapse.training.logs import read_training_log, read_training_logs
+from analysis.entropy_collapse.training.logs.pairing import count_alike, in_time
+from analysis.entropy_collapse.training.logs.raw import Series
+from analysis.entropy_collapse.training.onset import collapse_onset
 from analysis.errors import AnalysisError
 from tests.unit import log_writers as write
 

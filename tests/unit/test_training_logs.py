@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.entropy_collapse.training_logs import EXAMPLES, read_training_log, read_training_logs
-from analysis.entropy_collapse.training_logs.curves import settled
+from analysis.entropy_collapse.training.logs import EXAMPLES, read_training_log, read_training_logs
+from analysis.entropy_collapse.training.logs.curves import settled
 from analysis.errors import AnalysisError, BrokenFileError, Cancelled
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training_logs"
@@ -497,7 +497,7 @@ def test_odd_numbers_become_gaps_or_values(tmp_path):
 _READ = """
 import re, sys
 from pathlib import Path
-from analysis.entropy_collapse.training_logs import read_training_log
+from analysis.entropy_collapse.training.logs import read_training_log
 reports = []
 curve = read_training_log(sys.argv[1], on_progress=lambda share, what: reports.append(share))
 # Not getrusage: that remembers the size of the process that started this one.

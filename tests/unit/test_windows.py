@@ -9,9 +9,9 @@ import pytest
 
 import analysis as an
 from analysis.errors import TooLongError
-from analysis.forward.passes import plan_windows
-from analysis.models.tiny_tokenizer import BOS_ID
-from analysis.models.tokens import encode
+from analysis.forward.body_pass import plan_windows
+from analysis.models.tokenization import encode
+from tests.tiny_models.tokenizer import BOS_ID
 
 TEXT = "The cat sat on the mat, and 🙂 the dog ran to the river in the morning; it was not there. " * 2
 SIZES = [(40, 20), (40, 1), (40, 38), (17, 5), (64, 63), (2, 1), (3, 1)]

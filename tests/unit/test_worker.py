@@ -12,7 +12,7 @@ import weakref
 import pytest
 
 from analysis.errors import AnalysisError, Cancelled, OutOfMemoryError
-from app.worker import Worker
+from app.compute.worker import Worker
 from tests.patience import PATIENCE
 from tests.unit.worker_tools import Gate, Thing, busy, fail, run
 
@@ -45,7 +45,7 @@ def gate(worker):
 
 
 def test_the_import_is_light():
-    code = "import app.worker, sys, json; print(json.dumps(sorted(sys.modules)))"
+    code = "import app.compute.worker, sys, json; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
@@ -261,7 +261,7 @@ def test_the_worker_survives_whatever_the_work_raises(worker, error):
 @pytest.mark.parametrize("error", [MemoryError(), OutOfMemoryError("No memory.", "Shorten the text.")])
 def test_memory_is_freed_once_the_frames_are_empty(worker, monkeypatch, error):
     pinned, freed = [], []
-    monkeypatch.setattr("app.worker.free_memory", lambda: freed.append(pinned[0]()))
+    monkeypatch.setattr("app.compute.worker.free_memory", lambda: freed.append(pinned[0]()))
 
     def work(job):
         tensor = Thing()

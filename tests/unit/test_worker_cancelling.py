@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from analysis.errors import Cancelled
-from app.worker import Worker
+from app.compute.worker import Worker
 from tests.patience import PATIENCE
 from tests.unit.worker_tools import Gate, busy, run
 

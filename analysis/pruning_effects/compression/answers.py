@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import AnalysisError, InvalidTextError
-from analysis.models.tokens import check_text, encode
+from analysis.models.tokenization import check_text, encode
 
 _BETWEEN = "\n\n"
 """Stands between context and question."""

@@ -9,9 +9,8 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.models.loading import LanguageModel
-from analysis.models.tokens import encode
+from analysis.models.tokenization import encode
 from analysis.progress import Progress
-from analysis.pruning_effects.budgets import kept_count
 from analysis.pruning_effects.compression import controls
 from analysis.pruning_effects.compression.answers import MethodUnavailableError
 from analysis.pruning_effects.compression.attention import attention
@@ -27,6 +26,7 @@ from analysis.pruning_effects.compression.results import BOTTOM, METHODS, Compre
 from analysis.pruning_effects.compression.self_information import selective_context, self_information
 from analysis.pruning_effects.compression.stop_words import stop_words
 from analysis.pruning_effects.compression.task import Score, Scored, Task
+from analysis.pruning_effects.eviction.budgets import kept_count
 
 _SCORES: dict[str, Score] = {
     "self-information": self_information,

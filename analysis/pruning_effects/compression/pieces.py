@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from analysis.models.tokens import TokenizedText
+from analysis.models.tokenization import TokenizedText
 
 Unit = Literal["token", "word", "sentence"]
 UNITS: tuple[Unit, ...] = get_args(Unit)

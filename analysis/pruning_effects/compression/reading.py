@@ -11,15 +11,15 @@ import torch
 
 from analysis.errors import OutOfMemoryError, TooLongError, UnsupportedModelError
 from analysis.forward.attention_probe import require_attention
-from analysis.forward.passes import run_pass
-from analysis.forward.readout import distribution, rows_per_block
+from analysis.forward.body_pass import run_pass
+from analysis.forward.plan import plan_run, require_fit
 from analysis.forward.recorder import Recorder
 from analysis.forward.row_check import RowCheck
 from analysis.forward.unavailable import different_rows
+from analysis.forward.vocabulary_head import distribution, rows_per_block
 from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
-from analysis.models.preflight import plan_run, require_fit
-from analysis.models.tokens import encode
+from analysis.models.tokenization import encode
 from analysis.progress import Progress
 
 

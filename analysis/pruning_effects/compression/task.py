@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.models.tokens import TokenizedText
+from analysis.models.tokenization import TokenizedText
 from analysis.progress import Progress, silent
 from analysis.pruning_effects.compression.answers import Tail, tail_of
 from analysis.pruning_effects.compression.pieces import Units

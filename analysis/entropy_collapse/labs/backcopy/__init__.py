@@ -1,0 +1,1 @@
+"""A sink that forms step by step."""

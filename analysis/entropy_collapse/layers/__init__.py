@@ -1,0 +1,1 @@
+"""Entropy collapse over layers: matrix entropy of the token states."""

@@ -1,0 +1,1 @@
+"""Entropy collapse over training: logs, the law, onset."""

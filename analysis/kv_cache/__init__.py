@@ -1,0 +1,1 @@
+"""The cache engine: a context read once, and what follows it with parts of its cache gone."""

@@ -1,0 +1,1 @@
+"""Evicting the KV cache: methods, sweeps, costs and what is lost."""

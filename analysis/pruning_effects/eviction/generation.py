@@ -1,0 +1,194 @@
+"""Greedy texts under pruned caches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from analysis.errors import AnalysisError
+from analysis.kv_cache.continuation import run_continuation
+from analysis.kv_cache.eviction_attention import Own, Special
+from analysis.kv_cache.prefill import Prefix
+from analysis.models.loading import LanguageModel
+from analysis.models.tokenization import Bos
+from analysis.progress import Progress, silent
+from analysis.pruning_effects.eviction.planned import Planned, setting_of
+from analysis.pruning_effects.eviction.policies import Policy, policy
+from analysis.pruning_effects.eviction.results import Setting
+from analysis.pruning_effects.eviction.sweep import SweepWork
+
+_SETTINGS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Generations:
+    """What a model writes after a context and a question, greedily, under every setting; setting 0 is the full cache."""
+
+    model: str
+    settings: tuple[Setting, ...]
+    ids: tuple[np.ndarray, ...]
+    """int64 per setting: tokens written, up to and with the end-of-text token if there was one."""
+    texts: tuple[str, ...]
+    skipped: dict[str, str]
+
+    @property
+    def first_divergence(self) -> np.ndarray:
+        """Number of the first token, from 0, that differs from the full cache's; -1 where none does. int64, (S,)."""
+        return np.array([_first_difference(self.ids[0], ids) for ids in self.ids])
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per setting: ``policy``, ``label``, ``kept``, ``seed``, ``text``, ``n_tokens``, ``first_divergence``, ``same``."""
+        divergence = self.first_divergence
+        return pd.DataFrame(
+            {
+                "policy": [s.policy for s in self.settings],
+                "label": [s.label for s in self.settings],
+                "kept": [s.kept for s in self.settings],
+                "seed": [s.seed for s in self.settings],
+                "text": self.texts,
+                "n_tokens": [len(ids) for ids in self.ids],
+                "first_divergence": divergence,
+                "same": divergence < 0,
+            }
+        )
+
+
+def _first_difference(one: np.ndarray, other: np.ndarray) -> int:
+    if np.array_equal(one, other):
+        return -1
+    n = min(len(one), len(other))
+    differs = np.flatnonzero(one[:n] != other[:n])
+    return int(differs[0]) if len(differs) else n
+
+
+def generate_greedy(
+    model: LanguageModel,
+    context: str,
+    question: str,
+    policies: Sequence[str | Policy],
+    kept: Sequence[float],
+    *,
+    n_new: int = 48,
+    seeds: int = 1,
+    bos: Bos = "auto",
+    parse_special: bool = True,
+    on_progress: Progress | None = None,
+    on_partial: Callable[[Generations], None] | None = None,
+) -> Generations:
+    """Let the model write on under every pruning of a context's cache.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        From :func:`analysis.load_model`.
+    context : str
+        Read in full; then its cache is pruned, once.
+    question : str
+        Read with what is left. At least two tokens.
+    policies, kept, seeds, bos, parse_special
+        As for :func:`analysis.sweep_eviction`.
+    n_new : int, default 48
+        Tokens written at most.
+    on_progress : callable, optional
+        ``on_progress(share, what)``.
+    on_partial : callable, optional
+        Called with the finished settings after every batch.
+
+    Returns
+    -------
+    Generations
+
+    Raises
+    ------
+    AnalysisError
+        As the sweep does, and if the texts leave no room in the model's context.
+    """
+    report = on_progress or silent
+    if n_new < 1:
+        raise AnalysisError("No tokens are to be written.", "Ask for 1 or more.")
+    work = SweepWork(model, report, None, 1, seeds, bos, parse_special)
+    with model.lock, torch.inference_mode():
+        work.encode(context, question, "")
+        limit, total = model.info.context_length, work.n_context + len(work.ids) + n_new
+        if limit is not None and total > limit:
+            raise AnalysisError(
+                f"Context, question and {n_new} new tokens are {total:,} and {model.info.name} reads at most {limit:,}.",
+                "Shorten the context or ask for fewer tokens.",
+            )
+        work.plan([policy(name) for name in policies], kept)
+        work.prefill()
+        settings: list[Setting] = []
+        ids: list[np.ndarray] = []
+        for begin in range(0, len(work.planned), _SETTINGS_AT_ONCE):
+            planned = work.planned[begin : begin + _SETTINGS_AT_ONCE]
+
+            def step(t: int, at: int = begin, count: int = len(planned)) -> None:
+                share = (at + count * t / n_new) / len(work.planned)
+                report(0.35 + 0.65 * share, f"token {t + 1} of {n_new}")
+
+            keep = torch.stack([work.kept_by(one) for one in planned])
+            special = _special(work, planned, keep, len(work.ids) + n_new)
+            written = _write(model, work.prefix, work.ids, keep, special, n_new, step)
+            settings += [setting_of(one, keep[i], special.get(i)) for i, one in enumerate(planned)]
+            ids += [_until_end(model, row) for row in written.numpy()]
+            texts = tuple(model.tokenizer.decode(row, skip_special_tokens=True) for row in ids)
+            found = Generations(model.info.name, tuple(settings), tuple(ids), texts, dict(work.skipped))
+            if on_partial is not None:
+                on_partial(found)
+    report(1.0, "done")
+    return found
+
+
+def _special(work: SweepWork, planned: list[Planned], keep: Tensor, n_new: int) -> dict[int, Special]:
+    found = {i: one.method.special(work.prefix, keep[i], one.kept, n_new) for i, one in enumerate(planned)}
+    return {i: extra for i, extra in found.items() if extra is not None}
+
+
+def _write(
+    model: LanguageModel,
+    prefix: Prefix,
+    question: Tensor,
+    keep: Tensor,
+    special: dict[int, Special],
+    n_new: int,
+    on_step: Callable[[int], None],
+) -> Tensor:
+    """Greedy tokens of every setting, int64, (S, n_new); what follows an end-of-text token means nothing."""
+    own, ends = Own(), _end_ids(model)
+    ids, written = question.expand(len(keep), -1), []
+    over = torch.zeros(len(keep), dtype=torch.bool)
+    for t in range(n_new):
+        on_step(t)
+        now = {row: _part(extra, own.n_tokens, ids.shape[1]) for row, extra in special.items()}
+        states = run_continuation(model, prefix, ids, keep, special=now, own=own)
+        newest = model.anatomy.head.logits(states[:, -1]).argmax(-1).cpu()
+        written.append(newest)
+        over |= torch.isin(newest, ends)
+        if over.all():
+            break
+        ids = newest[:, None]
+    return torch.stack(written, 1)
+
+
+def _part(extra: Special, begin: int, count: int) -> Special:
+    """What a setting does to the next tokens."""
+    active = extra.active
+    return extra if active is None else replace(extra, active=active[:, begin : begin + count])
+
+
+def _end_ids(model: LanguageModel) -> Tensor:
+    """Ids that end a text."""
+    config = getattr(model.model, "generation_config", None)
+    ends = getattr(config, "eos_token_id", None)
+    ends = model.tokenizer.eos_token_id if ends is None else ends
+    return torch.tensor(ends if isinstance(ends, list) else [] if ends is None else [ends], dtype=torch.int64)
+
+
+def _until_end(model: LanguageModel, row: np.ndarray) -> np.ndarray:
+    where = np.flatnonzero(np.isin(row, _end_ids(model).numpy()))
+    return row[: where[0] + 1] if len(where) else row

@@ -1,0 +1,8 @@
+"""One eviction method per file; :data:`POLICIES` lists them by name."""
+
+from __future__ import annotations
+
+from analysis.pruning_effects.eviction.policies.base import Policy
+from analysis.pruning_effects.eviction.policies.registry import POLICIES, policy
+
+__all__ = ["POLICIES", "Policy", "policy"]

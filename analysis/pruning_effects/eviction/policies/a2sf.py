@@ -1,0 +1,47 @@
+"""A2SF: H2O with a forgetting factor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from analysis.pruning_effects.eviction.policies.base import (
+    by_kv_head,
+    per_kv_head,
+    with_newest,
+)
+from analysis.pruning_effects.eviction.policies.h2o import HeavyHitters
+
+if TYPE_CHECKING:
+    from analysis.kv_cache.prefill import LayerReading
+
+
+@dataclass(frozen=True)
+class Forgetting(HeavyHitters):
+    """H2O with older queries counting less and less."""
+
+    recent_share: float = 0.0625
+    factor: float = 0.95
+    """Forgetting factor a: a query i tokens before the last counts a^i. 1 is H2O, towards 0 only the last counts."""
+
+    name = "a2sf"
+    label = "A2SF"
+    source = (
+        "Jo and Shin 2024 (arXiv 2407.20485): attention sums with a forgetting factor (0.95) and a recent sixteenth of the budget (256 and 16 as "
+        "released), once after the prefill, mean over the group."
+    )
+
+    def weightings(self, n: int) -> dict[str, np.ndarray]:
+        """Query i counts factor^(n - 1 - i)."""
+        return {f"decay {self.factor:g}": np.power(self.factor, np.arange(n - 1, -1, -1.0))}
+
+    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+        """Decayed column sum."""
+        return per_kv_head(sums[f"decay {self.factor:g}"], reading.key.shape[0]).float()
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """What was accumulated counts a little less than the newest attention."""
+        return with_newest(self.factor * scores, 0.0) + by_kv_head(weights, scores.shape[1])

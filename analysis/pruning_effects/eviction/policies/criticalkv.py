@@ -1,0 +1,84 @@
+"""CriticalKV: how much a token's value would write into the residual stream, beside who attends to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from analysis.kv_cache.capabilities import cache_facts
+from analysis.pruning_effects.eviction.policies.base import per_kv_head
+from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
+from analysis.ties import keep_top
+
+if TYPE_CHECKING:
+    from analysis.kv_cache.prefill import LayerReading
+    from analysis.models.loading import LanguageModel
+
+_NAMES = ("o_proj", "out_proj", "c_proj", "dense")
+"""Names of output projections: sizes alone do not always tell them from the others."""
+
+
+def output_weight(module: nn.Module, n_heads: int, value_size: int) -> Tensor | None:
+    """Weight of an attention module's output projection, (H, dv, D); None if it is not found.
+
+    GPT-2's projections keep (in, out), all others (out, in).
+    """
+    parts = dict(module.named_children())
+    for name in _NAMES:
+        weight = getattr(parts.get(name), "weight", None)
+        if weight is None:
+            continue
+        inward = weight if type(parts[name]).__name__ == "Conv1D" else weight.T
+        if len(inward) == n_heads * value_size:
+            return inward.unflatten(0, (n_heads, value_size))
+    return None
+
+
+@dataclass(frozen=True)
+class ValueAware(SnapKV):
+    """Half the budget by SnapKV's score, half by score times |W_O v|."""
+
+    epsilon: float = 1e-4
+    """Added to the score before the norm is multiplied in."""
+    first_share: float = 0.5
+    """Share of the budget that the score alone decides."""
+
+    name = "criticalkv"
+    label = "CriticalKV"
+    source = (
+        "Feng et al. 2025 (arXiv 2502.03805) on SnapKV's score, with kvpress's constants: half the budget by the score, the rest by "
+        "(score + 1e-4) times the absolute norm |W_O v|_1, mean over the group."
+    )
+
+    def unsupported(self, model: LanguageModel) -> str:
+        """The output projection must be found."""
+        facts = cache_facts(model)
+        found = output_weight(facts.first, facts.n_heads, facts.value_size)
+        return "" if found is not None else "No output projection of its attention was found."
+
+    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+        """SnapKV's score and the same times the norm, (2, G, n)."""
+        score = super().score(reading, sums, seed)
+        return torch.stack([score, (score + self.epsilon) * value_norms(reading)])
+
+    def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
+        """First by the score alone, then by the other one."""
+        by_score, by_value = scores[:, 0], scores[:, 1].clone()
+        for layer, budget in enumerate(budgets):
+            by_value[layer, keep_top(by_score[layer], max(1, int(budget * self.first_share)))] = torch.inf
+        return super().keep(by_value, budgets)
+
+
+def value_norms(reading: LayerReading) -> Tensor:
+    """Sum of absolute values of W_O v per KV head and token, mean over the group's query heads, (G, n)."""
+    weight = output_weight(reading.module, reading.query.shape[0], reading.value.shape[-1])
+    assert weight is not None  # or the method would have been unsupported
+    norms = [
+        (reading.value[head // reading.per_group].float() @ part.float()).abs().sum(-1)
+        for head, part in enumerate(weight)
+    ]
+    return per_kv_head(torch.stack(norms), reading.key.shape[0])

@@ -1,0 +1,51 @@
+"""An EMS-like score: attention of the whole text and of its end, together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.pruning_effects.eviction.policies.base import EVERY_QUERY, Policy, per_kv_head
+
+if TYPE_CHECKING:
+    from analysis.kv_cache.prefill import LayerReading
+
+
+@dataclass(frozen=True)
+class GlobalLocal(Policy):
+    """Mean attention from all queries plus that from the last ones, each divided by its largest value."""
+
+    window: int = 32
+    """Last queries that make the local part; their own tokens are always kept."""
+
+    name = "ems-like"
+    label = "EMS-like"
+    source = (
+        "Made from the abstract of EMS (arXiv 2412.08521), whose formulas and code were not available: a global and a local attention score added. "
+        "Ours are the mean over the queries that see a token and the sum over the last 32, each over its largest value per KV head. What EMS merges "
+        "is evicted here."
+    )
+
+    def weightings(self, n: int) -> dict[str, np.ndarray]:
+        """Every query counts 1."""
+        return {EVERY_QUERY: np.ones(n)}
+
+    def protected(self, n: int) -> int:
+        """The window."""
+        return min(self.window, n)
+
+    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+        """Global and local part; the window itself above all."""
+        n_groups, n, _ = reading.key.shape
+        window = min(self.window, n - 1)
+        everything = per_kv_head(sums[EVERY_QUERY], n_groups) / torch.arange(
+            n, 0, -1, device=reading.key.device
+        )
+        parts = everything.float(), per_kv_head(reading.last_rows(window).sum(1), n_groups)
+        score = sum(part[:, : n - window] / part[:, : n - window].amax(-1, keepdim=True) for part in parts)
+        assert isinstance(score, Tensor)
+        return torch.nn.functional.pad(score, (0, window), value=float(score.max()) + 1)

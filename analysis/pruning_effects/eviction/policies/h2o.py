@@ -1,0 +1,58 @@
+"""H2O: attention received, added up, and the newest tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.pruning_effects.eviction.policies.base import (
+    EVERY_QUERY,
+    Policy,
+    by_kv_head,
+    per_kv_head,
+    with_newest,
+)
+
+if TYPE_CHECKING:
+    from analysis.kv_cache.prefill import LayerReading
+
+
+@dataclass(frozen=True)
+class HeavyHitters(Policy):
+    """Half the budget to the heaviest hitters, half to the newest tokens."""
+
+    recent_share: float = 0.5
+    """Share of the budget for the newest tokens; the published scripts use equal halves."""
+
+    stepwise = True
+    name = "h2o"
+    label = "H2O"
+    source = (
+        "Zhang et al. 2023 (arXiv 2306.14048), once after the prefill: column sums over all queries, mean over the group where "
+        "the published one has no groups. No query of the future is counted."
+    )
+
+    def weightings(self, n: int) -> dict[str, np.ndarray]:
+        """Every query counts 1."""
+        return {EVERY_QUERY: np.ones(n)}
+
+    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+        """Column sum."""
+        return per_kv_head(sums[EVERY_QUERY], reading.key.shape[0]).float()
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """What is kept goes on accumulating."""
+        return with_newest(scores, 0.0) + by_kv_head(weights, scores.shape[1])
+
+    def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
+        """The newest tokens first, then the highest of the others."""
+        scores = scores.clone()
+        for layer, budget in enumerate(budgets):
+            recent = int(budget * self.recent_share)
+            if recent:
+                scores[layer, :, -recent:] = torch.inf
+        return super().keep(scores, budgets)

@@ -1,0 +1,31 @@
+"""KeyDiff: keys unlike the mean key stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torch.nn import functional
+
+from analysis.pruning_effects.eviction.policies.base import (
+    Policy,
+)
+
+if TYPE_CHECKING:
+    from analysis.kv_cache.prefill import LayerReading
+
+
+@dataclass(frozen=True)
+class KeyDiff(Policy):
+    """Keys that point away from the mean direction stay."""
+
+    name = "keydiff"
+    label = "KeyDiff"
+    source = "Park et al. 2025 (arXiv 2504.15364): score -cos(k, mean of the normalised keys), per KV head."
+
+    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+        """Minus the cosine to the anchor."""
+        keys = reading.key.float()
+        anchor = functional.normalize(keys, dim=-1).mean(1, keepdim=True)
+        return -functional.cosine_similarity(keys, anchor, dim=-1)

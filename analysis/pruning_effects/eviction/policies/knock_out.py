@@ -1,0 +1,39 @@
+"""Tokens chosen by hand, gone from one layer on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.pruning_effects.eviction.policies.base import Policy
+
+if TYPE_CHECKING:
+    from analysis.kv_cache.prefill import LayerReading
+
+
+@dataclass(frozen=True)
+class KnockOut(Policy):
+    """Chosen tokens are gone from one layer on; all others stay."""
+
+    tokens: tuple[int, ...] = ()
+    """Positions in the context."""
+    first_layer: int = 0
+    """First layer, from 0, that no longer sees them; the number of layers hides nothing."""
+
+    name = "knock-out"
+    label = "knock-out"
+    source = "The text analogue of the information horizon of visual tokens (Information-Horizon, 2025); here for any tokens."
+
+    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+        """All alike: the choice is made by hand."""
+        return torch.zeros(1, reading.key.shape[1])
+
+    def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
+        """Everything but the chosen tokens in the later layers."""
+        kept = torch.ones(scores.shape, dtype=torch.bool)
+        kept[self.first_layer :, :, list(self.tokens)] = False
+        return kept

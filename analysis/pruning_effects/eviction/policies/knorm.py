@@ -1,0 +1,29 @@
+"""Key norm: keys with the smallest norms stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from analysis.pruning_effects.eviction.policies.base import (
+    Policy,
+)
+
+if TYPE_CHECKING:
+    from analysis.kv_cache.prefill import LayerReading
+
+
+@dataclass(frozen=True)
+class KeyNorm(Policy):
+    """Keys with the smallest norms stay."""
+
+    name = "knorm"
+    label = "key norm"
+    source = "Devoto et al. 2024 (arXiv 2406.11430): score -|k|, in float32."
+
+    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+        """Minus the norm."""
+        return -torch.linalg.vector_norm(reading.key, dim=-1, dtype=torch.float32)

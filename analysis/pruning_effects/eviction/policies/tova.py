@@ -1,0 +1,40 @@
+"""TOVA: what the last query attends to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from analysis.pruning_effects.eviction.policies.base import (
+    Policy,
+)
+
+if TYPE_CHECKING:
+    from analysis.kv_cache.prefill import LayerReading
+
+
+@dataclass(frozen=True)
+class Tova(Policy):
+    """What the last query attends to, mean over all heads."""
+
+    stepwise = True
+    name = "tova"
+    label = "TOVA"
+    source = "Oren et al. 2024 (arXiv 2401.06104): attention of the last query, mean over heads, one kept set per layer; the last token stays."
+
+    def protected(self, n: int) -> int:
+        """The last token."""
+        return 1
+
+    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+        """The last row."""
+        score = reading.last_rows(1)[:, 0].mean(0, keepdim=True)
+        score[:, -1] = torch.inf
+        return score
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """The newest row alone; as published, the newest token is not protected here."""
+        return weights.mean(1, keepdim=True).expand(-1, scores.shape[1], -1)

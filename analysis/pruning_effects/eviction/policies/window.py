@@ -1,0 +1,35 @@
+"""A window: the newest tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from analysis.pruning_effects.eviction.policies.base import (
+    Policy,
+    newest_first,
+    with_newest,
+)
+
+if TYPE_CHECKING:
+    from analysis.kv_cache.prefill import LayerReading
+
+
+@dataclass(frozen=True)
+class Window(Policy):
+    """The newest tokens."""
+
+    stepwise = True
+    name = "window"
+    label = "window"
+    source = "A sliding window over the cache; the baseline that StreamingLLM (arXiv 2309.17453) starts from."
+
+    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+        """Later is higher."""
+        return newest_first(reading.key.shape[1])
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+        """The newest is the highest."""
+        return with_newest(scores, scores.shape[-1])

@@ -1,8 +1,0 @@
-"""One eviction method per file; :data:`POLICIES` lists them by name."""
-
-from __future__ import annotations
-
-from analysis.pruning_effects.policies.base import Policy
-from analysis.pruning_effects.policies.registry import POLICIES, policy
-
-__all__ = ["POLICIES", "Policy", "policy"]

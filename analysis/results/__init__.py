@@ -1,0 +1,1 @@
+"""What a run says: plain numpy arrays and values, no model, no plotting."""

@@ -1,0 +1,188 @@
+"""Trace files: one measured run in one file that opens anywhere.
+
+A file is safetensors: named arrays and a JSON header with schema version, spec, text,
+versions and self-checks. Nothing in it can run. Opening one needs no model.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analysis.errors import AnalysisError, BrokenFileError
+from analysis.paths import clean_path
+from analysis.results.attention import AttentionTrace
+from analysis.results.layers import LayerTrace
+from analysis.results.tokens import NextToken, TokenTrace
+from analysis.results.trace import Check, Trace, TraceSpec
+from analysis.results.validate import check_trace
+
+SCHEMA_VERSION = 2
+"""Raised when a file may hold what earlier versions do not know. 2: attention of some layers only, chunks, gates."""
+
+_PARTS: dict[str, type] = {
+    "tokens": TokenTrace,
+    "layers": LayerTrace,
+    "next": NextToken,
+    "attention": AttentionTrace,
+}
+
+
+def save_trace(trace: Trace, path: str | Path) -> Path:
+    """Write a run to a file, completely or not at all.
+
+    Parameters
+    ----------
+    trace : Trace
+        The run.
+    path : str or pathlib.Path
+        Target, by custom ending in ``.trace``. Replaced if it exists.
+
+    Raises
+    ------
+    AnalysisError
+        If the place cannot be written.
+    """
+    path = Path(path)
+    data = trace_bytes(trace)
+    scratch = path.with_name(f".{secrets.token_hex(8)}.trace")
+    try:
+        try:
+            with scratch.open("xb") as file:
+                file.write(data)
+            scratch.replace(path)
+        except BaseException:
+            scratch.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise AnalysisError(
+            f"{_short(path.name)} cannot be written ({_reason(error)}).", "Choose another place."
+        ) from None
+    return path
+
+
+def _short(name: str) -> str:
+    """A file name of a length a message can hold."""
+    return name if len(name) <= 80 else f"{name[:77]}…"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def trace_bytes(trace: Trace) -> bytes:
+    """The content of a trace file."""
+    from safetensors.numpy import save
+
+    arrays: dict[str, np.ndarray] = {}
+    plain: dict[str, Any] = {}
+    for part in _PARTS:
+        if getattr(trace, part) is None:
+            continue
+        for field in fields(getattr(trace, part)):
+            value = getattr(getattr(trace, part), field.name)
+            if isinstance(value, np.ndarray):
+                arrays[f"{part}.{field.name}"] = np.ascontiguousarray(value)
+            elif value is not None:
+                plain[f"{part}.{field.name}"] = value
+    if trace.final_states is not None:
+        arrays["final_states"] = np.ascontiguousarray(trace.final_states)
+    header = {
+        "schema": SCHEMA_VERSION,
+        "spec": asdict(trace.spec),
+        "text": trace.text,
+        "checks": [asdict(c) for c in trace.checks],
+        "seconds": trace.seconds,
+        "versions": trace.versions,
+        "unavailable": trace.unavailable,
+        "notes": list(trace.notes),
+        "plain": plain,
+    }
+    return save(arrays, metadata={"logitscope": json.dumps(header)})
+
+
+def load_trace(path: str | Path) -> Trace:
+    """Open a trace file.
+
+    Raises
+    ------
+    BrokenFileError
+        If the file is missing, damaged, no trace, or of a newer version.
+    """
+    path = Path(clean_path(str(path)))
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise BrokenFileError(
+            f"{_short(path.name)} cannot be opened ({_reason(error)}).", "Check the path."
+        ) from None
+    return trace_from_bytes(data, path.name)
+
+
+def trace_from_bytes(data: bytes, name: str = "the file") -> Trace:
+    """Open the content of a trace file; ``name`` is for messages.
+
+    Raises
+    ------
+    BrokenFileError
+        As :func:`load_trace`.
+    """
+    from safetensors.numpy import load
+
+    name = _short(name)
+    try:
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["logitscope"])
+        schema = header["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise BrokenFileError(
+            f"{name} is not a trace file.", "Choose a file that Trace.save wrote."
+        ) from None
+    if type(schema) is not int or not 1 <= schema <= SCHEMA_VERSION:
+        raise BrokenFileError(
+            f"{name} was written with trace format {str(schema)[:20]}; this version reads up to {SCHEMA_VERSION}.",
+            "Open it with the version that wrote it, or run the text again.",
+        )
+    try:
+        arrays = load(data)
+        trace = _assemble(header, arrays)
+        check_trace(trace)
+    except Exception as error:
+        raise BrokenFileError(
+            f"{name} is damaged or cut short ({type(error).__name__}).", "Copy or save it again."
+        ) from error
+    return trace
+
+
+def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
+    parts: dict[str, Any] = {}
+    for part, kind in _PARTS.items():
+        values: dict[str, Any] = {
+            k.removeprefix(f"{part}."): v for k, v in arrays.items() if k.startswith(f"{part}.")
+        }
+        values |= {
+            k.removeprefix(f"{part}."): v for k, v in header["plain"].items() if k.startswith(f"{part}.")
+        }
+        if part == "tokens":
+            values["text"], values["cell_text"] = tuple(values["text"]), tuple(values["cell_text"])
+            values["names"] = {int(i): str(text) for i, text in values["names"].items()}
+        parts[part] = kind(**values) if values or part != "attention" else None
+    spec = dict(header["spec"])
+    for name in ("lens_layers", "spectra"):
+        spec[name] = tuple(spec.get(name, ()))
+    return Trace(
+        spec=TraceSpec(**spec),
+        text=header["text"],
+        checks=tuple(Check(**c) for c in header["checks"]),
+        final_states=arrays.get("final_states"),
+        seconds=header["seconds"],
+        versions=header["versions"],
+        unavailable=header["unavailable"],
+        notes=tuple(str(note) for note in header.get("notes", ())),
+        **parts,
+    )

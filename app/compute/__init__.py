@@ -1,0 +1,1 @@
+"""Requests, the one worker and the model it owns."""

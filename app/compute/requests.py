@@ -1,0 +1,254 @@
+"""Spec to result: the one place with caches.
+
+A request is a frozen value; its key is made of ids and hashes, never of arrays. The
+worker computes each key once for all browser sessions and keeps the newest results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from analysis.errors import AnalysisError
+from analysis.models.spec import ModelSpec
+from analysis.models.tokenization import Bos
+from app.compute.job import Job
+from app.compute.model_slot import Shelf
+from app.compute.worker import Worker
+
+if TYPE_CHECKING:
+    from analysis.forward.plan import Plan
+    from analysis.models.loading import LanguageModel
+    from analysis.results.trace import Trace
+    from analysis.token_entropy.samplers import SamplerView
+
+MAX_RESULTS = 16
+"""Finished runs kept for all sessions together."""
+MAX_SMALL_RESULTS = 512
+"""Sampler panels and estimates kept."""
+PATIENCE_SECONDS = 2.0
+"""How long a page waits for a small job before it says that the device is busy."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Everything that decides a run's numbers."""
+
+    model: ModelSpec
+    text: str
+    bos: Bos = "auto"
+    parse_special: bool = True
+    stride: int | None = None
+    """Windows this far apart; None refuses a text beyond the model's context."""
+    lens_step: int = 0
+    """Logit lens at every n-th layer; 0 for none."""
+    all_spectra: bool = False
+    """Spectra of queries, keys and values too, and of states however long it takes."""
+
+    @property
+    def key(self) -> str:
+        """Id of the run: model, its fingerprint, a hash of the text, and options."""
+        values = asdict(self) | {"text": hashlib.sha256(self.text.encode("utf-8", "replace")).hexdigest()}
+        values["fingerprint"] = self.model.fingerprint()
+        return "run/" + hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """The worker and the model it owns."""
+
+    worker: Worker
+    shelf: Shelf
+
+
+@st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda engine: engine.worker.close())
+def engine() -> Engine:
+    """One engine for all sessions of the server."""
+    return Engine(Worker(keep=MAX_RESULTS), Shelf())
+
+
+class _Session:
+    """A browser tab, so that its jobs can be dropped when it closes."""
+
+    def __init__(self) -> None:
+        context = get_script_run_ctx()
+        self.id = context.session_id if context else "no browser"
+
+
+@st.cache_resource(
+    scope="session",
+    show_spinner=False,
+    max_entries=1,
+    on_release=lambda session: engine().worker.drop_owner(session.id),
+)
+def _session() -> _Session:
+    return _Session()
+
+
+def owner() -> str:
+    """Id of this browser tab."""
+    return _session().id
+
+
+def submit(request: RunRequest) -> Job:
+    """Ask for a run; the same request is computed once."""
+    shelf = engine().shelf
+
+    def work(job: Job) -> Trace:
+        model = shelf.get(request.model, job.report)
+        from analysis.forward.trace import trace
+
+        step, n_layers = request.lens_step, model.info.n_layers
+        return trace(
+            model,
+            request.text,
+            lens=list(range(n_layers, -1, -step)) if step else False,
+            bos=request.bos,
+            parse_special=request.parse_special,
+            stride=request.stride,
+            spectra=["states", "query", "key", "value"] if request.all_spectra else True,
+            on_progress=job.report,
+        )
+
+    return engine().worker.submit(request.key, work, owner=owner())
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Something computed on demand about a finished run."""
+
+    run: RunRequest
+    name: str
+    options: tuple[tuple[str, object], ...] = ()
+    """Everything else that decides the result; plain values."""
+
+    @property
+    def key(self) -> str:
+        """Id of the experiment."""
+        options = json.dumps(self.options, sort_keys=True, default=str)
+        return f"{self.name}/{self.run.key}/{hashlib.sha256(options.encode()).hexdigest()[:32]}"
+
+
+def submit_experiment(experiment: Experiment, compute: Callable[[LanguageModel, Job], object]) -> Job:
+    """Ask for an experiment; the same one is computed once. Raises AnalysisError when the queue is full."""
+    shelf = engine().shelf
+
+    def work(job: Job) -> object:
+        return compute(shelf.get(experiment.run.model, job.report), job)
+
+    return engine().worker.submit(experiment.key, work, owner=owner())
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something computed without the loaded model: a lab run, a log that is read."""
+
+    name: str
+    options: tuple[tuple[str, object], ...] = ()
+    """Everything that decides the result; plain values."""
+
+    @property
+    def key(self) -> str:
+        """Id of the task."""
+        options = json.dumps(self.options, sort_keys=True, default=str)
+        return f"{self.name}/{hashlib.sha256(options.encode()).hexdigest()[:32]}"
+
+
+def submit_task(task: Task, compute: Callable[[Job], object]) -> Job:
+    """Ask for a task; the same one is computed once. Raises AnalysisError when the queue is full."""
+    return engine().worker.submit(task.key, compute, owner=owner())
+
+
+def cancel(key: str) -> None:
+    """Stop waiting for a run; it stops when nobody else waits for it."""
+    engine().worker.cancel(key, owner())
+
+
+def find(request: RunRequest | Experiment | Task) -> Job | None:
+    """The job of a request, if it was asked for and not dropped since."""
+    return engine().worker.get(request.key)
+
+
+class DeviceBusyError(AnalysisError):
+    """A small question has to wait for a run."""
+
+
+def _ask(key: str, work: object) -> object:
+    """Answer a small question through the worker, or say that it is busy."""
+    worker = engine().worker
+    job = worker.submit(key, work, owner=owner())  # type: ignore[arg-type]
+    job.wait(PATIENCE_SECONDS)
+    if job.is_live:
+        worker.cancel(key, owner())
+        raise DeviceBusyError("The device is busy with a run.", "This fills in when the run is done.")
+    worker.forget(lambda j: j.key == key)
+    if job.error is not None:
+        raise job.error
+    if job.state != "done":  # dropped while it waited, for example with the tab that asked first
+        raise DeviceBusyError("The question was dropped.", "Ask again.")
+    return job.result
+
+
+@st.cache_data(max_entries=MAX_SMALL_RESULTS, show_spinner=False)
+def samplers(run_key: str, position: int, _trace: Trace) -> SamplerView:
+    """What samplers keep at one token of a run, and in which order two of them choose.
+
+    Raises
+    ------
+    AnalysisError
+        If the device is busy, or the model of the run is not the one loaded.
+    """
+    shelf = engine().shelf
+
+    def work(_job: Job) -> SamplerView:
+        from analysis.token_entropy.samplers import sampler_view
+
+        spec = shelf.spec
+        if spec is None:
+            raise AnalysisError("Not available: no model is loaded.", "Run the text again to load it.")
+        return sampler_view(shelf.get(spec, _job.report), _trace, position)
+
+    return _ask(f"samplers/{run_key}/{position}", work)  # type: ignore[return-value]
+
+
+@st.cache_data(max_entries=MAX_SMALL_RESULTS, show_spinner=False)
+def estimate(key: str, n_lens: int, _request: RunRequest) -> Plan:
+    """Price of a run on the loaded model.
+
+    Raises
+    ------
+    AnalysisError
+        If the text cannot be read, the device is busy, or another model is loaded.
+    """
+    shelf = engine().shelf
+
+    def work(_job: Job) -> Plan:
+        from analysis.forward.plan import plan_run
+        from analysis.models.tokenization import encode
+
+        if shelf.spec != _request.model:
+            raise AnalysisError("Not available: the model is not loaded yet.", "The first run loads it.")
+        model = shelf.get(_request.model, _job.report)
+        tokens = encode(
+            model.tokenizer, _request.text, bos=_request.bos, parse_special=_request.parse_special
+        )
+        window = model.info.context_length if _request.stride else None
+        return plan_run(model, len(tokens), n_lens=n_lens, window=window, stride=_request.stride)
+
+    return _ask(f"estimate/{key}/{n_lens}", work)  # type: ignore[return-value]
+
+
+def unload() -> None:
+    """Drop the loaded model once the queue before it is done."""
+
+    def work(_job: Job) -> None:
+        engine().shelf.unload()
+
+    engine().worker.forget(lambda job: job.key == "unload")
+    engine().worker.submit("unload", work, owner=owner()).wait(PATIENCE_SECONDS)

@@ -1,0 +1,1 @@
+"""The panels of every page, one folder per picture."""

@@ -1,0 +1,93 @@
+"""Attention sinks: the same heads on two texts, the ones that switch first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from analysis.attention_sinks import figures
+from analysis.drawing.charts import chart_svg
+from analysis.models.spec import EMBEDDED
+from app import state
+from app.compute import requests as runs
+from app.examples import EXAMPLES
+from app.panels.attention_sinks import help as readings
+from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.messages import unavailable
+from app.widgets.run_status import current_run
+
+if TYPE_CHECKING:
+    from analysis.results.trace import Trace
+
+_LISTED = 10
+
+
+@st.fragment
+def active_or_dormant(trace: Trace) -> None:
+    """Difference of sink strength between the run on screen and an example text."""
+    request = st.session_state.get(state.RUN)
+    if request is None or state.OPENED in st.session_state:
+        unavailable("Two texts side by side", "An opened file has no model to read a second text with.")
+        return
+    here = next((slug for slug, e in EXAMPLES.items() if e.text == trace.text), "this text")
+    others = [slug for slug in EXAMPLES if slug != here]
+    with st.container(border=True):
+        left, right = st.columns([1, 3], vertical_alignment="bottom")
+        default = others.index("code") if "code" in others else 0
+        slug = left.selectbox("Compare with", others, default, key=state.OTHER_EXAMPLE)
+        other = replace(request, text=EXAMPLES[slug].text, lens_step=0)
+        right.caption(
+            "A head can rest on token 0 for one kind of text and work on another: active or dormant."
+        )
+        found = runs.find(other)
+        if found is None and not (
+            st.button("Compare", key="compare_button") or (request.model.kind == EMBEDDED and _asked(slug))
+        ):
+            return
+        st.session_state["compared"] = slug
+        second = current_run(other)
+    if second is None:
+        return
+    if second.attention is None:
+        unavailable("Two texts side by side", second.unavailable.get("attention", ""))
+        return
+    _draw(trace, second, (here, slug))
+
+
+def _asked(slug: str) -> bool:
+    return bool(st.session_state.get("compared") == slug)
+
+
+def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
+    def chart() -> object:
+        return figures.head_difference(first, second, names, theme_name=state.theme_name())
+
+    frame = figures.difference_frame(first, second, names)
+    with figure_card(
+        "Active or dormant",
+        f"Orange: the head leans more on token 0 in “{names[0]}”. Blue: more in “{names[1]}”.",
+        name="difference",
+        table=lambda: frame,
+        figure=lambda: chart_svg(chart()),
+        figure_ending="svg",
+        code=notebook_code(first, "an.figures.head_difference(trace, other, (“one”, “other”))"),
+        spec=f"{first.spec.subtitle} · against {second.spec.n_tokens} tokens",
+        more=readings.ACTIVE,
+    ):
+        st.altair_chart(
+            chart(), theme=None, alt="Difference of sink strength by head", key="difference_chart"
+        )  # type: ignore[call-overload]
+        order = frame["difference"].abs().sort_values(ascending=False).index[:_LISTED]
+        st.caption("The heads that switch most:")
+        st.dataframe(
+            frame.loc[order],
+            hide_index=True,
+            key="switching",
+            column_config={
+                name: st.column_config.NumberColumn(format="%.3f")
+                for name in frame.columns
+                if name not in ("layer", "head")
+            },
+        )

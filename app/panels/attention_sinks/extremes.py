@@ -1,0 +1,81 @@
+"""Attention sinks: massive activations and the drain after the output projection, on demand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from analysis.drawing.numbers import count, significant
+from app import state
+from app.compute import requests as runs
+from app.panels.attention_sinks import help as readings
+from app.widgets.messages import unavailable
+from app.widgets.plain import plain, visible
+from app.widgets.run_status import ask, outcome
+
+if TYPE_CHECKING:
+    from analysis.attention_sinks.massive import Extremes
+    from analysis.models.loading import LanguageModel
+    from analysis.results.trace import Trace
+    from app.compute.job import Job
+
+
+@st.fragment
+def massive_activations(trace: Trace) -> None:
+    """Largest values of the residual stream, layer by layer."""
+    request = st.session_state.get(state.RUN)
+    if request is None or state.OPENED in st.session_state:
+        unavailable("Massive activations", "They are read from the model's states; a file holds none.")
+        return
+    with st.container(border=True):
+        left, right = st.columns([3, 1], vertical_alignment="center")
+        left.markdown("**Massive activations**")
+        left.caption(
+            "The largest single values of the states, and how small the sink's projected values are."
+        )
+        experiment = runs.Experiment(request, "extremes")
+        found = runs.find(experiment)
+        if right.button("Look for them", key="extremes_button", width="stretch"):
+
+            def compute(model: LanguageModel, job: Job) -> Extremes:
+                from analysis.attention_sinks.extremes import extreme_tokens
+
+                return extreme_tokens(model, trace, on_progress=job.report)
+
+            found = ask(experiment, compute)
+        if found is None:
+            return
+        extremes = outcome(found, (300,))
+        if extremes is not None:
+            _draw(trace, extremes)
+
+
+def _draw(trace: Trace, extremes: Extremes) -> None:
+    from analysis.attention_sinks.massive import output_drain
+
+    layer, place = np.unravel_index(int(np.abs(extremes.value).argmax()), extremes.value.shape)
+    token = int(extremes.token[layer, place])
+    times = abs(float(extremes.value[layer, place])) / max(float(extremes.median[layer]), 1e-12)
+    st.caption(
+        f"Largest: **{significant(float(extremes.value[layer, place]))}** at layer {layer}, token {count(token)} "
+        f"“{plain(visible(trace.tokens.text[token]))}”, dimension {int(extremes.dimension[layer, place])}: "
+        f"**{significant(times)}** times the layer's median."
+    )
+    if extremes.value_out_norm is None:
+        st.caption(plain(f"Drain after the output projection: not available. {extremes.unavailable}"))
+    else:
+        drain = np.median(output_drain(extremes), axis=1)
+        st.caption(
+            f"Token 0's values after the output projection: median over heads from "
+            f"**{significant(float(drain.min()))}** to **{significant(float(drain.max()))}** times the others'."
+        )
+    frame = extremes.to_frame()
+    st.dataframe(frame, hide_index=True, height=300, key="extremes_frame")
+    st.download_button(
+        "CSV", lambda: frame.to_csv(index=False, lineterminator="\r\n").encode(), "massive_activations.csv", "text/csv",
+        key="extremes_csv", on_click="ignore", type="tertiary",
+    )  # fmt: skip
+    with st.popover("How to read this", type="tertiary"):
+        st.markdown(readings.MASSIVE)

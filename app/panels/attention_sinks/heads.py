@@ -1,0 +1,176 @@
+"""Attention sinks: numbers, layer by head map, and the chosen head."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+
+from analysis.attention_sinks import figures, measures
+from analysis.drawing.charts import chart_svg
+from analysis.drawing.numbers import count, significant
+from app import state
+from app.panels.attention_sinks import help as readings
+from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.layout import side_by_side
+from app.widgets.plain import visible
+
+if TYPE_CHECKING:
+    from analysis.results.attention import AttentionTrace
+    from analysis.results.trace import Trace
+
+
+def chosen_head(attention: AttentionTrace) -> tuple[int, int]:
+    """Layer and head chosen by a person, else the head that leans most on token 0."""
+    layer, head = st.session_state.get(state.LAYER), st.session_state.get(state.HEAD)
+    if layer is None or layer not in attention.layer_numbers or head is None or head >= attention.n_heads:
+        row, head = np.unravel_index(int(attention.sink_mass.argmax()), attention.sink_mass.shape)
+        layer = attention.layer_numbers[row]
+    return int(layer), int(head)
+
+
+def numbers(trace: Trace) -> None:
+    """The five numbers at the head of the page."""
+    attention = figures.need_attention(trace)
+    epsilon = st.session_state.get(state.EPSILON, measures.SINK_EPSILON)
+    ratio = measures.against_baseline(attention)
+    rate = measures.sink_rate(attention, epsilon)
+    position, received = measures.strongest_sink(attention)
+    best = int(np.nanargmax(received)) if np.isfinite(received).any() else 0
+    where = int(position.ravel()[best])
+    triad = measures.triad(attention, trace.layers.residual_norm)
+    peak = triad.residual_token / np.maximum(triad.residual_median, 1e-12)
+    cells = [
+        ("on token 0", f"{significant(100 * float(attention.sink_mass.mean()))} %",
+         "Mean over all heads and over the queries after token 0."),
+        ("times uniform", significant(float(ratio.mean())),
+         "The same divided by what uniform causal attention over this text would give: 1 is no preference."),
+        ("sink rate", f"{significant(100 * float(rate[0]))} %",
+         f"Share of heads that give token 0 more than {epsilon:g} on average (Gu et al. 2024)."),
+        ("strongest sink", f"token {count(where)}" if where >= 0 else "not available",
+         f"Where the largest mean attention of any head goes, among tokens that at least "
+         f"{measures.MIN_QUERIES} queries can see."),
+        ("state peak", f"× {significant(float(peak.max()))}",
+         f"Largest norm of token 0's state over the median of the others, at layer {int(peak.argmax())}."),
+    ]  # fmt: skip
+    for column, (label, value, explanation) in zip(side_by_side("numbers", 5), cells, strict=True):
+        column.metric(label, value, help=explanation, border=True)
+
+
+@st.fragment
+def heads(trace: Trace) -> None:
+    """The layer by head map; a click chooses the head for the panels below."""
+    attention = figures.need_attention(trace)
+    left, right = side_by_side("heads", [2.2, 1])
+    with left:
+        _map(trace, attention)
+    with right:
+        _head_detail(trace, attention)
+
+
+def _map(trace: Trace, attention: AttentionTrace) -> None:
+    missing = {"learned_sink": attention.learned_sink is None, "gate": attention.gate is None}
+    options = [q for q in figures.HEAD_QUANTITIES if not missing.get(q)]
+    quantity = st.segmented_control(
+        "Colour by",
+        options,
+        default=options[0],
+        required=True,
+        format_func=lambda q: readings.HEAD_LABELS[q],
+        key=state.HEAD_QUANTITY,
+        label_visibility="collapsed",
+        bind="query-params",
+        wrap=True,
+    )
+
+    with st.popover("Threshold"):
+        st.slider(
+            "A head has a sink where it gives more than",
+            0.05,
+            0.95,
+            measures.SINK_EPSILON,
+            0.05,
+            key=state.EPSILON,
+            bind="query-params",
+            help="Epsilon of the sink rate; 0.3 in Gu et al. 2024.",
+        )
+        epsilon = st.session_state[state.EPSILON]
+        if st.session_state.setdefault("drawn_epsilon", epsilon) != epsilon:
+            st.session_state["drawn_epsilon"] = epsilon
+            st.rerun()  # the sink rate stands above
+
+    def chart() -> object:
+        return figures.head_map(trace, quantity, theme_name=state.theme_name())
+
+    with figure_card(
+        "Every head of every layer",
+        readings.HEAD_READINGS[quantity],
+        name="head_map",
+        table=lambda: measures.heads_frame(attention),
+        figure=lambda: chart_svg(chart()),
+        figure_ending="svg",
+        code=notebook_code(trace, f"an.figures.head_map(trace, {quantity!r})"),
+        spec=trace.spec.subtitle,
+        more=readings.SINKS,
+    ):
+        event = st.altair_chart(
+            chart(),  # type: ignore[call-overload]
+            theme=None,
+            alt="One cell per layer and head",
+            key="head_map_chart",
+            on_select="rerun",
+            selection_mode="pick",
+        )
+        picked = event.get("selection", {}).get("pick", []) if event else []
+        if picked and (picked[0]["layer"], picked[0]["head"]) != st.session_state.get("head_picked"):
+            layer, head = int(picked[0]["layer"]), int(picked[0]["head"])
+            st.session_state["head_picked"] = (layer, head)
+            st.session_state[state.LAYER], st.session_state[state.HEAD] = layer, head
+            st.rerun()
+
+
+def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
+    layer, head = chosen_head(attention)
+    with st.container(border=True, height="stretch"):
+        st.markdown("**Head**")
+        columns = st.columns(2)
+        layers = attention.layer_numbers.tolist()
+        columns[0].selectbox("Layer", layers, layers.index(layer), key="layer_input", on_change=_typed_head)
+        columns[1].number_input(
+            "Head", 0, attention.n_heads - 1, head, key="head_input", on_change=_typed_head
+        )
+        at = attention.row_of(layer), head
+        position, received = measures.strongest_sink(attention)
+        entropy = measures.head_entropy(attention)
+        name = str(measures.head_classes(entropy)[at])
+        where = int(position[at])
+        rows = [
+            f"attention on token 0 **{significant(100 * float(attention.sink_mass[at]))} %**, "
+            f"**{significant(float(measures.against_baseline(attention)[at]))}** times uniform",
+            f"row entropy **{significant(100 * float(entropy[at]))} %** of uniform: {name or 'not available'}",
+            f"looks back **{significant(float(attention.distance[at]))}** tokens on average",
+            f"shares its keys and values with KV head **{attention.kv_head(head)}**",
+        ]
+        if attention.window[at[0]]:
+            rows.append(f"sees the last **{count(int(attention.window[at[0]]))}** tokens only")
+        if attention.chunk[at[0]]:
+            rows.append(f"sees its own chunk of **{count(int(attention.chunk[at[0]]))}** tokens only")
+        if attention.gate is not None:
+            passed = 100 * float(attention.gate[at])
+            rows.append(f"its gate passes on **{significant(passed)} %** of what it writes")
+        if attention.learned_sink is not None:
+            share = 100 * float(attention.learned_sink[at])
+            rows.append(f"gives **{significant(share)} %** to its learned sink")
+        st.caption("  \n".join(rows))
+        if where >= 0:
+            st.caption(
+                f"Leans most on token {count(where)}, "
+                f"**{significant(100 * float(received[at]))} %** on average:"
+            )
+            st.code(visible(trace.tokens.text[where]), language=None)
+
+
+def _typed_head() -> None:
+    st.session_state[state.LAYER] = int(st.session_state["layer_input"])
+    st.session_state[state.HEAD] = int(st.session_state["head_input"])

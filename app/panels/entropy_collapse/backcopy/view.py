@@ -1,0 +1,183 @@
+"""Live lab: a sink forms in a small model trained on the Bigram-Backcopy task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from analysis.drawing.numbers import significant
+from analysis.errors import AnalysisError
+from analysis.units import from_nats
+from app import state
+from app.compute import requests as runs
+from app.panels.entropy_collapse.backcopy.cards import cards, live
+from app.widgets.messages import show_error
+from app.widgets.plain import plain
+from app.widgets.run_status import outcome
+
+if TYPE_CHECKING:
+    from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
+    from app.compute.job import Job
+
+_ASKED = "backcopy.asked"
+"""Settings run in this tab, oldest first."""
+_MOST_RUNS = 8
+_MOST_STEPS = 5000.0
+_EXAMPLE_SEED, _EXAMPLE_LENGTH = 593, 46
+_LIVE_HEIGHTS = (260, 220)
+
+
+def backcopy() -> None:
+    """Draw the lab: the task, a form, and every run of this tab overlaid."""
+    _task()
+    settings = _form()
+    asked: list[BackcopySettings] = st.session_state.setdefault(_ASKED, [])
+    if settings is not None:
+        try:
+            runs.submit_task(_request(settings), _training(settings))
+        except AnalysisError as error:
+            show_error(error)
+        else:
+            asked[:] = [*(one for one in asked if one != settings), settings][-_MOST_RUNS:]
+    known = [(one, job) for one in asked if (job := runs.find(_request(one))) is not None]
+    finished = [job.result for _, job in known if job.state == "done"]
+    if not known:
+        st.info("Nothing has been trained yet. Press Run; the curves grow while it learns.")
+        return
+    waiting = [job for _, job in known if job.is_live]
+    for number, job in enumerate(waiting):  # the first one runs and draws, the others wait
+        outcome(job, () if number else _LIVE_HEIGHTS, draw=None if number else live(finished))
+    if waiting:
+        return
+    last = known[-1][1]
+    if last.state != "done":
+        outcome(last)  # says why there is nothing
+    if finished:
+        cards(finished)
+
+
+def _task() -> None:
+    """Two sentences on the task, and a short sequence with its triggers and copies marked."""
+    from analysis.entropy_collapse.labs.backcopy.results import BackcopySettings
+    from analysis.entropy_collapse.labs.backcopy.task import shipped_task
+
+    task = shipped_task()
+    oracle = task.oracle(BackcopySettings().length)
+    unit = state.unit()
+    names = " ".join(f":orange-background[**{_shown(task.characters[c])}**]" for c in task.triggers)
+    with st.container(border=True):
+        st.markdown("**Bigram-Backcopy**: a small model learns two rules, and grows a sink")
+        st.markdown(
+            f"After an ordinary character the next one follows the character pairs of a short story; after a "
+            f"trigger, {names}, comes :blue-background[the character before it] once more. Only the second rule "
+            f"needs attention: everywhere else the head has nothing to add and needs somewhere harmless to look."
+        )
+        st.markdown(_example())
+        st.caption(
+            f"Who knows both rules still pays **{significant(from_nats(oracle.markov, unit))} {unit}** after "
+            f"ordinary characters, nothing after triggers (they are {significant(100 * oracle.trigger_share)} % of "
+            f"the characters), {significant(from_nats(oracle.overall, unit))} {unit} overall. Who knows only the "
+            f"pairs pays {significant(from_nats(oracle.bigram_on_triggers, unit))} {unit} after triggers."
+        )
+
+
+@st.cache_data(max_entries=1, show_spinner=False)
+def _example() -> str:
+    """A short sequence in Markdown."""
+    import numpy as np
+
+    from analysis.entropy_collapse.labs.backcopy.task import shipped_task
+
+    task = shipped_task()
+    ids = task.sequences(np.random.default_rng(_EXAMPLE_SEED).random((1, _EXAMPLE_LENGTH)))[0, 1:]
+    is_trigger = task.is_trigger(ids)
+    pieces = []
+    for i, c in enumerate(ids):
+        shown = _shown(task.characters[c])
+        if is_trigger[i]:
+            pieces.append(f":orange-background[**{shown}**]")
+        elif i and is_trigger[i - 1]:
+            pieces.append(f":blue-background[{shown}]")
+        else:
+            pieces.append(shown)
+    return ":gray[⟨start⟩] " + "\u2009".join(pieces) + " …"
+
+
+def _shown(character: str) -> str:
+    """A character as Markdown, white space visible."""
+    from analysis.drawing.labels import axis_label
+
+    return plain(axis_label(character))
+
+
+def _form() -> BackcopySettings | None:
+    """What to train; settings when Run was pressed."""
+    with st.container(border=True):
+        settings = _controls()
+        st.caption(
+            "800 steps take about 20 seconds with one layer and 40 with three. Smaller than in the source, so that it can "
+            "be watched: width 64 (there 256), 32 sequences of 65 tokens a step (512 of 257), a few hundred steps "
+            "(10,000), higher learning rates, and the characters of a story written for this lab."
+        )
+    return settings
+
+
+def _controls() -> BackcopySettings | None:
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        layers = _choice("Layers", ("1", "3"), state.BACKCOPY_LAYERS)
+        optimizer = _choice("Optimizer", ("adam", "sgd"), state.BACKCOPY_OPTIMIZER)
+        attention = _choice("Attention", ("softmax", "relu"), state.BACKCOPY_ATTENTION)
+        steps = st.number_input(
+            "Steps",
+            10.0,
+            _MOST_STEPS,
+            800.0,
+            100.0,
+            "%.0f",
+            key=state.BACKCOPY_STEPS,
+            bind="query-params",
+            width=130,
+        )
+        pressed = st.button("Run", key="backcopy_button", type="primary")
+        st.button("Clear", key="backcopy_clear", on_click=_clear, help="Forget the runs drawn below.")
+    if not pressed:
+        return None
+    from analysis.entropy_collapse.labs.backcopy.results import BackcopySettings
+
+    try:
+        return BackcopySettings(
+            int(layers),
+            optimizer,  # type: ignore[arg-type]
+            attention,  # type: ignore[arg-type]
+            int(steps) if math.isfinite(steps) else 0,
+        )
+    except AnalysisError as error:
+        show_error(error)
+        return None
+
+
+def _choice(label: str, options: tuple[str, ...], key: str) -> str:
+    return str(
+        st.segmented_control(label, options, default=options[0], required=True, key=key, bind="query-params")
+    )
+
+
+def _clear() -> None:
+    st.session_state[_ASKED] = []
+
+
+def _request(settings: BackcopySettings) -> runs.Task:
+    return runs.Task("backcopy", tuple(asdict(settings).items()))
+
+
+def _training(settings: BackcopySettings) -> Callable[[Job], BackcopyRun]:
+    def compute(job: Job) -> BackcopyRun:
+        from analysis.entropy_collapse.labs.backcopy.training import train_backcopy
+
+        return train_backcopy(settings, on_progress=job.report, on_partial=job.show)
+
+    return compute

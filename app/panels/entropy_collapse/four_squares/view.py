@@ -1,0 +1,183 @@
+"""Live lab: a policy trained with GRPO on four squares loses its entropy, with and without help."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from analysis.errors import AnalysisError
+from app import state
+from app.compute import requests as runs
+from app.panels.entropy_collapse.four_squares.cards import cards, live
+from app.widgets.messages import show_error
+from app.widgets.plain import plain
+from app.widgets.run_status import outcome
+
+if TYPE_CHECKING:
+    from analysis.entropy_collapse.labs.four_squares.interventions import Intervention
+    from analysis.entropy_collapse.labs.four_squares.results import LabRun, LabSettings
+    from app.compute.job import Job
+
+_FINISHED, _ASKED = "four_squares.finished", "four_squares.asked"
+"""Runs of this tab by the key of their settings, and the last task asked for."""
+_BASELINE = "none"
+_USUAL = ("entropy bonus", "kl-cov")
+_MOST_RUNS = 60
+_MOST_STEPS, _MOST_SEED = 1000.0, 9999.0
+_LIVE_HEIGHTS = (220, 220)
+_EXAMPLE = (39, (25, 9, 4, 1))
+
+
+def four_squares() -> None:
+    """Draw the lab: the task, a form, and the runs of the chosen interventions overlaid."""
+    finished: dict[str, LabRun] = st.session_state.setdefault(_FINISHED, {})
+    _explain()
+    wanted, pressed = _form()
+    missing = [settings for settings in wanted if settings.key not in finished]
+    if pressed and missing:
+        task = runs.Task("four squares", (("runs", tuple(settings.key for settings in missing)),))
+        try:
+            runs.submit_task(task, _training(missing, finished))
+            st.session_state[_ASKED] = task
+        except AnalysisError as error:
+            show_error(error)
+    job = runs.find(st.session_state[_ASKED]) if _ASKED in st.session_state else None
+    drawn = [finished[settings.key] for settings in wanted if settings.key in finished]
+    if job is not None and job.is_live:
+        outcome(job, _LIVE_HEIGHTS, draw=live(drawn))
+        return
+    if job is not None and job.state == "done":
+        for run in job.result:  # another tab may have asked first
+            finished.setdefault(run.settings.key, run)
+        drawn = [finished[settings.key] for settings in wanted if settings.key in finished]
+    elif job is not None and missing:
+        outcome(job)  # says why something is missing
+    if drawn:
+        _forget_old(finished)
+        cards(drawn)
+    elif job is None or job.state == "done":
+        st.info(
+            "Nothing has been trained yet. Press Run and watch the entropy at the forks fall while the reward "
+            "rises; then add an intervention and see what it keeps, and what that costs."
+        )
+
+
+def _explain() -> None:
+    """Two sentences on the task, and one solution with its forks marked."""
+    from analysis.entropy_collapse.labs.four_squares.task import FORKS, spell, write
+
+    number, squares = _EXAMPLE
+    signs = spell(write(number, squares)).split()
+    shown = " ".join(
+        f":orange-background[{sign}]" if at in FORKS else plain(sign) for at, sign in enumerate(signs)
+    )
+    with st.container(border=True):
+        st.markdown(
+            "**Four squares**: a small policy learns to be right, and forgets how many ways there were"
+        )
+        st.markdown(
+            "The prompt is a number from 5 to 99; the policy takes four squares away from it, one true step at "
+            "a time, and earns 1 if nothing is left. Which :orange-background[square] to take is a fork with many "
+            "good answers, everything else follows from it."
+        )
+        st.markdown(f"**{number}** → {shown}")
+
+
+def _form() -> tuple[list[LabSettings], bool]:
+    """What to train, the baseline always first, and whether Run was pressed."""
+    from analysis.entropy_collapse.labs.four_squares.interventions import PUBLISHED, RESCALED, SCALES
+
+    with st.container(border=True):
+        chosen = st.multiselect(
+            "Interventions, beside plain GRPO",
+            [name for name in RESCALED if name != _BASELINE],
+            list(_USUAL),
+            key=state.INTERVENTIONS,
+            bind="query-params",
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            scale = st.segmented_control(
+                "Constants",
+                SCALES,
+                default=SCALES[0],
+                required=True,
+                key=state.LAB_CONSTANTS,
+                bind="query-params",
+            )
+            seed = st.number_input(
+                "Seed", 0.0, _MOST_SEED, 0.0, 1.0, "%.0f", key=state.LAB_SEED, bind="query-params", width=110
+            )
+            steps = st.number_input(
+                "Steps",
+                1.0,
+                _MOST_STEPS,
+                120.0,
+                20.0,
+                "%.0f",
+                key=state.LAB_STEPS,
+                bind="query-params",
+                width=130,
+            )
+            pressed = st.button("Run", key="four_squares_button", type="primary")
+            st.button("Clear", key="four_squares_clear", on_click=_clear, help="Forget all runs.")
+        known = RESCALED if scale == "rescaled" else PUBLISHED
+        for name in chosen:
+            if name not in known:
+                st.caption(plain(f"{name}: not available, there are no published constants for it."))
+                continue
+            one = known[name]
+            parts = (f"{name}: {one.says}", f"{one.describe()}.", f"After: {one.source}.", one.differs)
+            st.caption(plain(" ".join(part for part in parts if part)))
+        if scale == "published":
+            st.caption("Published constants are for batches a thousand times larger; most do nothing here.")
+    try:
+        return _settings(
+            [known[name] for name in (_BASELINE, *chosen) if name in known], seed, steps
+        ), pressed
+    except AnalysisError as error:
+        show_error(error)
+        return [], False
+
+
+def _settings(interventions: list[Intervention], seed: float, steps: float) -> list[LabSettings]:
+    from analysis.entropy_collapse.labs.four_squares.results import LabSettings
+
+    whole = [int(value) if math.isfinite(value) else -1 for value in (seed, steps)]
+    return [LabSettings(one, seed=whole[0], steps=whole[1]) for one in interventions]
+
+
+def _training(missing: list[LabSettings], finished: dict[str, LabRun]) -> Callable[[Job], list[LabRun]]:
+    """Work that trains one run after the other; those that end before a cancel are kept."""
+
+    def compute(job: Job) -> list[LabRun]:
+        from analysis.entropy_collapse.labs.four_squares.grpo import run_lab
+
+        done: list[LabRun] = []
+        for number, settings in enumerate(missing):
+
+            def report(share: float, what: str, at: int = number, settings: LabSettings = settings) -> None:
+                job.report((at + share) / len(missing), f"{settings.intervention.name}: {what}")
+
+            def show(partial: LabRun, before: tuple[LabRun, ...] = tuple(done)) -> None:
+                job.show([*before, partial])
+
+            run = run_lab(settings, on_progress=report, on_partial=show)
+            finished[settings.key] = run
+            done.append(run)
+        return done
+
+    return compute
+
+
+def _forget_old(finished: dict[str, LabRun]) -> None:
+    for key in list(finished)[: max(0, len(finished) - _MOST_RUNS)]:
+        del finished[key]
+
+
+def _clear() -> None:
+    if _ASKED in st.session_state:
+        runs.cancel(st.session_state.pop(_ASKED).key)
+    st.session_state.pop(_FINISHED, None)

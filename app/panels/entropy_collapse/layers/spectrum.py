@@ -1,0 +1,86 @@
+"""Entropy collapse over layers: the spectrum of one layer, and which layer that is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from app import state
+from app.panels.entropy_collapse.layers import help as readings
+
+if TYPE_CHECKING:
+    from analysis.results.trace import Trace
+
+CHART = "layers_chart"
+"""Key of the chart over layers; its clicks choose the layer."""
+
+
+def take_click() -> None:
+    """Choose the layer that was clicked in the chart, once."""
+    picked = st.session_state.get(CHART, {}).get("selection", {}).get("pick", [])
+    if picked and int(picked[0]["layer"]) != st.session_state.get("layer_picked"):
+        st.session_state["layer_picked"] = st.session_state[state.SPECTRUM_LAYER] = int(picked[0]["layer"])
+
+
+def chosen_layer(trace: Trace, kind: str = "states") -> int:
+    """Layer a person chose, else the one with the largest drop."""
+    from analysis.entropy_collapse.layers.curves import collapse_layer
+
+    layer = st.session_state.get(state.SPECTRUM_LAYER)
+    if layer is None or not (kind != "states") <= layer <= trace.spec.n_layers:
+        layer = collapse_layer([trace], kind=kind).candidate
+    return int(layer)
+
+
+def spectrum(trace: Trace, kind: str) -> None:
+    """Draw the chosen layer's eigenvalues; the number box chooses too."""
+    from analysis.drawing.charts import chart_svg
+    from analysis.drawing.numbers import significant
+    from analysis.entropy_collapse.layers import figures
+    from analysis.entropy_collapse.layers.curves import spectra_of
+    from analysis.results.spectra import alpha_req
+    from app.widgets.figure_card import figure_card, notebook_code
+
+    first, last = int(kind != "states"), trace.spec.n_layers
+    layer = chosen_layer(trace, kind)
+
+    def chart() -> Any:
+        return figures.spectrum(trace, layer, kind=kind, theme_name=state.theme_name())
+
+    with figure_card(
+        f"Spectrum of layer {layer}",
+        "One direction far above the rest means that it carries the cloud.",
+        name="spectrum",
+        table=lambda: figures.spectrum_frame(trace, layer, kind=kind),
+        figure=lambda: chart_svg(chart()),
+        figure_ending="svg",
+        code=notebook_code(trace, f"an.figures.spectrum(trace, {layer}, kind={kind!r})"),
+        spec=trace.spec.subtitle,
+        more=readings.SPECTRUM,
+    ):
+        st.session_state["spectrum_input"] = layer
+        st.number_input(
+            "Layer",
+            first,
+            last,
+            key="spectrum_input",
+            on_change=_typed_layer,
+            label_visibility="collapsed",
+        )
+        st.altair_chart(
+            chart(), theme=None, alt=f"Eigenvalue spectrum of layer {layer}", key="spectrum_chart"
+        )
+        shares = spectra_of(trace, kind)[0, layer - first]
+        fit = alpha_req(shares)
+        line = f"Largest direction **{significant(100 * float(shares[0]))} %**"
+        if fit is None:
+            st.caption(
+                f"{line} · alpha-ReQ not available: it needs 100 eigenvalues, a text of this length has fewer."
+            )
+        else:
+            st.caption(f"{line} · alpha-ReQ **{significant(fit.alpha)}**, R² **{fit.r_squared:.3f}**")
+
+
+def _typed_layer() -> None:
+    st.session_state[state.SPECTRUM_LAYER] = int(st.session_state["spectrum_input"])

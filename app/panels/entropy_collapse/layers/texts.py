@@ -1,0 +1,166 @@
+"""Entropy collapse over layers: many texts, and whether they collapse at the same layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from app import state
+from app.compute import requests as runs
+from app.examples import EXAMPLES
+from app.panels.entropy_collapse.layers import help as readings
+from app.widgets.layout import side_by_side
+from app.widgets.messages import unavailable
+from app.widgets.run_status import ask, outcome
+
+if TYPE_CHECKING:
+    from analysis.models.loading import LanguageModel
+    from analysis.results.trace import Trace
+    from app.compute.job import Job
+
+_THIS = "this text"
+_DEFAULT = ("prose", "dialogue", "code", "german", "reasoning")
+_MOST_DRAWN = 8
+
+
+@st.fragment
+def texts(trace: Trace) -> None:
+    """Read other examples with the same model and compare their curves."""
+    request = st.session_state.get(state.RUN)
+    if request is None or state.OPENED in st.session_state:
+        unavailable("Many texts", "An opened file has no model to read other texts with.")
+        return
+    with st.container(border=True):
+        st.markdown("**Many texts**")
+        st.caption("A collapse layer is one at which every text loses its variety, not only this one.")
+        others = [slug for slug, example in EXAMPLES.items() if example.text != trace.text]
+        left, right = side_by_side("controls_texts", [4, 1], "bottom")
+        chosen = left.multiselect(
+            "Compare with",
+            others,
+            [slug for slug in _DEFAULT if slug in others],
+            key=state.COMPARE_TEXTS,
+        )
+        experiment = runs.Experiment(request, "texts", (("texts", sorted(chosen)),))
+        found = runs.find(experiment)
+        if right.button("Compare", key="texts_button", width="stretch", disabled=not chosen):
+            found = ask(experiment, _read(request, sorted(chosen)))
+        if found is None:
+            return
+        result = outcome(found, (250,), draw=lambda done: _draw(trace, done))
+    if result is not None:
+        _draw(trace, result)
+
+
+def _read(request: runs.RunRequest, slugs: list[str]) -> Any:
+    def compute(model: LanguageModel, job: Job) -> dict[str, Trace]:
+        from analysis.forward.trace import trace
+
+        done: dict[str, Trace] = {}
+        for number, slug in enumerate(slugs):
+
+            def report(share: float, what: str, at: int = number, slug: str = slug) -> None:
+                job.report((at + share) / len(slugs), f"{slug}: {what}")
+
+            run = trace(
+                model,
+                EXAMPLES[slug].text,
+                bos=request.bos,
+                parse_special=request.parse_special,
+                attention=False,
+                spectra=["states"],
+                on_progress=report,
+            )
+            done = done | {slug: replace(run, final_states=None)}
+            job.show(done)
+        return done
+
+    return compute
+
+
+def _draw(trace: Trace, others: dict[str, Trace]) -> None:
+    from analysis.drawing.charts import chart_svg
+    from analysis.entropy_collapse.layers import figures
+    from analysis.entropy_collapse.layers.curves import collapse_layer
+    from app.widgets.figure_card import figure_card, notebook_code
+
+    everything = {_THIS: trace, **others}
+    drawn = dict(list(everything.items())[:_MOST_DRAWN])
+    found = collapse_layer(everything)
+    without = collapse_layer(everything, first_token=False)
+    unit, name = state.unit(), state.theme_name()
+
+    def curves() -> Any:
+        return figures.matrix_entropy(drawn, unit=unit, theme_name=name, collapse=found.layer)
+
+    def drops() -> Any:
+        return figures.layer_drops(found, theme_name=name)
+
+    spec = (
+        f"{trace.spec.model} · {trace.spec.dtype} · {len(everything)} texts of {_lengths(everything)} tokens"
+    )
+    left, right = side_by_side("texts", [1.4, 1])
+    call = 'texts = {"one": trace, "other": an.trace(model, "…")}\n'
+    with (
+        left,
+        figure_card(
+            "Matrix entropy of several texts over layers",
+            "Dashed: token 0 left out."
+            + (
+                f" The first {_MOST_DRAWN} are drawn, all are counted."
+                if len(drawn) < len(everything)
+                else ""
+            ),
+            name="texts",
+            table=lambda: figures.curves_frame(everything, unit=unit),
+            figure=lambda: chart_svg(curves()),
+            figure_ending="svg",
+            code=notebook_code(trace, f"{call}an.figures.matrix_entropy(texts, unit={unit!r})"),
+            spec=spec,
+            more=readings.CURVES,
+        ),
+    ):
+        st.altair_chart(
+            curves(), theme=None, alt="Matrix entropy over layers, one line per text", key="texts_chart"
+        )
+    with (
+        right,
+        figure_card(
+            f"Collapse layer: {found.layer}" if found.layer is not None else "No collapse layer",
+            "Bars: median over texts. Dots: each text. Above the dashed line counts.",
+            name="drops",
+            table=found.to_frame,
+            figure=lambda: chart_svg(drops()),
+            figure_ending="svg",
+            code=notebook_code(trace, f"{call}an.figures.layer_drops(an.collapse_layer(texts))"),
+            spec=spec,
+            more=readings.COLLAPSE,
+        ),
+    ):
+        st.altair_chart(
+            drops(), theme=None, alt="Share of matrix entropy lost into each layer", key="drops_chart"
+        )
+        st.caption(_evidence(found, without))
+
+
+def _lengths(traces: dict[str, Trace]) -> str:
+    lengths = [trace.spec.n_tokens for trace in traces.values()]
+    return f"{min(lengths)} to {max(lengths)}" if len(lengths) > 1 else str(lengths[0])
+
+
+def _evidence(found: Any, without: Any) -> str:
+    if found.layer is None:
+        line = f"No collapse layer: {found.reason}."
+    else:
+        line = (
+            f"Median drop **{100 * float(found.median_drop[found.layer - 1]):.1f} %** into layer {found.layer}; "
+            f"**{100 * found.agreeing:.0f} %** of {len(found.names)} texts lose most there."
+        )
+    if without.layer is None:
+        return f"{line} Without token 0 there is none: {without.reason}."
+    return (
+        f"{line} Without token 0 it is layer {without.layer}, with "
+        f"**{100 * float(without.median_drop[without.layer - 1]):.1f} %**."
+    )

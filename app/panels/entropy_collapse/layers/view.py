@@ -1,0 +1,278 @@
+"""Entropy collapse over layers: numbers, curves, and the spectrum of the chosen layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from analysis.errors import AnalysisError
+from app import state
+from app.compute import requests as runs
+from app.panels.entropy_collapse.layers import help as readings
+from app.panels.entropy_collapse.layers.spectrum import CHART, chosen_layer, spectrum, take_click
+from app.widgets.checks import checks
+from app.widgets.messages import show_error, unavailable
+from app.widgets.plain import plain
+from app.widgets.prompt import prompt
+from app.widgets.run_status import current_run
+
+if TYPE_CHECKING:
+    from analysis.results.trace import Trace
+
+KINDS = ("states", "query", "key", "value")
+_ORDERS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
+
+
+def over_layers() -> None:
+    """Draw the view for the run on screen."""
+    prompt()
+    trace = current_run()
+    if trace is None:
+        return
+    if trace.layers.spectrum is None:
+        unavailable(
+            "Spectra of the layers",
+            trace.unavailable.get("spectra", "The opened file was made without them."),
+        )
+        if trace.spec.window is None:  # over windows there are none, whatever they may cost
+            _offer_all("Take them all the same")
+        st.caption(plain(trace.spec.subtitle))
+        return
+    from app.panels.entropy_collapse.layers.models import models
+    from app.panels.entropy_collapse.layers.texts import texts
+
+    _numbers(trace)
+    _curves(trace)
+    texts(trace)
+    models(trace)
+    checks(trace)
+
+
+def _numbers(trace: Trace) -> None:
+    from analysis.drawing.numbers import significant
+    from analysis.entropy_collapse.layers.curves import collapse_layer
+    from analysis.results.spectra import effective_rank, renyi_entropy
+    from analysis.units import from_nats
+    from app.widgets.layout import side_by_side
+
+    shares, unit = trace.layers.spectrum, state.unit()
+    assert shares is not None
+    found, without = collapse_layer([trace]), collapse_layer([trace], first_token=False)
+    at, entropy = found.candidate, from_nats(renyi_entropy(shares), unit)
+    most = min(trace.spec.n_tokens - 1, trace.spec.hidden_size or trace.spec.n_tokens)
+    cells = [
+        ("largest drop", f"layer {at}", "Layer into which the matrix entropy of this text falls most, all tokens counted."),
+        (f"entropy there, {unit}", f"{significant(float(entropy[0, at - 1]))} → {significant(float(entropy[0, at]))}",
+         "Matrix entropy of order 1 before and after that layer."),
+        ("without token 0", f"{significant(float(entropy[1, at - 1]))} → {significant(float(entropy[1, at]))}",
+         "The same layer with token 0 left out before centring."),
+        ("largest without it", f"layer {without.candidate}",
+         f"Largest drop that is left when token 0 is not counted: {significant(100 * float(without.median_drop.max()))} % of the entropy before it."),
+        ("rank at the end", f"{significant(float(effective_rank(shares[0, -1])))} of {most}",
+         "Effective rank of the last layer's states (from eigenvalues), and the most that this text allows."),
+    ]  # fmt: skip
+    for column, (label, value, explanation) in zip(side_by_side("numbers", 5), cells, strict=True):
+        column.metric(label, value, help=explanation, border=True)
+
+
+@st.fragment
+def _curves(trace: Trace) -> None:
+    from app.widgets.layout import side_by_side
+
+    take_click()
+    quantity, kind, order, scale = _controls()
+    found = _with_kind(trace, kind)
+    if found is None:
+        return
+    if quantity == "lens entropy":
+        found = _with_lens(trace)
+        if found is None:
+            return
+    left, right = side_by_side("curves", [2, 1])
+    with left:
+        _main(found, quantity, kind, order, scale)
+    with right:
+        spectrum(found if quantity != "lens entropy" else trace, kind)
+
+
+def _controls() -> tuple[Any, str, float, Any]:
+    from analysis.entropy_collapse.layers.curves import QUANTITIES, SCALES
+    from app.widgets.layout import side_by_side
+
+    columns = side_by_side("controls_layers", [1.6, 1.1, 1.6, 1.1], "bottom")
+    quantity = columns[0].selectbox("Quantity", QUANTITIES, key=state.LAYER_QUANTITY, bind="query-params")
+    vocabulary = quantity in ("lens entropy", "curvature")
+    kind = columns[1].selectbox(
+        "Of the",
+        KINDS,
+        key=state.STATES,
+        bind="query-params",
+        disabled=vocabulary,
+        help="States between the blocks, or what each block's attention compares (queries and keys, after positions) and mixes (values).",
+    )
+    is_entropy = quantity == "matrix entropy"
+    order = columns[2].select_slider(
+        "Renyi order",
+        _ORDERS,
+        1.0,
+        key=state.RENYI_ORDER,
+        disabled=not is_entropy,
+        help="1 is the usual entropy. Larger orders listen to the largest directions, smaller ones to all alike.",
+    )
+    scale = columns[3].selectbox(
+        "Scale",
+        SCALES if kind == "states" else SCALES[:2],
+        key=state.SCALE,
+        bind="query-params",
+        disabled=not is_entropy,
+    )
+    return quantity, "states" if vocabulary else kind, float(order), scale
+
+
+def _with_kind(trace: Trace, kind: str) -> Trace | None:
+    """The run with spectra of this kind: the one on screen, or one that took them too."""
+    if kind in trace.spec.spectra:
+        return trace
+    if trace.attention is None:
+        unavailable(f"Spectra of the {kind} states", trace.unavailable.get("attention", ""))
+        return None
+    request = _request()
+    if request is None:
+        unavailable(f"Spectra of the {kind} states", "The opened file was made without them.")
+        return None
+    wanted = replace(request, all_spectra=True)
+    if not _is_under_way(wanted):
+        _offer_all(
+            "Measure queries, keys and values", "Reads the text once more and takes four spectra per layer."
+        )
+        return None
+    return current_run(wanted)
+
+
+def _with_lens(trace: Trace) -> Trace | None:
+    """The run with the logit lens."""
+    if trace.layers.lens_layers is not None:
+        return trace
+    request = _request()
+    if request is None:
+        unavailable("Logit-lens entropy", "The opened file was made without the lens.")
+        return None
+    wanted = replace(request, lens_step=int(st.session_state.get(state.LENS_STEP, 2)))
+    if not _is_under_way(wanted):
+        with st.container(border=True):
+            st.caption("The logit lens costs one vocabulary head per layer, so it runs only when asked.")
+            if st.button("Compute the lens", key="collapse_lens_button") and _ask(wanted):
+                st.rerun()
+        return None
+    return current_run(wanted)
+
+
+def _is_under_way(wanted: runs.RunRequest) -> bool:
+    """Whether a run was asked for and did not end without a result; says why if it failed."""
+    job = runs.find(wanted)
+    if job is not None and job.error is not None:
+        show_error(job.error)
+    return job is not None and job.state not in ("failed", "cancelled")
+
+
+def _offer_all(label: str, what: str = "") -> None:
+    request = _request()
+    if request is None:
+        return
+    with st.container(border=True):
+        if what:
+            st.caption(what)
+        wanted = replace(request, all_spectra=True)
+        if st.button(label, key="all_spectra_button") and _ask(wanted):
+            if not what:
+                st.session_state[state.RUN] = wanted
+            st.rerun()
+
+
+def _ask(wanted: runs.RunRequest) -> bool:
+    """Ask for a run; says why if it is refused."""
+    try:
+        runs.submit(wanted)
+    except AnalysisError as refused:
+        show_error(refused)
+        return False
+    return True
+
+
+def _request() -> runs.RunRequest | None:
+    if state.OPENED in st.session_state:
+        return None
+    request: runs.RunRequest | None = st.session_state.get(state.RUN)
+    return request
+
+
+def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> None:
+    from analysis.drawing.charts import chart_svg
+    from analysis.entropy_collapse.layers import figures
+    from analysis.entropy_collapse.layers.curves import collapse_layer
+    from app.widgets.figure_card import figure_card, notebook_code
+
+    unit = state.unit()
+    found = collapse_layer([trace], kind=kind) if kind in trace.spec.spectra else None
+    layer = chosen_layer(trace, kind) if found is not None else None
+
+    def chart(**more: Any) -> Any:
+        return figures.matrix_entropy(
+            trace,
+            quantity,
+            kind=kind,
+            order=order,
+            scale=scale,
+            unit=unit,
+            theme_name=state.theme_name(),
+            **more,
+        )
+
+    what = {"states": "the token states", "query": "the queries", "key": "the keys", "value": "the values"}[
+        kind
+    ]
+    if quantity == "lens entropy":
+        title, reading = (
+            "Logit-lens entropy over layers",
+            "Mean entropy of what each layer would predict. Dashed: without what token 0 predicted.",
+        )
+    else:
+        title = f"{quantity[:1].upper()}{quantity[1:]} of {what} over layers"
+        reading = "How many ways the tokens differ, layer by layer. Dashed: token 0 left out. Click a layer for its spectrum."
+    call = f"an.figures.matrix_entropy(trace, {quantity!r}, kind={kind!r}, order={order:g}, scale={scale!r}, unit={unit!r})"
+    with figure_card(
+        title,
+        reading,
+        name="layers",
+        table=lambda: figures.curves_frame(
+            {"this text": trace}, quantity, kind=kind, order=order, scale=scale, unit=unit
+        ),
+        figure=lambda: chart_svg(chart()),
+        figure_ending="svg",
+        code=notebook_code(trace, call),
+        spec=trace.spec.subtitle,
+        more=readings.CURVES,
+    ):
+        st.altair_chart(
+            chart(selected=layer, pick=True),
+            theme=None,
+            alt=f"{title}, with and without token 0",
+            key=CHART,
+            on_select="rerun",
+            selection_mode="pick",
+        )
+        if found is not None and quantity == "matrix entropy":
+            st.caption(_sentence(found))
+
+
+def _sentence(found: Any) -> str:
+    from analysis.drawing.numbers import significant
+
+    if found.layer is None:
+        return f"For this text there is no collapse layer: {found.reason}."
+    return (
+        f"Block {found.layer} takes away {significant(100 * float(found.median_drop[found.layer - 1]))} % of this text's matrix entropy. "
+        "Whether it does so to every text is seen under Many texts."
+    )

@@ -1,0 +1,200 @@
+"""Entropy collapse over training: logs of real runs, their columns, and their curves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from analysis.errors import AnalysisError
+from app import state
+from app.panels.entropy_collapse.training import help as readings
+from app.panels.entropy_collapse.training.columns import choose_columns
+from app.panels.entropy_collapse.training.follow import follow, say_threshold
+from app.panels.entropy_collapse.training.read import read_all, stamps_and_news
+from app.panels.entropy_collapse.training.sources import Source, choose_sources, sources
+from app.widgets.figure_card import figure_card
+from app.widgets.layout import side_by_side
+from app.widgets.messages import show_unavailable
+from app.widgets.plain import plain
+
+if TYPE_CHECKING:
+    from analysis.entropy_collapse.training.onset import Onset
+    from analysis.entropy_collapse.training.results import TrainingCurve
+
+_OTHER = ("reward", "length", "kl", "gradient norm", "clipped share")
+
+
+def over_training() -> None:
+    """Draw the view."""
+    st.caption(
+        "Over training: the entropy of a policy's next token, averaged over what it wrote, at every step of a run."
+    )
+    choose_sources()
+    if not sources():
+        st.info(
+            "Nothing has been read yet. Upload a log, name one on this machine, or take an example above."
+        )
+        return
+    by_source = read_all()
+    curves = _named(by_source)
+    choose_columns(by_source)
+    follow(sources(), *stamps_and_news())
+    if not curves:
+        return
+    from app.panels.entropy_collapse.training.law import exchange, law
+
+    _curves(curves, say_threshold(curves))
+    law(curves)
+    exchange(curves)
+
+
+def _named(by_source: dict[Source, list[TrainingCurve]]) -> list[TrainingCurve]:
+    """All curves, with names that differ."""
+    out: list[TrainingCurve] = []
+    for curve in (c for curves in by_source.values() for c in curves):
+        taken, name, k = {c.name for c in out}, curve.name, 2
+        while name in taken:
+            name, k = f"{curve.name} ({k})", k + 1
+        out.append(replace(curve, name=name))
+    return out
+
+
+@st.fragment
+def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
+    from analysis.entropy_collapse.training.figures import apart, colours_of
+    from analysis.entropy_collapse.training.results import X_AXES
+
+    with st.container(border=True):
+        left, middle, right = side_by_side("controls_training", [1.2, 1.2, 1.6], "bottom")
+        x = left.segmented_control(
+            "Along", X_AXES, default="step", required=True, key=state.LOG_X, bind="query-params"
+        )
+        there = [column for column in _OTHER if any(curve.has(column) for curve in curves)]
+        other = middle.selectbox(
+            "Beside entropy", _OTHER, key=state.LOG_METRIC, bind="query-params", help="From the same log."
+        )
+        smoothing = right.slider(
+            "Smoothing",
+            0.0,
+            0.99,
+            0.6,
+            0.01,
+            key=state.SMOOTHING,
+            bind="query-params",
+            help=readings.SMOOTHING,
+        )
+        missing = [axis for axis in ("tokens", "time") if all(c.x(axis) is None for c in curves)]
+        if missing:
+            st.caption(f"No log here tells {' or '.join(missing)}.")
+    onsets = _onsets(curves)
+    groups = apart([curve for curve in curves if curve.has("entropy")])
+    if len(groups) > 1:
+        st.caption(
+            "The logs hold different quantities under the name of entropy: each kind has a chart of its own."
+        )
+    options = {
+        "x": x,
+        "smoothing": smoothing,
+        "threshold": threshold,
+        "colours": colours_of([c.name for c in curves]),
+    }
+    for k, group in enumerate(groups):
+        own = {c.name: onsets[c.name] for c in group}
+        _card(group, "entropy", f"training_entropy_{k}", options, own)
+    if other in there:
+        _card(curves, other, "training_other", options)
+    else:
+        st.caption(f"No log here has a column for {other}.")
+
+
+def _card(
+    curves: list[TrainingCurve],
+    column: str,
+    name: str,
+    options: dict[str, Any],
+    onsets: dict[str, Onset | AnalysisError] | None = None,
+) -> None:
+    from analysis.drawing.charts import chart_svg
+    from analysis.entropy_collapse.training.figures import training_chart
+
+    found = {n: onset for n, onset in (onsets or {}).items() if not isinstance(onset, AnalysisError)}
+
+    def chart() -> Any:
+        return training_chart(
+            curves,
+            column,
+            onsets=found,
+            height=270 if onsets else 230,
+            unit=state.unit(),
+            theme_name=state.theme_name(),
+            **options,
+        )
+
+    def table() -> Any:
+        import pandas as pd
+
+        return pd.concat([curve.to_frame().assign(run=curve.name) for curve in curves], ignore_index=True)
+
+    try:
+        drawn = chart()
+    except AnalysisError as error:
+        show_unavailable(error)
+        return
+    along = {"step": "training steps", "tokens": "tokens processed", "time": "time"}[options["x"]]
+    call = f"figures.training_chart(runs, {column!r}, x={options['x']!r}, smoothing={options['smoothing']:g})"
+    with figure_card(
+        f"{_title(curves, column)} over {along}",
+        "Thin: as logged. Thick: smoothed. Diamonds: held-out data. "
+        + ("Dashed: where entropy collapsed." if column == "entropy" else "A gap in the log is a gap here.")
+        + " Dotted: your threshold." * (column == "entropy" and options["threshold"] is not None),
+        name=name,
+        table=table,
+        figure=lambda: chart_svg(chart()),
+        figure_ending="svg",
+        code=code(curves, call),
+        spec=" · ".join(f"{c.name}: {c.chosen[column]}" for c in curves if column in c.chosen),
+        more=readings.CURVES if column == "entropy" else "",
+    ):
+        st.altair_chart(drawn, theme=None, alt=f"{column} over {along}", key=f"{name}_chart")
+        if onsets:
+            _say_onsets(onsets)
+
+
+def _title(curves: list[TrainingCurve], column: str) -> str:
+    if column != "entropy":
+        return column.capitalize() if column != "kl" else "KL"
+    kinds = {"per sequence": "Entropy summed over each answer", "not known": "Entropy as logged"}
+    return kinds.get(curves[0].meaning, "Policy entropy")
+
+
+def code(curves: list[TrainingCurve], call: str) -> str:
+    """Notebook lines that read these runs and draw one picture of them."""
+    names = ", ".join(repr(curve.name) for curve in curves)
+    return (
+        "from analysis import figures, read_training_log\n\n"
+        f"runs = [read_training_log(path) for path in ({names},)]  # paths of the logs\n"
+        f"{call}\n"
+    )
+
+
+def _onsets(curves: list[TrainingCurve]) -> dict[str, Onset | AnalysisError]:
+    """Onset of each run, or why the rule cannot be asked."""
+    from analysis.entropy_collapse.training.onset import collapse_onset
+
+    out: dict[str, Onset | AnalysisError] = {}
+    for curve in curves:
+        try:
+            out[curve.name] = collapse_onset(curve)
+        except AnalysisError as error:
+            out[curve.name] = error
+    return out
+
+
+def _say_onsets(onsets: dict[str, Onset | AnalysisError]) -> None:
+    lines = []
+    for name, onset in onsets.items():
+        text = f"Not available: {onset}" if isinstance(onset, AnalysisError) else onset.which
+        lines.append(f"**{plain(name)}**: {plain(text)}")
+    st.caption("  \n".join(lines), help=readings.onset_rule())

@@ -1,0 +1,167 @@
+"""Prompt compression: the pictures of a sweep, the kept words in their place, the text to copy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from analysis.drawing.numbers import significant
+from analysis.pruning_effects.compression.results import BOTTOM, DRAWN_BY_SEED, METHODS, NEEDS_ANSWER
+from analysis.units import from_nats
+from app import state
+from app.panels.pruning_effects.compression import help as readings
+from app.widgets.figure_card import figure_card
+from app.widgets.layout import side_by_side
+from app.widgets.plain import plain
+from app.widgets.token_strip import token_strip
+
+if TYPE_CHECKING:
+    from analysis.pruning_effects.compression.results import Compressed, CompressionSweep
+
+
+def _curves(sweep: CompressionSweep) -> Any:
+    from analysis.pruning_effects.compression.figures import compression_curves
+
+    return compression_curves(sweep, unit=state.unit(), theme_name=state.theme_name())
+
+
+def live_curves(sweep: CompressionSweep) -> None:
+    """Draw the curves so far."""
+    st.altair_chart(_curves(sweep), theme=None, alt="Change of NLL so far", key="compression_live")
+
+
+def sweep_cards(sweep: CompressionSweep) -> None:
+    """Draw a sweep: its numbers, its curves, what each method kept, and what is not available."""
+    _numbers(sweep)
+    if sweep.readings:
+        _curves_card(sweep)
+        _kept_words(sweep)
+    for name, reason in sweep.unavailable.items():
+        st.caption(f"**{plain(name)}: not available.** {plain(reason)}")
+
+
+def _numbers(sweep: CompressionSweep) -> None:
+    unit = state.unit()
+    full, without = (from_nats(value, unit) for value in (sweep.nll_full, sweep.nll_without))
+    cells = [
+        ("context", f"{sweep.n_original} tokens", "Counted by the model's tokenizer, nothing added."),
+        ("answer", f"{sweep.n_answer} tokens", "The same tokens after every context."),
+        ("with context", f"{significant(full)} {unit}", "Mean of -ln p over the answer's tokens."),
+        ("without", f"{significant(without)} {unit}", "The same after the question alone."),
+        (
+            "difference",
+            f"{significant(without - full, signed=True)} {unit}",
+            "What the context is worth per answer token: the most that lies in it to be lost.",
+        ),
+    ]
+    for column, (label, value, explanation) in zip(
+        side_by_side("numbers_compression", 5), cells, strict=True
+    ):
+        column.metric(label, value, help=explanation, border=True)
+    if without <= full:
+        st.caption(
+            "This context does not make the answer likelier: there is nothing to lose by shortening it."
+        )
+
+
+def _curves_card(sweep: CompressionSweep) -> None:
+    from analysis.drawing.charts import chart_svg
+
+    told = [name for name in NEEDS_ANSWER if name in set(sweep.to_frame()["method"])]
+    with figure_card(
+        "What a shorter context costs the answer",
+        "Lower is better. Compare with the grey band, words left out at random, at the same number of tokens.",
+        name="compression",
+        table=sweep.to_frame,
+        figure=lambda: chart_svg(_curves(sweep)),
+        figure_ending="svg",
+        code=_code(sweep, f"compression_curves(sweep, unit={state.unit()!r})"),
+        spec=sweep.subtitle,
+        more=readings.CURVES,
+    ):
+        st.altair_chart(
+            _curves(sweep),
+            theme=None,
+            alt="Change of the answer's NLL against the share kept",
+            key="compression_chart",
+        )
+        if told:
+            st.caption(
+                f"{' and '.join(told)}: told the answer. A limit to compare with, not a method to use."
+            )
+
+
+@st.fragment
+def _kept_words(sweep: CompressionSweep) -> None:
+    """The kept words in their place, and the shorter text to copy."""
+    from analysis.pruning_effects.compression import figures
+
+    done = sweep.to_frame()
+    names = [name for name in METHODS if name in set(done["method"])]
+    left, middle, right = side_by_side("controls_compressed", [2.4, 2, 1.6], "bottom")
+    method = left.selectbox("Method", names, key=f"compression_method_{'_'.join(names)}")
+    rows = done[done["method"] == method]
+    shares = sorted(set(rows["kept"]), reverse=True)
+    share = (
+        middle.select_slider(
+            "Share kept",
+            shares,
+            shares[len(shares) // 2],
+            key=f"share_{method}_{shares}",
+            format_func=lambda s: f"{s:.0%}",
+        )
+        if len(shares) > 1
+        else shares[0]
+    )
+    seed = 0
+    if method.removeprefix(BOTTOM) in DRAWN_BY_SEED:
+        seeds = sorted(set(rows[rows["kept"] == share]["seed"]))
+        seed = right.selectbox("Seed", seeds, key=f"seed_{method}_{seeds}")
+    one = sweep.find(method, share, seed)
+    if one is None:
+        return
+    with figure_card(
+        f"What {method} keeps at {share:.0%}",
+        "The original text; coloured words were kept.",
+        name="compressed",
+        table=one.to_frame,
+        figure=lambda: figures.compression_strip(one, theme_name=state.theme_name()).document().encode(),
+        figure_ending="html",
+        code=_code(sweep, f"compression_strip(sweep.find({method!r}, {share}, {seed}))"),
+        spec=sweep.subtitle,
+        more=readings.STRIP,
+    ):
+        token_strip(figures.kept_strip(one), key="compression_strip", height=300)
+        row = rows[(rows["kept"] == share) & (rows["seed"] == seed)].iloc[0]
+        st.caption(_counts(one, float(row["delta_nll"])))
+        st.code(one.text, language=None, wrap_lines=True, height=160)
+
+
+def _counts(one: Compressed, delta: float) -> str:
+    unit = state.unit()
+    change = significant(from_nats(delta, unit), signed=True)
+    note = f" · {plain(one.note)}" if one.note else ""
+    return (
+        f"**{one.n_tokens}** of {one.n_original} tokens, budget {one.budget}; {one.n_kept} of the original's tokens "
+        f"are marked · change of the answer's NLL **{change} {unit}** per token{note}"
+    )
+
+
+def _code(sweep: CompressionSweep, call: str) -> str:
+    """Lines that make the sweep again and draw one picture of it."""
+    frame = sweep.to_frame()
+    methods = [name for name in METHODS if name in set(frame["method"])]
+    kept = sorted(set(frame[frame["method"].isin(METHODS)]["kept"]), reverse=True)
+    context = repr(sweep.text) if len(sweep.text) <= 400 else 'open("context.txt", encoding="utf-8").read()'
+    function = call.partition("(")[0]
+    return (
+        "import analysis as an\n"
+        f"from analysis.pruning_effects.compression.figures import {function}\n"
+        "from analysis.pruning_effects.compression.sweep import sweep_compression\n\n"
+        "model = an.load_model()\n"
+        f"context = {context}\n"
+        f"sweep = sweep_compression(model, context, {sweep.question!r}, {sweep.answer!r},\n"
+        f"                          {methods}, {kept}, unit={sweep.unit!r})\n"
+        f"{call}\n"
+    )

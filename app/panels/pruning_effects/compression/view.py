@@ -1,0 +1,180 @@
+"""Prompt compression: a context made shorter by many methods, and what that costs the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from analysis.errors import AnalysisError
+from analysis.pruning_effects.compression.results import METHODS
+from app import state
+from app.compute import requests as runs
+from app.panels.pruning_effects.compression import help as readings
+from app.panels.pruning_effects.compression.cards import live_curves, sweep_cards
+from app.sidebar import model_spec
+from app.widgets.layout import side_by_side
+from app.widgets.messages import show_error
+from app.widgets.run_status import outcome
+
+if TYPE_CHECKING:
+    from analysis.models.loading import LanguageModel
+    from analysis.pruning_effects.compression.results import CompressionSweep
+    from app.compute.job import Job
+
+_CONTEXT, _QUESTION, _ANSWER = "compression_context", "compression_question", "compression_answer"
+_ASKED = "compression.asked"
+"""The experiment on screen."""
+_UNITS = ("word", "token", "sentence")
+_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
+_USUAL = ("self-information", "longllmlingua", "gradient", "random", "first", "stop words")
+_USUAL_SHARES = (0.7, 0.5, 0.3, 0.1)
+_MOST_SEEDS = 20.0
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """Everything beside the model and the context that decides a sweep."""
+
+    question: str
+    answer: str
+    methods: tuple[str, ...]
+    kept: tuple[float, ...]
+    unit: Any
+    seeds: int
+    classifier: str
+    keep_negations: bool
+    keep_numerals: bool
+
+
+def prompt_compression() -> None:
+    """Draw the form, and the sweep that was asked for in this tab."""
+    context, settings, pressed = _form()
+    if pressed:
+        try:
+            _start(context, settings)
+        except AnalysisError as error:
+            show_error(error)
+    asked = st.session_state.get(_ASKED)
+    job = runs.find(asked) if asked is not None else None
+    if job is None:
+        st.info("Nothing has been compressed yet. Keep the example or write your own texts, then press Run.")
+        return
+    result = outcome(job, (90, 250), draw=live_curves)
+    if result is None and not job.is_live and job.partial is not None:
+        st.caption("What was finished before it stopped:")
+        result = job.partial
+    if result is not None:
+        sweep_cards(result)
+
+
+def _form() -> tuple[str, _Settings, bool]:
+    """The texts and what to do with them."""
+    for key, value in (
+        (_CONTEXT, readings.CONTEXT),
+        (_QUESTION, readings.QUESTION),
+        (_ANSWER, readings.ANSWER),
+    ):
+        st.session_state.setdefault(key, value)
+    with st.container(border=True):
+        left, right = side_by_side("compression_texts", [1.6, 1])
+        context = left.text_area(
+            "Context, to be made shorter", key=_CONTEXT, height=232, persist_state="session"
+        )
+        question = right.text_area(
+            "Question, read after it", key=_QUESTION, height=104, persist_state="session"
+        )
+        answer = right.text_area(
+            "Answer, whose probability counts", key=_ANSWER, height=68, persist_state="session"
+        )
+        methods = st.multiselect(
+            "Methods", METHODS, list(_USUAL), key=state.COMPRESSION_METHODS, bind="query-params", wrap=True
+        )
+        shares, unit, options, button = side_by_side("controls_compression", [2.4, 2.3, 1, 0.9], "bottom")
+        kept = shares.multiselect(
+            "Shares of the tokens kept",
+            _SHARES,
+            list(_USUAL_SHARES),
+            key="compression_shares",
+            format_func=lambda share: f"{share:.0%}",
+            wrap=True,
+            help="How long the shorter text may be. Of units with equal scores the earlier one stays.",
+        )
+        chosen = unit.segmented_control(
+            "Unit",
+            _UNITS,
+            default=_UNITS[0],
+            required=True,
+            key=state.COMPRESSION_UNIT,
+            bind="query-params",
+            help="What is kept or left out as a whole.",
+            wrap=True,
+        )
+        with options.popover("Options", width="stretch"):
+            more = _options()
+        pressed = button.button("Run", type="primary", key="compression_button", width="stretch")
+        st.caption(readings.LOOK_FOR if context == readings.CONTEXT else "")
+    settings = _Settings(
+        question or "",
+        answer or "",
+        tuple(sorted(methods, key=METHODS.index)),
+        tuple(sorted(kept, reverse=True)),
+        chosen,
+        **more,
+    )
+    return context or "", settings, pressed
+
+
+def _options() -> dict[str, Any]:
+    # A float, because Streamlit fails on a link with an infinite whole number.
+    seeds = st.number_input(
+        "Seeds of random methods", 1.0, _MOST_SEEDS, 5.0, 1.0, "%.0f", key="compression_seeds"
+    )
+    negations = st.toggle("Stop words: spare negations", True, key="compression_negations")
+    numerals = st.toggle("Stop words: spare numbers in words", True, key="compression_numerals")
+    folder = st.text_input(
+        "Folder of LLMLingua-2's classifier",
+        key="compression_classifier",
+        placeholder="a local folder with safetensors weights",
+        max_chars=500,
+    )
+    return {
+        "seeds": int(seeds) if math.isfinite(seeds) else 1,
+        "classifier": folder.strip(),
+        "keep_negations": negations,
+        "keep_numerals": numerals,
+    }
+
+
+def _start(context: str, settings: _Settings) -> None:
+    """Ask for a sweep and put it on screen.
+
+    Raises
+    ------
+    AnalysisError
+        If something is empty, or the queue is full.
+    """
+    if not context.strip():
+        raise AnalysisError("There is no context to shorten.", "Type or paste some text.")
+    if not settings.methods or not settings.kept:
+        raise AnalysisError("No method or no share is chosen.", "Choose at least one of each.")
+    request = runs.RunRequest(model_spec(), context)
+    experiment = runs.Experiment(request, "compression", tuple(asdict(settings).items()))
+    runs.submit_experiment(experiment, _compute(context, settings))
+    st.session_state[_ASKED] = experiment
+
+
+def _compute(context: str, settings: _Settings) -> Callable[[LanguageModel, Job], CompressionSweep]:
+    def compute(model: LanguageModel, job: Job) -> CompressionSweep:
+        from analysis.pruning_effects.compression.sweep import sweep_compression
+
+        options = asdict(settings)
+        question, answer = options.pop("question"), options.pop("answer")
+        return sweep_compression(
+            model, context, question, answer, **options, on_progress=job.report, on_partial=job.show
+        )
+
+    return compute

@@ -1,0 +1,121 @@
+"""One comparison of evictions as a person asked for it, and its work."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from app.compute import requests as runs
+
+if TYPE_CHECKING:
+    from analysis.models.loading import LanguageModel
+    from analysis.pruning_effects.eviction.policies import Policy
+    from analysis.pruning_effects.eviction.results import Sweep
+    from analysis.results.trace import Trace
+    from app.compute.job import Job
+
+ONCE, STEPWISE = "once", "step by step"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One comparison as a person asked for it."""
+
+    context: str
+    continuation: str
+    answer: str
+    policies: tuple[str, ...]
+    kept: tuple[float, ...]
+    seeds: int
+    voters: int
+    """Observation window of the methods that ask the last queries, tokens."""
+    factor: float = 0.95
+    """Forgetting factor of A2SF."""
+    decay: float = 1.0
+    """Decay of SirLLM between rounds."""
+    round_mark: str = ""
+    """What begins a round for SirLLM; empty for one round."""
+    evicted: str = ONCE
+    """Once after the context, or step by step while the continuation is read."""
+
+    def experiment(self, request: runs.RunRequest) -> runs.Experiment:
+        """The experiment it is, for the run on screen."""
+        return runs.Experiment(request, "eviction", tuple(asdict(self).items()))
+
+    def methods(self) -> list[Policy]:
+        """Methods with their constants."""
+        from analysis.pruning_effects.eviction.policies import policy
+
+        found: list[Policy] = []
+        for name in self.policies:
+            method = policy(name)
+            window = getattr(method, "window", None)
+            if window is not None:
+                method = replace(method, **{"window": min(window, self.voters)})
+            if hasattr(method, "factor"):
+                method = replace(method, **{"factor": self.factor})
+            if hasattr(method, "decay") and self.round_mark:
+                method = replace(method, **{"decay": self.decay, "round_mark": self.round_mark})
+            found.append(method)
+        return found
+
+    def methods_key(self) -> tuple[tuple[str, object], ...]:
+        """What decides the methods, for the key of an experiment."""
+        names = ("policies", "voters", "factor", "decay", "round_mark")
+        return tuple((name, getattr(self, name)) for name in names)
+
+    def methods_code(self) -> tuple[str, str]:
+        """Import lines and the list of methods, as notebook code."""
+        from analysis.pruning_effects.eviction.policies import policy
+
+        changed = [m.name if m == policy(m.name) else m for m in self.methods()]
+        kinds = {type(m) for m in changed if not isinstance(m, str)}
+        imports = "".join(sorted(f"from {kind.__module__} import {kind.__name__}\n" for kind in kinds))
+        return imports, repr(changed)
+
+    def code(self, trace: Trace) -> str:
+        """Notebook lines that compute the sweep, after those that make the run."""
+        cut = trace.text.startswith(self.context)
+        context = f"trace.text[:{len(self.context)}]" if cut else repr(self.context)
+        imports, methods = self.methods_code()
+        answer = f"answer={self.answer!r}, " if self.answer else ""
+        sweep = "sweep_eviction" if self.evicted == ONCE else "sweep_decoding"
+        return (
+            f"{imports}sweep = an.{sweep}(\n    model, {context}, {self.continuation!r},\n"
+            f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds}{reading_code(trace)},\n)\n"
+        )
+
+
+def compute(asked: Asked, request: runs.RunRequest) -> Any:
+    """Work of one comparison, for :func:`app.compute.requests.submit_experiment`."""
+
+    def work(model: LanguageModel, job: Job) -> Sweep:
+        from analysis.pruning_effects.eviction.decoding import sweep_decoding
+        from analysis.pruning_effects.eviction.sweep import sweep_eviction
+
+        sweep = sweep_decoding if asked.evicted == STEPWISE else sweep_eviction
+        return sweep(
+            model,
+            asked.context,
+            asked.continuation,
+            asked.methods(),
+            asked.kept,
+            answer=asked.answer,
+            seeds=asked.seeds,
+            on_progress=job.report,
+            on_partial=job.show,
+            **reading(request),
+        )
+
+    return work
+
+
+def reading(request: runs.RunRequest) -> dict[str, Any]:
+    """How the texts of a comparison become tokens: as in the run on screen."""
+    return {"bos": request.bos, "parse_special": request.parse_special}
+
+
+def reading_code(trace: Trace) -> str:
+    """The same as arguments of a notebook call; nothing where the run has the defaults."""
+    bos = "" if trace.spec.bos == "auto" else f", bos={trace.spec.bos!r}"
+    return bos if trace.spec.parse_special else f"{bos}, parse_special=False"

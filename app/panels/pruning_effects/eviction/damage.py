@@ -1,0 +1,129 @@
+"""KV-cache eviction: the damage along the continuation, and two top-k lists side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from analysis.drawing.numbers import count, significant
+from analysis.pruning_effects.eviction.figures import damage_tokens
+from analysis.pruning_effects.eviction.strips import DamageQuantity, damage_strip
+from analysis.units import from_nats
+from app import state
+from app.panels.pruning_effects.eviction import help as readings
+from app.panels.pruning_effects.eviction.kept import named
+from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.layout import side_by_side
+from app.widgets.plain import visible
+from app.widgets.token_strip import token_strip
+
+if TYPE_CHECKING:
+    from analysis.pruning_effects.eviction.results import Sweep
+    from analysis.results.trace import Trace
+
+_LABELS: dict[str, DamageQuantity] = {"KL": "kl", "surprisal": "change"}
+_READINGS = {
+    "kl": "Stronger colour: the prediction of this token moved further.",
+    "change": "Orange: the token became more surprising. Blue: less.",
+}
+
+
+@st.fragment
+def damage(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
+    """The continuation coloured by damage; a click shows both predictions."""
+    left, right = side_by_side("damage", [1.25, 1])
+    with left:
+        chosen = _strip(trace, sweep, setting, code)
+    with right:
+        _predictions(sweep, setting, chosen)
+
+
+def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
+    unit = state.unit()
+    label = st.session_state.get(state.DAMAGE, "KL")
+    quantity = _LABELS.get(label, "kl")
+    strip = damage_strip(sweep, setting, quantity, unit=unit)
+    with figure_card(
+        f"The damage, token by token: {named(sweep, setting)}",
+        f"{_READINGS[quantity]} Click a token to see both predictions.",
+        name="damage_strip",
+        table=lambda: _table(sweep, setting),
+        figure=lambda: (
+            damage_tokens(sweep, setting, quantity, unit=unit, theme_name=state.theme_name())
+            .document(title=strip.title)
+            .encode()
+        ),
+        figure_ending="html",
+        code=notebook_code(
+            trace, f"{code}an.figures.damage_tokens(sweep, {setting}, {quantity!r}, unit={unit!r})"
+        ),
+        spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
+        more=readings.DAMAGE,
+    ):
+        st.segmented_control(
+            "Colour by", list(_LABELS), default="KL", required=True, key=state.DAMAGE, bind="query-params",
+            label_visibility="collapsed",
+        )  # fmt: skip
+        n_answer = sweep.spec.n_answer
+        first = len(strip.values) - n_answer if n_answer else int(np.argmax(sweep.kl[setting]))
+        return token_strip(strip, key="damage_strip_canvas", selected=first, height=300)
+
+
+def _table(sweep: Sweep, setting: int) -> pd.DataFrame:
+    unit, frame = state.unit(), sweep.per_token(setting)
+    names = ["surprisal_full", "surprisal", "change", "kl"]
+    for name in names:
+        frame[name] = from_nats(frame[name].to_numpy(float), unit)
+    frame["token"] = [visible(token) for token in frame["token"]]
+    return frame.rename(columns={name: f"{name}_{unit}" for name in names})
+
+
+def _predictions(sweep: Sweep, setting: int, at: int | None) -> None:
+    with st.container(border=True, height="stretch"):
+        if at is None or at >= len(sweep.continuation_tokens):
+            st.markdown("**One prediction**")
+            st.caption(
+                "Click a token to see what the model would have said, with the full cache and the pruned one."
+            )
+            return
+        unit = state.unit()
+        st.markdown(f"**Token {count(sweep.spec.n_context + at)}**")
+        st.code(visible(sweep.continuation_tokens[at]), language=None)
+        if at == 0:
+            st.caption("Predicted before anything was evicted: both lists are the same.")
+        else:
+            kl, before, after = (
+                from_nats(float(values[at]), unit)
+                for values in (sweep.kl[setting], sweep.surprisal[0], sweep.surprisal[setting])
+            )
+            st.caption(
+                f"KL **{significant(kl)}** {unit} · surprisal **{significant(before)} → {significant(after)}** {unit} "
+                f"(**{significant(after - before, signed=True)}**)"
+            )
+        columns = st.columns(2)
+        for column, number, name in zip(columns, (0, setting), ("full", "pruned"), strict=True):
+            column.dataframe(
+                _top(sweep, number, at, name),
+                hide_index=True,
+                key=f"damage_top_{name}",
+                height=35 * sweep.top_ids.shape[2] + 38,
+                column_config={
+                    "": st.column_config.TextColumn(width=20, help="● is the token that came"),
+                    "%": st.column_config.NumberColumn(format="%.1f", width=52, help="Probability"),
+                },
+            )
+
+
+def _top(sweep: Sweep, setting: int, at: int, name: str) -> pd.DataFrame:
+    ids = sweep.top_ids[setting, at]
+    actual = int(sweep.continuation_ids[at])
+    return pd.DataFrame(
+        {
+            "": ["●" if int(i) == actual else "" for i in ids],
+            name: [visible(sweep.names[int(i)]) for i in ids],
+            "%": 100 * np.exp(sweep.top_logprobs[setting, at].astype(float)),
+        }
+    )

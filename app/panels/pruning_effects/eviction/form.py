@@ -1,0 +1,206 @@
+"""KV-cache eviction: what follows the context, which methods, which shares."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from analysis.drawing.numbers import count, duration
+from analysis.errors import AnalysisError
+from analysis.ties import RULE
+from app import state
+from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE, Asked
+from app.panels.pruning_effects.eviction.options import common, forgetting, rounds
+from app.widgets.layout import side_by_side
+from app.widgets.messages import show_error
+from app.widgets.plain import plain
+
+if TYPE_CHECKING:
+    from analysis.results.trace import Trace
+
+CONTINUE, ASK = "the text goes on", "question and answer"
+_SHARES = ("95", "90", "80", "70", "60", "50", "40", "30", "20", "10", "5", "2")
+_USUAL_SHARES = ("90", "70", "50", "30", "10")
+_CONTINUATION_TOKENS, _MOST_METHODS = 64.0, 24
+_PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
+"""Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
+_FILLED = "continuation_filled"
+
+
+def form(trace: Trace) -> tuple[Asked | None, bool]:
+    """Draw the form.
+
+    Returns
+    -------
+    Asked or None
+        What is asked for; None while something is missing, which is said.
+    bool
+        Whether the button was pressed.
+    """
+    from analysis.pruning_effects.eviction.policies import POLICIES
+    from analysis.pruning_effects.eviction.sweep import DEFAULT_POLICIES
+
+    names = {kind.label: name for name, kind in POLICIES.items() if name != "full"}
+    with st.container(border=True):
+        st.markdown("**What follows the context, and what may be forgotten**")
+        context, continuation, answer = _texts(trace)
+        left, middle = side_by_side("controls_methods", [2.2, 1.5], "top")
+        chosen = left.multiselect(
+            "Methods",
+            list(names),
+            [POLICIES[name].label for name in DEFAULT_POLICIES],
+            key=state.METHODS,
+            bind="query-params",
+            max_selections=_MOST_METHODS,
+            wrap=True,
+        )
+        shares = middle.multiselect(
+            "Shares of the context kept, %",
+            _SHARES,
+            _USUAL_SHARES,
+            key=state.KEPT,
+            bind="query-params",
+            wrap=True,
+            help=f"Tokens of the context that stay in the cache, those with the highest scores. {RULE}",
+        )
+        with st.container(horizontal=True, vertical_alignment="center"):
+            pressed = st.button("Compare methods", type="primary", key="eviction_button")
+            with st.popover("Options"):
+                asked_for = {names[label] for label in chosen}
+                seeds, voters, evicted = common()
+                factor = forgetting("a2sf" in asked_for)
+                mark, decay = rounds(any(name.startswith("sirllm") for name in asked_for))
+            asked = Asked(
+                context,
+                continuation,
+                answer,
+                tuple(names[label] for label in chosen),
+                tuple(sorted((int(share) / 100 for share in shares), reverse=True)),
+                seeds,
+                _window(voters, _n_context(trace, context)),
+                factor,
+                decay,
+                mark,
+                evicted,
+            )
+            st.caption(_estimate(trace, asked))
+        with st.expander("Where the methods come from"):
+            for label in chosen:
+                st.caption(f"**{plain(label)}**: {plain(POLICIES[names[label]].source)}")
+    if not chosen or not shares:
+        if pressed:
+            show_error(AnalysisError("There is nothing to compare.", "Choose a method and a share kept."))
+        return None, False
+    return asked, pressed
+
+
+def _texts(trace: Trace) -> tuple[str, str, str]:
+    """Context, continuation and answer, as typed."""
+    follows = st.segmented_control(
+        "What follows",
+        (CONTINUE, ASK),
+        default=CONTINUE,
+        required=True,
+        key=state.FOLLOWS,
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    n = len(trace.tokens)
+    if follows == ASK:
+        left, right = side_by_side("question", [2, 1])
+        question = left.text_area(
+            "Question, read after the whole text",
+            key=state.QUESTION,
+            height=100,
+            persist_state="session",
+            placeholder="Question: who was asleep on the atlas?\nAnswer:",
+        )
+        answer = right.text_area(
+            "Answer, whose log p is measured",
+            key=state.ANSWER,
+            height=100,
+            persist_state="session",
+            placeholder=" the cat",
+            help="As the text would go on, a leading space included.",
+        )
+        st.caption(
+            f"Context: all {count(n)} tokens of the text above. Questions and answers are read as they stand."
+        )
+        return trace.text, question or "", answer or ""
+    wanted = st.session_state.get(state.CONTINUATION_TOKENS, _CONTINUATION_TOKENS)
+    after = max(1, min(int(wanted) if math.isfinite(wanted) else n, n // 2))
+    cut = int(trace.tokens.start[n - after])
+    _fill_in(trace.text[cut:])
+    left, right = side_by_side("continuation", [4, 1])
+    continuation = left.text_area(
+        "Continuation, read with what is left of the cache",
+        key=state.CONTINUATION,
+        height=100,
+        persist_state="session",
+    )
+    right.number_input(
+        "Its tokens",
+        2.0,
+        1e5,
+        _CONTINUATION_TOKENS,
+        8.0,
+        "%.0f",
+        key=state.CONTINUATION_TOKENS,
+        bind="query-params",
+        help="How much of the end of the text is the continuation, at most half. The rest is the context.",
+    )
+    own = continuation != trace.text[cut:]
+    right.button(
+        "Reset",
+        key="continuation_reset",
+        on_click=lambda: st.session_state.pop(state.CONTINUATION, None),
+        disabled=not own,
+        help="Take the end of the text again.",
+        width="stretch",
+    )
+    which = "your own words" if own else f"its last {count(after)}"
+    st.caption(f"Context: the first {count(n - after)} tokens of the text above. Continuation: {which}.")
+    return trace.text[:cut], continuation or "", ""
+
+
+def _fill_in(end: str) -> None:
+    """Put the text's end into the field, unless a person has written there."""
+    current = st.session_state.get(state.CONTINUATION)
+    if current is None or current == st.session_state.get(_FILLED):
+        st.session_state[state.CONTINUATION] = end
+    st.session_state[_FILLED] = end
+
+
+def _window(voters: str, n_context: int) -> int:
+    if voters != "auto":
+        return int(voters)
+    return max([8, *(w for w in (16, 32, 64) if w * 10 <= n_context)])
+
+
+def _n_context(trace: Trace, context: str) -> int:
+    """Tokens of the context, as the run on screen cut them."""
+    return int((trace.tokens.start < len(context)).sum())
+
+
+def _n_settings(asked: Asked) -> int:
+    methods = [m for m in asked.methods() if m.stepwise or asked.evicted == ONCE]
+    return 1 + sum(len(asked.kept) * (asked.seeds if m.is_random else 1) for m in methods)
+
+
+def _estimate(trace: Trace, asked: Asked) -> str:
+    """What the comparison will cost, from the speed of the run on screen."""
+    n_context = _n_context(trace, asked.context)
+    letters = len(asked.continuation) + len(asked.answer)
+    after = letters / max(len(trace.text), 1) * len(trace.tokens)
+    n_settings = _n_settings(asked)
+    per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
+    pace = _PACE_STEPWISE if asked.evicted == STEPWISE else _PACE_ONCE
+    seconds = per_token * (n_context + pace * n_settings * after)
+    constants = f"the observation window is {asked.voters} tokens"
+    if "a2sf" in asked.policies:
+        constants += f", A2SF forgets by {asked.factor:g}"
+    if asked.round_mark:
+        constants += f", SirLLM fades by {asked.decay:g} a round"
+    return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {constants}"

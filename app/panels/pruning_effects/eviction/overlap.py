@@ -1,0 +1,145 @@
+"""KV-cache eviction: what methods have in common, where they look, and whether a phrase survived."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from analysis.drawing.charts import chart_svg, plotly_html
+from analysis.drawing.numbers import count
+from analysis.pruning_effects.eviction.figures import kept_positions, overlap_matrix, phrase_heatmap
+from analysis.pruning_effects.eviction.overlap import overlap_frame, positions_frame, survival_frame
+from analysis.pruning_effects.eviction.spelling import find_phrase
+from app import state
+from app.panels.pruning_effects.eviction import help as readings
+from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.plain import visible
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from analysis.pruning_effects.eviction.results import Sweep
+    from analysis.results.trace import Trace
+
+_SHOWN_TOKENS = 12
+
+
+@st.fragment
+def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
+    """Overlap of kept sets, and where they stand in the context."""
+    name = state.theme_name()
+    spec = f"{sweep.spec.subtitle} · {share:.0%} kept"
+    with figure_card(
+        "Who keeps the same tokens",
+        "1: the same set in every layer and KV head. Oracle: what the continuation really attended to.",
+        name="overlap",
+        table=lambda: overlap_frame(sweep, share),
+        figure=lambda: chart_svg(overlap_matrix(sweep, share, theme_name=name)),
+        figure_ending="svg",
+        code=notebook_code(trace, f"{code}an.figures.overlap_matrix(sweep, {share:g})"),
+        spec=spec,
+        more=readings.OVERLAP,
+    ):
+        st.altair_chart(
+            overlap_matrix(sweep, share, theme_name=name),
+            theme=None,
+            alt="Jaccard overlap between the kept sets of two methods",
+            key="overlap_chart",
+        )
+    with figure_card(
+        "Where they keep",
+        "Stronger colour: more of this stretch survives. The tick is the mean position of what is kept.",
+        name="positions",
+        table=lambda: positions_frame(sweep, share),
+        figure=lambda: chart_svg(kept_positions(sweep, share, theme_name=name)),
+        figure_ending="svg",
+        code=notebook_code(trace, f"{code}an.figures.kept_positions(sweep, {share:g})"),
+        spec=spec,
+        more=readings.POSITIONS,
+    ):
+        st.altair_chart(
+            kept_positions(sweep, share, theme_name=name),
+            theme=None,
+            alt="Survival along the context, one row per method",
+            key="positions_chart",
+        )
+
+
+@st.fragment
+def needle(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
+    """Whether a phrase of the context survived, by method, layer and KV head."""
+    with st.container(border=True):
+        st.markdown("**Did a phrase survive?**")
+        phrase = st.text_input(
+            "A phrase of the context",
+            key=state.NEEDLE,
+            persist_state="session",
+            max_chars=400,
+            placeholder="Type some words of the context, such as a name or a number",
+            label_visibility="collapsed",
+        )
+        if not (phrase or "").strip():
+            st.caption(
+                "Type some words of the context, and see in which layers and KV heads each method keeps them."
+            )
+            return
+        tokens = find_phrase(sweep.context_tokens, phrase)
+        if not len(tokens):
+            st.caption("These words are not in the context. Upper and lower case matter.")
+            return
+        said = "".join(visible(sweep.context_tokens[t]) + " " for t in tokens[:_SHOWN_TOKENS])
+        st.caption(f"{count(len(tokens))} tokens of the context, written out below.")
+        st.code(said + ("…" if len(tokens) > _SHOWN_TOKENS else ""), language=None)
+    _draw_needle(trace, sweep, share, code, phrase, tokens)
+
+
+def _draw_needle(
+    trace: Trace, sweep: Sweep, share: float, code: str, phrase: str, tokens: np.ndarray
+) -> None:
+    def figure() -> Any:
+        return phrase_heatmap(sweep, tokens, share, theme_name=state.theme_name())
+
+    frame = survival_frame(sweep, tokens, share)
+    call = (
+        f"{code}from analysis.pruning_effects.eviction.spelling import find_phrase\n"
+        f"tokens = find_phrase(sweep.context_tokens, {phrase!r})\n"
+        f"an.figures.phrase_heatmap(sweep, tokens, {share:g})"
+    )
+    with figure_card(
+        "The phrase, by method, layer and KV head",
+        "Full colour: this KV head keeps all of it. Empty: nothing of it is left to look up there.",
+        name="phrase",
+        table=lambda: frame,
+        figure=lambda: plotly_html(figure()),
+        figure_ending="html",
+        code=notebook_code(trace, call),
+        spec=f"{sweep.spec.subtitle} · {share:.0%} kept",
+        more=readings.NEEDLE,
+    ):
+        st.plotly_chart(
+            figure(),
+            theme=None,
+            key="phrase_chart",
+            config={"displaylogo": False, "showSendToCloud": False},
+            alt="Share of the phrase kept, by method, layer and KV head",
+        )
+        st.dataframe(_percent(frame), hide_index=True, key="phrase_frame_shown", column_config=_COLUMNS)
+
+
+_COLUMNS = {
+    "survived": st.column_config.NumberColumn(
+        "kept", format="%.0f %%", help="Of all its tokens in all layers and KV heads"
+    ),
+    "whole": st.column_config.NumberColumn(
+        "whole", format="%.0f %%", help="Layers and KV heads that keep every one of its tokens"
+    ),
+    "nowhere": st.column_config.NumberColumn(
+        "lost", format="%.0f %%", help="Its tokens that no layer and no head keeps"
+    ),
+}
+
+
+def _percent(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(**{name: 100 * frame[name] for name in _COLUMNS})

@@ -1,0 +1,138 @@
+"""Pruning effects of the KV cache: ask, wait, and every picture of one sweep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from analysis.errors import AnalysisError
+from app import state
+from app.compute import requests as runs
+from app.panels.pruning_effects.eviction.asked import Asked, compute
+from app.panels.pruning_effects.eviction.form import form
+from app.widgets.checks import check_line, checks
+from app.widgets.messages import show_error, unavailable
+from app.widgets.plain import plain
+from app.widgets.prompt import prompt
+from app.widgets.run_status import current_run, outcome
+
+if TYPE_CHECKING:
+    from analysis.pruning_effects.eviction.results import Sweep
+    from analysis.results.trace import Trace
+    from app.compute.job import Job
+
+_HEIGHTS = (110, 380)
+
+
+def kv_cache() -> None:
+    """Draw the view for the run on screen."""
+    prompt()
+    trace = current_run()
+    if trace is None:
+        return
+    request = st.session_state.get(state.RUN)
+    if request is None or state.OPENED in st.session_state:
+        unavailable(
+            "KV-cache eviction",
+            "It reads the text again with parts of the cache gone, and an opened file has no model.",
+        )
+        st.caption(plain(trace.spec.subtitle))
+        return
+    _comparison(trace, request)
+    st.caption(plain(trace.spec.subtitle))
+    checks(trace)
+
+
+@st.fragment
+def _comparison(trace: Trace, request: runs.RunRequest) -> None:
+    asked, pressed = form(trace)
+    if asked is not None and pressed:
+        try:
+            runs.submit_experiment(asked.experiment(request), compute(asked, request))
+            st.session_state[state.SWEEP] = asked
+        except AnalysisError as error:
+            show_error(error)
+    shown, job = _on_screen(asked, request)
+    if shown is None or job is None:
+        _nothing_yet()
+        return
+    from app.panels.pruning_effects.eviction.curves import live, so_far
+
+    if job.is_live:
+        outcome(job, _HEIGHTS, draw=live)
+        return
+    if job.state == "cancelled" and job.partial is not None:
+        st.info(
+            f"Cancelled. Shown is what was finished: {so_far(job.partial)}. Press Compare methods for all."
+        )
+    elif job.state != "done":
+        outcome(job)
+    sweep = job.result or job.partial
+    if sweep is not None:
+        if asked is not None and asked != shown:
+            st.caption(
+                "These pictures are of the comparison before the last change. Press Compare methods to renew them."
+            )
+        _pictures(trace, sweep, shown)
+        if job.state == "done":
+            _costs(trace, request, sweep, shown)
+
+
+def _on_screen(asked: Asked | None, request: runs.RunRequest) -> tuple[Asked | None, Job | None]:
+    """The comparison that the form asks for if it was made, else the last one of this run."""
+    for wanted in (asked, st.session_state.get(state.SWEEP)):
+        job = runs.find(wanted.experiment(request)) if wanted is not None else None
+        if job is not None:
+            st.session_state[state.SWEEP] = wanted
+            return wanted, job
+    return None, None
+
+
+def _nothing_yet() -> None:
+    st.info(
+        "Nothing has been pruned yet. Press **Compare methods**: the context is read once, then each method throws "
+        "away part of what the model remembers of it, and the continuation is read with what is left. You see what each "
+        "method keeps, and what that does to the very next predictions. The first curves come after a few seconds."
+    )
+
+
+def _pictures(trace: Trace, sweep: Sweep, asked: Asked) -> None:
+    if len(sweep.settings) < 2:
+        unavailable("Pictures of the comparison", "No method could be run, for the reasons below.")
+        _skipped(sweep)
+        return
+    from app.panels.pruning_effects.eviction.curves import curves, numbers
+    from app.panels.pruning_effects.eviction.details import details
+
+    code = asked.code(trace)
+    numbers(sweep)
+    curves(trace, sweep, code)
+    _skipped(sweep)
+    details(trace, sweep, code)
+    with st.expander("Checks of this comparison"):
+        for check in sweep.checks:
+            check_line(check)
+
+
+def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
+    from app.panels.pruning_effects.eviction.bill import bill
+    from app.panels.pruning_effects.eviction.horizon import horizon
+    from app.panels.pruning_effects.eviction.needle import needle
+    from app.panels.pruning_effects.eviction.stability import stability
+    from app.panels.pruning_effects.eviction.times import times
+    from app.panels.pruning_effects.eviction.writing import writing
+
+    writing(trace, request, asked)
+    bill(trace, sweep, request, asked)
+    times(trace, request, asked)
+    needle(trace, request, asked)
+    horizon(trace, request, sweep, asked)
+    stability(trace, request, asked)
+
+
+def _skipped(sweep: Sweep) -> None:
+    if sweep.skipped:
+        with st.expander(f"Not run: {len(sweep.skipped)} settings, and why"):
+            for name, reason in sweep.skipped.items():
+                st.caption(f"**{plain(name)}**: {plain(reason)}")

@@ -1,0 +1,137 @@
+"""Pruning effects: what the model writes with a pruned cache, and where it first differs."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from app.compute import requests as runs
+from app.panels.pruning_effects import help as readings
+from app.panels.pruning_effects.eviction.asked import reading, reading_code
+from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.layout import side_by_side
+from app.widgets.plain import plain
+from app.widgets.run_status import ask, outcome
+
+if TYPE_CHECKING:
+    from analysis.models.loading import LanguageModel
+    from analysis.pruning_effects.eviction.generation import Generations
+    from analysis.results.trace import Trace
+    from app.compute.job import Job
+    from app.panels.pruning_effects.eviction.asked import Asked
+
+_SHARES = (0.1, 0.25, 0.5, 0.75)
+_LENGTHS = (16, 32, 64)
+_START_WORDS = 6
+
+
+@st.fragment
+def writing(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
+    """Let the model write on, greedily, under every method."""
+    with st.container(border=True):
+        st.markdown("**What it writes**")
+        st.caption(
+            "The model writes on by itself, always its first choice: does a pruned cache change what it says?"
+        )
+        columns = side_by_side("controls_writing", [3, 1, 1, 1], "bottom")
+        start = columns[0].text_input("Begins with", _start(asked), key="writing_start", max_chars=2000)
+        share = columns[1].selectbox(
+            "Share kept", _SHARES, 2, key="writing_share", format_func=lambda s: f"{s:.0%}"
+        )
+        n_new = columns[2].selectbox("Tokens", _LENGTHS, 1, key="writing_length")
+        options = (
+            ("c", asked.context),
+            ("start", start),
+            ("share", share),
+            ("n", n_new),
+            *asked.methods_key(),
+        )
+        experiment = runs.Experiment(request, "writing", options)
+        found = runs.find(experiment)
+        if columns[3].button(
+            "Write", key="writing_button", width="stretch", disabled=not (start or "").strip()
+        ):
+
+            def compute(model: LanguageModel, job: Job) -> Generations:
+                from analysis.pruning_effects.eviction.generation import generate_greedy
+
+                return generate_greedy(
+                    model,
+                    asked.context,
+                    start,
+                    asked.methods(),
+                    [share],
+                    n_new=n_new,
+                    **reading(request),
+                    on_progress=job.report,
+                    on_partial=job.show,
+                )
+
+            found = ask(experiment, compute)
+        if found is None:
+            return
+        imports, methods = asked.methods_code()
+        call = (
+            f"written = an.generate_greedy(\n    model, {asked.context!r}, {start!r},\n    {methods}, [{share:g}], "
+            f"n_new={n_new}{reading_code(trace)},\n)\nwritten.to_frame()"
+        )
+        code = notebook_code(trace, f"{imports}{call}")
+        result = outcome(found, (200,), draw=lambda part: _draw(part, code))
+    if result is not None:
+        _draw(result, code)
+
+
+def _start(asked: Asked) -> str:
+    """The question, or the first words of the continuation."""
+    if asked.answer:
+        return asked.continuation
+    words = asked.continuation.split(" ")
+    return " ".join(words[: _START_WORDS + 1])
+
+
+def _draw(written: Generations, code: str) -> None:
+    frame = written.to_frame()
+    with figure_card(
+        "Texts with full and pruned cache",
+        "Highlighted: words that the full cache did not write. Struck out: words of its that are missing.",
+        name="writing",
+        table=lambda: frame,
+        figure=lambda: _page(frame),
+        figure_ending="html",
+        code=code,
+        spec=f"{written.model} · greedy",
+        more=readings.WRITING,
+    ):
+        full = written.texts[0]
+        st.markdown(f"**full cache**  \n{plain(full)}")
+        for setting, text, place in zip(
+            written.settings[1:], written.texts[1:], written.first_divergence[1:], strict=True
+        ):
+            where = "same text" if place < 0 else f"first differs at token {place}"
+            st.markdown(
+                f"**{plain(setting.label)}**, {setting.kept:.0%} kept · {where}  \n{_difference(full, text)}"
+            )
+        for name, reason in written.skipped.items():
+            st.caption(f"{plain(name)}: {plain(reason)}")
+
+
+def _difference(full: str, pruned: str) -> str:
+    """Markdown of a text with what changed against the full cache's, word by word."""
+    before, after = full.split(), pruned.split()
+    parts = []
+    for kind, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if kind == "equal":
+            parts.append(plain(" ".join(after[c:d])))
+            continue
+        if b > a:
+            parts.append(f"~~{plain(' '.join(before[a:b]))}~~")
+        if d > c:
+            parts.append(f":orange-background[{plain(' '.join(after[c:d]))}]")
+    return " ".join(parts)
+
+
+def _page(frame: Any) -> bytes:
+    """The texts as one HTML file."""
+    return frame.to_html(index=False, escape=True).encode()

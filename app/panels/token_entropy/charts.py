@@ -1,0 +1,187 @@
+"""Token entropy: curves along the text, scatter, and table by token string."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from analysis import figures
+from analysis.drawing.charts import chart_svg
+from analysis.drawing.numbers import count
+from analysis.drawing.strip_html import HtmlFigure
+from analysis.token_entropy import measures
+from analysis.units import from_nats
+from app import state
+from app.panels.token_entropy import help as readings
+from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.plain import plain, visible
+
+if TYPE_CHECKING:
+    from analysis.results.trace import Trace
+
+_TOLD_TRIGGERS = 5
+"""Triggers named under the curve."""
+
+
+@st.fragment
+def along_the_text(trace: Trace) -> None:
+    """Entropy and surprisal as curves."""
+    unit, share = state.unit(), st.session_state.get(state.FORKING_SHARE, measures.FORKING_SHARE)
+    window, factor = _trigger_rule()
+
+    def chart() -> Any:
+        return figures.along_text(
+            trace,
+            unit=unit,
+            theme_name=state.theme_name(),
+            share=share,
+            show_threshold=st.session_state.get(state.THRESHOLD, True),
+            window=window,
+            factor=factor,
+        )
+
+    with figure_card(
+        "Along the text",
+        f"Thick: entropy before each token. Thin: surprisal of the token that came. Dots: the top {share:.0%} entropy.",
+        name="along_text",
+        table=lambda: _curve_table(trace),
+        figure=lambda: chart_svg(chart()),
+        figure_ending="svg",
+        code=notebook_code(
+            trace, f"an.figures.along_text(trace, unit={unit!r}, window={window}, factor={factor:g})"
+        ),
+        spec=trace.spec.subtitle,
+        more=readings.ALONG_THE_TEXT,
+    ):
+        shown = st.toggle(
+            "Moving threshold",
+            True,
+            key=state.THRESHOLD,
+            bind="query-params",
+            help=f"SRGen's: mean of the last {window} entropies plus {factor:g} standard deviations of them, at least "
+            f"{measures.TRIGGER_FLOOR:g} nats. Both numbers can be set under Marks.",
+        )
+        st.altair_chart(chart(), theme=None, alt="Entropy and surprisal along the text", key="along_chart")
+        if shown:
+            st.caption(_triggers_said(trace, window, factor))
+
+
+def _trigger_rule() -> tuple[int, float]:
+    """Tokens before and standard deviations of SRGen's rule, as set beside the strip."""
+    window = st.session_state.get(state.TRIGGER_WINDOW, measures.TRIGGER_WINDOW)
+    factor = st.session_state.get(state.TRIGGER_FACTOR, measures.TRIGGER_FACTOR)
+    return int(window), float(factor)
+
+
+def _triggers_said(trace: Trace, window: int, factor: float) -> str:
+    """Where SRGen would stop, in a sentence, and in what that differs from SRGen."""
+    threshold = measures.moving_threshold(trace.tokens.entropy, window, factor)
+    at = np.flatnonzero(measures.triggers(trace.tokens.entropy, threshold))
+    if np.isnan(threshold).all():
+        said = f"No threshold: it needs {window} tokens before it."
+    elif not len(at):
+        said = (
+            "No token is above the threshold; it was set for reasoning models, which are sure of most tokens."
+        )
+    else:
+        some = ", ".join(f"{t} “{plain(visible(trace.tokens.text[t]))}”" for t in at[:_TOLD_TRIGGERS])
+        more = " and others" if len(at) > _TOLD_TRIGGERS else ""
+        said = f"Triangles: {count(len(at))} above the threshold: {some}{more}."
+    return f"{said} {readings.TRIGGERS}"
+
+
+def _curve_table(trace: Trace) -> pd.DataFrame:
+    frame, entropy = trace.tokens.to_frame(state.unit()), trace.tokens.entropy
+    share = st.session_state.get(state.FORKING_SHARE, measures.FORKING_SHARE)
+    frame["is_forking"] = measures.forking_tokens(entropy, share)
+    threshold = measures.moving_threshold(entropy, *_trigger_rule())
+    frame[f"threshold_{state.unit()}"] = from_nats(threshold, state.unit())
+    frame["is_trigger"] = measures.triggers(entropy, threshold)
+    return frame
+
+
+@st.fragment
+def scatter(trace: Trace) -> None:
+    """Entropy against surprisal; a click chooses the token."""
+    unit = state.unit()
+
+    def chart() -> Any:
+        return figures.surprisal_scatter(trace, unit=unit, theme_name=state.theme_name())
+
+    def table() -> pd.DataFrame:
+        frame = trace.tokens.to_frame(unit)
+        frame["class"] = measures.quadrants(trace.tokens.entropy, trace.tokens.varentropy)
+        return frame
+
+    with figure_card(
+        "Expected against met",
+        "Each mark is a token. Above the dashed line it surprised the model more than the model expected.",
+        name="surprisal_scatter",
+        table=table,
+        figure=lambda: chart_svg(chart()),
+        figure_ending="svg",
+        code=notebook_code(trace, f"an.figures.surprisal_scatter(trace, unit={unit!r})"),
+        spec=trace.spec.subtitle,
+        more=readings.QUADRANTS,
+    ):
+        event = st.altair_chart(
+            chart(),
+            theme=None,
+            alt="Entropy against surprisal, one mark per token",
+            key="scatter_chart",
+            on_select="rerun",
+            selection_mode="pick",
+        )
+        picked = event.get("selection", {}).get("pick", []) if event else []
+        if picked and int(picked[0]["position"]) != st.session_state.get("scatter_picked"):
+            st.session_state["scatter_picked"] = int(picked[0]["position"])
+            state.choose_token(int(picked[0]["position"]))
+            st.rerun()
+
+
+@st.fragment
+def token_table(trace: Trace) -> None:
+    """Which token strings the model is unsure before."""
+    unit = state.unit()
+
+    def table() -> pd.DataFrame:
+        frame = measures.by_token(trace.tokens)
+        for column in ("mean_entropy", "mean_surprisal"):
+            frame[column] = from_nats(frame[column], unit)
+        return frame.rename(
+            columns={"mean_entropy": f"mean_entropy_{unit}", "mean_surprisal": f"mean_surprisal_{unit}"}
+        )
+
+    with figure_card(
+        "Mean entropy by token",
+        "The strings before which the model was least sure, over this text.",
+        name="by_token",
+        table=table,
+        figure=lambda: (
+            HtmlFigure(table().to_html(index=False, escape=True))
+            .document(title="Mean entropy by token")
+            .encode()
+        ),
+        figure_ending="html",
+        code=notebook_code(
+            trace, "from analysis.token_entropy.measures import by_token\nby_token(trace.tokens)"
+        ),
+        spec=trace.spec.subtitle,
+    ):
+        least = st.number_input("Seen at least this often", 1, 1000, 1, key="by_token_least")
+        frame = table()
+        frame = frame[frame["count"] >= least]
+        frame["token"] = frame["token"].str.replace(" ", "·").str.replace("\n", "↵")
+        st.dataframe(
+            frame,
+            hide_index=True,
+            height=286,
+            key="by_token_table",
+            column_config={
+                f"mean_{name}_{unit}": st.column_config.NumberColumn(f"{name}, {unit}", format="%.3f")
+                for name in ("entropy", "surprisal")
+            },
+        )

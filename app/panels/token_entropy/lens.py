@@ -1,0 +1,128 @@
+"""The logit lens: offered with its price, computed when asked, drawn token by layer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import streamlit as st
+
+from analysis import figures
+from analysis.drawing.charts import plotly_html
+from analysis.drawing.numbers import duration, size
+from analysis.errors import AnalysisError
+from analysis.units import unit_label
+from app import state
+from app.compute import requests as runs
+from app.panels.token_entropy import help as readings
+from app.widgets.checks import check_line
+from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.messages import show_error, show_unavailable
+from app.widgets.plain import plain
+from app.widgets.run_status import current_run
+
+if TYPE_CHECKING:
+    from analysis.results.trace import Trace
+
+_STEPS = {1: "every layer", 2: "every 2nd layer", 4: "every 4th layer", 8: "every 8th layer"}
+
+
+@st.fragment
+def lens(trace: Trace) -> None:
+    """The logit lens, computed when asked for."""
+    request = st.session_state.get(state.RUN)
+    if trace.layers.lens_layers is None and (request is None or state.OPENED in st.session_state):
+        show_unavailable(AnalysisError("Logit lens: not available.", "The opened file was made without it."))
+        return
+    if trace.layers.lens_layers is None:
+        step = st.session_state.get(state.LENS_STEP, 2)
+        wanted = replace(cast(runs.RunRequest, request), lens_step=int(step))
+        job = runs.find(wanted)
+        if job is None or job.state in ("failed", "cancelled"):
+            _offer_lens(trace, wanted, job.error if job else None)
+            return
+        found = current_run(wanted)
+        if found is None:
+            return
+        trace = found
+    _draw_lens(trace)
+
+
+def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | None) -> None:
+    with st.container(border=True):
+        st.markdown("**Token by layer: the logit lens**")
+        st.caption(
+            "Reads the state after each layer as if it were the last one: where does the prediction settle? "
+            "It costs one vocabulary head per layer, so it runs only when asked."
+        )
+        left, middle, right = st.columns([1.4, 1.2, 3], vertical_alignment="bottom")
+        step = left.selectbox(
+            "Layers",
+            list(_STEPS),
+            index=1,
+            format_func=_STEPS.__getitem__,
+            key=state.LENS_STEP,
+            bind="query-params",
+        )
+        wanted = replace(wanted, lens_step=step)
+        n_lens = -(-(trace.spec.n_layers + 1) // step)
+        try:
+            plan = runs.estimate(wanted.key, n_lens, wanted)
+            right.caption(
+                f"{n_lens} layers · about {duration(plan.seconds)} · {size(plan.bytes_needed)} beside the weights"
+            )
+        except AnalysisError as reason:
+            right.caption(plain(str(reason)))
+        if middle.button("Compute", key="lens_button", width="stretch"):
+            try:
+                runs.submit(wanted)
+                st.rerun()
+            except AnalysisError as refused:
+                error = refused
+        if error is not None:
+            show_error(error)
+
+
+def _draw_lens(trace: Trace) -> None:
+    unit, n = state.unit(), len(trace.tokens)
+    assert trace.layers.lens_layers is not None
+    kind = st.session_state.get(state.LENS_QUANTITY, "entropy")
+
+    def figure(first: int, last: int) -> Any:
+        return figures.lens_heatmap(
+            trace, kind, unit=unit, theme_name=state.theme_name(), first=first, last=last
+        )
+
+    with figure_card(
+        "Token by layer: the logit lens",
+        "Each column is a token, each row the state after a layer read as if it were the last one. "
+        + ("Faint: already sure." if kind == "entropy" else "Faint: already what the output says."),
+        name="lens",
+        table=lambda: trace.layers.lens_frame(unit),
+        figure=lambda: plotly_html(figure(0, n)),
+        figure_ending="html",
+        code=notebook_code(trace, f"an.figures.lens_heatmap(trace, {kind!r}, unit={unit!r})"),
+        spec=f"{trace.spec.subtitle} · {len(trace.layers.lens_layers)} layers",
+        more=readings.LENS,
+    ):
+        left, right = st.columns([1, 2], vertical_alignment="bottom")
+        kind = left.segmented_control(
+            "Colour",
+            ["entropy", "kl"],
+            default="entropy",
+            required=True,
+            format_func=lambda k: {"entropy": "entropy", "kl": "KL to the output"}[k],
+            key=state.LENS_QUANTITY,
+            bind="query-params",
+        )
+        first, last = 0, n
+        if n > 2:
+            first, last = right.slider("Tokens", 0, n, (0, min(n, 256)), key="lens_range")
+        st.plotly_chart(
+            figure(min(first, n - 1), min(max(last, first + 1), n)),
+            theme=None,
+            key="lens_chart",
+            config={"displaylogo": False, "showSendToCloud": False},
+            alt=f"Logit lens, {unit_label(unit)} by token and layer",
+        )
+        check_line(trace.checks[-1])

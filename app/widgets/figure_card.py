@@ -1,0 +1,139 @@
+"""A figure with its title, how to read it, its spec, and the same four actions everywhere."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from app.widgets.plain import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def figure_card(
+    title: str,
+    reading: str,
+    *,
+    name: str,
+    table: Callable[[], pd.DataFrame],
+    figure: Callable[[], bytes],
+    figure_ending: str,
+    code: str,
+    spec: str,
+    more: str = "",
+) -> Iterator[None]:
+    """Frame for one picture; draw the picture inside the ``with``.
+
+    Parameters
+    ----------
+    title, reading : str
+        What is drawn, and one sentence on how to read it.
+    name : str
+        Unique short name, for keys and file names.
+    table : callable
+        Makes the numbers behind the picture, only when somebody asks.
+    figure : callable
+        Makes the figure's file.
+    figure_ending : {"svg", "html"}
+        Ending of that file.
+    code : str
+        The notebook lines that give the same picture.
+    spec : str
+        What was run on what.
+    more : str
+        Longer explanation: definition, formula, what to look for, source.
+    """
+    with st.container(border=True):
+        st.markdown(f"**{title}**")
+        st.caption(reading)
+        yield
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            _table_action(name, table)
+            _download_action(name, table)
+            _figure_action(name, figure, figure_ending)
+            _code_action(name, code)
+            if more:
+                with st.popover("How to read this", type="tertiary"):
+                    st.markdown(more)
+        st.caption(plain(spec))
+
+
+def _table_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
+    with st.popover("Table", type="tertiary", key=f"{name}_table", on_change="rerun") as popover:
+        if popover.open:
+            st.dataframe(table(), hide_index=True, height=360, key=f"{name}_frame")
+
+
+def _download_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
+    with st.popover("Download", type="tertiary", key=f"{name}_download"):
+        st.download_button(
+            "CSV",
+            lambda: table().to_csv(index=False, lineterminator="\r\n").encode(),
+            file_name=f"{name}.csv",
+            mime="text/csv",
+            key=f"{name}_csv",
+            on_click="ignore",
+        )
+        st.download_button(
+            "Parquet",
+            lambda: _parquet(table()),
+            file_name=f"{name}.parquet",
+            mime="application/vnd.apache.parquet",
+            key=f"{name}_parquet",
+            on_click="ignore",
+        )
+
+
+def _figure_action(name: str, figure: Callable[[], bytes], ending: str) -> None:
+    mime = {"svg": "image/svg+xml", "html": "text/html"}[ending]
+    st.download_button(
+        "Figure",
+        figure,
+        file_name=f"{name}.{ending}",
+        mime=mime,
+        key=f"{name}_figure",
+        on_click="ignore",
+        type="tertiary",
+        help=f"This picture as one {ending.upper()} file.",
+    )
+
+
+def _code_action(name: str, code: str) -> None:
+    with st.popover("Code", type="tertiary", key=f"{name}_code"):
+        st.caption("The same picture in a notebook:")
+        st.code(code, language="python")
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def notebook_code(trace: Any, call: str) -> str:
+    """Lines that make a run again and draw one picture of it."""
+    spec = trace.spec
+    source = "" if spec.source == "embedded" else repr(spec.source)
+    options = "" if not spec.lens_layers else f", lens={list(spec.lens_layers)}"
+    if spec.spectra and spec.spectra != ("states",):
+        options += f", spectra={list(spec.spectra)}"
+    if spec.bos != "auto":
+        options += f", bos={spec.bos!r}"
+    if not spec.parse_special:
+        options += ", parse_special=False"
+    if spec.stride is not None:
+        options += f", window={spec.window}, stride={spec.stride}"
+    text = repr(trace.text) if len(trace.text) <= 400 else 'open("text.txt", encoding="utf-8").read()'
+    return (
+        "import analysis as an\n\n"
+        f"model = an.load_model({source})\n"
+        f"trace = an.trace(model, {text}{options})\n"
+        f"{call}\n"
+    )

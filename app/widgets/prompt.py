@@ -1,0 +1,192 @@
+"""The text to read and how to read it; the same form on every page."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from analysis.drawing.numbers import count, duration, size
+from analysis.errors import AnalysisError
+from analysis.models.spec import EMBEDDED
+from analysis.models.tokenization import BOS_CHOICES
+from app import state
+from app.compute import requests as runs
+from app.examples import DEFAULT, EXAMPLES
+from app.sidebar import model_spec
+from app.widgets.messages import show_error
+from app.widgets.plain import plain
+from app.widgets.trace_files import trace_files
+
+_OWN = "own text"
+_TEXT_FILE = "text_file"
+_MAX_TEXT_MB = 10
+_SLOW_SECONDS = 10
+_ESTIMATED_CHARACTERS = 200_000
+"""Longer texts are only tokenized when they are run: doing it twice would take seconds."""
+
+
+def prompt() -> None:
+    """Draw the form; pressing Run puts the request into the session."""
+    with st.container(border=True):
+        st.selectbox(
+            "Example",
+            [*EXAMPLES, _OWN],
+            key=state.EXAMPLE,
+            bind="query-params",
+            on_change=_fill_in_example,
+            help="Pick an example or write your own below.",
+        )
+        if state.TEXT not in st.session_state:
+            _fill_in_example()
+        st.text_area(
+            "Text to read",
+            key=state.TEXT,
+            height=132,
+            label_visibility="collapsed",
+            placeholder="Type or paste a text, then press Run.",
+            persist_state="session",
+            on_change=_own_text,
+        )
+        left, middle, right, far_right = st.columns([1, 3, 1.1, 1], vertical_alignment="center")
+        pressed = left.button("Run", type="primary", key="run_button", width="stretch")
+        with right.popover("Options", width="stretch"):
+            _options()
+        with far_right.popover("File", width="stretch"):
+            trace_files()
+            st.file_uploader(
+                "Read a text file",
+                type=["txt", "md"],
+                key=_TEXT_FILE,
+                max_upload_size=_MAX_TEXT_MB,
+                on_change=_take_text,
+                help="UTF-8. Its line ends are read as they are, until the text is edited here.",
+            )
+        request = _request()
+        with middle:
+            _look_for_or_estimate(request)
+        if isinstance(request, AnalysisError):
+            if pressed:
+                show_error(request)
+        elif pressed or (state.RUN not in st.session_state and _is_safe_to_start(request)):
+            start(request)
+
+
+def start(request: runs.RunRequest) -> None:
+    """Ask for a run and make it the one on screen."""
+    try:
+        runs.submit(request)
+    except AnalysisError as error:
+        show_error(error)
+        return
+    st.session_state[state.RUN] = request
+    st.session_state.pop(state.OPENED, None)
+
+
+def _is_safe_to_start(request: runs.RunRequest) -> bool:
+    """Whether opening the page may run it unasked: only a built-in text on the embedded model.
+
+    A link must not make a visitor's machine fetch a model or read a file.
+    """
+    model = request.model
+    return (
+        model.kind == EMBEDDED
+        and model.adapter is None
+        and request.text in {e.text for e in EXAMPLES.values()}
+    )
+
+
+def _fill_in_example() -> None:
+    slug = st.session_state.get(state.EXAMPLE, DEFAULT)
+    if slug in EXAMPLES:
+        st.session_state[state.TEXT] = EXAMPLES[slug].text
+    elif state.TEXT not in st.session_state:
+        st.session_state[state.TEXT] = ""
+
+
+def _own_text() -> None:
+    if st.session_state[state.TEXT] not in {e.text for e in EXAMPLES.values()}:
+        st.session_state[state.EXAMPLE] = _OWN
+
+
+def _take_text() -> None:
+    """Put an uploaded text into the form."""
+    upload = st.session_state.get(_TEXT_FILE)
+    if upload is None:
+        return
+    try:
+        text = upload.getvalue().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        show_error(
+            AnalysisError(f"{plain(upload.name)} is not UTF-8 (byte {error.start:,}).", "Convert it first.")
+        )
+        return
+    st.session_state[state.TEXT], st.session_state[state.EXAMPLE] = text, _OWN
+
+
+def _options() -> None:
+    st.selectbox(
+        "Beginning-of-text token",
+        BOS_CHOICES,
+        key=state.BOS,
+        bind="query-params",
+        help="auto: as the tokenizer does. Without one, the first token has nothing before it: no context, no number.",
+    )
+    st.toggle(
+        "Read special tokens in the text",
+        True,
+        key=state.PARSE_SPECIAL,
+        bind="query-params",
+        help="Off: <|im_end|> in the text is read as plain letters.",
+    )
+    windows = st.toggle(
+        "Read long texts in windows",
+        key=state.WINDOWS,
+        bind="query-params",
+        help="For texts beyond the model's context. Each token then sees only its own window.",
+    )
+    st.number_input(
+        "Stride, tokens",
+        1.0,  # floats, because Streamlit fails on a link with an infinite whole number
+        1e6,
+        2048.0,
+        1.0,
+        "%.0f",
+        key=state.STRIDE,
+        disabled=not windows,
+        bind="query-params",
+        help="From one window's start to the next. A token sees at least the window less the stride.",
+    )
+
+
+def _request() -> runs.RunRequest | AnalysisError:
+    get = st.session_state.get
+    try:
+        model = model_spec()
+    except AnalysisError as error:
+        return error
+    return runs.RunRequest(
+        model,
+        get(state.TEXT) or "",
+        get(state.BOS, "auto"),
+        bool(get(state.PARSE_SPECIAL, True)),
+        int(get(state.STRIDE, 2048)) if get(state.WINDOWS) else None,
+    )
+
+
+def _look_for_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
+    """One line beside the button: what a run will cost, else what to look for."""
+    is_short = isinstance(request, runs.RunRequest) and len(request.text) <= _ESTIMATED_CHARACTERS
+    if isinstance(request, runs.RunRequest) and is_short and runs.engine().shelf.spec == request.model:
+        try:
+            plan = runs.estimate(request.key, 0, request)
+        except AnalysisError:
+            plan = None  # said in full when the person presses Run
+        if plan is not None:
+            note = f"{count(plan.n_tokens)} tokens · {duration(plan.seconds)} · {size(plan.bytes_needed)} beside the weights"
+            if not plan.fits:
+                note += " · does not fit into memory"
+            elif plan.seconds > _SLOW_SECONDS:
+                note = f"A longer run: {note}"
+            st.caption(note)
+            return
+    example = EXAMPLES.get(st.session_state.get(state.EXAMPLE, DEFAULT))
+    st.caption(plain(example.look_for) if example else "")

@@ -1,0 +1,88 @@
+"""What the model thought just before one chosen token."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from analysis.drawing.numbers import count, significant
+from analysis.figures import entropy_histogram
+from analysis.token_entropy.measures import percentile_of
+from analysis.units import Unit, from_nats
+from app import state
+from app.panels.token_entropy.samplers import samplers
+from app.widgets.plain import visible
+
+if TYPE_CHECKING:
+    from analysis.results.trace import Trace
+
+
+def token_detail(trace: Trace, run_key: str, position: int) -> None:
+    """Draw the panel of one token: its numbers, alternatives, samplers."""
+    tokens, unit = trace.tokens, state.unit()
+    with st.container(border=True, height="stretch"):
+        st.markdown(f"**Token {count(position)}**")
+        st.code(visible(tokens.text[position]), language=None, wrap_lines=True)
+        if not tokens.has_context[position]:
+            st.caption(
+                "No context: nothing came before this token, so the model made no prediction here. "
+                "Choose a beginning-of-text token under Options to give it one."
+            )
+            return
+        _numbers(trace, position, unit)
+        _alternatives(trace, position)
+        samplers(trace, run_key, position)
+
+
+def _numbers(trace: Trace, position: int, unit: Unit) -> None:
+    tokens = trace.tokens
+    entropy, surprisal = float(tokens.entropy[position]), float(tokens.surprisal[position])
+    st.caption(
+        f"entropy **{significant(from_nats(entropy, unit))}** {unit} · "
+        f"surprisal **{significant(from_nats(surprisal, unit))}** {unit} · "
+        f"rank **{count(int(tokens.rank[position]))}** of {count(trace.spec.vocab_size)}  \n"
+        f"It hesitated as between {significant(float(np.exp(entropy)))} equally likely tokens. "
+        f"{_place(percentile_of(tokens.entropy, position))}"
+    )
+    chart = entropy_histogram(trace, position, unit=unit, theme_name=state.theme_name())
+    st.altair_chart(
+        chart,
+        theme=None,
+        alt="Distribution of entropy over the text, this token marked",
+        key="detail_histogram",
+    )
+
+
+def _place(percentile: float) -> str:
+    if np.isnan(percentile):  # no other token to compare with
+        return ""
+    share = "all others" if percentile > 99.9 else f"{significant(percentile)} %"
+    return f"More uncertain than {share} of this text:"
+
+
+def _alternatives(trace: Trace, position: int) -> None:
+    tokens = trace.tokens
+    ids, log_probs = tokens.top_ids[position], tokens.top_logprobs[position]
+    actual = int(tokens.token_id[position])
+    frame = pd.DataFrame(
+        {
+            "": ["●" if int(i) == actual else "" for i in ids],
+            "would say": [visible(tokens.names[int(i)]) for i in ids],
+            "probability": np.exp(log_probs.astype(float)) * 100,
+        }
+    )
+    st.dataframe(
+        frame,
+        hide_index=True,
+        key="detail_alternatives",
+        height=35 * min(len(frame), 10) + 38,
+        column_config={
+            "": st.column_config.TextColumn(width=24, help="● is the token that came"),
+            "probability": st.column_config.ProgressColumn(
+                format="%.2f %%", min_value=0.0, max_value=max(float(frame["probability"].max()), 1e-6)
+            ),
+        },
+    )
