@@ -50,7 +50,7 @@ def pass_of(way: str, n_tokens: int) -> Callable[[int], Any]:
     import analysis as an
     from analysis.forward.body_pass import run_pass
     from analysis.forward.recorder import Recorder
-    from analysis.models.anatomy import run_body
+    from analysis.models.body import run_body
 
     model = an.load_model(device="cpu")
     if way == "eager":

@@ -17,7 +17,7 @@ from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, attending
 from analysis.forward.rerun import reading_again
 from analysis.forward.visibility import Visibility
-from analysis.models.anatomy import first_tensor, hooks, run_body
+from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress, silent
 from analysis.results.trace import Trace

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
 from analysis.forward.visibility import CAUSAL, AttentionSpan, span_of
-from analysis.models.anatomy import hooks
+from analysis.models.body import hooks
 
 if TYPE_CHECKING:
     from analysis.models.anatomy import Anatomy

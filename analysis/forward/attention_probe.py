@@ -14,7 +14,7 @@ from analysis.forward.attention_adapter import AttentionCall, attending, own_mas
 from analysis.forward.eager_maps import eager_maps, reduce_map
 from analysis.forward.row_check import RowCheck
 from analysis.forward.unavailable import different_rows, no_interface
-from analysis.models.anatomy import first_tensor, hooks, run_body
+from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.load_errors import is_out_of_memory
 
 if TYPE_CHECKING:

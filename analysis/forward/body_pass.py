@@ -16,7 +16,7 @@ from analysis.forward.attention_adapter import attending
 from analysis.forward.eager_maps import eager_maps, span_of_map
 from analysis.forward.layer_spectra import Spectra
 from analysis.forward.recorder import Recorder
-from analysis.models.anatomy import first_tensor, hooks, run_body
+from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import TokenizedText
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import Attended
 from analysis.forward.visibility import CAUSAL, AttentionSpan
-from analysis.models.anatomy import hooks
+from analysis.models.body import hooks
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel

@@ -16,7 +16,7 @@ from torch import Tensor
 from analysis.forward.attention_adapter import AttentionCall, attending
 from analysis.forward.read_cache import read_cache
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, blocked
-from analysis.models.anatomy import run_body
+from analysis.models.body import run_body
 from analysis.results.trace import Check
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.kv_cache.continuation import run_continuation
 from analysis.kv_cache.prefill import LayerReading, read_prefix
 from analysis.kv_cache.rotary import Layout, layout_of
-from analysis.models.anatomy import run_body
+from analysis.models.body import run_body
 from analysis.models.loading import LanguageModel
 
 _PROBE_TOKENS = 6

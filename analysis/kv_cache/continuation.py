@@ -19,7 +19,7 @@ from analysis.forward.attention_adapter import attending
 from analysis.forward.read_cache import for_rows, read_cache
 from analysis.kv_cache.eviction_attention import KeptAttention, Observer, Own, Special
 from analysis.kv_cache.prefill import Prefix
-from analysis.models.anatomy import first_tensor, hooks, run_body
+from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.linear import fast_linears
 from analysis.models.loading import LanguageModel
 

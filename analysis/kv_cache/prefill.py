@@ -20,7 +20,7 @@ from analysis.forward.row_check import RowCheck
 from analysis.forward.unavailable import different_rows
 from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.kv_cache.rotary import Layout, Rotation
-from analysis.models.anatomy import first_tensor, hooks, run_body
+from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 
 

@@ -8,9 +8,6 @@ logits; if they do not, the model is refused instead of measured wrongly.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
+from analysis.models.body import first_tensor, hooks
 from analysis.models.linear import linear
 from analysis.models.load_errors import is_out_of_memory
 
@@ -101,22 +99,6 @@ class Anatomy:
         return states
 
 
-def first_tensor(output: Any) -> Tensor:
-    """What a module returned, whether a tensor or a tuple that begins with one."""
-    return output[0] if isinstance(output, (tuple, list)) else output
-
-
-@contextmanager
-def hooks() -> Iterator[list[Any]]:
-    """Collect hook handles and remove every one of them, whatever happens."""
-    handles: list[Any] = []
-    try:
-        yield handles
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 def find_layers(model: nn.Module) -> tuple[str, nn.ModuleList]:
     """Dotted name and list of the decoder layers.
 
@@ -166,41 +148,6 @@ def _at_hand(model: Any, module: nn.Module, part: str) -> Any:
     path = next(name for name, found in model.named_modules() if found is module)
     hook: Any = module._hf_hook
     return load_offloaded_parameter(model, f"{path}.{part}").to(hook.execution_device)
-
-
-def run_body(model: Any, ids: Tensor, positions: Tensor | None = None, cache: Any = None) -> None:
-    """Run the model up to the head's input, without the head.
-
-    Parameters
-    ----------
-    model
-        transformers' model.
-    ids : Tensor, shape (B, n)
-        Tokens.
-    positions : Tensor, shape (B, n), optional
-        Their positions; those after the cache by default. A model that counts positions itself gets none.
-    cache : optional
-        A cache of transformers that says how many tokens were read before; none by default.
-
-    Raises
-    ------
-    UnsupportedModelError
-        If a cache is given and the model takes none.
-    """
-    body = model.base_model
-    takes = inspect.signature(body.forward).parameters
-    if "input_ids" not in takes:  # a wrapper that hands everything on
-        takes = inspect.signature(model.forward).parameters
-    extra: dict[str, Any] = {}
-    if positions is not None and "position_ids" in takes:
-        extra["position_ids"] = positions
-    if cache is not None:
-        if "past_key_values" not in takes:
-            raise UnsupportedModelError(
-                f"{type(body).__name__} takes no cache of keys and values.", "Its cache cannot be pruned."
-            )
-        extra["past_key_values"] = cache
-    body(input_ids=ids, use_cache=False, **extra)
 
 
 def _probe(model: Any, ids: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 import analysis as an
+from analysis.attention_sinks import extremes as extremes_module
 from analysis.attention_sinks.extremes import extreme_tokens, largest_activations, projected_norms
 from analysis.attention_sinks.maps import head_map_block
 from analysis.attention_sinks.massive import Extremes, is_massive, is_massive_by_ratio, output_drain
-from analysis.forward import attention
 from analysis.forward.visibility import Visibility
 from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA, tiny_model
 
@@ -73,13 +73,13 @@ def test_drain_and_table():
 
 def caught_values(monkeypatch):
     """Values of every layer of the passes that follow."""
-    values, plain = [], attention.attend
+    values, plain = [], extremes_module.attend
 
     def watching(query, key, value, **options):
         values.append(value.double())
         return plain(query, key, value, **options)
 
-    monkeypatch.setattr(attention, "attend", watching)
+    monkeypatch.setattr(extremes_module, "attend", watching)
     return values
 
 
@@ -103,7 +103,8 @@ def test_every_family_against_direct_computation(family, load_tiny, monkeypatch)
             np.testing.assert_allclose(extremes.value_out_norm[layer, head], direct.numpy(), rtol=1e-4)
 
     plain, states = tiny_model(family), []
-    from analysis.models.anatomy import find_layers, first_tensor
+    from analysis.models.anatomy import find_layers
+    from analysis.models.body import first_tensor
 
     layers = find_layers(plain)[1]
     layers[0].register_forward_pre_hook(

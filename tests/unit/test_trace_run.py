@@ -207,7 +207,11 @@ def test_a_single_token(llama):
 
 
 def test_checks_are_there_and_hold(llama, run):
-    of_attention = ["measured attention equals the library's", "attention rows sum to 1"]
+    of_attention = [
+        "measured attention equals the library's",
+        "attention rows sum to 1",
+        "last 4 rows of every layer equal the library's",
+    ]
     always = ["entropy equals a float64 softmax at 8 tokens", "vocabulary head equals the library's logits"]
     of_lens = ["last lens entropy equals output entropy"]
     assert [check.name for check in run.checks] == of_attention + always + of_lens

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from analysis.errors import OutOfMemoryError
 from analysis.forward.plan import free_bytes
-from analysis.models.anatomy import first_tensor, hooks
+from analysis.models.body import first_tensor, hooks
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress
 from analysis.pruning_effects.compression.task import Scored, Task
