@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from analysis.errors import AnalysisError, UnsupportedModelError
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
+from analysis.forward.attention_support import AttentionSupport, known_support
 from analysis.forward.eager_maps import eager_maps, reduce_map
 from analysis.forward.row_check import RowCheck
 from analysis.forward.unavailable import different_rows, no_interface
@@ -27,23 +27,6 @@ _LONGEST = 1024
 """Windows and chunks up to this length are crossed by the probe; longer ones by the checks of each run."""
 
 
-@dataclass(frozen=True)
-class AttentionSupport:
-    """What measuring a model's attention gives."""
-
-    layers: tuple[int, ...] = ()
-    """Numbers of the layers that have attention, rising."""
-    gates: tuple[tuple[int, str], ...] = ()
-    """Layers that weaken what attention gives by a gate of their own, and the dotted name of the output
-    projection behind it."""
-    by_maps: bool = False
-    """Whether it is measured on maps that the model hands over: queries, keys and values are not seen then."""
-    error: float = 0.0
-    """Largest difference of the final states with and without measuring, as a share of the largest state."""
-    reason: str = ""
-    """Why attention cannot be measured; empty if it can."""
-
-
 def attention_support(model: LanguageModel, ids: Tensor | None = None) -> AttentionSupport:
     """Measure on a few tokens what the library computes on its own, once per model.
 
@@ -54,9 +37,11 @@ def attention_support(model: LanguageModel, ids: Tensor | None = None) -> Attent
     ids : Tensor, shape (n,), optional
         Tokens of a text; repeated as often as the probe needs.
     """
-    if model.attention is None:
-        model.attention = _probe(model, ids if ids is not None else torch.arange(1, 9))
-    return model.attention
+    known = known_support(model)
+    if known is None:
+        known = _probe(model, ids if ids is not None else torch.arange(1, 9))
+        model.found[AttentionSupport] = known
+    return known
 
 
 def require_attention(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import torch
 
-from analysis.errors import OutOfMemoryError, TooLongError
+from analysis.errors import TooLongError
+from analysis.forward.attention_support import known_support
+from analysis.models.memory import free_bytes
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
@@ -58,25 +58,6 @@ class Plan:
         return self.bytes_needed <= _USABLE * self.bytes_free
 
 
-def free_bytes(device: torch.device) -> int:
-    """Memory that a run can still take on a device.
-
-    Notes
-    -----
-    On the CPU the smaller of what the machine and its control group leave; on CUDA
-    what the driver leaves plus what torch holds without using.
-    """
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    free = psutil.virtual_memory().available
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    try:
-        return max(0, min(free, int(limit.read_text()) - int(used.read_text())))
-    except (OSError, ValueError):
-        return free
-
-
 def _free(model: LanguageModel) -> int:
     """Free memory of the device that has least of it, of those that compute a part of the model."""
     spread = getattr(model.model, "hf_device_map", None) or {}
@@ -103,7 +84,8 @@ def _measured_bytes(model: LanguageModel, n_tokens: int) -> int:
     """Attention that measures: blocks of scores, one layer's statistics, and what every layer keeps."""
     config = model.model.config.get_text_config()
     heads = _heads(config)
-    if model.attention is not None and model.attention.by_maps:
+    support = known_support(model)
+    if support is not None and support.by_maps:
         return bytes_of_maps(heads, n_tokens)
     groups = int(getattr(config, "num_key_value_heads", None) or heads)
     row = 4 * n_tokens * (heads // groups)
@@ -137,8 +119,8 @@ def _heads(config: Any) -> int:
 
 def _is_measured(model: LanguageModel, attention: bool, n_passes: int) -> bool:
     """Whether a run measures attention: asked for, over one whole text, and not known to be impossible."""
-    possible = model.attention is None or not model.attention.reason
-    return attention and n_passes == 1 and possible
+    support = known_support(model)
+    return attention and n_passes == 1 and (support is None or not support.reason)
 
 
 def _window_of(config: Any) -> float:
@@ -253,19 +235,3 @@ def require_fit(
         f"Up to {most:,} tokens would fit"
         + ("; fewer lens layers would allow more." if n_lens > 1 else "; or read the text in windows."),
     )
-
-
-def require_weights_fit(n_bytes: int, device: torch.device, name: str) -> None:
-    """Refuse weights that are larger than the free memory.
-
-    Raises
-    ------
-    OutOfMemoryError
-        With both sizes.
-    """
-    free = free_bytes(device)
-    if n_bytes > free:
-        raise OutOfMemoryError(
-            f"The weights of {name} need {n_bytes / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free on {device}.",
-            "Choose a lower precision, another device, or a smaller model.",
-        )

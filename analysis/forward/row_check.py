@@ -69,7 +69,7 @@ class RowCheck:
         self.worst_layer: int | None = None
         self._spans: dict[int, AttentionSpan] = {}
         self._masks: dict[int, Tensor | None] = {}
-        proof = model.mask_proof
+        proof = model.found.get(MaskProof)
         self._known = proof if proof is not None and proof.n_tokens >= self.n_tokens else None
         if self._known is None:
             self._read_masks(model, ids)
@@ -134,7 +134,7 @@ class RowCheck:
         """Whether the rows agree. Spans that were held against the library's masks are remembered."""
         passed = self.error <= tolerance(self.model.info.dtype)
         if passed and self._known is None:
-            self.model.mask_proof = MaskProof(self.n_tokens, dict(self._spans))
+            self.model.found[MaskProof] = MaskProof(self.n_tokens, dict(self._spans))
         return passed
 
     def as_check(self) -> Check:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError, UnsupportedModelError
 from analysis.forward.attention_probe import attention_support, error_tolerance, why
-from analysis.forward.body_pass import Measured, Window, run_pass
+from analysis.forward.body_pass import Measured, run_pass
 from analysis.forward.layer_spectra import Spectra
 from analysis.forward.plan import Plan
 from analysis.forward.recorder import Recorder
@@ -21,6 +21,7 @@ from analysis.forward.row_check import RowCheck
 from analysis.forward.unavailable import NO_KEYS, different_rows, layers_without_attention, maps_do_not_fit
 from analysis.forward.visibility import Visibility
 from analysis.forward.vocabulary_head import about_tokens, read_lens, read_rows
+from analysis.forward.windows import Window
 from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import TokenizedText, token_text

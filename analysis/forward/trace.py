@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import torch
 
 from analysis.errors import InvalidTextError, OutOfMemoryError
-from analysis.forward.body_pass import plan_windows
 from analysis.forward.layer_spectra import KINDS, LARGEST_SIDE, Kind, Spectra
 from analysis.forward.plan import plan_run, require_fit
 from analysis.forward.run import Run
 from analysis.forward.visibility import Visibility
+from analysis.forward.windows import plan_windows
 from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos, encode

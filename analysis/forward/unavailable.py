@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.forward.plan import bytes_of_maps, free_bytes
+from analysis.forward.plan import bytes_of_maps
+from analysis.models.memory import free_bytes
 
 if TYPE_CHECKING:
     from analysis.forward.row_check import RowCheck

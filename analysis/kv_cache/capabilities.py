@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -58,9 +57,6 @@ class CacheFacts:
         return "It has no rotary positions, so a key cannot be moved to another one."
 
 
-_FACTS: WeakKeyDictionary[LanguageModel, CacheFacts] = WeakKeyDictionary()
-
-
 def cache_facts(model: LanguageModel) -> CacheFacts:
     """See on one repeated token what a model's attention is like; seen once per model.
 
@@ -73,8 +69,8 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
     -----
     Every token of such a text is alike, so all keys of a layer are equal but for their positions.
     """
-    if model in _FACTS:
-        return _FACTS[model]
+    if CacheFacts in model.found:
+        return model.found[CacheFacts]
     if special_cache(model.model) is not None:
         raise UnsupportedModelError(
             f"{model.info.name} keeps its state in a cache of its own kind.",
@@ -94,7 +90,7 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
         prefix = read_prefix(model, ids, look, layout="halves")
         counts = _counts_positions(model, ids)
         step_error = _step_error(model)
-    _FACTS[model] = CacheFacts(
+    facts = CacheFacts(
         layout=layouts[0] if layouts else None,
         has_tables=bool(layouts),
         spans=frozenset(span for *_, span, _cap in seen if span != CAUSAL),
@@ -107,7 +103,8 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
         n_heads=seen[0][1],
         value_size=seen[0][2],
     )
-    return _FACTS[model]
+    model.found[CacheFacts] = facts
+    return facts
 
 
 def _step_error(model: LanguageModel) -> float:

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention_probe import state_difference, why
-from analysis.forward.plan import free_bytes
 from analysis.forward.row_check import tolerance
 from analysis.kv_cache.continuation import run_continuation
 from analysis.models.body import first_tensor, hooks, run_body
+from analysis.models.memory import free_bytes
 from analysis.results.trace import Check
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
@@ -28,10 +28,6 @@ from analysis.models.speed import Speed
 from analysis.models.stored import weight_files
 from analysis.models.tokenization import limit_ids
 from analysis.models.tokenizer_files import read_tokenizer
-
-if TYPE_CHECKING:
-    from analysis.forward.attention_probe import AttentionSupport
-    from analysis.forward.row_check import MaskProof
 
 
 @dataclass(frozen=True)
@@ -84,10 +80,8 @@ class LanguageModel:
     info: ModelInfo
     anatomy: Anatomy
     speed: Speed
-    attention: AttentionSupport | None = None
-    """In which layers attention can be measured, or why it cannot; None until the first run has seen."""
-    mask_proof: MaskProof | None = None
-    """Masks that were held against the library's, up to which length; None until the first run has."""
+    found: dict[type, Any] = field(default_factory=dict, repr=False)
+    """What other rooms have found out about this model, by the kind of fact; gone with it."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from analysis.errors import AnalysisError, UnsupportedModelError
-from analysis.forward import plan as preflight
+from analysis.models import memory
 from analysis.models.spec import ModelSpec
 
 _USABLE = 0.85
@@ -62,7 +62,7 @@ def choose_placement(spec: ModelSpec, n_bytes: int | None) -> Placement:
         If an adapter is to be merged into weights that would have to be spread.
     """
     target = resolve_device(spec.device)
-    free = preflight.free_bytes(target)
+    free = memory.free_bytes(target)
     placement = Placement(target)
     if spec.device_map:
         placement = Placement(target, dict(spec.device_map), why="as asked")
@@ -72,7 +72,7 @@ def choose_placement(spec: ModelSpec, n_bytes: int | None) -> Placement:
         why = f"they need {n_bytes / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free on {target}"
         placement = Placement(target, "auto", _memory(), why)
     elif n_bytes is not None:
-        preflight.require_weights_fit(n_bytes, target, spec.name)
+        memory.require_weights_fit(n_bytes, target, spec.name)
     if spec.adapter is not None and placement.device_map is not None:
         raise UnsupportedModelError(
             f"The adapter of {spec.name} can only be merged where all weights are in the memory of one device.",
@@ -86,7 +86,7 @@ def _memory() -> dict[int | str, int]:
         i: torch.device("cuda", i) for i in range(torch.cuda.device_count())
     }
     devices["cpu"] = torch.device("cpu")
-    return {name: int(_USABLE * preflight.free_bytes(device)) for name, device in devices.items()}
+    return {name: int(_USABLE * memory.free_bytes(device)) for name, device in devices.items()}
 
 
 def new_offload_folder() -> Path:

@@ -130,46 +130,143 @@ def test_the_public_name_holds_nothing_of_its_own(path):
     assert roots(path) <= {"analysis", *sys.stdlib_module_names}
 
 
+# Floors: a room imports from its own floor or from one below, lazily or not. Pictures stand beside each other.
+FLOORS = [
+    {"errors", "units", "progress", "paths", "ties"},
+    {"results"},
+    {"models", "drawing"},
+    {"forward"},
+    {"kv_cache"},
+    {"token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects"},
+    {"figures"},
+    {"command_line"},
+    {"__init__", "__main__"},
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+PICTURES = FLOORS[5]
+BESIDE = {("entropy_collapse", "attention_sinks")}
+"""Pictures that use another one: the Bigram-Backcopy lab measures the sink that it forms."""
+APP_FLOORS = {"compute": 0, "widgets": 1, "panels": 2}
+
+
+def room_of(dotted: str) -> str:
+    return [*dotted.split("."), ""][1]
+
+
+def test_every_room_has_a_floor():
+    rooms = {p.relative_to(ROOT / "analysis").parts[0].removesuffix(".py") for p in only("analysis")}
+    assert rooms == set(FLOOR)
+
+
+@by_name(only("analysis"))
+def test_no_arrow_runs_back_up(path):
+    room = path.relative_to(ROOT / "analysis").parts[0].removesuffix(".py")
+    for name in imports(path):
+        if name.startswith("analysis.") and room_of(name) in FLOOR:
+            there = room_of(name)
+            assert FLOOR[there] <= FLOOR[room], name
+            beside = there in PICTURES and room in PICTURES and there != room
+            assert not beside or (room, there) in BESIDE, name
+
+
+@by_name(only("app"))
+def test_no_arrow_of_the_app_runs_back_up(path):
+    parts = path.relative_to(ROOT / "app").parts
+    floor = APP_FLOORS.get(parts[0], 1 if len(parts) == 1 else 2)
+    for name in imports(path):
+        if name.startswith("app.") and room_of(name) in APP_FLOORS and len(parts) > 1:
+            assert APP_FLOORS[room_of(name)] <= floor, name
+
+
+@by_name(only("app/compute"))
+def test_the_worker_knows_no_streamlit(path):
+    if path.stem in ("worker", "job", "model_slot", "failures"):
+        assert "streamlit" not in roots(path)
+
+
+@by_name(FILES)
+def test_no_module_imports_anothers_private_names(path):
+    private = [n for n in imports(path) if n.startswith(("analysis", "app")) and re.search(r"\._[a-z]", n)]
+    assert not private
+
+
+def test_no_circle_of_files():
+    """Following what importing a file really imports never leads back to it."""
+    files = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in only("analysis") + only("app")}
+
+    def leads_to(module: str) -> set[str]:
+        found = set()
+        for name in imports(files[module], lazy=False):
+            parts = name.split(".")
+            whole = [".".join(parts[:n]) for n in range(len(parts), 0, -1)]
+            found |= {next((n for n in whole if n in files), "")} - {"", module}
+        return found
+
+    arrows = {module: leads_to(module) for module in files}
+    open_, done = [], set()
+
+    def follow(module: str) -> None:
+        assert module not in open_, " -> ".join([*open_[open_.index(module) :], module])
+        if module in done:
+            return
+        open_.append(module)
+        for there in sorted(arrows[module]):
+            follow(there)
+        open_.pop()
+        done.add(module)
+
+    for module in sorted(files):
+        follow(module)
+
+
 FIGURES = sorted(
-    {*only("analysis", "figures*.py"), *only("analysis/drawing"), *only("analysis", "strips.py")}
+    {
+        *(p for p in only("analysis") if p.stem == "figures" or p.stem.endswith("_figures")),
+        *only("analysis/drawing"),
+        *only("analysis", "strips.py"),
+        *only("analysis", "attention_mass.py"),
+    }
 )
 
 
 @by_name(FIGURES)
 def test_figures_know_results_only(path):
     assert not roots(path) & {"torch", "transformers", "tokenizers", "safetensors", "gguf"}
-    bad = ("analysis.forward.trace", "analysis.forward.run", "analysis.forward.body_pass", "analysis.models")
+    bad = ("analysis.forward", "analysis.kv_cache", "analysis.models")
     assert not [n for n in imports(path, lazy=False) if n.startswith(bad)]
 
 
-@by_name(only("analysis", "results.py"))
+@by_name([*only("analysis/results"), *only("analysis", "results.py")])
 def test_results_are_plain(path):
     assert not roots(path) & {"torch", "transformers", "plotly"}
 
 
-@by_name(only("analysis", "measures.py"))
+@by_name([p for p in only("analysis", "measures.py") if "labs" not in p.parts])
 def test_measures_know_numbers_only(path):
     own = {n for n in imports(path) if n.startswith("analysis")}
     assert roots(path) - {"analysis", "__future__"} <= {"numpy", "pandas", "torch", *sys.stdlib_module_names}
-    assert all(re.match(r"analysis\.(units|errors|\w+\.(results|measures))\b", n) for n in own), own
-
-
-@by_name(only("analysis/models"))
-def test_models_know_nothing_of_runs(path):
-    bad = (
-        "analysis.forward",
-        "analysis.token_entropy",
-        "analysis.figures",
-        "analysis.drawing",
-        "analysis.results.trace_file",
+    assert all(re.match(r"analysis\.(units|errors|results|[\w.]+\.(results|measures))\b", n) for n in own), (
+        own
     )
-    assert not [n for n in imports(path, lazy=False) if n.startswith(bad)]
 
 
-@by_name(only("analysis/forward"))
-def test_the_forward_pass_draws_nothing(path):
+@by_name(only("analysis/forward") + only("analysis/kv_cache"))
+def test_the_engines_draw_nothing(path):
     assert not [n for n in imports(path, lazy=False) if "figures" in n or n.startswith("analysis.drawing")]
     assert "plotly" not in roots(path)
+
+
+def test_a_room_bears_no_name_of_a_public_function():
+    import analysis as an
+
+    folders = {p.name for p in (ROOT / "analysis").iterdir() if p.is_dir()}
+    assert not folders & (set(an.__all__) - {"figures"})
+
+
+def test_the_map_names_rooms_that_exist():
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    named = re.findall(r"(?:analysis|app|pages)/[\w./]+", text)
+    assert named and not [p for p in named if not (ROOT / p.rstrip("/.")).exists()]
 
 
 def test_only_one_place_converts_units():

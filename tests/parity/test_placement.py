@@ -12,7 +12,7 @@ import pytest
 
 import analysis as an
 from analysis.errors import OutOfMemoryError, UnsupportedModelError
-from analysis.forward import plan as preflight
+from analysis.models import memory
 from tests.tiny_models.families import save_tiny
 from tests.tiny_models.gguf import save_tiny_gguf
 
@@ -91,9 +91,9 @@ def test_evictions_writing_and_samplers_too(folder, on_disk):
 def test_weights_that_do_not_fit_are_spread(tmp_path, monkeypatch):
     folder = save_tiny("llama", tmp_path / "llama", num_hidden_layers=6)
     one = an.load_model(str(folder), device="cpu")
-    free = preflight.free_bytes
+    free = memory.free_bytes
     small = int(one.info.bytes_held * 0.6)
-    monkeypatch.setattr(preflight, "free_bytes", lambda _device: small)
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: small)
     with pytest.raises(OutOfMemoryError, match="GiB"):
         an.load_model(str(folder), device="cpu")
     with pytest.raises(UnsupportedModelError, match="merged"):
@@ -103,7 +103,7 @@ def test_weights_that_do_not_fit_are_spread(tmp_path, monkeypatch):
         choose_placement(ModelSpec(str(folder), adapter=str(folder)), small + 1)
     spread = an.load_model(str(folder))
     asked = an.load_model(str(folder), device="spread")
-    monkeypatch.setattr(preflight, "free_bytes", free)
+    monkeypatch.setattr(memory, "free_bytes", free)
     for model in (spread, asked):
         assert 0 < model.info.bytes_held < one.info.bytes_held
         same(an.trace(model, TEXT).tokens, an.trace(one, TEXT).tokens)
@@ -122,7 +122,7 @@ def test_weights_are_counted_in_the_precision_they_are_computed_in(tmp_path, mon
 
     folder = save_tiny("llama", tmp_path / "llama", dtype=torch.bfloat16)
     stored = (folder / "model.safetensors").stat().st_size
-    monkeypatch.setattr(preflight, "free_bytes", lambda _device: int(1.5 * stored))
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: int(1.5 * stored))
     with pytest.raises(OutOfMemoryError):
         an.load_model(str(folder), device="cpu")
     assert an.load_model(str(folder), device="cpu", dtype="bfloat16").info.dtype == "bfloat16"
@@ -148,7 +148,7 @@ def test_gguf_files_stay_in_memory(tmp_path, monkeypatch):
     one = an.load_model(str(path), device="cpu")
     with pytest.raises(OutOfMemoryError, match="does not fit"):
         an.load_model(str(path), device_map=places(one, "layers"))
-    monkeypatch.setattr(preflight, "free_bytes", lambda _device: 1000)
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: 1000)
     with pytest.raises(OutOfMemoryError, match="GiB"):
         an.load_model(str(path), device="cpu")
     with pytest.raises(OutOfMemoryError, match="does not fit"):

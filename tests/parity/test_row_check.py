@@ -12,6 +12,7 @@ import torch
 import analysis as an
 from analysis.errors import UnsupportedModelError
 from analysis.forward import attention_adapter, attention_probe, recorder
+from analysis.forward.row_check import MaskProof
 from analysis.forward.visibility import AttentionSpan, span_of
 from analysis.kv_cache import prefill as prefix
 from tests.tiny_models.families import tiny_model
@@ -86,7 +87,7 @@ def test_a_long_chunk_that_is_swallowed_is_found(monkeypatch):
     long = model.tokenizer.decode(model.tokenizer(SENTENCE * 40)["input_ids"][:1150])
     run = an.trace(model, long)
     assert run.attention is None and "last rows differ" in run.unavailable["attention"]
-    model.mask_proof = None
+    model.found.pop(MaskProof)
     with pytest.raises(UnsupportedModelError, match="last rows differ"):
         an.sweep_eviction(model, long, AFTER, ["streaming"], [0.5])
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import analysis as an
 from analysis.errors import AnalysisError, Cancelled
-from analysis.forward import attention_probe, recorder
+from analysis.forward import attention_probe, attention_support, recorder
 from analysis.forward.visibility import Visibility
 from tests import budget
 
@@ -167,10 +167,10 @@ def test_attention_that_differs_from_the_library_s_is_not_shown(fresh_llama, mon
 def test_the_probe_runs_once_a_model(fresh_llama, monkeypatch):
     calls, probe = [], attention_probe._probe
     monkeypatch.setattr(attention_probe, "_probe", lambda *args: (calls.append(1), probe(*args))[1])
-    assert fresh_llama.attention is None
+    assert attention_support.known_support(fresh_llama) is None
     for _ in range(3):
         an.trace(fresh_llama, TEXT)
-    assert len(calls) == 1 and 0 <= fresh_llama.attention.error < 1e-5
+    assert len(calls) == 1 and 0 <= attention_support.known_support(fresh_llama).error < 1e-5
     an.trace(fresh_llama, TEXT, attention=False)
     assert len(calls) == 1
 

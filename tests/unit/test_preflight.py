@@ -15,7 +15,8 @@ import torch
 import analysis as an
 from analysis.errors import OutOfMemoryError, TooLongError
 from analysis.forward import plan as preflight
-from analysis.forward.attention_probe import AttentionSupport
+from analysis.forward.attention_support import AttentionSupport
+from analysis.models import memory
 from analysis.models.speed import Speed
 from analysis.models.tokenization import encode
 from tests.patience import PATIENCE
@@ -99,7 +100,7 @@ def test_windows_and_eager_attention_cost_a_matrix_and_measuring_never_does(load
 
 def test_a_model_that_cannot_be_measured_costs_what_its_own_attention_costs(fresh_llama):
     assert bytes_at(fresh_llama, 5000) > bytes_at(fresh_llama, 5000, attention=False)
-    fresh_llama.attention = AttentionSupport(reason="It cannot.")
+    fresh_llama.found[AttentionSupport] = AttentionSupport(reason="It cannot.")
     assert bytes_at(fresh_llama, 5000) == bytes_at(fresh_llama, 5000, attention=False)
 
 
@@ -124,7 +125,7 @@ def test_flops_by_hand(llama):
 
 
 def test_passes_are_counted_as_they_are_made(llama):
-    from analysis.forward.body_pass import plan_windows
+    from analysis.forward.windows import plan_windows
 
     tokens = encode(llama.tokenizer, "\x01" * 500)
     for window, stride in [(100, 50), (100, 99), (64, 7), (499, 1), (500, 3)]:
@@ -142,7 +143,8 @@ def free(monkeypatch):
     """Pretend that so many bytes are free."""
 
     def pretend(n_bytes):
-        monkeypatch.setattr(preflight, "free_bytes", lambda _device: n_bytes)
+        for module in (preflight, memory):
+            monkeypatch.setattr(module, "free_bytes", lambda _device: n_bytes)
 
     return pretend
 
@@ -195,29 +197,29 @@ def test_a_run_that_would_not_fit_is_refused_with_the_length_that_would(llama, f
 
 def test_weights_that_do_not_fit(free):
     free(1 << 30)
-    preflight.require_weights_fit(1 << 30, torch.device("cpu"), "m")
+    memory.require_weights_fit(1 << 30, torch.device("cpu"), "m")
     with pytest.raises(OutOfMemoryError, match=r"m need 3\.0 GiB and 1\.0 GiB are free"):
-        preflight.require_weights_fit(3 << 30, torch.device("cpu"), "m")
+        memory.require_weights_fit(3 << 30, torch.device("cpu"), "m")
 
 
 def test_free_memory_is_what_the_smaller_limit_leaves(monkeypatch):
     import psutil
 
     cpu = torch.device("cpu")
-    assert 0 < preflight.free_bytes(cpu) <= psutil.virtual_memory().total
+    assert 0 < memory.free_bytes(cpu) <= psutil.virtual_memory().total
     files = {"/sys/fs/cgroup/memory.max": "1000", "/sys/fs/cgroup/memory.current": "400"}
-    monkeypatch.setattr(preflight.Path, "read_text", lambda self: files[str(self)])
-    assert preflight.free_bytes(cpu) == 600
+    monkeypatch.setattr(memory.Path, "read_text", lambda self: files[str(self)])
+    assert memory.free_bytes(cpu) == 600
     files["/sys/fs/cgroup/memory.current"] = "2000"
-    assert preflight.free_bytes(cpu) == 0
+    assert memory.free_bytes(cpu) == 0
     files["/sys/fs/cgroup/memory.max"] = "max"
-    assert preflight.free_bytes(cpu) > 1 << 20
+    assert memory.free_bytes(cpu) > 1 << 20
 
     def missing(_self):
         raise FileNotFoundError
 
-    monkeypatch.setattr(preflight.Path, "read_text", missing)
-    assert preflight.free_bytes(cpu) > 1 << 20
+    monkeypatch.setattr(memory.Path, "read_text", missing)
+    assert memory.free_bytes(cpu) > 1 << 20
 
 
 # Speed ------------------------------------------------------------------------------------------------

@@ -578,9 +578,9 @@ def test_other_errors_of_a_run_stay_what_they_are(fresh_llama):
 
 
 def test_weights_larger_than_the_memory_are_refused_before_reading(tiny_folder, monkeypatch):
-    from analysis.forward import plan as preflight
+    from analysis.models import memory
 
-    monkeypatch.setattr(preflight, "free_bytes", lambda _device: 1000)
+    monkeypatch.setattr(memory, "free_bytes", lambda _device: 1000)
     error = refused(str(tiny_folder("llama")), OutOfMemoryError, device="cpu")
     assert "GiB" in error.message
 

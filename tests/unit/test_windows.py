@@ -9,7 +9,7 @@ import pytest
 
 import analysis as an
 from analysis.errors import TooLongError
-from analysis.forward.body_pass import plan_windows
+from analysis.forward.windows import plan_windows
 from analysis.models.tokenization import encode
 from tests.tiny_models.tokenizer import BOS_ID
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from analysis.errors import OutOfMemoryError
-from analysis.forward.plan import free_bytes
 from analysis.models.body import first_tensor, hooks
 from analysis.models.loading import LanguageModel
+from analysis.models.memory import free_bytes
 from analysis.progress import Progress
 from analysis.pruning_effects.compression.task import Scored, Task
 

@@ -21,9 +21,9 @@ from analysis.token_entropy.strips import (
 from analysis.units import from_nats
 from app import state
 from app.panels.token_entropy import help as readings
+from app.panels.token_entropy.token_detail import token_detail
 from app.widgets.figure_card import figure_card, notebook_code
 from app.widgets.layout import side_by_side
-from app.widgets.token_detail import token_detail
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:

@@ -120,8 +120,8 @@ def _compare(trace: Trace, request: runs.RunRequest, way: str, lines: tuple[str,
                 on_partial=lambda done: job.show([mine, *done]),
             )
             return [mine, *others]
-        from analysis.forward.plan import require_weights_fit
         from analysis.forward.trace import trace as read
+        from analysis.models.memory import require_weights_fit
         from analysis.models.untrained import untrained_twin
 
         job.report(0.05, "making the untrained twin")

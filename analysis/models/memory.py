@@ -1,0 +1,45 @@
+"""Memory of a device: what is free, and whether weights fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psutil
+import torch
+
+from analysis.errors import OutOfMemoryError
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that a run can still take on a device.
+
+    Notes
+    -----
+    On the CPU the smaller of what the machine and its control group leave; on CUDA
+    what the driver leaves plus what torch holds without using.
+    """
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free = psutil.virtual_memory().available
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    try:
+        return max(0, min(free, int(limit.read_text()) - int(used.read_text())))
+    except (OSError, ValueError):
+        return free
+
+
+def require_weights_fit(n_bytes: int, device: torch.device, name: str) -> None:
+    """Refuse weights that are larger than the free memory.
+
+    Raises
+    ------
+    OutOfMemoryError
+        With both sizes.
+    """
+    free = free_bytes(device)
+    if n_bytes > free:
+        raise OutOfMemoryError(
+            f"The weights of {name} need {n_bytes / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free on {device}.",
+            "Choose a lower precision, another device, or a smaller model.",
+        )
