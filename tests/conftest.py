@@ -12,13 +12,15 @@ import pytest
 import analysis as an
 
 NO_SKIPS = bool(os.environ.get("LOGITSCOPE_NO_SKIPS"))
-"""Whether a test that is skipped fails, as in .ci/run; only tests that need a CUDA device may be."""
+"""Whether a test that is skipped fails, as in .ci/run; only tests that need a CUDA device may be, and those of packages
+that are not among the test tools (``optional``)."""
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    return report if item.get_closest_marker("gpu") else _refused(report)
+    may_be = item.get_closest_marker("gpu") or item.get_closest_marker("optional")
+    return report if may_be else _refused(report)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -150,6 +150,7 @@ def needs(module: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(not there, reason=f"the package of {module} is not installed")
 
 
+@pytest.mark.optional
 @needs("compressed_tensors")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
@@ -212,6 +213,7 @@ def test_compressed_tensors(base, tmp_path, kind, bits, strategy, symmetric, wor
     same_run(loaded, plain_twin(base, tmp_path / "plain", meant))
 
 
+@pytest.mark.optional
 @needs("bitsandbytes")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
@@ -244,6 +246,7 @@ def test_bitsandbytes(base, tmp_path, settings, words):
     same_run(loaded, plain_twin(base, tmp_path / "plain", dict(loaded.model.named_parameters())))
 
 
+@pytest.mark.optional
 @needs("torchao")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(

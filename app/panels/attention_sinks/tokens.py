@@ -18,7 +18,7 @@ from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import figure_card, notebook_code
 from app.widgets.layout import side_by_side
-from app.widgets.plain import visible
+from app.widgets.plain import plain, visible
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:
@@ -125,7 +125,11 @@ def triad(trace: Trace) -> None:
         peak = values.residual_token / np.maximum(values.residual_median, 1e-12)
         st.caption(
             f"Largest state: {significant(float(peak.max()))} times the others' median, at layer {int(peak.argmax())}. "
-            f"Smallest value: {significant(float(values.value_drain.min()))} times the others' median."
+            + (
+                f"Smallest value: {significant(float(values.value_drain.min()))} times the others' median."
+                if np.isfinite(values.value_drain).any()
+                else f"Values: not available. {plain(trace.unavailable.get('keys and values', ''))}"
+            )
         )
         panels = triad_panels(trace, position, theme_name=state.theme_name())
         for name, panel in zip(("sink", "value drain", "state peak"), panels, strict=True):
