@@ -190,7 +190,7 @@ def test_own_text_from_typing_to_files(
     probabilities = [float(row[2]) for row in alternatives]
     assert probabilities == sorted(probabilities, reverse=True)
     assert 0 < probabilities[0] <= 100 and sum(probabilities) <= 100.1
-    assert len(grid(page, "keeps")) == 6
+    assert len(grid(page, "keeps")) == 7
     assert "token=6" in page.url
 
     # Bits are nats over ln 2.

@@ -102,7 +102,7 @@ def test_tokens_equal_dense_float64(run, eager):
     )
     assert run.next.entropy == pytest.approx(h[-1], abs=near)
     assert list(run.next.top_ids[:3]) == list(np.argsort(-lp[-1])[:3])
-    assert all(check.passed for check in run.checks) and len(run.checks) == 5
+    assert all(check.passed for check in run.checks) and len(run.checks) == 6
 
 
 @pytest.mark.embedded
