@@ -13,7 +13,8 @@ from analysis.forward.visibility import CAUSAL
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.kv_cache.prefill import LayerReading, read_prefix
 from analysis.kv_cache.rotary import Rotation
-from analysis.pruning_effects.eviction.planned import Planned
+from analysis.pruning_effects.eviction.context_run import read_context
+from analysis.pruning_effects.eviction.planned import Planned, plan_settings
 from analysis.pruning_effects.eviction.policies import POLICIES, policy
 from analysis.pruning_effects.eviction.policies.a2sf import Forgetting
 from analysis.pruning_effects.eviction.policies.adakv import AdaptiveBudgets
@@ -24,7 +25,8 @@ from analysis.pruning_effects.eviction.policies.h2o import HeavyHitters
 from analysis.pruning_effects.eviction.policies.keyformer import Keyformer
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.pruning_effects.eviction.policies.tokenselect import TokenSelect
-from analysis.pruning_effects.eviction.sweep import SweepWork, sweep_eviction
+from analysis.pruning_effects.eviction.sweep import sweep_eviction
+from analysis.pruning_effects.eviction.texts import encode_texts
 from tests import budget
 
 H, G, N, D = 6, 2, 90, 8
@@ -225,23 +227,26 @@ def test_random_differs_between_layers_heads_and_seeds():
 # In a model -------------------------------------------------------------------------------------------
 
 
+def read_with_all(model, after):
+    """A context that all methods have scored."""
+    with model.lock, torch.inference_mode():
+        texts = encode_texts(model, TEXT, after)
+        plan = plan_settings(model, texts.context, list(POLICIES), [0.75], seeds=2)
+        return read_context(model, texts.context.ids, plan, texts.continuation.ids)
+
+
 @pytest.fixture(scope="module")
 def everything(llama):
     """All methods on one context."""
-    work = SweepWork(llama, lambda _share, _what: None, None, 3, 2)
-    with llama.lock, torch.inference_mode():
-        work.encode(TEXT, AFTER, "")
-        work.plan([policy(name) for name in POLICIES], [0.75])
-        work.prefill()
-    return work
+    return read_with_all(llama, AFTER)
 
 
 def test_all_but_two_methods_keep_the_same_number(everything):
     # Three quarters of two layers are fewer than the two that a bypass always runs.
-    assert set(everything.skipped) == {"layer bypass (untrained) at 0.75"}
+    assert set(everything.plan.skipped) == {"layer bypass (untrained) at 0.75"}
     kept_all = {"full", "tokenselect", "bypass"}
     sums = set()
-    for planned in everything.planned:
+    for planned in everything.plan.settings:
         kept = everything.kept_by(planned)
         assert kept.dtype == torch.bool and kept.shape == (2, 2, everything.n_context)
         if planned.method.name in kept_all:
@@ -251,13 +256,13 @@ def test_all_but_two_methods_keep_the_same_number(everything):
             if planned.method.name not in ("pyramidkv", "adakv"):
                 assert (kept.sum(-1) == int(0.75 * everything.n_context)).all(), planned.method.name
     assert sums == {4 * int(0.75 * everything.n_context)}
-    assert {p.method.name for p in everything.planned} == set(POLICIES) - {"bypass"}
+    assert {p.method.name for p in everything.plan.settings} == set(POLICIES) - {"bypass"}
 
 
 def test_scores_are_float32_and_protected_tokens_stay(everything):
     for (method, _seed), score in everything.scores.items():
         assert score.dtype == torch.float32, method.name
-    for planned in everything.planned:
+    for planned in everything.plan.settings:
         kept = everything.kept_by(planned)
         least = planned.method.protected(everything.n_context)
         if planned.method.name in ("streaming", "streaming-moved", "sirllm", "sirllm-released", "expected"):
@@ -267,11 +272,7 @@ def test_scores_are_float32_and_protected_tokens_stay(everything):
 
 
 def test_no_score_depends_on_what_follows(llama, everything):
-    other = SweepWork(llama, lambda _share, _what: None, None, 3, 2)
-    with llama.lock, torch.inference_mode():
-        other.encode(TEXT, " Quite another end, and much longer than the first one was!", "")
-        other.plan([policy(name) for name in POLICIES], [0.75])
-        other.prefill()
+    other = read_with_all(llama, " Quite another end, and much longer than the first one was!")
     for draw, score in everything.scores.items():
         assert torch.equal(score, other.scores[draw]), draw[0].name
 
@@ -291,8 +292,8 @@ def test_no_prediction_depends_on_what_follows_it(load_tiny, name):
 
 def test_sirllm_scores_by_surprisal(llama, everything):
     with torch.inference_mode():
-        logits = llama.model(everything.context_ids[None], use_cache=False).logits[0].double()
-    ids = everything.context_ids
+        logits = llama.model(everything.prefix.ids[None], use_cache=False).logits[0].double()
+    ids = everything.prefix.ids
     log_p = logits.log_softmax(-1)
     n = len(ids)
     meant = -log_p[torch.arange(n - 1), ids[1:]]
