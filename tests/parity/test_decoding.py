@@ -9,7 +9,7 @@ from transformers import DynamicCache
 
 from analysis.errors import AnalysisError
 from analysis.pruning_effects.eviction.decoding import STEPWISE, sweep_decoding
-from analysis.pruning_effects.eviction.policies.a2sf import Forgetting
+from analysis.pruning_effects.eviction.policies.a2sf import A2SF
 from analysis.pruning_effects.eviction.policies.keyformer import Keyformer
 from tests import budget
 
@@ -132,7 +132,7 @@ def ours(model, method, steps: int = STEPS):
     ("method", "make"),
     [
         ("h2o", h2o),
-        (Forgetting(factor=0.9, recent_share=0.25), lambda loop: h2o(loop, 0.9, 0.25)),
+        (A2SF(factor=0.9, recent_share=0.25), lambda loop: h2o(loop, 0.9, 0.25)),
         ("window", window),
         ("streaming", lambda loop: window(loop, 4)),
     ],

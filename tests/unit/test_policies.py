@@ -16,12 +16,12 @@ from analysis.kv_cache.rotary import Rotation
 from analysis.pruning_effects.eviction.context_run import read_context
 from analysis.pruning_effects.eviction.planned import Planned, plan_settings
 from analysis.pruning_effects.eviction.policies import POLICIES, policy
-from analysis.pruning_effects.eviction.policies.a2sf import Forgetting
-from analysis.pruning_effects.eviction.policies.adakv import AdaptiveBudgets
-from analysis.pruning_effects.eviction.policies.bypass import LayerBypass
-from analysis.pruning_effects.eviction.policies.chunks import EntropyGatedChunks
-from analysis.pruning_effects.eviction.policies.criticalkv import ValueAware, output_weight, value_norms
-from analysis.pruning_effects.eviction.policies.h2o import HeavyHitters
+from analysis.pruning_effects.eviction.policies.a2sf import A2SF
+from analysis.pruning_effects.eviction.policies.adakv import AdaKV
+from analysis.pruning_effects.eviction.policies.bypass import Bypass
+from analysis.pruning_effects.eviction.policies.chunks import Chunks
+from analysis.pruning_effects.eviction.policies.criticalkv import CriticalKV, output_weight, value_norms
+from analysis.pruning_effects.eviction.policies.h2o import H2O
 from analysis.pruning_effects.eviction.policies.keyformer import Keyformer
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.pruning_effects.eviction.policies.tokenselect import TokenSelect
@@ -82,20 +82,20 @@ def scored(method, **options):
 
 
 def test_h2o_is_the_column_sum():
-    score, dense = scored(HeavyHitters())
+    score, dense = scored(H2O())
     torch.testing.assert_close(score, grouped(dense.softmax(-1)).sum(1).float(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.95, 0.2, 1e-12])
 def test_a2sf_forgets(factor):
-    score, dense = scored(Forgetting(factor=factor))
+    score, dense = scored(A2SF(factor=factor))
     weights = grouped(dense.softmax(-1))
     expected = torch.zeros(G, N, dtype=torch.float64)
     for i in range(N):
         expected = factor * expected + weights[:, i]
     torch.testing.assert_close(score, expected.float(), rtol=1e-5, atol=1e-6)
     if factor == 1.0:
-        torch.testing.assert_close(score, scored(HeavyHitters())[0])
+        torch.testing.assert_close(score, scored(H2O())[0])
     if factor < 1e-9:
         torch.testing.assert_close(score, weights[:, -1].float(), rtol=1e-5, atol=1e-6)
 
@@ -162,7 +162,7 @@ def test_value_norms_go_through_the_output_projection(transposed):
     else:
         module.q_proj, module.o_proj = nn.Linear(H * D, H * D), nn.Linear(H * D, H * D)
         matrix = module.o_proj.weight.T
-    reading, _, _ = look_at(ValueAware(), module=module)
+    reading, _, _ = look_at(CriticalKV(), module=module)
     expected = torch.zeros(G, N)
     for head in range(H):
         whole = torch.zeros(N, H * D)
@@ -184,7 +184,7 @@ def test_half_the_budget_is_safe_from_small_values():
     by_score = torch.tensor([9.0, 8, 7, 6, 5, 4, 3, 2])
     norms = torch.tensor([0.1, 0.1, 0.1, 0.1, 1, 1, 2, 9])
     scores = torch.stack([by_score, by_score * norms])[None, :, None]
-    kept = ValueAware().keep(scores, np.array([4]))[0, 0]
+    kept = CriticalKV().keep(scores, np.array([4]))[0, 0]
     assert kept.nonzero()[:, 0].tolist() == [0, 1, 6, 7]
 
 
@@ -193,12 +193,12 @@ def test_half_the_budget_is_safe_from_small_values():
 
 def test_h2o_keeps_the_newest_and_the_heaviest():
     scores = torch.tensor([5.0, 1, 4, 2, 3, 0, 0, 0])[None, None]
-    assert HeavyHitters().keep(scores, np.array([5]))[0, 0].nonzero()[:, 0].tolist() == [0, 2, 4, 6, 7]
+    assert H2O().keep(scores, np.array([5]))[0, 0].nonzero()[:, 0].tolist() == [0, 2, 4, 6, 7]
 
 
 def test_adaptive_budgets_move_between_heads_and_keep_a_floor():
     scores = torch.stack([torch.arange(100.0) + 1000, torch.arange(100.0)])[None]
-    kept = AdaptiveBudgets().keep(scores, np.array([20]))[0]
+    kept = AdaKV().keep(scores, np.array([20]))[0]
     assert kept.sum(-1).tolist() == [36, 4]
     assert kept[1, -4:].all() and kept[0, -36:].all()
 
@@ -207,7 +207,7 @@ def test_spiky_chunks_keep_their_peaks_only():
     """Four chunks of 4 with a peak of 1: the best is spiky, the next even, the rest poor."""
     spiky, even = [0.0, 9.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0]
     score = torch.tensor([spiky, even, [0.5] * 4, [0.4] * 4]).flatten()
-    method = EntropyGatedChunks(length=4, peak=1)
+    method = Chunks(length=4, peak=1)
     assert method._keep_one(score, 5).nonzero()[:, 0].tolist() == [1, 4, 5, 6, 7]
     assert method._keep_one(score, 1).nonzero()[:, 0].tolist() == [1]
     assert method._keep_one(score, 15).sum() == 15
@@ -366,7 +366,7 @@ def test_a_moved_query_is_the_query_of_the_other_position(llama):
 
 
 def test_the_schedule_falls_and_has_the_mean_asked_for():
-    method = LayerBypass()
+    method = Bypass()
     for n_layers, kept in [(30, 0.9), (30, 0.5), (30, 0.3), (30, 0.1), (4, 0.5)]:
         runs = method.schedule(n_layers, kept, 64)
         assert (np.diff(runs) <= 0).all() and runs.min() >= 2 and runs.max() <= n_layers
@@ -422,6 +422,13 @@ def test_what_a_family_cannot_run_says_why(load_tiny, name, family, word):
     sweep = sweep_eviction(load_tiny(family), TEXT, AFTER, [name, "window"], [0.5])
     assert [s.policy for s in sweep.settings] == ["full", "window"]
     assert word in sweep.skipped[policy(name).label]
+
+
+def test_file_class_and_name_of_a_method_are_one_name():
+    for name, kind in POLICIES.items():
+        plain = name.replace("-", "")
+        assert kind.__name__.lower() == plain, f"{kind.__name__} is called {name!r}"
+        assert kind.__module__.rpartition(".")[2].replace("_", "") == plain, kind.__module__
 
 
 def test_every_method_names_itself_and_its_source():

@@ -12,7 +12,8 @@ from analysis.errors import AnalysisError
 from analysis.models.tokenization import encode
 from analysis.pruning_effects.eviction.context_run import read_context
 from analysis.pruning_effects.eviction.planned import Planned, plan_settings
-from analysis.pruning_effects.eviction.policies.sirllm import SirLLM, SirLLMAsReleased
+from analysis.pruning_effects.eviction.policies.sirllm import SirLLM
+from analysis.pruning_effects.eviction.policies.sirllm_released import SirLLMReleased
 from analysis.pruning_effects.eviction.rounds import round_starts, rounds_since
 from analysis.pruning_effects.eviction.sweep import sweep_eviction
 from analysis.pruning_effects.eviction.texts import encode_texts
@@ -26,7 +27,7 @@ ROUNDS = (
     "nobody write any of it down in the long green book that lay on his table?",
 )
 TALK, AFTER = "".join(ROUNDS), "\nASSISTANT: He came in May."
-KINDS = (SirLLM, SirLLMAsReleased)
+KINDS = (SirLLM, SirLLMReleased)
 
 
 def work_on(model, text, methods, kept=0.5):

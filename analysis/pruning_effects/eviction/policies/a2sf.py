@@ -13,14 +13,14 @@ from analysis.pruning_effects.eviction.policies.base import (
     per_kv_head,
     with_newest,
 )
-from analysis.pruning_effects.eviction.policies.h2o import HeavyHitters
+from analysis.pruning_effects.eviction.policies.h2o import H2O
 
 if TYPE_CHECKING:
     from analysis.kv_cache.prefill import LayerReading
 
 
 @dataclass(frozen=True)
-class Forgetting(HeavyHitters):
+class A2SF(H2O):
     """H2O with older queries counting less and less."""
 
     recent_share: float = 0.0625

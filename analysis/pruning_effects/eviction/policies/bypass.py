@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LayerBypass(Policy):
+class Bypass(Policy):
     """The first layer and the topmost ones, fewer for every later token; the cache stays whole."""
 
     n_warm: int = 1

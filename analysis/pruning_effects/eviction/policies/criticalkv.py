@@ -39,7 +39,7 @@ def output_weight(module: nn.Module, n_heads: int, value_size: int) -> Tensor | 
 
 
 @dataclass(frozen=True)
-class ValueAware(SnapKV):
+class CriticalKV(SnapKV):
     """Half the budget by SnapKV's score, half by score times |W_O v|."""
 
     epsilon: float = 1e-4

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class GlobalLocal(Policy):
+class EMSLike(Policy):
     """Mean attention from all queries plus that from the last ones, each divided by its largest value."""
 
     window: int = 32

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ExpectedAttention(Policy):
+class Expected(Policy):
     """Attention that a Gaussian query at the next positions would pay, times the value's norm."""
 
     n_future: int = 512

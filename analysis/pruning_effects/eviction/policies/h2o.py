@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class HeavyHitters(Policy):
+class H2O(Policy):
     """Half the budget to the heaviest hitters, half to the newest tokens."""
 
     recent_share: float = 0.5

@@ -12,7 +12,7 @@ from torch.nn import functional
 from analysis.forward.attention import attend
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.pruning_effects.eviction.policies.base import by_kv_head, per_kv_head, with_newest
-from analysis.pruning_effects.eviction.policies.h2o import HeavyHitters
+from analysis.pruning_effects.eviction.policies.h2o import H2O
 
 if TYPE_CHECKING:
     from analysis.kv_cache.prefill import LayerReading
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Keyformer(HeavyHitters):
+class Keyformer(H2O):
     """H2O on noisy scores, with three tenths of the budget for the newest tokens."""
 
     recent_share: float = 0.3

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class KeyNorm(Policy):
+class KNorm(Policy):
     """Keys with the smallest norms stay."""
 
     name = "knorm"

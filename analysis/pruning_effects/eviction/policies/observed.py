@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ObservedAttention(Policy):
+class Observed(Policy):
     """Mean attention received, over the queries that can see the token."""
 
     name = "observed"

@@ -89,16 +89,17 @@ class SirLLM(Policy):
         rows = read_rows(head, prefix.final_states[:-1], prefix.ids[1:], 1, on_rows)
         surprisal = torch.from_numpy(rows.surprisal)
         scores = torch.cat([surprisal.max()[None], surprisal])
-        for first, after in self._rounds(len(scores)):
+        for first, after in self.rounds(len(scores)):
             scores[first] = scores[first + 1 : after].max() if after > first + 1 else scores[first]
-        return self._faded(scores)
+        return self.faded(scores)
 
-    def _rounds(self, n: int) -> list[tuple[int, int]]:
+    def rounds(self, n: int) -> list[tuple[int, int]]:
         """First token of each round, and one past its last."""
         firsts = [0, *(start for start in self.starts if 0 < start < n)]
         return list(zip(firsts, [*firsts[1:], n], strict=True))
 
-    def _faded(self, scores: Tensor) -> Tensor:
+    def faded(self, scores: Tensor) -> Tensor:
+        """Scores (n,), those of earlier rounds multiplied by the decay."""
         return scores * torch.from_numpy(np.power(self.decay, rounds_since(len(scores), self.starts))).float()
 
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
@@ -111,25 +112,3 @@ class SirLLM(Policy):
             newest = (~kept[layer, 0]).nonzero()[:, 0]
             kept[layer, :, newest[len(newest) - left :]] = True
         return kept
-
-
-@dataclass(frozen=True)
-class SirLLMAsReleased(SirLLM):
-    """The same with the score that the released code computes."""
-
-    name = "sirllm-released"
-    label = "SirLLM, as released"
-    source = (
-        "The code of SirLLM at commit 4c95578: at token t it takes -ln p(token t-1 again | those up to t-1), the surprisal of a "
-        "repetition, where the surprisal of token t is meant. Otherwise as SirLLM here."
-    )
-
-    def score_context(self, prefix: Prefix, head: Head, on_rows: Callable[[int], None]) -> Tensor:
-        """Surprisal of the token before, if it came again, faded."""
-        assert prefix.final_states is not None
-        rows = read_rows(head, prefix.final_states, prefix.ids, 1, on_rows)
-        of_repetition = torch.from_numpy(rows.surprisal)
-        scores = torch.cat([of_repetition[:1], of_repetition[:-1]])
-        for first, after in self._rounds(len(scores)):
-            scores[first] = of_repetition[first:after].max()
-        return self._faded(scores)

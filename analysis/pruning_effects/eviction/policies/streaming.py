@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class SinksAndWindow(Policy):
+class Streaming(Policy):
     """The first few tokens and the newest."""
 
     n_sink: int = 4

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tova(Policy):
+class TOVA(Policy):
     """What the last query attends to, mean over all heads."""
 
     stepwise = True
