@@ -214,7 +214,7 @@ def test_keyformer_heats_its_softmax():
     scores = torch.randn(3, 4, 20, generator=draw).double() * 2  # L, H, T + 1
     weights = scores.softmax(-1)
     method, before = Keyformer(), torch.rand(3, 2, 19, generator=draw)
-    after = method.step(before, weights.float(), 4, 10, 0)
+    after = method.step(before, weights.float(), 4, 10)
     noise = torch.stack([method.noise(layer, 2, 20) for layer in range(3)]).double().repeat_interleave(2, 1)
     noisy = ((scores + noise) / 1.5).softmax(-1)
     expected = torch.cat([before, torch.zeros(3, 2, 1)], -1) + (noisy[:, 0::2] + noisy[:, 1::2]) / 2

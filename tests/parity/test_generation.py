@@ -128,7 +128,7 @@ def test_what_cannot_be_written_is_refused(llama):
 def opened(model, n_layers_differ: bool = False):
     ids = ids_of(model, CONTEXT)
     with model.lock, torch.inference_mode():
-        prefix = read_prefix(model, ids, lambda _reading: None, layout=cache_facts(model).layout)
+        prefix = read_prefix(model, ids, lambda _view: None, layout=cache_facts(model).layout)
     n = prefix.n_tokens
     draw = torch.Generator().manual_seed(0)
     noise = torch.rand(len(prefix.keys), prefix.keys[0].shape[0], n, generator=draw)

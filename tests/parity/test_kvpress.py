@@ -59,7 +59,7 @@ def ours(work, name: str, share: float) -> np.ndarray:
         return work.kept_by(Planned(policy(name), share)).numpy()
     pyramid = policy(name)  # the library's budgets are not equalised, ours are
     budgets = pyramid.published_budgets(work.n_context, share, work.model.info.n_layers)
-    return pyramid.keep(work.scores[pyramid, 0], budgets).numpy()
+    return pyramid.keep(work.scores[pyramid], budgets).numpy()
 
 
 @pytest.mark.parametrize("name", PRESSES)
@@ -72,7 +72,7 @@ def test_kept_sets_are_the_same_up_to_ties(work, golden, name):
             # A budget of 51 in a protected window of 64: equal scores, an accident of topk decides among theirs.
             assert not mine[..., :-64].any() and not theirs[..., :-64].any()
         else:
-            budget.assert_same_up_to_ties(mine, theirs, work.scores[policy(name), 0])
+            budget.assert_same_up_to_ties(mine, theirs, work.scores[policy(name)])
 
 
 def test_the_overshoot_of_pyramidkv_is_said(golden, work):
@@ -102,7 +102,7 @@ def test_methods_built_on_snapkv_keep_the_same(work, name):
 
 @pytest.mark.parametrize("name", [name for name in PRESSES if name != "streaming"])
 def test_scores_are_the_same(work, golden, name):
-    mine = work.scores[policy(name), 0][list(SCORE_LAYERS)].numpy()
+    mine = work.scores[policy(name)][list(SCORE_LAYERS)].numpy()
     theirs = golden.scores[name]
     some = np.isfinite(mine)
     if name in ("snapkv", "pyramidkv"):

@@ -11,7 +11,8 @@ from transformers.pytorch_utils import Conv1D
 from analysis.forward.attention import attend
 from analysis.forward.visibility import CAUSAL
 from analysis.kv_cache.capabilities import cache_facts
-from analysis.kv_cache.prefill import LayerReading, read_prefix
+from analysis.kv_cache.layer_view import LayerView
+from analysis.kv_cache.prefill import read_prefix
 from analysis.kv_cache.rotary import Rotation
 from analysis.pruning_effects.eviction.context_run import read_context
 from analysis.pruning_effects.eviction.planned import Planned, plan_settings
@@ -35,7 +36,7 @@ AFTER = " They went home again and slept until noon."
 
 
 def look_at(method, n: int = N, *, module: nn.Module | None = None, layer: int = 0, **options):
-    """A layer's reading with random queries, keys and values, its sums for a method, and the dense map."""
+    """A view of a layer with random queries, keys and values and the sums for a method, and the dense map."""
     draw = torch.Generator().manual_seed(1)
     query = torch.randn(H, n, D, generator=draw) * 1.5
     key, value = (torch.randn(G, n, D, generator=draw) for _ in range(2))
@@ -43,7 +44,7 @@ def look_at(method, n: int = N, *, module: nn.Module | None = None, layer: int =
     weights = np.stack(list(named.values()), 1) if named else np.ones((n, 1))
     scale = D**-0.5
     attended = attend(query, key, value, scale=scale, weightings=torch.from_numpy(weights).float(), **options)
-    reading = LayerReading(
+    view = LayerView(
         layer=layer,
         n_layers=4,
         module=module or nn.Identity(),
@@ -54,15 +55,13 @@ def look_at(method, n: int = N, *, module: nn.Module | None = None, layer: int =
         softcap=None,
         span=options.get("span", CAUSAL),
         sink_logits=None,
-        columns=attended.columns,
+        columns={name: attended.columns[:, i] for i, name in enumerate(named)},
         rotation=None,
-        rotary_known=True,
     )
     scores = query.double() @ key.double().repeat_interleave(H // G, 0).transpose(1, 2) * scale
     hidden = torch.ones(n, n, dtype=torch.bool).triu(1)
     dense = scores.masked_fill(hidden, -torch.inf)
-    sums = {name: attended.columns[:, i] for i, name in enumerate(named)}
-    return reading, sums, dense
+    return view, dense
 
 
 def grouped(values: torch.Tensor) -> torch.Tensor:
@@ -74,8 +73,8 @@ def grouped(values: torch.Tensor) -> torch.Tensor:
 
 
 def scored(method, **options):
-    reading, sums, dense = look_at(method, **options)
-    return method.score(reading, sums, 0), dense
+    view, dense = look_at(method, **options)
+    return method.score(view), dense
 
 
 # Scores -----------------------------------------------------------------------------------------------
@@ -162,14 +161,14 @@ def test_value_norms_go_through_the_output_projection(transposed):
     else:
         module.q_proj, module.o_proj = nn.Linear(H * D, H * D), nn.Linear(H * D, H * D)
         matrix = module.o_proj.weight.T
-    reading, _, _ = look_at(CriticalKV(), module=module)
+    view, _ = look_at(CriticalKV(), module=module)
     expected = torch.zeros(G, N)
     for head in range(H):
         whole = torch.zeros(N, H * D)
-        whole[:, head * D : (head + 1) * D] = reading.value[head // (H // G)]
+        whole[:, head * D : (head + 1) * D] = view.value[head // (H // G)]
         expected[head // (H // G)] += (whole @ matrix).abs().sum(-1).detach() / (H // G)
     with torch.no_grad():
-        torch.testing.assert_close(value_norms(reading), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(value_norms(view), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_projection_that_is_not_there_is_not_invented():
@@ -216,12 +215,13 @@ def test_spiky_chunks_keep_their_peaks_only():
 
 def test_random_differs_between_layers_heads_and_seeds():
     method = policy("random")
-    reading, sums, _ = look_at(method)
-    first = method.score(reading, sums, 0)
+    view, _ = look_at(method)
+    first = method.score(view)
     assert not torch.equal(first[0], first[1])
-    assert torch.equal(first, method.score(reading, sums, 0))
-    assert not torch.equal(first, method.score(reading, sums, 1))
-    assert not torch.equal(first, method.score(look_at(method, layer=1)[0], sums, 0))
+    assert torch.equal(first, method.score(view)) and method.drawn(0) == method
+    assert not torch.equal(first, method.drawn(1).score(view))
+    assert not torch.equal(first, method.score(look_at(method, layer=1)[0]))
+    assert policy("h2o").drawn(3) == policy("h2o")
 
 
 # In a model -------------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ def test_all_but_two_methods_keep_the_same_number(everything):
 
 
 def test_scores_are_float32_and_protected_tokens_stay(everything):
-    for (method, _seed), score in everything.scores.items():
+    for method, score in everything.scores.items():
         assert score.dtype == torch.float32, method.name
     for planned in everything.plan.settings:
         kept = everything.kept_by(planned)
@@ -273,8 +273,8 @@ def test_scores_are_float32_and_protected_tokens_stay(everything):
 
 def test_no_score_depends_on_what_follows(llama, everything):
     other = read_with_all(llama, " Quite another end, and much longer than the first one was!")
-    for draw, score in everything.scores.items():
-        assert torch.equal(score, other.scores[draw]), draw[0].name
+    for method, score in everything.scores.items():
+        assert torch.equal(score, other.scores[method]), method.name
 
 
 @pytest.mark.parametrize("name", ["streaming-moved", "snapkv", "tokenselect", "bypass"])
@@ -297,11 +297,11 @@ def test_sirllm_scores_by_surprisal(llama, everything):
     log_p = logits.log_softmax(-1)
     n = len(ids)
     meant = -log_p[torch.arange(n - 1), ids[1:]]
-    score = everything.scores[policy("sirllm"), 0]
+    score = everything.scores[policy("sirllm")]
     torch.testing.assert_close(score[1, 1, 1:], meant.float(), rtol=1e-4, atol=1e-4)
     assert (score == score[:1, :1]).all() and score[0, 0, 0] == score[0, 0, 1:].max()
     repeated = -log_p[torch.arange(n), ids]
-    released = everything.scores[policy("sirllm-released"), 0][0, 0]
+    released = everything.scores[policy("sirllm-released")][0, 0]
     torch.testing.assert_close(released[1:], repeated[:-1].float(), rtol=1e-4, atol=1e-4)
     assert abs(float(released[0]) - float(repeated.max())) < 1e-3
     kept = everything.kept_by(Planned(policy("sirllm"), 0.75))[0, 0]
@@ -387,7 +387,7 @@ def test_a_bypassed_layer_is_really_not_run(load_tiny):
     active = torch.ones(4, 10, dtype=torch.bool)
     active[1] = False
     with model.lock, torch.inference_mode():
-        prefix = read_prefix(model, context, lambda _reading: None)
+        prefix = read_prefix(model, context, lambda _view: None)
         keep = torch.ones(2, 4, prefix.keys[0].shape[0], 20, dtype=torch.bool)
         states = run_continuation(model, prefix, after, keep, special={1: Special(active=active)})
         ours = model.anatomy.head.logits(states[1])

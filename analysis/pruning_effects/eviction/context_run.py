@@ -6,14 +6,14 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from analysis.forward.row_check import RowCheck, tolerance
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.kv_cache.eviction_attention import Special
-from analysis.kv_cache.prefill import LayerReading, Prefix, read_prefix
+from analysis.kv_cache.layer_view import LayerView
+from analysis.kv_cache.prefill import Prefix, read_prefix
 from analysis.kv_cache.step_check import check_continuation
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress, silent
@@ -33,8 +33,8 @@ class ContextRun:
     model: LanguageModel
     plan: Plan
     prefix: Prefix
-    scores: dict[tuple[Policy, int], Tensor]
-    """(L, G, n), by method and seed; (L, 2, G, n) of a method that chooses in two steps."""
+    scores: dict[Policy, Tensor]
+    """(L, G, n) by method, each draw of a random one apart; (L, 2, G, n) where a method chooses in two steps."""
     checks: tuple[Check, ...]
     seconds: dict[str, float]
     """Of the ``prefill``, and of the ``score`` of all methods together."""
@@ -52,7 +52,7 @@ class ContextRun:
     def kept_by(self, planned: Planned) -> Tensor:
         """Tokens that one setting keeps, bool, (L, G, n)."""
         budgets = planned.method.budgets(self.n_context, planned.kept, self.n_layers)
-        return planned.method.keep(self.scores[planned.method, planned.seed], budgets)
+        return planned.method.keep(self.scores[planned.method], budgets)
 
     def specials(self, settings: Sequence[Planned], keep: Tensor, n_new: int) -> dict[int, Special]:
         """What settings do to ``n_new`` tokens beyond hiding those not in ``keep`` (S, L, G, n), by their row."""
@@ -112,17 +112,15 @@ def read_context(
         If rows of the context, or the first tokens after it, differ from the library's own.
     """
     started, depth = time.perf_counter(), model.info.n_layers
-    draws = tuple(dict.fromkeys((one.method, one.seed) for one in plan.settings))
-    scorer = _Scorer(
-        draws, {name: w for method, _ in draws for name, w in method.weightings(len(ids)).items()}
-    )
+    scorer = _Scorer(tuple(dict.fromkeys(one.method for one in plan.settings)))
+    weightings = {name: w for method in scorer.methods for name, w in method.weightings(len(ids)).items()}
     rows = RowCheck(model, ids)
     prefix = read_prefix(
         model,
         ids,
         scorer.look,
         layout=cache_facts(model).layout,
-        weightings=scorer.weights(),
+        weightings=weightings,
         on_layer=lambda layer: report(READ_SHARE * layer / depth, f"context, layer {layer}/{depth}"),
         check=rows,
     )
@@ -137,8 +135,8 @@ def read_context(
         checks += check_continuation(model, prefix, after)
     seconds = {"prefill": time.perf_counter() - started - scorer.seconds}
     begun = time.perf_counter()
-    for draw, found in scorer.scores.items():
-        whole = draw[0].score_context(
+    for method, found in scorer.scores.items():
+        whole = method.score_context(
             prefix, model.anatomy.head, lambda _n: report(READ_SHARE, "predictions of the context")
         )
         if whole is not None:
@@ -151,27 +149,18 @@ def read_context(
 class _Scorer:
     """Looks at every layer of one prefill."""
 
-    draws: tuple[tuple[Policy, int], ...]
-    weightings: dict[str, np.ndarray]
-    """Weights of the queries in the column sums that the methods read, each (n,)."""
-    scores: dict[tuple[Policy, int], Tensor] = field(default_factory=dict)
+    methods: tuple[Policy, ...]
+    scores: dict[Policy, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def weights(self) -> Tensor | None:
-        """The weightings as one tensor, (n, w); None where no method reads column sums."""
-        if not self.weightings:
-            return None
-        return torch.from_numpy(np.stack(list(self.weightings.values()), 1)).float()
-
-    def look(self, reading: LayerReading) -> None:
+    def look(self, view: LayerView) -> None:
         """Let every method score one layer."""
         begun = time.perf_counter()
-        columns = reading.columns
-        sums = {} if columns is None else {name: columns[:, i] for i, name in enumerate(self.weightings)}
-        n_groups, n, _ = reading.key.shape
-        for draw in self.draws:
-            score = draw[0].score(reading, sums, draw[1]).float().cpu()
-            if draw not in self.scores:
-                self.scores[draw] = torch.zeros(reading.n_layers, *score.shape[:-2], n_groups, n)
-            self.scores[draw][reading.layer] = score
+        for method in self.methods:
+            score = method.score(view).float().cpu()
+            if method not in self.scores:
+                self.scores[method] = torch.zeros(
+                    view.n_layers, *score.shape[:-2], view.n_groups, view.n_tokens
+                )
+            self.scores[method][view.layer] = score
         self.seconds += time.perf_counter() - begun

@@ -110,7 +110,7 @@ class _Decoding:
         self.planned, self.ids = run.plan.settings, texts.continuation.ids
         self.keep = torch.stack([run.kept_by(one) for one in self.planned])
         self.budgets = [one.method.budgets(run.n_context, one.kept, run.n_layers) for one in self.planned]
-        self.scores = [run.scores[one.method, one.seed] for one in self.planned]
+        self.scores = [run.scores[one.method] for one in self.planned]
         self.retained = torch.zeros(*self.keep.shape[:3], dtype=torch.float64)
         self.future = torch.zeros(self.keep.shape[1:], dtype=torch.float64)
         self.before = before_eviction(run, texts, top_k)
@@ -158,7 +158,7 @@ class _Decoding:
     def _evict(self, s: int, planned: Planned, t: int, weights: Tensor, alive: Tensor) -> Tensor:
         """What one setting keeps of what is alive, (L, G, n + t + 1)."""
         steps = len(self.ids) - 1
-        self.scores[s] = planned.method.step(self.scores[s], weights, t, steps, planned.seed)
+        self.scores[s] = planned.method.step(self.scores[s], weights, t, steps)
         return planned.method.keep(self.scores[s].masked_fill(~alive, -torch.inf), self.budgets[s])
 
     def _note_full(self, weights: Tensor, alive: Tensor) -> None:

@@ -18,8 +18,10 @@ class Planned:
     """One setting that will be run."""
 
     method: Policy
+    """With its draw, if it is random."""
     kept: float
     seed: int = 0
+    """Number of the draw."""
 
 
 @dataclass(frozen=True)
@@ -79,5 +81,5 @@ def plan_settings(
                 skipped[f"{method.label} at {share:g}"] = reason
             elif method.name != "full":
                 draws = seeds if method.is_random else 1
-                settings += [Planned(method, share, seed) for seed in range(draws)]
+                settings += [Planned(method.drawn(seed), share, seed) for seed in range(draws)]
     return Plan(tuple(settings), skipped)

@@ -142,8 +142,8 @@ def rank_stability(
 
 def _ranks(clean: ContextRun, noisy: ContextRun, planned: Planned) -> dict[str, object]:
     """How alike two runs rank the tokens and choose among them."""
-    before = clean.scores[planned.method, planned.seed].double().numpy()
-    after = noisy.scores[planned.method, planned.seed].double().numpy()
+    before = clean.scores[planned.method].double().numpy()
+    after = noisy.scores[planned.method].double().numpy()
     n = before.shape[-1]
     some = np.unique(np.linspace(0, n - 1, min(n, _MOST_RANKED)).astype(int))
     largest = np.finfo(float).max

@@ -16,7 +16,7 @@ from analysis.pruning_effects.eviction.policies.base import (
 from analysis.pruning_effects.eviction.policies.h2o import H2O
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class A2SF(H2O):
         """Query i counts factor^(n - 1 - i)."""
         return {f"decay {self.factor:g}": np.power(self.factor, np.arange(n - 1, -1, -1.0))}
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Decayed column sum."""
-        return per_kv_head(sums[f"decay {self.factor:g}"], reading.key.shape[0]).float()
+        return per_kv_head(view.column_sum(f"decay {self.factor:g}"), view.n_groups).float()
 
-    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int) -> Tensor:
         """What was accumulated counts a little less than the newest attention."""
         return with_newest(self.factor * scores, 0.0) + by_kv_head(weights, scores.shape[1])

@@ -15,7 +15,8 @@ from analysis.ties import keep_top
 
 if TYPE_CHECKING:
     from analysis.kv_cache.eviction_attention import Special
-    from analysis.kv_cache.prefill import LayerReading, Prefix
+    from analysis.kv_cache.layer_view import LayerView
+    from analysis.kv_cache.prefill import Prefix
     from analysis.models.anatomy import Head
     from analysis.models.loading import LanguageModel
     from analysis.models.tokenization import TokenizedText
@@ -29,7 +30,7 @@ class Policy:
     """A method that decides once, after the prefill, which tokens every KV head keeps.
 
     Frozen and hashable: its fields are its constants. A subclass gives ``name``, ``label``,
-    ``source`` and :meth:`score`.
+    ``source`` and :meth:`score`; all else has a default.
     """
 
     name: ClassVar[str]
@@ -54,6 +55,10 @@ class Policy:
         """The method with what it takes from the text of a context; itself where that is nothing."""
         return self
 
+    def drawn(self, number: int) -> Policy:
+        """The method with its draw of that number; itself where nothing is drawn."""
+        return self
+
     def weightings(self, n: int) -> dict[str, np.ndarray]:
         """Weights of the n queries in the column sums that :meth:`score` reads, by name."""
         return {}
@@ -69,17 +74,14 @@ class Policy:
             return ""
         return f"It always keeps {least} tokens, more than the {smallest} that this share leaves."
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Score of every token of one layer, float32, higher is kept.
 
         Parameters
         ----------
-        reading : LayerReading
-            The layer's queries, keys and values.
-        sums : dict of str to Tensor, each (H, n)
-            Column sums of the attention by the names of :meth:`weightings`.
-        seed : int
-            For a random method.
+        view : LayerView
+            The layer's queries, keys and values, and the column sums of its attention by the names of
+            :meth:`weightings`.
 
         Returns
         -------
@@ -107,7 +109,7 @@ class Policy:
         """
         return None
 
-    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int) -> Tensor:
         """Scores after one more token has been read; for methods that evict step by step.
 
         Parameters
@@ -120,8 +122,6 @@ class Policy:
             Number of the token after the context, from 0.
         n_new : int
             How many there will be.
-        seed : int
-            For a random method.
 
         Returns
         -------

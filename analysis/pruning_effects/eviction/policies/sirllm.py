@@ -17,7 +17,8 @@ from analysis.pruning_effects.eviction.rounds import round_starts, rounds_since
 from analysis.ties import keep_top
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading, Prefix
+    from analysis.kv_cache.layer_view import LayerView
+    from analysis.kv_cache.prefill import Prefix
     from analysis.models.anatomy import Head
     from analysis.models.tokenization import TokenizedText
 
@@ -79,9 +80,9 @@ class SirLLM(Policy):
         """The first tokens."""
         return min(self.n_sink, n)
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Nothing of a single layer counts."""
-        return torch.zeros(1, reading.key.shape[1])
+        return torch.zeros(1, view.n_tokens)
 
     def score_context(self, prefix: Prefix, head: Head, on_rows: Callable[[int], None]) -> Tensor:
         """Surprisal of every token, faded."""

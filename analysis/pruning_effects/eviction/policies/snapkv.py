@@ -14,7 +14,7 @@ from analysis.pruning_effects.eviction.policies.base import (
 )
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class SnapKV(Policy):
         """The window."""
         return min(self.window, n)
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Pooled mean attention of the window; the window itself above all."""
-        n = reading.key.shape[1]
+        n = view.n_tokens
         window = min(self.window, n - 1)
-        votes = reading.last_rows(window)[..., : n - window].mean(1)
+        votes = view.last_rows(window)[..., : n - window].mean(1)
         pooled = functional.avg_pool1d(
             votes[:, None], self.kernel, stride=1, padding=self.kernel // 2, count_include_pad=True
         )[:, 0]
-        score = per_kv_head(pooled, reading.key.shape[0])
+        score = per_kv_head(pooled, view.n_groups)
         return functional.pad(score, (0, window), value=float(score.max()) + 1)
