@@ -16,7 +16,7 @@ from analysis.kv_cache.prefill import read_prefix
 from analysis.kv_cache.rotary import Rotation
 from analysis.pruning_effects.eviction.context_run import read_context
 from analysis.pruning_effects.eviction.planned import Planned, plan_settings
-from analysis.pruning_effects.eviction.policies import POLICIES, policy
+from analysis.pruning_effects.eviction.policies import POLICIES, controls_of, policy
 from analysis.pruning_effects.eviction.policies.a2sf import A2SF
 from analysis.pruning_effects.eviction.policies.adakv import AdaKV
 from analysis.pruning_effects.eviction.policies.bypass import Bypass
@@ -24,10 +24,12 @@ from analysis.pruning_effects.eviction.policies.chunks import Chunks
 from analysis.pruning_effects.eviction.policies.criticalkv import CriticalKV, output_weight, value_norms
 from analysis.pruning_effects.eviction.policies.h2o import H2O
 from analysis.pruning_effects.eviction.policies.keyformer import Keyformer
+from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.pruning_effects.eviction.policies.tokenselect import TokenSelect
 from analysis.pruning_effects.eviction.sweep import sweep_eviction
 from analysis.pruning_effects.eviction.texts import encode_texts
+from app import state
 from tests import budget
 
 H, G, N, D = 6, 2, 90, 8
@@ -429,6 +431,36 @@ def test_file_class_and_name_of_a_method_are_one_name():
         plain = name.replace("-", "")
         assert kind.__name__.lower() == plain, f"{kind.__name__} is called {name!r}"
         assert kind.__module__.rpartition(".")[2].replace("_", "") == plain, kind.__module__
+
+
+def test_a_constant_that_a_person_may_set_is_declared_with_its_control():
+    declared = {name: [one.key for one in policy(name).controls] for name in POLICIES}
+    assert {name for name, keys in declared.items() if "forgetting" in keys} == {"a2sf"}
+    assert {name for name, keys in declared.items() if "rounds" in keys} == {"sirllm", "sirllm-released"}
+    asked = {"voters": 40, "forgetting": 0.5, "rounds": "USER:", "decay": 0.7}
+    for name in POLICIES:
+        method, published = policy(name).with_constants(asked), policy(name)
+        changed = {f for f in vars(published) if getattr(method, f) != getattr(published, f)}
+        assert changed <= {one.field for one in published.controls}
+        assert hasattr(published, "window") == ("voters" in declared[name])
+        assert policy(name).with_constants({}) == published
+    assert policy("snapkv").with_constants(asked).window == 40  # of 64
+    assert policy("ems-like").with_constants(asked).window == 32  # as published: the smaller one counts
+    assert policy("a2sf").with_constants(asked).factor == 0.5
+    fading = policy("sirllm-released").with_constants(asked)
+    assert (fading.round_mark, fading.decay) == ("USER:", 0.7)
+
+
+def test_no_key_of_a_control_means_two_things():
+    controls = controls_of([policy(name) for name in POLICIES])
+    own = [key for one in controls for key in (one.key, getattr(one, "words_key", None)) if key]
+    taken = {value for name, value in vars(state).items() if name.isupper() and isinstance(value, str)}
+    assert len(own) == len(set(own)) == 5 and not taken & set(own)
+
+
+@pytest.mark.parametrize(("n", "window"), [(20, 8), (159, 8), (160, 16), (639, 32), (640, 64), (9000, 64)])
+def test_the_usual_window_is_a_tenth_of_the_context(n, window):
+    assert OBSERVATION.automatic(n) == window
 
 
 def test_every_method_names_itself_and_its_source():

@@ -13,6 +13,7 @@ from analysis.pruning_effects.eviction.policies.base import (
     per_kv_head,
     with_newest,
 )
+from analysis.pruning_effects.eviction.policies.controls import Slider
 from analysis.pruning_effects.eviction.policies.h2o import H2O
 
 if TYPE_CHECKING:
@@ -27,6 +28,17 @@ class A2SF(H2O):
     factor: float = 0.95
     """Forgetting factor a: a query i tokens before the last counts a^i. 1 is H2O, towards 0 only the last counts."""
 
+    controls = (
+        Slider(
+            "forgetting",
+            "factor",
+            "Forgetting factor of A2SF",
+            "A query i tokens before the last counts this to the power of i. 1: all count alike, as in H2O; "
+            "0: only the last one. Published: 0.95.",
+            start=0.95,
+            said="A2SF forgets by {:g}",
+        ),
+    )
     name = "a2sf"
     label = "A2SF"
     source = (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from analysis.pruning_effects.eviction.budgets import kept_count
+from analysis.pruning_effects.eviction.policies.controls import Control
 from analysis.ties import keep_top
 
 if TYPE_CHECKING:
@@ -46,6 +47,20 @@ class Policy:
 
     stepwise: ClassVar[bool] = False
     """Whether it can also evict step by step, see :meth:`step`."""
+
+    controls: ClassVar[tuple[Control, ...]] = ()
+    """The constants that a person may set."""
+
+    def with_constants(self, chosen: Mapping[str, object]) -> Policy:
+        """The method with what was chosen for its constants, by the keys of their controls."""
+        return replace(
+            self,
+            **{
+                one.field: one.value(getattr(self, one.field), chosen[one.key])
+                for one in self.controls
+                if one.key in chosen
+            },
+        )
 
     def unsupported(self, model: LanguageModel) -> str:
         """Why a model cannot run this method; empty if it can."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from analysis.pruning_effects.eviction.policies.base import EVERY_QUERY, Policy, per_kv_head
+from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
 if TYPE_CHECKING:
     from analysis.kv_cache.layer_view import LayerView
@@ -22,6 +23,7 @@ class EMSLike(Policy):
     window: int = 32
     """Last queries that make the local part; their own tokens are always kept."""
 
+    controls = (OBSERVATION,)
     name = "ems-like"
     label = "EMS-like"
     source = (

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from analysis.errors import AnalysisError
 from analysis.pruning_effects.eviction.policies.a2sf import A2SF
 from analysis.pruning_effects.eviction.policies.adakv import AdaKV
 from analysis.pruning_effects.eviction.policies.base import Policy
 from analysis.pruning_effects.eviction.policies.bypass import Bypass
 from analysis.pruning_effects.eviction.policies.chunks import Chunks
+from analysis.pruning_effects.eviction.policies.controls import Control
 from analysis.pruning_effects.eviction.policies.criticalkv import CriticalKV
 from analysis.pruning_effects.eviction.policies.ems_like import EMSLike
 from analysis.pruning_effects.eviction.policies.expected import Expected
@@ -55,6 +58,11 @@ _ALL: tuple[type[Policy], ...] = (
 )
 POLICIES: dict[str, type[Policy]] = {kind.name: kind for kind in _ALL}
 """Method classes by their names."""
+
+
+def controls_of(methods: Iterable[Policy]) -> list[Control]:
+    """What a person may set for some methods, each control once."""
+    return list(dict.fromkeys(control for method in methods for control in method.controls))
 
 
 def policy(name: str | Policy) -> Policy:

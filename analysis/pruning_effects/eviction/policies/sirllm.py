@@ -13,6 +13,7 @@ from torch import Tensor
 from analysis.errors import AnalysisError
 from analysis.forward.vocabulary_head import read_rows
 from analysis.pruning_effects.eviction.policies.base import Policy
+from analysis.pruning_effects.eviction.policies.controls import Slider, TextChoice
 from analysis.pruning_effects.eviction.rounds import round_starts, rounds_since
 from analysis.ties import keep_top
 
@@ -40,6 +41,35 @@ class SirLLM(Policy):
     starts: tuple[int, ...] = ()
     """Tokens at which rounds 2, 3, ... begin; found in the context where there is a mark."""
 
+    controls = (
+        TextChoice(
+            "rounds",
+            "round_mark",
+            "SirLLM: a round begins",
+            "SirLLM lets what was said in earlier rounds of a conversation fade.",
+            options=(
+                ("the whole context is one", ""),
+                ("after a blank line", "\n\n"),
+                ("at USER:", "USER:"),
+                ("at <|im_start|>user", "<|im_start|>user"),
+                ("at other words", None),
+            ),
+            words_key="round_mark",
+            words_label="Words at which a round begins, as they stand in the context",
+            placeholder="Human:",
+        ),
+        Slider(
+            "decay",
+            "decay",
+            "Decay of SirLLM between rounds",
+            "Every new round multiplies the scores of those before by this. Published: 1, 0.9 and 0.7 by task. "
+            "1: nothing fades.",
+            start=0.9,
+            step=0.05,
+            said="SirLLM fades by {:g} a round",
+            needs="rounds",
+        ),
+    )
     name = "sirllm"
     label = "SirLLM"
     source = (

@@ -12,6 +12,7 @@ from analysis.pruning_effects.eviction.policies.base import (
     Policy,
     per_kv_head,
 )
+from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
 if TYPE_CHECKING:
     from analysis.kv_cache.layer_view import LayerView
@@ -26,6 +27,7 @@ class SnapKV(Policy):
     kernel: int = 5
     """Tokens averaged along the text."""
 
+    controls = (OBSERVATION,)
     name = "snapkv"
     label = "SnapKV"
     source = "Li et al. 2024 (arXiv 2404.14469), with kvpress's constants: window 64, average pooling over 5, mean over the window and the group."
