@@ -69,8 +69,10 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Compare methods", type="primary", key="eviction_button")
             with st.popover("Options"):
-                seeds, window, evicted = common(_n_context(trace, context))
-                chosen_constants = constants([policy(names[label]) for label in chosen])
+                n_context = _n_context(trace, context)
+                seeds, window, evicted = common(n_context)
+                methods = [policy(names[label]) for label in chosen]
+                set_to = constants(methods, n_context, {OBSERVATION.key: window})
             asked = Asked(
                 context,
                 continuation,
@@ -78,7 +80,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
                 tuple(names[label] for label in chosen),
                 tuple(sorted((int(share) / 100 for share in shares), reverse=True)),
                 seeds,
-                tuple(({OBSERVATION.key: window} | chosen_constants).items()),
+                tuple(set_to.items()),
                 evicted,
             )
             st.caption(_estimate(trace, asked))

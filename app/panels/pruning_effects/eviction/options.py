@@ -12,7 +12,7 @@ from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.policies import Policy
-    from analysis.pruning_effects.eviction.policies.controls import TextChoice
+    from analysis.pruning_effects.eviction.policies.controls import Limit, TextChoice
 
 _MOST_SEEDS = 50.0
 
@@ -42,24 +42,18 @@ def common(n_context: int) -> tuple[int, int, str]:
         bind="query-params",
         help="The band shows the lowest and highest of them.",
     )
-    voters = st.selectbox(
-        OBSERVATION.label,
-        ("auto", *map(str, OBSERVATION.options)),
-        key=OBSERVATION.key,
-        bind="query-params",
-        help=OBSERVATION.help,
-    )
-    window = OBSERVATION.automatic(n_context) if voters == "auto" else int(voters)
-    return int(seeds) if math.isfinite(seeds) else 5, window, evicted
+    return int(seeds) if math.isfinite(seeds) else 5, _limit(OBSERVATION, n_context), evicted
 
 
-def constants(methods: list[Policy]) -> dict[str, float | str]:
-    """What a person has chosen for the constants of some methods, by the keys of their controls."""
+def constants(methods: list[Policy], n_context: int, known: dict[str, float | str]) -> dict[str, float | str]:
+    """What a person has chosen for the constants of some methods, by the keys of their controls, with what is known."""
     from analysis.pruning_effects.eviction.policies import controls_of
-    from analysis.pruning_effects.eviction.policies.controls import Slider, TextChoice
+    from analysis.pruning_effects.eviction.policies.controls import Limit, Slider, TextChoice
 
-    chosen: dict[str, float | str] = {}
+    chosen = dict(known)
     for control in controls_of(methods):
+        if control.key in chosen:
+            continue
         if isinstance(control, Slider) and (not control.needs or control.needs in chosen):
             chosen[control.key] = st.slider(
                 control.label,
@@ -71,9 +65,23 @@ def constants(methods: list[Policy]) -> dict[str, float | str]:
                 bind="query-params",
                 help=control.help,
             )
+        elif isinstance(control, Limit):
+            chosen[control.key] = _limit(control, n_context)
         elif isinstance(control, TextChoice) and (text := _text(control)):
             chosen[control.key] = text
     return chosen
+
+
+def _limit(control: Limit, n_context: int) -> int:
+    """One of the numbers of a control, or the one that fits the context."""
+    chosen = st.selectbox(
+        control.label,
+        ("auto", *map(str, control.options)),
+        key=control.key,
+        bind="query-params",
+        help=control.help,
+    )
+    return control.automatic(n_context) if chosen == "auto" else int(chosen)
 
 
 def _text(control: TextChoice) -> str:
