@@ -22,6 +22,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from benchmarks.kvpress_sweep import METHODS, SHARES, sweep_ids
 
 RATIO_LIMIT, NLL_LIMIT, MEMORY_LIMIT_GB = 10.0, 1e-4, 6.0
@@ -32,17 +34,27 @@ def sweep_once(model: Any, context: int, continuation: int) -> Any:
     """Our sweep over the token ids that kvpress gets."""
     import torch
 
-    from analysis.pruning_effects.eviction.policies import policy
-    from analysis.pruning_effects.eviction.sweep import SweepWork
+    from analysis.pruning_effects.eviction.context_run import read_context
+    from analysis.pruning_effects.eviction.planned import plan_settings
+    from analysis.pruning_effects.eviction.sweep import evaluate
+    from analysis.pruning_effects.eviction.texts import EncodedText, SweepTexts
 
-    before, after = sweep_ids(context, continuation)
-    work = SweepWork(model, lambda _share, _what: None, None, 10, 1)
-    work.context_ids, work.ids = torch.from_numpy(before), torch.from_numpy(after)
-    work.n_context, work.n_answer, work.texts = context, 0, ("", "")
+    before, after = (EncodedText("", bare_tokens(ids)) for ids in sweep_ids(context, continuation))
     with model.lock, torch.inference_mode():
-        work.plan([policy(name) for name in METHODS], SHARES)
-        work.prefill()
-        return work.run()
+        plan = plan_settings(model, before, METHODS, SHARES)
+        run = read_context(model, before.ids, plan, after.ids)
+        return evaluate(run, SweepTexts(before, after, 0), top_k=10)
+
+
+def bare_tokens(ids: np.ndarray) -> Any:
+    """Token ids without a text: each is a cell of its own."""
+    from analysis.models.tokenization import TokenizedText
+
+    n = len(ids)
+    nowhere, nothing = np.full(n, -1, np.int32), np.zeros(n, np.int32)
+    return TokenizedText(
+        ids, nowhere, nowhere, nothing, np.zeros(n, bool), np.arange(n, dtype=np.int32), ("",) * n
+    )
 
 
 def theirs(python: str, method: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from analysis.forward.attention_probe import plain_states, state_difference
 from analysis.forward.read_cache import read_cache, special_cache
 from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.kv_cache.continuation import run_continuation
-from analysis.kv_cache.prefill import LayerReading, read_prefix
+from analysis.kv_cache.layer_view import LayerView
+from analysis.kv_cache.prefill import read_prefix
 from analysis.kv_cache.rotary import Layout, layout_of
 from analysis.models.body import run_body
 from analysis.models.loading import LanguageModel
@@ -80,11 +81,11 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
     layouts: list[Layout | None] = []
     seen: list[tuple[nn.Module, int, int, AttentionSpan, float | None]] = []
 
-    def look(reading: LayerReading) -> None:
-        if reading.rotation is not None and not layouts:
-            layouts.append(layout_of(reading.key, reading.rotation.cos, reading.rotation.sin))
-        size = reading.query.shape[0], reading.value.shape[-1]
-        seen.append((reading.module, *size, reading.span, reading.softcap))
+    def look(view: LayerView) -> None:
+        if view.rotation is not None and not layouts:
+            layouts.append(layout_of(view.key, view.rotation.cos, view.rotation.sin))
+        size = view.query.shape[0], view.value.shape[-1]
+        seen.append((view.module, *size, view.span, view.softcap))
 
     with model.lock, torch.inference_mode():
         prefix = read_prefix(model, ids, look, layout="halves")
@@ -110,7 +111,7 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
 def _step_error(model: LanguageModel) -> float:
     """Read on after a few tokens, nothing evicted, and read all of them in one plain pass."""
     ids = torch.arange(1, 13) % model.info.vocab_size
-    prefix = read_prefix(model, ids[:8], lambda _reading: None)
+    prefix = read_prefix(model, ids[:8], lambda _view: None)
     keep = torch.ones(1, len(prefix.keys), prefix.keys[0].shape[0], 8, dtype=torch.bool)
     ours = run_continuation(model, prefix, ids[8:], keep)[0].float()
     plain = plain_states(model, ids)[8:]

@@ -2,79 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import attend, last_rows
+from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
 from analysis.forward.attention_probe import require_attention
 from analysis.forward.read_cache import has_recurrence, read_cache
 from analysis.forward.row_check import RowCheck
 from analysis.forward.unavailable import different_rows
 from analysis.forward.visibility import CAUSAL, AttentionSpan
+from analysis.kv_cache.layer_view import LayerView
 from analysis.kv_cache.rotary import Layout, Rotation
 from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
-
-
-@dataclass(eq=False)
-class LayerReading:
-    """What one layer's attention sees of the context; alive only while the layer runs."""
-
-    layer: int
-    """Its place among the layers that have attention, from 0."""
-    n_layers: int
-    """Layers that have attention."""
-    module: nn.Module
-    query: Tensor
-    """(H, n, d), after positions."""
-    key: Tensor
-    """(G, n, d), after positions."""
-    value: Tensor
-    """(G, n, dv)."""
-    scale: float
-    softcap: float | None
-    span: AttentionSpan
-    sink_logits: Tensor | None
-    columns: Tensor | None
-    """float64, (H, w, n): ``P^T W`` for the weightings asked for; None without any."""
-    rotation: Rotation | None
-    """None without rotary positions in this layer, or where their layout is not known."""
-    rotary_known: bool
-    """Whether ``rotation`` says all about positions: False where a layout is not known."""
-
-    @property
-    def per_group(self) -> int:
-        """Query heads of one KV head."""
-        return self.query.shape[0] // self.key.shape[0]
-
-    def last_rows(self, w: int) -> Tensor:
-        """Attention weights of the last w queries, float32, (H, w, n)."""
-        if self._rows is None or self._rows.shape[1] < w:
-            self._rows = last_rows(
-                self.query,
-                self.key,
-                w,
-                scale=self.scale,
-                softcap=self.softcap,
-                span=self.span,
-                sink_logits=self.sink_logits,
-            )
-        return self._rows[:, -w:]
-
-    _rows: Tensor | None = field(default=None, repr=False)
-
-    @cached_property
-    def query_before_positions(self) -> Tensor:
-        """(H, n, d), float32: queries with their rotary turn undone."""
-        return self.query.float() if self.rotation is None else self.rotation.turn(self.query, back=True)
 
 
 @dataclass(eq=False)
@@ -111,10 +59,10 @@ def wide(states: Tensor) -> Tensor:
 def read_prefix(
     model: LanguageModel,
     ids: Tensor,
-    look: Callable[[LayerReading], None],
+    look: Callable[[LayerView], None],
     *,
     layout: Layout | None = None,
-    weightings: Tensor | None = None,
+    weightings: Mapping[str, np.ndarray] | None = None,
     on_layer: Callable[[int], None] = lambda _layer: None,
     check: RowCheck | None = None,
 ) -> Prefix:
@@ -127,12 +75,12 @@ def read_prefix(
     ids : Tensor, shape (n,), int64
         The context.
     look : callable
-        Called with every layer's :class:`LayerReading` while it runs; keep no tensor of it.
+        Called with every layer's :class:`LayerView` while it runs; keep no tensor of it.
     layout : str, optional
         Of :func:`analysis.kv_cache.capabilities.cache_facts`.
-    weightings : Tensor, shape (n, w), optional
-        Weights of the queries in the column sums. Without them nothing is measured, and the library's fused
-        attention runs where it can.
+    weightings : dict of str to ndarray, each (n,), optional
+        Weights of the queries in the column sums, by name. Without them nothing is measured, and the library's
+        fused attention runs where it can.
     on_layer : callable
         Called with the number of finished layers. Raising from it stops the pass.
     check : RowCheck, optional
@@ -145,7 +93,9 @@ def read_prefix(
     """
     anatomy = model.anatomy
     n_layers = len(require_attention(model, ids).layers)
-    reader = _Reader(Prefix(ids), look, n_layers, layout, weightings, check)
+    named = weightings or {}
+    weights = torch.from_numpy(np.stack(list(named.values()), 1)).float() if named else None
+    reader = _Reader(Prefix(ids), look, n_layers, layout, tuple(named), weights, check)
     recurrent = read_cache(model.model, 0)
     with_states = has_recurrence(recurrent)
     with hooks() as handles:
@@ -180,10 +130,13 @@ class _Reader:
     """What hooks and attention of one prefill see, layer after layer."""
 
     prefix: Prefix
-    look: Callable[[LayerReading], None]
+    look: Callable[[LayerView], None]
     n_layers: int
     layout: Layout | None
-    weightings: Tensor | None
+    names: tuple[str, ...]
+    """Of the weightings."""
+    weights: Tensor | None
+    """(n, w): those of the queries; None without any."""
     check: RowCheck | None
     tables: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """Cosines and sines that each layer was given."""
@@ -212,9 +165,9 @@ class _Reader:
         """Attend for one layer and keep its keys and values."""
         own_mask(call)
         prefix, query, key, value = self.prefix, call.query[0], call.key[0], call.value[0]
-        columns: Tensor | None = None
+        columns: dict[str, Tensor] = {}
         plain = call.span == CAUSAL and call.softcap is None and call.sink_logits is None
-        if self.weightings is None and plain:
+        if self.weights is None and plain:
             output = scaled_dot_product_attention(
                 call.query, call.key, call.value, is_causal=True, scale=call.scale, enable_gqa=True
             )[0]
@@ -227,14 +180,15 @@ class _Reader:
                 softcap=call.softcap,
                 span=call.span,
                 sink_logits=call.sink_logits,
-                weightings=None if self.weightings is None else self.weightings.to(query.device),
+                weightings=None if self.weights is None else self.weights.to(query.device),
             )
-            output, columns = attended.output, None if self.weightings is None else attended.columns
+            output = attended.output
+            columns = {name: attended.columns[:, i] for i, name in enumerate(self.names)}
         if self.check is not None:
             self.check.compare(call, output)
-        rotation, known = self._rotation(call.layer, call.module)
+        rotation = self._rotation(call.layer, call.module)
         self.look(
-            LayerReading(
+            LayerView(
                 len(prefix.keys),
                 self.n_layers,
                 call.module,
@@ -247,7 +201,6 @@ class _Reader:
                 call.sink_logits,
                 columns,
                 rotation,
-                known,
             )
         )
         prefix.layer_numbers.append(call.layer)
@@ -257,15 +210,15 @@ class _Reader:
         prefix.rotations.append(rotation)
         return output[None]
 
-    def _rotation(self, layer: int, module: nn.Module) -> tuple[Rotation | None, bool]:
-        """Turn of the layer that runs, None without one, and whether that says all about positions."""
+    def _rotation(self, layer: int, module: nn.Module) -> Rotation | None:
+        """Turn of the layer that runs; None without one, or where its layout is not known."""
         table = self.tables.get(layer) if getattr(module, "use_rope", True) else None
         if table is None:
-            return None, True
+            return None
         made = [call for call in self.calls if call.output[0] is table[0]]
         if self.layout is None or not made:
-            return None, False
-        return Rotation(_rows(table[0]), _rows(table[1]), self.layout, made[0].at), True
+            return None
+        return Rotation(_rows(table[0]), _rows(table[1]), self.layout, made[0].at)
 
 
 @dataclass(frozen=True, eq=False)

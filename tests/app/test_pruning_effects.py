@@ -158,7 +158,7 @@ def test_nothing_chosen_says_what_to_choose(page, finish):
 
 def test_what_cannot_be_run_is_listed_with_its_reason(page, finish):
     at = page.multiselect(key=state.METHODS).set_value(["SnapKV", "key norm"])
-    at = page.selectbox(key=state.VOTERS).set_value("64").run()
+    at = page.selectbox(key="voters").set_value("64").run()
     at = compare(at, finish)
     assert "SnapKV at 0.1" in shown(at) and "It always keeps 64 tokens" in shown(at)
     at.selectbox(key=state.METHOD).set_value("SnapKV")
@@ -241,9 +241,9 @@ def test_texts_are_read_as_in_the_run_and_the_code_says_how(open_page, finish, l
 def test_how_much_a2sf_forgets_is_a_slider(page, finish, llama):
     from analysis.forward.trace import trace
 
-    assert state.FORGETTING not in {slider.key for slider in page.slider}
+    assert "forgetting" not in {slider.key for slider in page.slider}
     at = page.multiselect(key=state.METHODS).set_value(["A2SF", "H2O"]).run()
-    at = compare(at.slider(key=state.FORGETTING).set_value(0.5).run(), finish)
+    at = compare(at.slider(key="forgetting").set_value(0.5).run(), finish)
     asked = at.session_state[state.SWEEP]
     assert [getattr(method, "factor", None) for method in asked.methods()] == [0.5, None]
     assert "A2SF forgets by 0.5" in shown(at)
@@ -253,7 +253,7 @@ def test_how_much_a2sf_forgets_is_a_slider(page, finish, llama):
     scope = {"an": an, "model": llama, "trace": trace(llama, runs.find(request(at)).result.text)}
     exec(asked.code(scope["trace"]), scope)
     np.testing.assert_array_equal(scope["sweep"].kl, half.kl)
-    at = compare(at.slider(key=state.FORGETTING).set_value(0.95).run(), finish)
+    at = compare(at.slider(key="forgetting").set_value(0.95).run(), finish)
     assert (job(at).result.kept_bits != half.kept_bits).any()
 
 
@@ -261,14 +261,14 @@ def test_sirllm_fades_between_rounds_that_a_person_names(page, finish, llama):
     from analysis.forward.trace import trace
     from analysis.pruning_effects.eviction.rounds import round_starts
 
-    assert state.ROUNDS not in {box.key for box in page.selectbox}
+    assert "rounds" not in {box.key for box in page.selectbox}
     at = page.multiselect(key=state.METHODS).set_value(["SirLLM", "SirLLM, as released", "H2O"]).run()
-    assert state.DECAY not in {slider.key for slider in at.slider}, "one round until they are named"
+    assert "decay" not in {slider.key for slider in at.slider}, "one round until they are named"
     at = compare(at, finish)
     plain = job(at).result
     assert {m.round_mark for m in at.session_state[state.SWEEP].methods()[:2]} == {""}
-    at = at.selectbox(key=state.ROUNDS).set_value("after a blank line").run()
-    at = compare(at.slider(key=state.DECAY).set_value(0.5).run(), finish)
+    at = at.selectbox(key="rounds").set_value("after a blank line").run()
+    at = compare(at.slider(key="decay").set_value(0.5).run(), finish)
     asked, faded = at.session_state[state.SWEEP], job(at).result
     assert [(m.decay, m.round_mark) for m in asked.methods()[:2]] == [(0.5, "\n\n")] * 2
     run = runs.find(request(at)).result
@@ -312,7 +312,7 @@ def test_odd_rounds_in_an_address_do_no_harm(query, open_page, finish):
 @pytest.mark.parametrize("factor", ["nan", "inf", "-1", "x"])
 def test_an_odd_factor_in_an_address_does_no_harm(open_page, finish, factor):
     at = finish(open_page("pruning_effects", methods="A2SF", forgetting=factor))
-    assert not at.exception and 0 <= at.slider(key=state.FORGETTING).value <= 1
+    assert not at.exception and 0 <= at.slider(key="forgetting").value <= 1
 
 
 def test_a_method_that_deletes_nothing_is_said_to(page, finish):

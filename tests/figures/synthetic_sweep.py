@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
+from analysis.models.tokenization import TokenizedText
 from analysis.pruning_effects.eviction.results import Setting, Sweep, SweepSpec
 
 CONTEXT = ("The", " grey", " cat", " <b>sat</b>", "\n", " ‹E8›", "‹AA›", "‹9E›")
 """The last three tokens are one character."""
+TEXT = "".join(CONTEXT[:5]) + " 語"
 CONTINUATION = (" on", " the", " atlas", "‹E8›")
 L, G, N, M = 3, 2, len(CONTEXT), len(CONTINUATION)
 FIRST_HALF = np.arange(N) < N // 2
 EVEN = np.arange(N) % 2 == 0
+
+
+def encoding(cell_text: tuple[str, ...], cell: Iterable[int]) -> TokenizedText:
+    """Tokens that cover whole cells of a text; ids are their numbers."""
+    cells = np.array(list(cell), np.int32)
+    ends = np.cumsum([len(text) for text in cell_text]).astype(np.int32)
+    starts = ends - np.array([len(text) for text in cell_text], np.int32)
+    n = len(cells)
+    return TokenizedText(
+        np.arange(n), starts[cells], ends[cells], np.ones(n, np.int32), np.zeros(n, bool), cells, cell_text
+    )
+
+
+def context_encoding(repeat: int) -> TokenizedText:
+    """Tokens of the context, written so many times."""
+    cell = [6 * at + min(t, 5) for at in range(repeat) for t in range(N)]
+    return encoding((*CONTEXT[:5], " 語") * repeat, cell)
 
 
 def sweep(*, n_answer: int = 0, repeat: int = 1) -> Sweep:
@@ -56,11 +77,13 @@ def sweep(*, n_answer: int = 0, repeat: int = 1) -> Sweep:
     mass = np.array([1, 0.9, 0.5, 0.4, 0.6, np.nan], np.float32)
     return Sweep(
         spec=SweepSpec("some <b>model</b>", "float32", "a device", n, M, n_answer, L, G, 4),
-        context="".join(CONTEXT[:5] * repeat),
+        context=TEXT * repeat,
         continuation=" on the atlas",
         context_tokens=CONTEXT * repeat,
         continuation_tokens=CONTINUATION,
         continuation_ids=np.array([2, 0, 1, 2]),
+        context_encoding=context_encoding(repeat),
+        continuation_encoding=encoding(CONTINUATION, range(M)),
         settings=settings,
         surprisal=surprisal,
         kl=kl,

@@ -16,6 +16,7 @@ from analysis.drawing.charts import chart_svg, plotly_html
 from analysis.drawing.strip import MARKED
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.pruning_effects.eviction import figures
+from analysis.pruning_effects.eviction.looks import STYLES, looks_of
 from analysis.pruning_effects.eviction.map_figures import MAX_COLUMNS, kept_values
 from analysis.pruning_effects.eviction.strips import damage_strip, kept_strip
 from tests.figures.synthetic_sweep import CONTEXT, G, L, N, sweep
@@ -29,16 +30,19 @@ def layers(spec, kind):
     return [part for part in spec["layer"] if part["mark"]["type"] == kind]
 
 
-def test_every_method_has_a_look_and_those_compared_unasked_are_told_apart():
-    from analysis.pruning_effects.eviction.decoding import STEPWISE
+def test_methods_drawn_together_are_told_apart():
     from analysis.pruning_effects.eviction.policies import POLICIES
-    from analysis.pruning_effects.eviction.sweep import DEFAULT_POLICIES
 
-    assert set(POLICIES) <= set(figures.STYLES)
-    for together in (("full", *DEFAULT_POLICIES), ("full", *STEPWISE)):
-        looks = [json.dumps(figures.STYLES[name]) for name in together]
-        assert len(set(looks)) == len(looks)
-    assert {colour for colour, _ in figures.STYLES.values()} <= set(OKABE_ITO)
+    new = ("somebodys-method", "another", "a third")
+    looks = looks_of([*POLICIES, *new])
+    assert len({json.dumps(look) for look in looks}) == len(POLICIES) + len(new)
+    assert {colour for colour, _ in looks} <= set(OKABE_ITO)
+    assert looks[list(POLICIES).index("snapkv")] == looks_of(["another", "snapkv"])[1]
+    assert looks_of(["full", "another"])[1] == looks_of(["h2o", "another"])[1]
+
+
+def test_more_methods_than_looks_are_still_drawn():
+    assert len(looks_of([f"method {i}" for i in range(40)])) == 40
 
 
 def test_curves_are_means_over_seeds_with_a_band():
@@ -55,7 +59,7 @@ def test_curves_are_means_over_seeds_with_a_band():
     encoding = layers(spec, "point")[0]["encoding"]
     domain = encoding["color"]["scale"]["domain"]
     assert domain == ["full cache", "SnapKV", "key norm", "random", "TokenSelect"]
-    assert encoding["color"]["scale"]["range"][1] == figures.STYLES["snapkv"][0]
+    assert encoding["color"]["scale"]["range"][1] == STYLES["snapkv"][0]
     assert encoding["x"]["scale"]["domain"] == [0, 1] and "(nats)" in encoding["y"]["title"]
     assert chart_svg(figures.pruning_curves(sweep(), theme_name="dark")).startswith(b"<svg")
 

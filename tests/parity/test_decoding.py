@@ -9,7 +9,7 @@ from transformers import DynamicCache
 
 from analysis.errors import AnalysisError
 from analysis.pruning_effects.eviction.decoding import STEPWISE, sweep_decoding
-from analysis.pruning_effects.eviction.policies.a2sf import Forgetting
+from analysis.pruning_effects.eviction.policies.a2sf import A2SF
 from analysis.pruning_effects.eviction.policies.keyformer import Keyformer
 from tests import budget
 
@@ -132,7 +132,7 @@ def ours(model, method, steps: int = STEPS):
     ("method", "make"),
     [
         ("h2o", h2o),
-        (Forgetting(factor=0.9, recent_share=0.25), lambda loop: h2o(loop, 0.9, 0.25)),
+        (A2SF(factor=0.9, recent_share=0.25), lambda loop: h2o(loop, 0.9, 0.25)),
         ("window", window),
         ("streaming", lambda loop: window(loop, 4)),
     ],
@@ -214,7 +214,7 @@ def test_keyformer_heats_its_softmax():
     scores = torch.randn(3, 4, 20, generator=draw).double() * 2  # L, H, T + 1
     weights = scores.softmax(-1)
     method, before = Keyformer(), torch.rand(3, 2, 19, generator=draw)
-    after = method.step(before, weights.float(), 4, 10, 0)
+    after = method.step(before, weights.float(), 4, 10)
     noise = torch.stack([method.noise(layer, 2, 20) for layer in range(3)]).double().repeat_interleave(2, 1)
     noisy = ((scores + noise) / 1.5).softmax(-1)
     expected = torch.cat([before, torch.zeros(3, 2, 1)], -1) + (noisy[:, 0::2] + noisy[:, 1::2]) / 2

@@ -42,7 +42,7 @@ def opened(model, n: int = N):
     """The prefix of a context and its continuation."""
     ids = some_ids()
     with model.lock, torch.inference_mode():
-        prefix = read_prefix(model, ids[:n], lambda _reading: None, layout=cache_facts(model).layout)
+        prefix = read_prefix(model, ids[:n], lambda _view: None, layout=cache_facts(model).layout)
     return prefix, ids[n:]
 
 
@@ -202,7 +202,7 @@ def test_deleted_equals_masked_in_the_embedded_model(smollm2):
         np.array(smollm2.tokenizer(" ".join(f"number {i}," for i in range(40)))["input_ids"])
     )
     with smollm2.lock, torch.inference_mode():
-        prefix = read_prefix(smollm2, ids[:100], lambda _reading: None)
+        prefix = read_prefix(smollm2, ids[:100], lambda _view: None)
     keep = random_keep(prefix, 1)
     ours = logits_of(smollm2, prefix, ids[100:112], keep)[0]
     theirs = physical(smollm2, prefix, ids[100:112], keep[0], 100)
@@ -222,7 +222,7 @@ def test_deleted_equals_masked_in_float64(smollm2_double, way):
     model = smollm2_double
     ids = torch.randint(0, 49_000, (96,), generator=torch.Generator().manual_seed(0))
     with model.lock, torch.inference_mode():
-        prefix = read_prefix(model, ids[:80], lambda _reading: None)
+        prefix = read_prefix(model, ids[:80], lambda _view: None)
         keep = random_keep(prefix, 1)
         ours = run_continuation(model, prefix, ids[80:], keep)[0] @ model.model.lm_head.weight.T
     theirs = physical(model, prefix, ids[80:], keep[0], 80)
@@ -273,7 +273,7 @@ def test_keys_moved_together_are_those_of_a_shorter_text(load_tiny, tmp_path, fa
     special = compacted(prefix, keep)
     assert special.start == 30
     with model.lock, torch.inference_mode():
-        short = read_prefix(model, prefix.ids[chosen], lambda _reading: None)
+        short = read_prefix(model, prefix.ids[chosen], lambda _view: None)
     near = budget.STATES * budget.largest(short.keys[0])
     torch.testing.assert_close(special.keys[0][:, chosen], short.keys[0], atol=near, rtol=0)
     assert (special.keys[0][:, chosen] - prefix.keys[0][:, chosen]).abs().max() > 0.1

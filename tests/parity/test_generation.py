@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError, Cancelled
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.kv_cache.continuation import compacted, run_continuation
 from analysis.kv_cache.prefill import read_prefix
-from analysis.pruning_effects.eviction import generation
+from analysis.pruning_effects.eviction import context_run, generation
 from analysis.pruning_effects.eviction.generation import generate_greedy
 from analysis.pruning_effects.eviction.physical_cache import (
     cache_bytes,
@@ -128,7 +128,7 @@ def test_what_cannot_be_written_is_refused(llama):
 def opened(model, n_layers_differ: bool = False):
     ids = ids_of(model, CONTEXT)
     with model.lock, torch.inference_mode():
-        prefix = read_prefix(model, ids, lambda _reading: None, layout=cache_facts(model).layout)
+        prefix = read_prefix(model, ids, lambda _view: None, layout=cache_facts(model).layout)
     n = prefix.n_tokens
     draw = torch.Generator().manual_seed(0)
     noise = torch.rand(len(prefix.keys), prefix.keys[0].shape[0], n, generator=draw)
@@ -175,6 +175,19 @@ def test_what_cannot_be_made_smaller_says_why(load_tiny):
     assert "different numbers" in not_physical(llama, SETTING, ragged)
     assert "windows" in not_physical(mistral, SETTING, keep)
     assert "deletes nothing" in not_physical(llama, Setting("t", "t", 0.5, 0, 0, deletes=False), keep)
+
+
+def test_costs_need_room_for_the_steps_that_are_timed_and_read_no_other_text(llama, monkeypatch):
+    read = []
+    checked = context_run.check_continuation
+    monkeypatch.setattr(
+        context_run, "check_continuation", lambda *call: read.append(call[-1].tolist()) or checked(*call)
+    )
+    physical_costs(llama, CONTEXT, [], [0.5], batches=(1,), steps=3)
+    assert read == [[ids_of(llama, CONTEXT)[-1]] * 3]
+    words = " cat" * (llama.info.context_length - 5)
+    with pytest.raises(AnalysisError, match="timed steps have"):
+        physical_costs(llama, words, [], [0.5], batches=(1,), steps=8)
 
 
 def test_costs_are_measured(llama):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from analysis.kv_cache.continuation import run_continuation
+from analysis.pruning_effects.eviction.context_run import read_context
 from analysis.pruning_effects.eviction.damage import compare
-from analysis.pruning_effects.eviction.planned import Planned
+from analysis.pruning_effects.eviction.planned import Plan, Planned
 from analysis.pruning_effects.eviction.policies import policy
-from analysis.pruning_effects.eviction.sweep import SweepWork
 from tests import budget
 from tests.golden.make_kvpress import PRESSES, SCORE_LAYERS, SHARES, read_golden
 from tests.golden.make_kvpress_wrappers import WRAPPERS, read_wrappers
@@ -24,26 +24,28 @@ def golden():
 
 
 @pytest.fixture(scope="module")
-def work(smollm2, golden):
-    """A sweep over the golden text, after its prefill."""
-    work = SweepWork(smollm2, lambda _share, _what: None, None, 5, 1)
-    work.context_ids = torch.from_numpy(golden.context_ids.astype(np.int64))
-    work.ids = torch.from_numpy(golden.continuation_ids.astype(np.int64))
-    work.n_context, work.n_answer, work.texts = len(work.context_ids), 0, ("", "")
-    work.planned = [Planned(policy(name), 1.0) for name in ("full", *PRESSES, *WRAPPERS)]
+def work(smollm2, golden, after):
+    """The golden context after its prefill."""
+    plan = Plan(tuple(Planned(policy(name), 1.0) for name in ("full", *PRESSES, *WRAPPERS)), {})
+    before = torch.from_numpy(golden.context_ids.astype(np.int64))
     with smollm2.lock, torch.inference_mode():
-        work.prefill()
-    return work
+        return read_context(smollm2, before, plan, after)
 
 
 @pytest.fixture(scope="module")
-def damage(smollm2, golden, work):
+def after(golden):
+    """Ids of the continuation."""
+    return torch.from_numpy(golden.continuation_ids.astype(np.int64))
+
+
+@pytest.fixture(scope="module")
+def damage(smollm2, golden, work, after):
     """Surprisal of the continuation under every golden kept set; row 0 is the full cache."""
     sets = [torch.from_numpy(golden.kept[name][s]) for name in PRESSES for s in range(len(SHARES))]
     keep = torch.stack([torch.ones_like(sets[0]), *sets])
     with smollm2.lock, torch.inference_mode():
-        states = run_continuation(smollm2, work.prefix, work.ids[:-1], keep)
-        return compare(smollm2.anatomy.head, states[0], states, work.ids[1:], 5)
+        states = run_continuation(smollm2, work.prefix, after[:-1], keep)
+        return compare(smollm2.anatomy.head, states[0], states, after[1:], 5)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +59,7 @@ def ours(work, name: str, share: float) -> np.ndarray:
         return work.kept_by(Planned(policy(name), share)).numpy()
     pyramid = policy(name)  # the library's budgets are not equalised, ours are
     budgets = pyramid.published_budgets(work.n_context, share, work.model.info.n_layers)
-    return pyramid.keep(work.scores[pyramid, 0], budgets).numpy()
+    return pyramid.keep(work.scores[pyramid], budgets).numpy()
 
 
 @pytest.mark.parametrize("name", PRESSES)
@@ -70,7 +72,7 @@ def test_kept_sets_are_the_same_up_to_ties(work, golden, name):
             # A budget of 51 in a protected window of 64: equal scores, an accident of topk decides among theirs.
             assert not mine[..., :-64].any() and not theirs[..., :-64].any()
         else:
-            budget.assert_same_up_to_ties(mine, theirs, work.scores[policy(name), 0])
+            budget.assert_same_up_to_ties(mine, theirs, work.scores[policy(name)])
 
 
 def test_the_overshoot_of_pyramidkv_is_said(golden, work):
@@ -100,7 +102,7 @@ def test_methods_built_on_snapkv_keep_the_same(work, name):
 
 @pytest.mark.parametrize("name", [name for name in PRESSES if name != "streaming"])
 def test_scores_are_the_same(work, golden, name):
-    mine = work.scores[policy(name), 0][list(SCORE_LAYERS)].numpy()
+    mine = work.scores[policy(name)][list(SCORE_LAYERS)].numpy()
     theirs = golden.scores[name]
     some = np.isfinite(mine)
     if name in ("snapkv", "pyramidkv"):
@@ -120,7 +122,7 @@ def test_surprisals_are_the_same(golden, damage, near):
     assert damaged.max() > 0.1  # or the comparison would say nothing
 
 
-def test_positions_of_the_shortened_cache_would_be_noticed(smollm2, golden, work, near):
+def test_positions_of_the_shortened_cache_would_be_noticed(smollm2, golden, work, after, near):
     """The canary: the library's own numbers with wrong positions are far away, and ours with them equal those."""
     from analysis.kv_cache.eviction_attention import Special
 
@@ -130,6 +132,6 @@ def test_positions_of_the_shortened_cache_would_be_noticed(smollm2, golden, work
     keep = torch.from_numpy(golden.kept["snapkv"][SHARES.index(0.5)])[None]
     special = {0: Special(start=int(keep[0, 0, 0].sum()))}
     with smollm2.lock, torch.inference_mode():
-        states = run_continuation(smollm2, work.prefix, work.ids[:-1], keep, special=special)
-        found = compare(smollm2.anatomy.head, states[0], states, work.ids[1:], 1)
+        states = run_continuation(smollm2, work.prefix, after[:-1], keep, special=special)
+        found = compare(smollm2.anatomy.head, states[0], states, after[1:], 1)
     np.testing.assert_allclose(found.surprisal[0], wrong[1:], atol=near, rtol=0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from analysis.pruning_effects.eviction import overlap
-from analysis.pruning_effects.eviction.spelling import cells, find_phrase, name_bytes
-from tests.figures.synthetic_sweep import CONTEXT, G, L, N, sweep
+from analysis.pruning_effects.eviction.texts import encode_texts, find_phrase, first_tokens
+from tests.figures.synthetic_sweep import G, L, N, encoding, sweep
 
 
 def test_jaccard_is_a_mean_over_layers_and_heads_of_shares_of_sets():
@@ -82,16 +82,6 @@ def test_survival_of_some_tokens():
     assert half.tolist() == [0.5, 0, 0.5]  # token 2 everywhere, token 1 nowhere
 
 
-def test_pieces_of_a_character_share_a_cell():
-    assert name_bytes(" ‹E8›") == b" \xe8" and name_bytes("a b") == b"a b"
-    cell, text = cells(CONTEXT)
-    assert cell.tolist() == [0, 1, 2, 3, 4, 5, 5, 5] and text[5] == " 語"
-    cell, text = cells(("a", "‹E8›", "b", "‹F0›"))  # pieces without their neighbours keep their names
-    assert cell.tolist() == [0, 1, 2, 3] and text == ("a", "‹E8›", "b", "‹F0›")
-    cell, text = cells(())
-    assert len(cell) == 0 and text == ()
-
-
 @pytest.mark.parametrize(
     ("phrase", "tokens"),
     [
@@ -106,9 +96,41 @@ def test_pieces_of_a_character_share_a_cell():
     ],
 )
 def test_a_phrase_is_found_by_its_letters(phrase, tokens):
-    assert find_phrase(CONTEXT, phrase).tolist() == tokens
+    made = sweep()
+    assert find_phrase(made.context, made.context_encoding, phrase).tolist() == tokens
 
 
 def test_every_occurrence_of_a_phrase_counts():
-    assert find_phrase(("a", " b", " a", " b"), "a b").tolist() == [0, 1, 2, 3]
-    assert find_phrase(("aaa",), "aa").tolist() == [0]
+    text = "a b a b"
+    assert find_phrase(text, encoding(("a", " b", " a", " b"), range(4)), "a b").tolist() == [0, 1, 2, 3]
+    assert find_phrase("aaa", encoding(("aaa",), [0]), "aa").tolist() == [0]
+
+
+def test_a_name_in_the_text_is_no_byte_of_it(llama):
+    """A text may spell out what a piece of a character is called."""
+    text = "The ‹E6› is a name, 語 is a word."
+    tokens = encode_texts(llama, text, " And so on.").context.tokens
+    for phrase in ("‹E6›", "語"):
+        found = find_phrase(text, tokens, phrase)
+        at = text.index(phrase)
+        assert tokens.start[found].min() <= at and tokens.end[found].max() >= at + len(phrase)
+        assert (tokens.end[found] - tokens.start[found]).sum() < 20
+    assert len(find_phrase(text, tokens, "\xe6")) == 0
+
+
+def test_an_answer_goes_on_where_the_continuation_ends(llama):
+    texts = encode_texts(llama, "The cat sat.", " Où est l’été 語", answer=" 語 ici")
+    after = texts.continuation
+    assert after.text == " Où est l’été 語 語 ici" and after.tokens.end[-1] == len(after.text)
+    assert "".join(after.tokens.cell_text) == after.text
+    answer = slice(-texts.n_answer, None)
+    assert after.tokens.start[answer].min() == len(" Où est l’été 語")
+    assert (np.diff(after.tokens.cell) >= 0).all()
+    assert after.tokens.cell[answer].min() == after.tokens.cell[: -texts.n_answer].max() + 1
+    spelled = [after.text[a:b] for a, b in zip(after.tokens.start, after.tokens.end, strict=True)]
+    assert find_phrase(after.text, after.tokens, "ici").tolist() == [
+        t for t, piece in enumerate(spelled) if t >= len(spelled) - texts.n_answer and set(piece) & set("ic")
+    ]
+    some = first_tokens(after.tokens, 3)
+    assert len(some) == 3 and len(some.cell_text) == some.cell[-1] + 1
+    np.testing.assert_array_equal(some.token_id, after.ids[:3])

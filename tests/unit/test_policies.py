@@ -11,20 +11,25 @@ from transformers.pytorch_utils import Conv1D
 from analysis.forward.attention import attend
 from analysis.forward.visibility import CAUSAL
 from analysis.kv_cache.capabilities import cache_facts
-from analysis.kv_cache.prefill import LayerReading, read_prefix
+from analysis.kv_cache.layer_view import LayerView
+from analysis.kv_cache.prefill import read_prefix
 from analysis.kv_cache.rotary import Rotation
-from analysis.pruning_effects.eviction.planned import Planned
-from analysis.pruning_effects.eviction.policies import POLICIES, policy
-from analysis.pruning_effects.eviction.policies.a2sf import Forgetting
-from analysis.pruning_effects.eviction.policies.adakv import AdaptiveBudgets
-from analysis.pruning_effects.eviction.policies.bypass import LayerBypass
-from analysis.pruning_effects.eviction.policies.chunks import EntropyGatedChunks
-from analysis.pruning_effects.eviction.policies.criticalkv import ValueAware, output_weight, value_norms
-from analysis.pruning_effects.eviction.policies.h2o import HeavyHitters
+from analysis.pruning_effects.eviction.context_run import read_context
+from analysis.pruning_effects.eviction.planned import Planned, plan_settings
+from analysis.pruning_effects.eviction.policies import POLICIES, controls_of, policy
+from analysis.pruning_effects.eviction.policies.a2sf import A2SF
+from analysis.pruning_effects.eviction.policies.adakv import AdaKV
+from analysis.pruning_effects.eviction.policies.bypass import Bypass
+from analysis.pruning_effects.eviction.policies.chunks import Chunks
+from analysis.pruning_effects.eviction.policies.criticalkv import CriticalKV, output_weight, value_norms
+from analysis.pruning_effects.eviction.policies.h2o import H2O
 from analysis.pruning_effects.eviction.policies.keyformer import Keyformer
+from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.pruning_effects.eviction.policies.tokenselect import TokenSelect
-from analysis.pruning_effects.eviction.sweep import SweepWork, sweep_eviction
+from analysis.pruning_effects.eviction.sweep import sweep_eviction
+from analysis.pruning_effects.eviction.texts import encode_texts
+from app import state
 from tests import budget
 
 H, G, N, D = 6, 2, 90, 8
@@ -33,7 +38,7 @@ AFTER = " They went home again and slept until noon."
 
 
 def look_at(method, n: int = N, *, module: nn.Module | None = None, layer: int = 0, **options):
-    """A layer's reading with random queries, keys and values, its sums for a method, and the dense map."""
+    """A view of a layer with random queries, keys and values and the sums for a method, and the dense map."""
     draw = torch.Generator().manual_seed(1)
     query = torch.randn(H, n, D, generator=draw) * 1.5
     key, value = (torch.randn(G, n, D, generator=draw) for _ in range(2))
@@ -41,7 +46,7 @@ def look_at(method, n: int = N, *, module: nn.Module | None = None, layer: int =
     weights = np.stack(list(named.values()), 1) if named else np.ones((n, 1))
     scale = D**-0.5
     attended = attend(query, key, value, scale=scale, weightings=torch.from_numpy(weights).float(), **options)
-    reading = LayerReading(
+    view = LayerView(
         layer=layer,
         n_layers=4,
         module=module or nn.Identity(),
@@ -52,15 +57,13 @@ def look_at(method, n: int = N, *, module: nn.Module | None = None, layer: int =
         softcap=None,
         span=options.get("span", CAUSAL),
         sink_logits=None,
-        columns=attended.columns,
+        columns={name: attended.columns[:, i] for i, name in enumerate(named)},
         rotation=None,
-        rotary_known=True,
     )
     scores = query.double() @ key.double().repeat_interleave(H // G, 0).transpose(1, 2) * scale
     hidden = torch.ones(n, n, dtype=torch.bool).triu(1)
     dense = scores.masked_fill(hidden, -torch.inf)
-    sums = {name: attended.columns[:, i] for i, name in enumerate(named)}
-    return reading, sums, dense
+    return view, dense
 
 
 def grouped(values: torch.Tensor) -> torch.Tensor:
@@ -72,28 +75,28 @@ def grouped(values: torch.Tensor) -> torch.Tensor:
 
 
 def scored(method, **options):
-    reading, sums, dense = look_at(method, **options)
-    return method.score(reading, sums, 0), dense
+    view, dense = look_at(method, **options)
+    return method.score(view), dense
 
 
 # Scores -----------------------------------------------------------------------------------------------
 
 
 def test_h2o_is_the_column_sum():
-    score, dense = scored(HeavyHitters())
+    score, dense = scored(H2O())
     torch.testing.assert_close(score, grouped(dense.softmax(-1)).sum(1).float(), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.95, 0.2, 1e-12])
 def test_a2sf_forgets(factor):
-    score, dense = scored(Forgetting(factor=factor))
+    score, dense = scored(A2SF(factor=factor))
     weights = grouped(dense.softmax(-1))
     expected = torch.zeros(G, N, dtype=torch.float64)
     for i in range(N):
         expected = factor * expected + weights[:, i]
     torch.testing.assert_close(score, expected.float(), rtol=1e-5, atol=1e-6)
     if factor == 1.0:
-        torch.testing.assert_close(score, scored(HeavyHitters())[0])
+        torch.testing.assert_close(score, scored(H2O())[0])
     if factor < 1e-9:
         torch.testing.assert_close(score, weights[:, -1].float(), rtol=1e-5, atol=1e-6)
 
@@ -160,14 +163,14 @@ def test_value_norms_go_through_the_output_projection(transposed):
     else:
         module.q_proj, module.o_proj = nn.Linear(H * D, H * D), nn.Linear(H * D, H * D)
         matrix = module.o_proj.weight.T
-    reading, _, _ = look_at(ValueAware(), module=module)
+    view, _ = look_at(CriticalKV(), module=module)
     expected = torch.zeros(G, N)
     for head in range(H):
         whole = torch.zeros(N, H * D)
-        whole[:, head * D : (head + 1) * D] = reading.value[head // (H // G)]
+        whole[:, head * D : (head + 1) * D] = view.value[head // (H // G)]
         expected[head // (H // G)] += (whole @ matrix).abs().sum(-1).detach() / (H // G)
     with torch.no_grad():
-        torch.testing.assert_close(value_norms(reading), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(value_norms(view), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_projection_that_is_not_there_is_not_invented():
@@ -182,7 +185,7 @@ def test_half_the_budget_is_safe_from_small_values():
     by_score = torch.tensor([9.0, 8, 7, 6, 5, 4, 3, 2])
     norms = torch.tensor([0.1, 0.1, 0.1, 0.1, 1, 1, 2, 9])
     scores = torch.stack([by_score, by_score * norms])[None, :, None]
-    kept = ValueAware().keep(scores, np.array([4]))[0, 0]
+    kept = CriticalKV().keep(scores, np.array([4]))[0, 0]
     assert kept.nonzero()[:, 0].tolist() == [0, 1, 6, 7]
 
 
@@ -191,12 +194,12 @@ def test_half_the_budget_is_safe_from_small_values():
 
 def test_h2o_keeps_the_newest_and_the_heaviest():
     scores = torch.tensor([5.0, 1, 4, 2, 3, 0, 0, 0])[None, None]
-    assert HeavyHitters().keep(scores, np.array([5]))[0, 0].nonzero()[:, 0].tolist() == [0, 2, 4, 6, 7]
+    assert H2O().keep(scores, np.array([5]))[0, 0].nonzero()[:, 0].tolist() == [0, 2, 4, 6, 7]
 
 
 def test_adaptive_budgets_move_between_heads_and_keep_a_floor():
     scores = torch.stack([torch.arange(100.0) + 1000, torch.arange(100.0)])[None]
-    kept = AdaptiveBudgets().keep(scores, np.array([20]))[0]
+    kept = AdaKV().keep(scores, np.array([20]))[0]
     assert kept.sum(-1).tolist() == [36, 4]
     assert kept[1, -4:].all() and kept[0, -36:].all()
 
@@ -205,7 +208,7 @@ def test_spiky_chunks_keep_their_peaks_only():
     """Four chunks of 4 with a peak of 1: the best is spiky, the next even, the rest poor."""
     spiky, even = [0.0, 9.0, 0.0, 0.0], [2.0, 2.0, 2.0, 2.0]
     score = torch.tensor([spiky, even, [0.5] * 4, [0.4] * 4]).flatten()
-    method = EntropyGatedChunks(length=4, peak=1)
+    method = Chunks(length=4, peak=1)
     assert method._keep_one(score, 5).nonzero()[:, 0].tolist() == [1, 4, 5, 6, 7]
     assert method._keep_one(score, 1).nonzero()[:, 0].tolist() == [1]
     assert method._keep_one(score, 15).sum() == 15
@@ -214,34 +217,38 @@ def test_spiky_chunks_keep_their_peaks_only():
 
 def test_random_differs_between_layers_heads_and_seeds():
     method = policy("random")
-    reading, sums, _ = look_at(method)
-    first = method.score(reading, sums, 0)
+    view, _ = look_at(method)
+    first = method.score(view)
     assert not torch.equal(first[0], first[1])
-    assert torch.equal(first, method.score(reading, sums, 0))
-    assert not torch.equal(first, method.score(reading, sums, 1))
-    assert not torch.equal(first, method.score(look_at(method, layer=1)[0], sums, 0))
+    assert torch.equal(first, method.score(view)) and method.drawn(0) == method
+    assert not torch.equal(first, method.drawn(1).score(view))
+    assert not torch.equal(first, method.score(look_at(method, layer=1)[0]))
+    assert policy("h2o").drawn(3) == policy("h2o")
 
 
 # In a model -------------------------------------------------------------------------------------------
 
 
+def read_with_all(model, after):
+    """A context that all methods have scored."""
+    with model.lock, torch.inference_mode():
+        texts = encode_texts(model, TEXT, after)
+        plan = plan_settings(model, texts.context, list(POLICIES), [0.75], seeds=2)
+        return read_context(model, texts.context.ids, plan, texts.continuation.ids)
+
+
 @pytest.fixture(scope="module")
 def everything(llama):
     """All methods on one context."""
-    work = SweepWork(llama, lambda _share, _what: None, None, 3, 2)
-    with llama.lock, torch.inference_mode():
-        work.encode(TEXT, AFTER, "")
-        work.plan([policy(name) for name in POLICIES], [0.75])
-        work.prefill()
-    return work
+    return read_with_all(llama, AFTER)
 
 
 def test_all_but_two_methods_keep_the_same_number(everything):
     # Three quarters of two layers are fewer than the two that a bypass always runs.
-    assert set(everything.skipped) == {"layer bypass (untrained) at 0.75"}
+    assert set(everything.plan.skipped) == {"layer bypass (untrained) at 0.75"}
     kept_all = {"full", "tokenselect", "bypass"}
     sums = set()
-    for planned in everything.planned:
+    for planned in everything.plan.settings:
         kept = everything.kept_by(planned)
         assert kept.dtype == torch.bool and kept.shape == (2, 2, everything.n_context)
         if planned.method.name in kept_all:
@@ -251,13 +258,13 @@ def test_all_but_two_methods_keep_the_same_number(everything):
             if planned.method.name not in ("pyramidkv", "adakv"):
                 assert (kept.sum(-1) == int(0.75 * everything.n_context)).all(), planned.method.name
     assert sums == {4 * int(0.75 * everything.n_context)}
-    assert {p.method.name for p in everything.planned} == set(POLICIES) - {"bypass"}
+    assert {p.method.name for p in everything.plan.settings} == set(POLICIES) - {"bypass"}
 
 
 def test_scores_are_float32_and_protected_tokens_stay(everything):
-    for (method, _seed), score in everything.scores.items():
+    for method, score in everything.scores.items():
         assert score.dtype == torch.float32, method.name
-    for planned in everything.planned:
+    for planned in everything.plan.settings:
         kept = everything.kept_by(planned)
         least = planned.method.protected(everything.n_context)
         if planned.method.name in ("streaming", "streaming-moved", "sirllm", "sirllm-released", "expected"):
@@ -267,13 +274,9 @@ def test_scores_are_float32_and_protected_tokens_stay(everything):
 
 
 def test_no_score_depends_on_what_follows(llama, everything):
-    other = SweepWork(llama, lambda _share, _what: None, None, 3, 2)
-    with llama.lock, torch.inference_mode():
-        other.encode(TEXT, " Quite another end, and much longer than the first one was!", "")
-        other.plan([policy(name) for name in POLICIES], [0.75])
-        other.prefill()
-    for draw, score in everything.scores.items():
-        assert torch.equal(score, other.scores[draw]), draw[0].name
+    other = read_with_all(llama, " Quite another end, and much longer than the first one was!")
+    for method, score in everything.scores.items():
+        assert torch.equal(score, other.scores[method]), method.name
 
 
 @pytest.mark.parametrize("name", ["streaming-moved", "snapkv", "tokenselect", "bypass"])
@@ -291,16 +294,16 @@ def test_no_prediction_depends_on_what_follows_it(load_tiny, name):
 
 def test_sirllm_scores_by_surprisal(llama, everything):
     with torch.inference_mode():
-        logits = llama.model(everything.context_ids[None], use_cache=False).logits[0].double()
-    ids = everything.context_ids
+        logits = llama.model(everything.prefix.ids[None], use_cache=False).logits[0].double()
+    ids = everything.prefix.ids
     log_p = logits.log_softmax(-1)
     n = len(ids)
     meant = -log_p[torch.arange(n - 1), ids[1:]]
-    score = everything.scores[policy("sirllm"), 0]
+    score = everything.scores[policy("sirllm")]
     torch.testing.assert_close(score[1, 1, 1:], meant.float(), rtol=1e-4, atol=1e-4)
     assert (score == score[:1, :1]).all() and score[0, 0, 0] == score[0, 0, 1:].max()
     repeated = -log_p[torch.arange(n), ids]
-    released = everything.scores[policy("sirllm-released"), 0][0, 0]
+    released = everything.scores[policy("sirllm-released")][0, 0]
     torch.testing.assert_close(released[1:], repeated[:-1].float(), rtol=1e-4, atol=1e-4)
     assert abs(float(released[0]) - float(repeated.max())) < 1e-3
     kept = everything.kept_by(Planned(policy("sirllm"), 0.75))[0, 0]
@@ -365,7 +368,7 @@ def test_a_moved_query_is_the_query_of_the_other_position(llama):
 
 
 def test_the_schedule_falls_and_has_the_mean_asked_for():
-    method = LayerBypass()
+    method = Bypass()
     for n_layers, kept in [(30, 0.9), (30, 0.5), (30, 0.3), (30, 0.1), (4, 0.5)]:
         runs = method.schedule(n_layers, kept, 64)
         assert (np.diff(runs) <= 0).all() and runs.min() >= 2 and runs.max() <= n_layers
@@ -386,7 +389,7 @@ def test_a_bypassed_layer_is_really_not_run(load_tiny):
     active = torch.ones(4, 10, dtype=torch.bool)
     active[1] = False
     with model.lock, torch.inference_mode():
-        prefix = read_prefix(model, context, lambda _reading: None)
+        prefix = read_prefix(model, context, lambda _view: None)
         keep = torch.ones(2, 4, prefix.keys[0].shape[0], 20, dtype=torch.bool)
         states = run_continuation(model, prefix, after, keep, special={1: Special(active=active)})
         ours = model.anatomy.head.logits(states[1])
@@ -421,6 +424,43 @@ def test_what_a_family_cannot_run_says_why(load_tiny, name, family, word):
     sweep = sweep_eviction(load_tiny(family), TEXT, AFTER, [name, "window"], [0.5])
     assert [s.policy for s in sweep.settings] == ["full", "window"]
     assert word in sweep.skipped[policy(name).label]
+
+
+def test_file_class_and_name_of_a_method_are_one_name():
+    for name, kind in POLICIES.items():
+        plain = name.replace("-", "")
+        assert kind.__name__.lower() == plain, f"{kind.__name__} is called {name!r}"
+        assert kind.__module__.rpartition(".")[2].replace("_", "") == plain, kind.__module__
+
+
+def test_a_constant_that_a_person_may_set_is_declared_with_its_control():
+    declared = {name: [one.key for one in policy(name).controls] for name in POLICIES}
+    assert {name for name, keys in declared.items() if "forgetting" in keys} == {"a2sf"}
+    assert {name for name, keys in declared.items() if "rounds" in keys} == {"sirllm", "sirllm-released"}
+    asked = {"voters": 40, "forgetting": 0.5, "rounds": "USER:", "decay": 0.7}
+    for name in POLICIES:
+        method, published = policy(name).with_constants(asked), policy(name)
+        changed = {f for f in vars(published) if getattr(method, f) != getattr(published, f)}
+        assert changed <= {one.field for one in published.controls}
+        assert hasattr(published, "window") == ("voters" in declared[name])
+        assert policy(name).with_constants({}) == published
+    assert policy("snapkv").with_constants(asked).window == 40  # of 64
+    assert policy("ems-like").with_constants(asked).window == 32  # as published: the smaller one counts
+    assert policy("a2sf").with_constants(asked).factor == 0.5
+    fading = policy("sirllm-released").with_constants(asked)
+    assert (fading.round_mark, fading.decay) == ("USER:", 0.7)
+
+
+def test_no_key_of_a_control_means_two_things():
+    controls = controls_of([policy(name) for name in POLICIES])
+    own = [key for one in controls for key in (one.key, getattr(one, "words_key", None)) if key]
+    taken = {value for name, value in vars(state).items() if name.isupper() and isinstance(value, str)}
+    assert len(own) == len(set(own)) == 5 and not taken & set(own)
+
+
+@pytest.mark.parametrize(("n", "window"), [(20, 8), (159, 8), (160, 16), (639, 32), (640, 64), (9000, 64)])
+def test_the_usual_window_is_a_tenth_of_the_context(n, window):
+    assert OBSERVATION.automatic(n) == window
 
 
 def test_every_method_names_itself_and_its_source():

@@ -10,10 +10,13 @@ import torch
 
 from analysis.errors import AnalysisError
 from analysis.models.tokenization import encode
-from analysis.pruning_effects.eviction.planned import Planned
-from analysis.pruning_effects.eviction.policies.sirllm import SirLLM, SirLLMAsReleased
+from analysis.pruning_effects.eviction.context_run import read_context
+from analysis.pruning_effects.eviction.planned import Planned, plan_settings
+from analysis.pruning_effects.eviction.policies.sirllm import SirLLM
+from analysis.pruning_effects.eviction.policies.sirllm_released import SirLLMReleased
 from analysis.pruning_effects.eviction.rounds import round_starts, rounds_since
-from analysis.pruning_effects.eviction.sweep import SweepWork, sweep_eviction
+from analysis.pruning_effects.eviction.sweep import sweep_eviction
+from analysis.pruning_effects.eviction.texts import encode_texts
 
 EPS = 2.0**-23
 ROUNDS = (
@@ -24,21 +27,19 @@ ROUNDS = (
     "nobody write any of it down in the long green book that lay on his table?",
 )
 TALK, AFTER = "".join(ROUNDS), "\nASSISTANT: He came in May."
-KINDS = (SirLLM, SirLLMAsReleased)
+KINDS = (SirLLM, SirLLMReleased)
 
 
 def work_on(model, text, methods, kept=0.5):
-    work = SweepWork(model, lambda _share, _what: None, None, 3, 1)
     with model.lock, torch.inference_mode():
-        work.encode(text, AFTER, "")
-        work.plan(list(methods), [kept])
-        work.prefill()
-    return work
+        texts = encode_texts(model, text, AFTER)
+        plan = plan_settings(model, texts.context, list(methods), [kept])
+        return read_context(model, texts.context.ids, plan, texts.continuation.ids)
 
 
 def scores_of(work):
     """Scores of each planned method, in order, the full cache left out."""
-    return [work.scores[p.method, p.seed][0, 0].double().numpy() for p in work.planned[1:]]
+    return [work.scores[p.method][0, 0].double().numpy() for p in work.plan.settings[1:]]
 
 
 def first_tokens(model, pieces):
@@ -82,7 +83,7 @@ def by_definition(kind, dense, firsts, decay):
 def test_scores_fade_round_by_round(kind, decay, llama, dense):
     work = work_on(llama, TALK, [kind(decay=decay, round_mark="USER:")])
     firsts = first_tokens(llama, ROUNDS)
-    assert len(firsts) == 3 and work.planned[1].method.starts == tuple(firsts)
+    assert len(firsts) == 3 and work.plan.settings[1].method.starts == tuple(firsts)
     expected = by_definition(kind, dense, firsts, decay)
     (got,) = scores_of(work)
     np.testing.assert_allclose(got, expected, atol=64 * EPS * max(1, expected.max()))
@@ -122,7 +123,7 @@ def test_one_eviction_keeps_what_a_stream_of_rounds_keeps(kind, decay, kept, lla
     work = work_on(llama, TALK, [method], kept)
     firsts, n = first_tokens(llama, ROUNDS), len(dense[0])
     left = streamed(by_definition(kind, dense, firsts, 1.0), firsts, decay, int(kept * n))
-    got = set(work.kept_by(work.planned[1])[0, 0].nonzero()[:, 0].tolist())
+    got = set(work.kept_by(work.plan.settings[1])[0, 0].nonzero()[:, 0].tolist())
     assert len(got) == int(kept * n) == len(left) and set(range(4)) <= got
     (scores,) = scores_of(work)
     border = min((scores[t] for t in got if t >= 4), default=0.0)
@@ -134,12 +135,14 @@ def test_a_decay_moves_what_is_kept_towards_the_last_round(llama):
     methods = [SirLLM(decay=decay, round_mark="USER:") for decay in (1.0, 0.5, 0.0)]
     work = work_on(llama, TALK, methods, 0.4)
     last = first_tokens(llama, ROUNDS)[-1]
-    counts = [int(work.kept_by(one)[0, 0, last:].sum()) for one in work.planned[1:]]
+    counts = [int(work.kept_by(one)[0, 0, last:].sum()) for one in work.plan.settings[1:]]
     assert counts[0] < counts[1] <= counts[2]
 
 
 def test_without_rounds_nothing_changes(llama):
-    plain, one_round = work_on(llama, TALK, [SirLLM(), SirLLM(decay=0.5, round_mark="NOBODY:")]).planned[1:]
+    plain, one_round = work_on(
+        llama, TALK, [SirLLM(), SirLLM(decay=0.5, round_mark="NOBODY:")]
+    ).plan.settings[1:]
     work = work_on(llama, TALK, [plain.method, one_round.method])
     first, second = scores_of(work)
     np.testing.assert_array_equal(first, second)
@@ -215,4 +218,4 @@ def test_a_round_of_one_token_keeps_its_own_surprisal(llama, dense):
     assert scores[6] == pytest.approx(0.5 * own[6], abs=1e-5)
     assert scores[1] == pytest.approx(0.25 * max(own[2:6]), abs=1e-5)
     assert scores[0] == pytest.approx(0.125 * max(own[1:]), abs=1e-5)
-    assert Planned(work.planned[1].method, 0.5) == work.planned[1]
+    assert Planned(work.plan.settings[1].method, 0.5) == work.plan.settings[1]

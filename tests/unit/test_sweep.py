@@ -197,9 +197,9 @@ def test_a_setting_does_not_depend_on_its_company(llama, sweep):
 
 
 def test_constants_of_a_method_can_be_chosen(llama):
-    from analysis.pruning_effects.eviction.policies.a2sf import Forgetting
+    from analysis.pruning_effects.eviction.policies.a2sf import A2SF
 
-    methods = [Forgetting(factor=1.0, recent_share=0.5), policy("h2o"), Forgetting(factor=0.2)]
+    methods = [A2SF(factor=1.0, recent_share=0.5), policy("h2o"), A2SF(factor=0.2)]
     sweep = an.sweep_eviction(llama, CONTEXT, AFTER, methods, [0.4])
     np.testing.assert_array_equal(sweep.kept(1), sweep.kept(2))
     assert (sweep.kept(1) != sweep.kept(3)).any()

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from analysis.pruning_effects.eviction.policies import policy
-from analysis.pruning_effects.eviction.policies.adakv import AdaptiveBudgets
-from analysis.pruning_effects.eviction.policies.chunks import EntropyGatedChunks
-from analysis.pruning_effects.eviction.policies.criticalkv import ValueAware
+from analysis.pruning_effects.eviction.policies.adakv import AdaKV
+from analysis.pruning_effects.eviction.policies.chunks import Chunks
+from analysis.pruning_effects.eviction.policies.criticalkv import CriticalKV
 from analysis.pruning_effects.eviction.policies.sirllm import SirLLM
 from analysis.ties import SLACK, keep_top, ranked
 from analysis.token_entropy.samplers import what_samplers_keep
@@ -106,10 +106,10 @@ def test_methods_keep_the_earlier_of_equal_tokens(name):
 
 def test_methods_that_choose_in_several_steps_too():
     even = torch.ones(1, 2, 40)
-    assert places(ValueAware().keep(torch.stack([even, even], 1), np.array([8]))[0, 0]) == list(range(8))
-    kept = AdaptiveBudgets().keep(even, np.array([8]))[0]
+    assert places(CriticalKV().keep(torch.stack([even, even], 1), np.array([8]))[0, 0]) == list(range(8))
+    kept = AdaKV().keep(even, np.array([8]))[0]
     assert places(kept[0]) == places(kept[1]) == list(range(8))  # the heads share alike
-    assert places(EntropyGatedChunks()._keep_one(torch.ones(40), 14)) == list(range(14))
+    assert places(Chunks()._keep_one(torch.ones(40), 14)) == list(range(14))
     assert places(SirLLM().keep(even, np.array([8]))[0, 0]) == [*range(4), *range(36, 40)]  # then the newest
 
 

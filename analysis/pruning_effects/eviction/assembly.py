@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from analysis.forward.read_cache import state_bytes
 from analysis.models.token_names import token_text
+from analysis.pruning_effects.eviction.context_run import ContextRun
 from analysis.pruning_effects.eviction.damage import Damage, compare, join
 from analysis.pruning_effects.eviction.results import Setting, Sweep, SweepSpec
+from analysis.pruning_effects.eviction.texts import SweepTexts, first_tokens
 
-if TYPE_CHECKING:
-    from analysis.pruning_effects.eviction.sweep import SweepWork
+
+def before_eviction(run: ContextRun, texts: SweepTexts, top_k: int) -> Damage:
+    """Prediction of the first token of the continuation, one row of one setting: the same for all settings."""
+    assert run.prefix.final_states is not None
+    last = run.prefix.final_states[-1:]
+    return compare(run.model.anatomy.head, last, last[None], texts.continuation.ids[:1], top_k)
 
 
 def assemble(
-    work: SweepWork,
-    settings: list[Setting],
+    run: ContextRun,
+    texts: SweepTexts,
+    settings: Sequence[Setting],
+    before: Damage,
     damage: Damage,
     kept: np.ndarray,
     future: np.ndarray,
     *,
+    continuation_seconds: float,
     mode: str = "prefill",
     mass: np.ndarray | None = None,
 ) -> Sweep:
@@ -29,27 +38,34 @@ def assemble(
 
     Parameters
     ----------
-    work : SweepWork
-        After its prefill.
-    settings : list of Setting
+    run : ContextRun
+        The context.
+    texts : SweepTexts
+        That context and what followed it.
+    settings : sequence of Setting
         S of them, the full cache first.
+    before : Damage
+        From :func:`before_eviction`.
     damage : Damage
         What they did to tokens 1, 2, ... of the continuation, as far as it was read.
     kept : ndarray of bool, shape (S, L, G, n)
         Context tokens kept.
     future : ndarray, shape (L, G, n)
         Attention that the continuation pays under the full cache.
+    continuation_seconds : float
+        Time since the context was read.
     mode : {"prefill", "decode"}
         When tokens were evicted.
     mass : ndarray, shape (S,), optional
         Retained attention mass; by default that of ``kept``.
     """
-    info = work.model.info
-    whole = join([join([_before_eviction(work)] * len(settings), 0), damage], 1)
+    info, prefix = run.model.info, run.prefix
+    whole = join([join([before] * len(settings), 0), damage], 1)
     n_read = whole.kl.shape[1]
-    context_ids, ids = work.context_ids.numpy(), work.ids.numpy()[:n_read]
+    after = first_tokens(texts.continuation.tokens, n_read)
+    context_ids, ids = texts.context.tokens.token_id, after.token_id
     known = np.unique(np.concatenate([whole.top_ids.ravel(), context_ids, ids]))
-    names = {int(i): token_text(work.model.tokenizer, int(i)) for i in known}
+    names = {int(i): token_text(run.model.tokenizer, int(i)) for i in known}
     if mass is None:
         mass = retained_mass(np.stack([(future * mask).sum(-1) for mask in kept]), future.sum(-1))
     mass = np.where([setting.deletes for setting in settings], mass, np.nan)
@@ -60,19 +76,21 @@ def assemble(
             device=info.device_name,
             n_context=len(context_ids),
             n_continuation=len(ids),
-            n_answer=work.n_answer if n_read == len(work.ids) else 0,
-            n_layers=len(work.prefix.keys),
+            n_answer=texts.n_answer if n_read == len(texts.continuation) else 0,
+            n_layers=len(prefix.keys),
             n_kv_heads=kept.shape[2],
-            head_size=work.prefix.keys[0].shape[-1],
+            head_size=prefix.keys[0].shape[-1],
             mode=mode,
-            layer_numbers=tuple(work.prefix.layer_numbers),
-            state_bytes=0 if work.prefix.recurrent is None else state_bytes(work.prefix.recurrent),
+            layer_numbers=tuple(prefix.layer_numbers),
+            state_bytes=0 if prefix.recurrent is None else state_bytes(prefix.recurrent),
         ),
-        context=work.texts[0],
-        continuation=work.texts[1],
+        context=texts.context.text,
+        continuation=texts.continuation.text,
         context_tokens=tuple(names[int(i)] for i in context_ids),
         continuation_tokens=tuple(names[int(i)] for i in ids),
         continuation_ids=ids,
+        context_encoding=texts.context.tokens,
+        continuation_encoding=after,
         settings=tuple(settings),
         surprisal=whole.surprisal,
         kl=whole.kl,
@@ -82,9 +100,9 @@ def assemble(
         kept_bits=np.stack([np.packbits(mask) for mask in kept]),
         future=future.astype(np.float32),
         names=names,
-        skipped=dict(work.skipped),
-        seconds=dict(work.seconds),
-        checks=tuple(work.checks),
+        skipped=dict(run.plan.skipped),
+        seconds={**run.seconds, "continuation": continuation_seconds},
+        checks=run.checks,
     )
 
 
@@ -94,10 +112,3 @@ def retained_mass(retained: np.ndarray, paid: np.ndarray) -> np.ndarray:
     if not some.any():
         return np.full(len(retained), np.nan)
     return np.asarray((retained[:, some] / paid[some]).mean(-1))
-
-
-def _before_eviction(work: SweepWork) -> Damage:
-    """Prediction of the first token of the continuation: the same for all settings."""
-    assert work.prefix.final_states is not None
-    last = work.prefix.final_states[-1:]
-    return compare(work.model.anatomy.head, last, last[None], work.ids[:1], work.top_k)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,18 +14,17 @@ from analysis.kv_cache.decoding import run_steps
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos
 from analysis.progress import Progress, silent
-from analysis.pruning_effects.eviction.assembly import assemble, retained_mass
+from analysis.pruning_effects.eviction.assembly import assemble, before_eviction, retained_mass
+from analysis.pruning_effects.eviction.context_run import READ_SHARE, ContextRun, read_context, setting_of
 from analysis.pruning_effects.eviction.damage import Damage, compare, join
-from analysis.pruning_effects.eviction.planned import Planned, setting_of
+from analysis.pruning_effects.eviction.planned import Planned, plan_settings
 from analysis.pruning_effects.eviction.policies import POLICIES, Policy, policy
 from analysis.pruning_effects.eviction.policies.base import per_kv_head
 from analysis.pruning_effects.eviction.results import Sweep
-from analysis.pruning_effects.eviction.sweep import SweepWork
+from analysis.pruning_effects.eviction.texts import SweepTexts, encode_texts
 
 STEPWISE = tuple(name for name, kind in POLICIES.items() if kind.stepwise)
 """Methods that can evict step by step."""
-_STEPS_FROM = 0.35
-"""Progress when the steps begin."""
 _SHOW_SECONDS = 2.0
 """Time between two partial sweeps."""
 
@@ -74,80 +74,91 @@ def sweep_decoding(
     cache and itself; it joins, and the entry that the method likes least leaves, the newest one included.
     """
     report = on_progress or silent
-    work = SweepWork(model, report, on_partial, top_k, seeds, bos, parse_special)
+    methods = [policy(name) for name in policies]
+    once_only = {
+        method.label: "It decides once, after the context: it has no step-by-step form."
+        for method in methods
+        if not method.stepwise and method.name != "full"
+    }
     with model.lock, torch.inference_mode():
-        work.encode(context, continuation, answer)
-        methods = [policy(name) for name in policies]
-        for method in methods:
-            if not method.stepwise and method.name != "full":
-                work.skipped[method.label] = (
-                    "It decides once, after the context: it has no step-by-step form."
-                )
-        work.plan([method for method in methods if method.stepwise], kept)
-        if len(work.planned) < 2:
+        texts = encode_texts(model, context, continuation, answer, bos=bos, parse_special=parse_special)
+        stepwise = [method for method in methods if method.stepwise]
+        plan = plan_settings(model, texts.context, stepwise, kept, seeds=seeds)
+        if len(plan.settings) < 2:
             raise AnalysisError(
                 "None of these methods can evict step by step here.",
                 f"Choose from {', '.join(STEPWISE)}, and a larger share.",
             )
-        work.prefill()
-        return _Decoding(work).run()
+        plan = replace(plan, skipped=once_only | plan.skipped)
+        run = read_context(model, texts.context.ids, plan, texts.continuation.ids, report=report)
+        return _Decoding(run, texts, top_k, report, on_partial).result()
 
 
 class _Decoding:
-    """The steps of one sweep."""
+    """The steps of one sweep; what they add up changes from token to token."""
 
-    def __init__(self, work: SweepWork) -> None:
-        self.work = work
-        self.keep = torch.stack([work.kept_by(planned) for planned in work.planned])
-        self.budgets = [p.method.budgets(work.n_context, p.kept, work.n_layers) for p in work.planned]
-        self.scores = [work.scores[p.method, p.seed] for p in work.planned]
+    def __init__(
+        self,
+        run: ContextRun,
+        texts: SweepTexts,
+        top_k: int,
+        report: Progress,
+        on_partial: Callable[[Sweep], None] | None,
+    ) -> None:
+        self.run, self.texts, self.top_k = run, texts, top_k
+        self.report, self.on_partial = report, on_partial
+        self.planned, self.ids = run.plan.settings, texts.continuation.ids
+        self.keep = torch.stack([run.kept_by(one) for one in self.planned])
+        self.budgets = [one.method.budgets(run.n_context, one.kept, run.n_layers) for one in self.planned]
+        self.scores = [run.scores[one.method] for one in self.planned]
         self.retained = torch.zeros(*self.keep.shape[:3], dtype=torch.float64)
         self.future = torch.zeros(self.keep.shape[1:], dtype=torch.float64)
+        self.before = before_eviction(run, texts, top_k)
         self.damage: list[Damage] = []
         """What every setting did to tokens 1, 2, ... of the continuation."""
-
-    def run(self) -> Sweep:
-        """All steps."""
-        work = self.work
         self.begun = self.shown = time.perf_counter()
-        alive = run_steps(work.model, work.prefix, work.ids[:-1], self.keep, self.after_step)
+
+    def result(self) -> Sweep:
+        """All steps."""
+        alive = run_steps(self.run.model, self.run.prefix, self.ids[:-1], self.keep, self.after_step)
         sweep = self.so_far(alive)
-        work.report(1.0, "done")
+        self.report(1.0, "done")
         return sweep
 
     def so_far(self, alive: Tensor) -> Sweep:
         """The sweep over the tokens that have been read."""
-        work, n_read = self.work, len(self.damage)
-        work.seconds["continuation"] = time.perf_counter() - self.begun
         return assemble(
-            work,
-            [setting_of(p, mask, None) for p, mask in zip(work.planned, self.keep, strict=True)],
+            self.run,
+            self.texts,
+            [setting_of(one, mask, None) for one, mask in zip(self.planned, self.keep, strict=True)],
+            self.before,
             join(self.damage, 1),
-            alive[..., : work.n_context].numpy(),
-            (self.future / n_read).numpy(),
+            alive[..., : self.run.n_context].numpy(),
+            (self.future / len(self.damage)).numpy(),
+            continuation_seconds=time.perf_counter() - self.begun,
             mode="decode",
             mass=retained_mass(self.retained.numpy(), self.future.sum(-1).numpy()),
         )
 
     def after_step(self, t: int, states: Tensor, weights: Tensor, alive: Tensor) -> Tensor:
         """Let every setting count the newest token's attention and evict down to its budget."""
-        work, n, steps = self.work, self.work.n_context, len(self.work.ids) - 1
-        work.report(_STEPS_FROM + (1 - _STEPS_FROM) * t / steps, f"token {t + 1} of {steps}")
-        head, target = work.model.anatomy.head, work.ids[t + 1 : t + 2]
-        self.damage.append(compare(head, states[0], states, target, work.top_k))
+        n, steps = self.run.n_context, len(self.ids) - 1
+        self.report(READ_SHARE + (1 - READ_SHARE) * t / steps, f"token {t + 1} of {steps}")
+        head, target = self.run.model.anatomy.head, self.ids[t + 1 : t + 2]
+        self.damage.append(compare(head, states[0], states, target, self.top_k))
         self._note_full(weights[0, ..., :n], alive[..., :n])
-        for s, planned in enumerate(work.planned):
+        for s, planned in enumerate(self.planned):
             if planned.method.name != "full":
                 alive[s] = self._evict(s, planned, t, weights[s], alive[s])
-        if work.on_partial is not None and time.perf_counter() - self.shown > _SHOW_SECONDS:
-            work.on_partial(self.so_far(alive))
+        if self.on_partial is not None and time.perf_counter() - self.shown > _SHOW_SECONDS:
+            self.on_partial(self.so_far(alive))
             self.shown = time.perf_counter()
         return alive
 
     def _evict(self, s: int, planned: Planned, t: int, weights: Tensor, alive: Tensor) -> Tensor:
         """What one setting keeps of what is alive, (L, G, n + t + 1)."""
-        steps = len(self.work.ids) - 1
-        self.scores[s] = planned.method.step(self.scores[s], weights, t, steps, planned.seed)
+        steps = len(self.ids) - 1
+        self.scores[s] = planned.method.step(self.scores[s], weights, t, steps)
         return planned.method.keep(self.scores[s].masked_fill(~alive, -torch.inf), self.budgets[s])
 
     def _note_full(self, weights: Tensor, alive: Tensor) -> None:

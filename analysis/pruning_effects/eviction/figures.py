@@ -10,7 +10,8 @@ import pandas as pd
 
 from analysis.drawing.charts import styled
 from analysis.drawing.strip_html import HtmlFigure, strip_html
-from analysis.drawing.theme import OKABE_ITO, theme
+from analysis.drawing.theme import theme
+from analysis.pruning_effects.eviction.looks import looks_of
 from analysis.pruning_effects.eviction.map_figures import kept_heatmap, phrase_heatmap
 from analysis.pruning_effects.eviction.overlap import labels
 from analysis.pruning_effects.eviction.overlap_figures import kept_positions, overlap_matrix
@@ -45,35 +46,6 @@ METRIC_TEXTS: dict[Metric, MetricText] = {
     "retained_mass": MetricText("attention kept", "attention kept", False),
 }
 
-_SOLID, _DASHED, _DOTTED, _MIXED = [1, 0], [6, 3], [2, 2], [8, 3, 2, 3]
-_BLUE, _ORANGE, _GREEN, _PURPLE, _SKY, _RED, _, _GREY = OKABE_ITO
-STYLES: dict[str, tuple[str, list[int]]] = {
-    "full": (_BLUE, _SOLID),
-    "random": (_GREY, _SOLID),
-    "window": (_RED, _DOTTED),
-    "streaming": (_GREEN, _DASHED),
-    "knorm": (_ORANGE, _SOLID),
-    "keydiff": (_ORANGE, _DASHED),
-    "h2o": (_PURPLE, _SOLID),
-    "a2sf": (_PURPLE, _DASHED),
-    "observed": (_PURPLE, _DOTTED),
-    "snapkv": (_RED, _SOLID),
-    "pyramidkv": (_RED, _DASHED),
-    "tova": (_GREEN, _SOLID),
-    "expected": (_SKY, _SOLID),
-    "streaming-moved": (_GREEN, _MIXED),
-    "keyformer": (_PURPLE, _MIXED),
-    "adakv": (_RED, _MIXED),
-    "criticalkv": (_ORANGE, _DOTTED),
-    "chunks": (_ORANGE, _MIXED),
-    "ems-like": (_SKY, _DOTTED),
-    "sirllm": (_SKY, _DASHED),
-    "sirllm-released": (_SKY, _MIXED),
-    "tokenselect": (_BLUE, _DASHED),
-    "bypass": (_BLUE, _DOTTED),
-}
-"""Colour and dash of every method by its name, the same on every chart."""
-_UNKNOWN = (_GREY, _DOTTED)
 _LEGEND_COLUMNS = 3
 """As many names as fit side by side in a narrow window."""
 
@@ -160,7 +132,7 @@ def pruning_curves(
     known = {"full": "full cache"} | labels(sweep)
     if log and reference <= 0:
         known.pop("full")
-    shown, looks = list(known.values()), [STYLES.get(name, _UNKNOWN) for name in known]
+    shown, looks = list(known.values()), looks_of(list(known))
     pick = alt.selection_point(name="method", fields=["label"], bind="legend", empty=True)
     scale: Any = alt.Scale(type="log") if log else alt.Scale(zero=metric in ("kl", "kl_p95"), nice=True)
     x = alt.X(
@@ -267,7 +239,6 @@ def _caption(sweep: Sweep, setting: int) -> str:
 __all__ = [
     "METRICS",
     "METRIC_TEXTS",
-    "STYLES",
     "curve_frame",
     "damage_tokens",
     "kept_heatmap",

@@ -17,10 +17,11 @@ from analysis.kv_cache.prefill import Prefix
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos
 from analysis.progress import Progress, silent
-from analysis.pruning_effects.eviction.planned import Planned, setting_of
-from analysis.pruning_effects.eviction.policies import Policy, policy
+from analysis.pruning_effects.eviction.context_run import READ_SHARE, read_context, setting_of
+from analysis.pruning_effects.eviction.planned import plan_settings
+from analysis.pruning_effects.eviction.policies import Policy
 from analysis.pruning_effects.eviction.results import Setting
-from analysis.pruning_effects.eviction.sweep import SweepWork
+from analysis.pruning_effects.eviction.texts import encode_texts
 
 _SETTINGS_AT_ONCE = 16
 
@@ -111,42 +112,37 @@ def generate_greedy(
     report = on_progress or silent
     if n_new < 1:
         raise AnalysisError("No tokens are to be written.", "Ask for 1 or more.")
-    work = SweepWork(model, report, None, 1, seeds, bos, parse_special)
     with model.lock, torch.inference_mode():
-        work.encode(context, question, "")
-        limit, total = model.info.context_length, work.n_context + len(work.ids) + n_new
+        texts = encode_texts(model, context, question, bos=bos, parse_special=parse_special)
+        ids = texts.continuation.ids
+        limit, total = model.info.context_length, len(texts.context) + len(ids) + n_new
         if limit is not None and total > limit:
             raise AnalysisError(
                 f"Context, question and {n_new} new tokens are {total:,} and {model.info.name} reads at most {limit:,}.",
                 "Shorten the context or ask for fewer tokens.",
             )
-        work.plan([policy(name) for name in policies], kept)
-        work.prefill()
+        plan = plan_settings(model, texts.context, policies, kept, seeds=seeds)
+        run = read_context(model, texts.context.ids, plan, ids, report=report)
         settings: list[Setting] = []
-        ids: list[np.ndarray] = []
-        for begin in range(0, len(work.planned), _SETTINGS_AT_ONCE):
-            planned = work.planned[begin : begin + _SETTINGS_AT_ONCE]
+        written: list[np.ndarray] = []
+        for begin in range(0, len(plan.settings), _SETTINGS_AT_ONCE):
+            planned = plan.settings[begin : begin + _SETTINGS_AT_ONCE]
 
             def step(t: int, at: int = begin, count: int = len(planned)) -> None:
-                share = (at + count * t / n_new) / len(work.planned)
-                report(0.35 + 0.65 * share, f"token {t + 1} of {n_new}")
+                share = (at + count * t / n_new) / len(plan.settings)
+                report(READ_SHARE + (1 - READ_SHARE) * share, f"token {t + 1} of {n_new}")
 
-            keep = torch.stack([work.kept_by(one) for one in planned])
-            special = _special(work, planned, keep, len(work.ids) + n_new)
-            written = _write(model, work.prefix, work.ids, keep, special, n_new, step)
+            keep = torch.stack([run.kept_by(one) for one in planned])
+            special = run.specials(planned, keep, len(ids) + n_new)
+            tokens = _write(model, run.prefix, ids, keep, special, n_new, step)
             settings += [setting_of(one, keep[i], special.get(i)) for i, one in enumerate(planned)]
-            ids += [_until_end(model, row) for row in written.numpy()]
-            texts = tuple(model.tokenizer.decode(row, skip_special_tokens=True) for row in ids)
-            found = Generations(model.info.name, tuple(settings), tuple(ids), texts, dict(work.skipped))
+            written += [_until_end(model, row) for row in tokens.numpy()]
+            decoded = tuple(model.tokenizer.decode(row, skip_special_tokens=True) for row in written)
+            found = Generations(model.info.name, tuple(settings), tuple(written), decoded, dict(plan.skipped))
             if on_partial is not None:
                 on_partial(found)
     report(1.0, "done")
     return found
-
-
-def _special(work: SweepWork, planned: list[Planned], keep: Tensor, n_new: int) -> dict[int, Special]:
-    found = {i: one.method.special(work.prefix, keep[i], one.kept, n_new) for i, one in enumerate(planned)}
-    return {i: extra for i, extra in found.items() if extra is not None}
 
 
 def _write(

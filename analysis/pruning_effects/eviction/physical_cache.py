@@ -18,10 +18,14 @@ from analysis.kv_cache.prefill import Prefix
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos
 from analysis.progress import Progress, silent
-from analysis.pruning_effects.eviction.planned import setting_of
-from analysis.pruning_effects.eviction.policies import Policy, policy
+from analysis.pruning_effects.eviction.context_run import READ_SHARE, read_context, setting_of
+from analysis.pruning_effects.eviction.planned import plan_settings
+from analysis.pruning_effects.eviction.policies import Policy
 from analysis.pruning_effects.eviction.results import Setting
-from analysis.pruning_effects.eviction.sweep import SweepWork
+from analysis.pruning_effects.eviction.texts import encode_context, require_room
+
+_WARM_UP = 2
+"""Steps before those that are timed."""
 
 
 def not_physical(model: LanguageModel, setting: Setting, keep: Tensor) -> str:
@@ -142,20 +146,24 @@ def physical_costs(
         where a cache cannot be made smaller, with the reason).
     """
     report = on_progress or silent
-    work = SweepWork(model, report, None, 1, 1, bos, parse_special)
     rows: list[dict[str, object]] = []
     with model.lock, torch.inference_mode():
-        work.encode(context, "one two", "")  # nothing is read after it
-        work.plan([policy(name) for name in policies], kept)
-        work.prefill()
-        for number, planned in enumerate(work.planned):
-            keep = work.kept_by(planned)
-            special = planned.method.special(work.prefix, keep, planned.kept, 1)
+        text = encode_context(model, context, bos=bos, parse_special=parse_special)
+        plan = plan_settings(model, text, policies, kept)
+        require_room(model, "Context and timed steps", len(text) + steps + _WARM_UP)
+        # The timed steps read the last token again and again.
+        run = read_context(model, text.ids, plan, text.ids[-1:].expand(steps), report=report)
+        for number, planned in enumerate(plan.settings):
+            keep = run.kept_by(planned)
+            special = run.specials([planned], keep[None], 1).get(0)
             setting = setting_of(planned, keep, special)
             why = not_physical(model, setting, keep)
             for batch in batches:
-                report(0.35 + 0.65 * number / len(work.planned), f"{planned.method.label}, batch {batch}")
-                cost = {} if why else _cost(model, work.prefix, keep, special, batch, steps)
+                report(
+                    READ_SHARE + (1 - READ_SHARE) * number / len(plan.settings),
+                    f"{planned.method.label}, batch {batch}",
+                )
+                cost = {} if why else _cost(model, run.prefix, keep, special, batch, steps)
                 rows.append(
                     {
                         "policy": setting.policy,
@@ -165,8 +173,8 @@ def physical_costs(
                         "kv_bytes_physical": cost.get("bytes", np.nan),
                         "evict_seconds": cost.get("evict", np.nan),
                         "decode_seconds": cost.get("decode", np.nan),
-                        "prefill_seconds": work.seconds["prefill"],
-                        "score_seconds": work.seconds["score"],
+                        "prefill_seconds": run.seconds["prefill"],
+                        "score_seconds": run.seconds["score"],
                         "why": why,
                     }
                 )
@@ -194,9 +202,9 @@ def _cost(
         start = special.start
     token = prefix.ids[-1:].expand(batch)[:, None].to(device)
     spent = []
-    for t in range(steps + 2):
+    for t in range(steps + _WARM_UP):
         places = torch.full((batch, 1), start + t, device=device)
         begun = now()
         model.model(token, past_key_values=cache, position_ids=places)
         spent.append(now() - begun)
-    return {"bytes": size, "evict": evict, "decode": median(spent[2:])}
+    return {"bytes": size, "evict": evict, "decode": median(spent[_WARM_UP:])}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from analysis.models.tokenization import TokenizedText
 from analysis.results.trace import Check
 
 
@@ -80,9 +81,14 @@ class Sweep:
     context: str
     continuation: str
     context_tokens: tuple[str, ...]
+    """Names, for people; what a token covers stands in the encoding."""
     continuation_tokens: tuple[str, ...]
     continuation_ids: np.ndarray
     """int64, (m,)."""
+    context_encoding: TokenizedText
+    """Tokens of the context: ids, characters covered, cells."""
+    continuation_encoding: TokenizedText
+    """Tokens of the continuation, as far as it was read."""
     settings: tuple[Setting, ...]
     surprisal: np.ndarray
     """float32, (S, m), nats."""

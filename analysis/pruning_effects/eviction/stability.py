@@ -11,9 +11,10 @@ import pandas as pd
 import torch
 
 from analysis.errors import AnalysisError
-from analysis.pruning_effects.eviction.planned import Planned
-from analysis.pruning_effects.eviction.policies import policy
-from analysis.pruning_effects.eviction.sweep import SweepWork
+from analysis.pruning_effects.eviction.context_run import ContextRun, read_context
+from analysis.pruning_effects.eviction.planned import Planned, plan_settings
+from analysis.pruning_effects.eviction.sweep import evaluate
+from analysis.pruning_effects.eviction.texts import encode_texts
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
@@ -102,7 +103,7 @@ def rank_stability(
         As the sweep does, and if no method can be run.
     """
     draws = [(0.0, 0)] + [(noise, seed) for noise in noises for seed in range(seeds)]
-    clean: SweepWork | None = None
+    clean: ContextRun | None = None
     clean_nll = np.empty(0)
     rows: list[dict[str, object]] = []
     for number, (noise, seed) in enumerate(draws):
@@ -111,38 +112,38 @@ def rank_stability(
             if on_progress is not None:
                 on_progress((at + share) / len(draws), f"noise {noise:g}: {what}")
 
-        work = SweepWork(model, report, None, 1, 1, bos, parse_special)
         with model.lock, torch.inference_mode():
-            work.encode(context, continuation, "")
-            work.plan([policy(name) for name in policies], [kept])
-            if len(work.planned) < 2:
+            texts = encode_texts(model, context, continuation, bos=bos, parse_special=parse_special)
+            plan = plan_settings(model, texts.context, policies, [kept])
+            if len(plan.settings) < 2:
                 raise AnalysisError(
-                    "None of the methods can be run.", "; ".join(work.skipped.values()) or "Choose a method."
+                    "None of the methods can be run.", "; ".join(plan.skipped.values()) or "Choose a method."
                 )
+            ids, after = texts.context.ids, texts.continuation.ids
             with noisy_embeddings(model, noise, seed):
-                work.prefill(noisy=noise > 0)
-            nll = work.run().to_frame()["nll"].to_numpy()
+                run = read_context(model, ids, plan, after, report=report, noisy=noise > 0)
+            nll = evaluate(run, texts, top_k=1, report=report).to_frame()["nll"].to_numpy()
         if clean is None:
-            clean, clean_nll = work, nll
+            clean, clean_nll = run, nll
             continue
         rows += [
             {
-                **_ranks(clean, work, planned),
+                **_ranks(clean, run, planned),
                 "noise": noise,
                 "seed": seed,
                 "damage_full": float(nll[0] - clean_nll[0]),
                 "damage_pruned": float(nll[index] - clean_nll[index]),
             }
-            for index, planned in enumerate(work.planned)
+            for index, planned in enumerate(plan.settings)
             if index
         ]
     return pd.DataFrame(rows)
 
 
-def _ranks(clean: SweepWork, noisy: SweepWork, planned: Planned) -> dict[str, object]:
+def _ranks(clean: ContextRun, noisy: ContextRun, planned: Planned) -> dict[str, object]:
     """How alike two runs rank the tokens and choose among them."""
-    before = clean.scores[planned.method, planned.seed].double().numpy()
-    after = noisy.scores[planned.method, planned.seed].double().numpy()
+    before = clean.scores[planned.method].double().numpy()
+    after = noisy.scores[planned.method].double().numpy()
     n = before.shape[-1]
     some = np.unique(np.linspace(0, n - 1, min(n, _MOST_RANKED)).astype(int))
     largest = np.finfo(float).max

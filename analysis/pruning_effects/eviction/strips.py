@@ -8,7 +8,6 @@ import numpy as np
 
 from analysis.drawing.strip import MARKED, Strip
 from analysis.drawing.theme import amount_ramp, signed_ramp
-from analysis.pruning_effects.eviction.spelling import cells
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -31,14 +30,14 @@ def kept_strip(sweep: Sweep, setting: int) -> Strip:
     """
     survived = sweep.kept(setting).sum((0, 1))
     pairs = sweep.spec.n_layers * sweep.spec.n_kv_heads
-    cell, cell_text = cells(sweep.context_tokens)
+    tokens = sweep.context_encoding
     return Strip(
         title="Survived, share of layers and KV heads",
         unit="",
         values=(survived / pairs).astype(np.float32),
-        cell=cell,
-        cell_text=cell_text,
-        flags=np.zeros(len(cell), np.uint8),
+        cell=tokens.cell,
+        cell_text=tokens.cell_text,
+        flags=np.zeros(len(tokens), np.uint8),
         low=0.0,
         high=1.0,
         light=amount_ramp("pruning_effects", "light"),
@@ -77,8 +76,8 @@ def damage_strip(
     alike = [s.kept == sweep.settings[setting].kept for s in sweep.settings]
     others = np.abs(every[alike, 1:])
     top = max(float(np.percentile(others, 99)), 1e-6)
-    cell, cell_text = cells(sweep.continuation_tokens)
-    flags = np.zeros(len(cell), np.uint8)
+    tokens = sweep.continuation_encoding
+    flags = np.zeros(len(tokens), np.uint8)
     n_answer = sweep.spec.n_answer
     if n_answer:
         flags[-n_answer:] = MARKED
@@ -92,8 +91,8 @@ def damage_strip(
         title=_TITLES[quantity],
         unit=unit,
         values=values,
-        cell=cell,
-        cell_text=cell_text,
+        cell=tokens.cell,
+        cell_text=tokens.cell_text,
         flags=flags,
         low=0.0 if quantity == "kl" else -top,
         high=top,

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from analysis.pruning_effects.eviction.policies.base import Policy
-from analysis.pruning_effects.eviction.policies.registry import POLICIES, policy
+from analysis.pruning_effects.eviction.policies.registry import POLICIES, controls_of, policy
 
-__all__ = ["POLICIES", "Policy", "policy"]
+__all__ = ["POLICIES", "Policy", "controls_of", "policy"]

@@ -13,7 +13,7 @@ from analysis.ties import keep_top
 
 
 @dataclass(frozen=True)
-class AdaptiveBudgets(SnapKV):
+class AdaKV(SnapKV):
     """SnapKV's score, best tokens of a layer whatever their KV head; every head keeps a floor."""
 
     floor: float = 0.2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -11,11 +11,13 @@ import torch
 from torch import Tensor
 
 from analysis.pruning_effects.eviction.budgets import kept_count
+from analysis.pruning_effects.eviction.policies.controls import Control
 from analysis.ties import keep_top
 
 if TYPE_CHECKING:
     from analysis.kv_cache.eviction_attention import Special
-    from analysis.kv_cache.prefill import LayerReading, Prefix
+    from analysis.kv_cache.layer_view import LayerView
+    from analysis.kv_cache.prefill import Prefix
     from analysis.models.anatomy import Head
     from analysis.models.loading import LanguageModel
     from analysis.models.tokenization import TokenizedText
@@ -29,7 +31,7 @@ class Policy:
     """A method that decides once, after the prefill, which tokens every KV head keeps.
 
     Frozen and hashable: its fields are its constants. A subclass gives ``name``, ``label``,
-    ``source`` and :meth:`score`.
+    ``source`` and :meth:`score`; all else has a default.
     """
 
     name: ClassVar[str]
@@ -46,12 +48,30 @@ class Policy:
     stepwise: ClassVar[bool] = False
     """Whether it can also evict step by step, see :meth:`step`."""
 
+    controls: ClassVar[tuple[Control, ...]] = ()
+    """The constants that a person may set."""
+
+    def with_constants(self, chosen: Mapping[str, object]) -> Policy:
+        """The method with what was chosen for its constants, by the keys of their controls."""
+        return replace(
+            self,
+            **{
+                one.field: one.value(getattr(self, one.field), chosen[one.key])
+                for one in self.controls
+                if one.key in chosen
+            },
+        )
+
     def unsupported(self, model: LanguageModel) -> str:
         """Why a model cannot run this method; empty if it can."""
         return ""
 
     def for_context(self, text: str, tokens: TokenizedText) -> Policy:
         """The method with what it takes from the text of a context; itself where that is nothing."""
+        return self
+
+    def drawn(self, number: int) -> Policy:
+        """The method with its draw of that number; itself where nothing is drawn."""
         return self
 
     def weightings(self, n: int) -> dict[str, np.ndarray]:
@@ -69,17 +89,14 @@ class Policy:
             return ""
         return f"It always keeps {least} tokens, more than the {smallest} that this share leaves."
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Score of every token of one layer, float32, higher is kept.
 
         Parameters
         ----------
-        reading : LayerReading
-            The layer's queries, keys and values.
-        sums : dict of str to Tensor, each (H, n)
-            Column sums of the attention by the names of :meth:`weightings`.
-        seed : int
-            For a random method.
+        view : LayerView
+            The layer's queries, keys and values, and the column sums of its attention by the names of
+            :meth:`weightings`.
 
         Returns
         -------
@@ -107,7 +124,7 @@ class Policy:
         """
         return None
 
-    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int) -> Tensor:
         """Scores after one more token has been read; for methods that evict step by step.
 
         Parameters
@@ -120,8 +137,6 @@ class Policy:
             Number of the token after the context, from 0.
         n_new : int
             How many there will be.
-        seed : int
-            For a random method.
 
         Returns
         -------

@@ -14,12 +14,13 @@ from analysis.kv_cache.eviction_attention import Special
 from analysis.pruning_effects.eviction.policies.base import Policy
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading, Prefix
+    from analysis.kv_cache.layer_view import LayerView
+    from analysis.kv_cache.prefill import Prefix
     from analysis.models.loading import LanguageModel
 
 
 @dataclass(frozen=True)
-class LayerBypass(Policy):
+class Bypass(Policy):
     """The first layer and the topmost ones, fewer for every later token; the cache stays whole."""
 
     n_warm: int = 1
@@ -49,9 +50,9 @@ class LayerBypass(Policy):
             return ""
         return f"It always runs {self.n_warm + 1} layers, more than this share of {n_layers} leaves."
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """No token is better than another."""
-        return torch.zeros(1, reading.key.shape[1])
+        return torch.zeros(1, view.n_tokens)
 
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
         """Everything."""

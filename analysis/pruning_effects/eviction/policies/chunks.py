@@ -13,7 +13,7 @@ from analysis.ties import keep_top
 
 
 @dataclass(frozen=True)
-class EntropyGatedChunks(SnapKV):
+class Chunks(SnapKV):
     """Chunks of 10 by SnapKV's score; an important chunk with one peak keeps its 4 best tokens only."""
 
     length: int = 10

@@ -15,7 +15,7 @@ from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.ties import keep_top
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
     from analysis.models.loading import LanguageModel
 
 _NAMES = ("o_proj", "out_proj", "c_proj", "dense")
@@ -39,7 +39,7 @@ def output_weight(module: nn.Module, n_heads: int, value_size: int) -> Tensor | 
 
 
 @dataclass(frozen=True)
-class ValueAware(SnapKV):
+class CriticalKV(SnapKV):
     """Half the budget by SnapKV's score, half by score times |W_O v|."""
 
     epsilon: float = 1e-4
@@ -60,10 +60,10 @@ class ValueAware(SnapKV):
         found = output_weight(facts.first, facts.n_heads, facts.value_size)
         return "" if found is not None else "No output projection of its attention was found."
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """SnapKV's score and the same times the norm, (2, G, n)."""
-        score = super().score(reading, sums, seed)
-        return torch.stack([score, (score + self.epsilon) * value_norms(reading)])
+        score = super().score(view)
+        return torch.stack([score, (score + self.epsilon) * value_norms(view)])
 
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
         """First by the score alone, then by the other one."""
@@ -73,12 +73,12 @@ class ValueAware(SnapKV):
         return super().keep(by_value, budgets)
 
 
-def value_norms(reading: LayerReading) -> Tensor:
+def value_norms(view: LayerView) -> Tensor:
     """Sum of absolute values of W_O v per KV head and token, mean over the group's query heads, (G, n)."""
-    weight = output_weight(reading.module, reading.query.shape[0], reading.value.shape[-1])
+    weight = output_weight(view.module, view.query.shape[0], view.value.shape[-1])
     assert weight is not None  # or the method would have been unsupported
     norms = [
-        (reading.value[head // reading.per_group].float() @ part.float()).abs().sum(-1)
+        (view.value[head // view.per_group].float() @ part.float()).abs().sum(-1)
         for head, part in enumerate(weight)
     ]
-    return per_kv_head(torch.stack(norms), reading.key.shape[0])
+    return per_kv_head(torch.stack(norms), view.n_groups)

@@ -10,18 +10,20 @@ import torch
 from torch import Tensor
 
 from analysis.pruning_effects.eviction.policies.base import EVERY_QUERY, Policy, per_kv_head
+from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
-class GlobalLocal(Policy):
+class EMSLike(Policy):
     """Mean attention from all queries plus that from the last ones, each divided by its largest value."""
 
     window: int = 32
     """Last queries that make the local part; their own tokens are always kept."""
 
+    controls = (OBSERVATION,)
     name = "ems-like"
     label = "EMS-like"
     source = (
@@ -38,14 +40,14 @@ class GlobalLocal(Policy):
         """The window."""
         return min(self.window, n)
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Global and local part; the window itself above all."""
-        n_groups, n, _ = reading.key.shape
+        n_groups, n, _ = view.key.shape
         window = min(self.window, n - 1)
-        everything = per_kv_head(sums[EVERY_QUERY], n_groups) / torch.arange(
-            n, 0, -1, device=reading.key.device
+        everything = per_kv_head(view.column_sum(EVERY_QUERY), n_groups) / torch.arange(
+            n, 0, -1, device=view.key.device
         )
-        parts = everything.float(), per_kv_head(reading.last_rows(window).sum(1), n_groups)
+        parts = everything.float(), per_kv_head(view.last_rows(window).sum(1), n_groups)
         score = sum(part[:, : n - window] / part[:, : n - window].amax(-1, keepdim=True) for part in parts)
         assert isinstance(score, Tensor)
         return torch.nn.functional.pad(score, (0, window), value=float(score.max()) + 1)

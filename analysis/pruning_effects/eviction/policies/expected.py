@@ -13,11 +13,11 @@ from analysis.kv_cache.rotary import turned
 from analysis.pruning_effects.eviction.policies.base import Policy, per_kv_head
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
-class ExpectedAttention(Policy):
+class Expected(Policy):
     """Attention that a Gaussian query at the next positions would pay, times the value's norm."""
 
     n_future: int = 512
@@ -35,27 +35,27 @@ class ExpectedAttention(Policy):
         """The first tokens."""
         return min(self.n_sink, n)
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Expected attention times value norm; the first tokens above all."""
-        n = reading.key.shape[1]
+        n = view.n_tokens
         first = min(self.n_sink, n - 1)
-        queries = reading.query_before_positions[:, first:]
+        queries = view.query_before_positions[:, first:]
         mean = queries.mean(1)
         centred = queries - mean[:, None]
         cov = centred.transpose(1, 2) @ centred / centred.shape[1]
-        mean, cov = self._ahead(reading, mean, cov, n)
-        keys = reading.key[:, first:].float().repeat_interleave(reading.per_group, 0)
-        logit = (keys @ mean[..., None])[..., 0] * reading.scale
-        logit += 0.5 * reading.scale**2 * ((keys @ cov) * keys).sum(-1)
-        weights = per_kv_head(logit.softmax(-1), reading.key.shape[0])
-        score = (weights + self.epsilon) * torch.linalg.vector_norm(reading.value[:, first:].float(), dim=-1)
+        mean, cov = self._ahead(view, mean, cov, n)
+        keys = view.key[:, first:].float().repeat_interleave(view.per_group, 0)
+        logit = (keys @ mean[..., None])[..., 0] * view.scale
+        logit += 0.5 * view.scale**2 * ((keys @ cov) * keys).sum(-1)
+        weights = per_kv_head(logit.softmax(-1), view.n_groups)
+        score = (weights + self.epsilon) * torch.linalg.vector_norm(view.value[:, first:].float(), dim=-1)
         return functional.pad(score, (first, 0), value=float(score.max()) + 1)
 
-    def _ahead(self, reading: LayerReading, mean: Tensor, cov: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    def _ahead(self, view: LayerView, mean: Tensor, cov: Tensor, n: int) -> tuple[Tensor, Tensor]:
         """Turn mean and covariance by the average rotation over the next positions."""
-        if reading.rotation is None:
+        if view.rotation is None:
             return mean, cov
-        cos, sin = reading.rotation.at(torch.arange(n, n + self.n_future))
+        cos, sin = view.rotation.at(torch.arange(n, n + self.n_future))
         same = torch.eye(mean.shape[-1], device=cos.device)
-        turn = turned(same, cos.mean(0), sin.mean(0), reading.rotation.layout).to(mean.device)
+        turn = turned(same, cos.mean(0), sin.mean(0), view.rotation.layout).to(mean.device)
         return mean @ turn, turn.T @ cov @ turn

@@ -14,7 +14,7 @@ from analysis.pruning_effects.eviction.policies.base import (
 )
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,9 @@ class Full(Policy):
     label = "full cache"
     source = "The model as it is."
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """All alike."""
-        return torch.zeros(1, reading.key.shape[1])
+        return torch.zeros(1, view.n_tokens)
 
     def budgets(self, n: int, kept: float, n_layers: int) -> np.ndarray:
         """Everything, whatever share is asked for."""

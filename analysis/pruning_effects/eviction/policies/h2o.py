@@ -18,11 +18,11 @@ from analysis.pruning_effects.eviction.policies.base import (
 )
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
-class HeavyHitters(Policy):
+class H2O(Policy):
     """Half the budget to the heaviest hitters, half to the newest tokens."""
 
     recent_share: float = 0.5
@@ -40,11 +40,11 @@ class HeavyHitters(Policy):
         """Every query counts 1."""
         return {EVERY_QUERY: np.ones(n)}
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Column sum."""
-        return per_kv_head(sums[EVERY_QUERY], reading.key.shape[0]).float()
+        return per_kv_head(view.column_sum(EVERY_QUERY), view.n_groups).float()
 
-    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int) -> Tensor:
         """What is kept goes on accumulating."""
         return with_newest(scores, 0.0) + by_kv_head(weights, scores.shape[1])
 

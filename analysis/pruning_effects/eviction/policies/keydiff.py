@@ -13,7 +13,7 @@ from analysis.pruning_effects.eviction.policies.base import (
 )
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class KeyDiff(Policy):
     label = "KeyDiff"
     source = "Park et al. 2025 (arXiv 2504.15364): score -cos(k, mean of the normalised keys), per KV head."
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Minus the cosine to the anchor."""
-        keys = reading.key.float()
+        keys = view.key.float()
         anchor = functional.normalize(keys, dim=-1).mean(1, keepdim=True)
         return -functional.cosine_similarity(keys, anchor, dim=-1)

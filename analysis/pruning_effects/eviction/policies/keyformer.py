@@ -12,15 +12,15 @@ from torch.nn import functional
 from analysis.forward.attention import attend
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.pruning_effects.eviction.policies.base import by_kv_head, per_kv_head, with_newest
-from analysis.pruning_effects.eviction.policies.h2o import HeavyHitters
+from analysis.pruning_effects.eviction.policies.h2o import H2O
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
     from analysis.models.loading import LanguageModel
 
 
 @dataclass(frozen=True)
-class Keyformer(HeavyHitters):
+class Keyformer(H2O):
     """H2O on noisy scores, with three tenths of the budget for the newest tokens."""
 
     recent_share: float = 0.3
@@ -50,22 +50,22 @@ class Keyformer(HeavyHitters):
         uniform = torch.rand(n, n_groups, generator=generator).T  # by token, so that longer texts begin alike
         return -torch.log(-torch.log(uniform.clamp(1e-10, 1 - 1e-7)))
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Column sum of the noisy softmax."""
-        n_groups, n, _ = reading.key.shape
-        noise = self.noise(reading.layer, n_groups, n).to(reading.key.device)
-        query = functional.pad(reading.query.float(), (0, 1), value=1 / reading.scale)
+        n_groups, n, _ = view.key.shape
+        noise = self.noise(view.layer, n_groups, n).to(view.key.device)
+        query = functional.pad(view.query.float(), (0, 1), value=1 / view.scale)
         noisy = attend(
             query,
-            torch.cat([reading.key.float(), noise[..., None]], -1),
+            torch.cat([view.key.float(), noise[..., None]], -1),
             torch.zeros(n_groups, n, 1, device=noise.device),
-            scale=reading.scale,
-            span=reading.span,
-            sink_logits=reading.sink_logits,
+            scale=view.scale,
+            span=view.span,
+            sink_logits=view.sink_logits,
         )
         return per_kv_head(noisy.columns[:, 0], n_groups).float()
 
-    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int) -> Tensor:
         """The same at a temperature that rises from 1 to 2 over the new tokens.
 
         With attention w the noisy softmax at temperature a is w^(1/a) exp(noise / a), normalised; a learned sink's share takes part

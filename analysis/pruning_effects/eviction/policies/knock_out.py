@@ -12,7 +12,7 @@ from torch import Tensor
 from analysis.pruning_effects.eviction.policies.base import Policy
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class KnockOut(Policy):
     label = "knock-out"
     source = "The text analogue of the information horizon of visual tokens (Information-Horizon, 2025); here for any tokens."
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """All alike: the choice is made by hand."""
-        return torch.zeros(1, reading.key.shape[1])
+        return torch.zeros(1, view.n_tokens)
 
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
         """Everything but the chosen tokens in the later layers."""

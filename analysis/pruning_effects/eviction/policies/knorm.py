@@ -13,17 +13,17 @@ from analysis.pruning_effects.eviction.policies.base import (
 )
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
-class KeyNorm(Policy):
+class KNorm(Policy):
     """Keys with the smallest norms stay."""
 
     name = "knorm"
     label = "key norm"
     source = "Devoto et al. 2024 (arXiv 2406.11430): score -|k|, in float32."
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Minus the norm."""
-        return -torch.linalg.vector_norm(reading.key, dim=-1, dtype=torch.float32)
+        return -torch.linalg.vector_norm(view.key, dim=-1, dtype=torch.float32)

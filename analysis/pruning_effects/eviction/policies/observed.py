@@ -16,11 +16,11 @@ from analysis.pruning_effects.eviction.policies.base import (
 )
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
-class ObservedAttention(Policy):
+class Observed(Policy):
     """Mean attention received, over the queries that can see the token."""
 
     name = "observed"
@@ -31,8 +31,8 @@ class ObservedAttention(Policy):
         """Every query counts 1."""
         return {EVERY_QUERY: np.ones(n)}
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Column mean."""
-        n = reading.key.shape[1]
-        seen_by = torch.arange(n, 0, -1, dtype=torch.float64, device=reading.key.device)
-        return (per_kv_head(sums[EVERY_QUERY], reading.key.shape[0]) / seen_by).float()
+        n = view.n_tokens
+        seen_by = torch.arange(n, 0, -1, dtype=torch.float64, device=view.key.device)
+        return (per_kv_head(view.column_sum(EVERY_QUERY), view.n_groups) / seen_by).float()

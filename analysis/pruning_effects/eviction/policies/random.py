@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,12 +11,14 @@ from torch import Tensor
 from analysis.pruning_effects.eviction.policies.base import Policy, with_newest
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
 class Random(Policy):
     """Uniformly random tokens, other ones for every layer, KV head and seed."""
+
+    seed: int = 0
 
     name = "random"
     label = "random"
@@ -24,12 +26,16 @@ class Random(Policy):
     is_random = True
     stepwise = True
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
-        """Uniform draws."""
-        generator = torch.Generator().manual_seed(seed + 1000 * reading.layer)
-        return torch.rand(reading.key.shape[:2], generator=generator)
+    def drawn(self, number: int) -> Policy:
+        """The same with that seed."""
+        return replace(self, seed=number)
 
-    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
+        """Uniform draws."""
+        generator = torch.Generator().manual_seed(self.seed + 1000 * view.layer)
+        return torch.rand(view.key.shape[:2], generator=generator)
+
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int) -> Tensor:
         """A draw for the newest token: what is kept stays a uniform sample of all that was read."""
-        generator = torch.Generator().manual_seed(seed + 1_000_003 * (t + 1))
+        generator = torch.Generator().manual_seed(self.seed + 1_000_003 * (t + 1))
         return with_newest(scores, torch.rand(*scores.shape[:2], 1, generator=generator))

@@ -13,11 +13,13 @@ from torch import Tensor
 from analysis.errors import AnalysisError
 from analysis.forward.vocabulary_head import read_rows
 from analysis.pruning_effects.eviction.policies.base import Policy
+from analysis.pruning_effects.eviction.policies.controls import Slider, TextChoice
 from analysis.pruning_effects.eviction.rounds import round_starts, rounds_since
 from analysis.ties import keep_top
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading, Prefix
+    from analysis.kv_cache.layer_view import LayerView
+    from analysis.kv_cache.prefill import Prefix
     from analysis.models.anatomy import Head
     from analysis.models.tokenization import TokenizedText
 
@@ -39,6 +41,35 @@ class SirLLM(Policy):
     starts: tuple[int, ...] = ()
     """Tokens at which rounds 2, 3, ... begin; found in the context where there is a mark."""
 
+    controls = (
+        TextChoice(
+            "rounds",
+            "round_mark",
+            "SirLLM: a round begins",
+            "SirLLM lets what was said in earlier rounds of a conversation fade.",
+            options=(
+                ("the whole context is one", ""),
+                ("after a blank line", "\n\n"),
+                ("at USER:", "USER:"),
+                ("at <|im_start|>user", "<|im_start|>user"),
+                ("at other words", None),
+            ),
+            words_key="round_mark",
+            words_label="Words at which a round begins, as they stand in the context",
+            placeholder="Human:",
+        ),
+        Slider(
+            "decay",
+            "decay",
+            "Decay of SirLLM between rounds",
+            "Every new round multiplies the scores of those before by this. Published: 1, 0.9 and 0.7 by task. "
+            "1: nothing fades.",
+            start=0.9,
+            step=0.05,
+            said="SirLLM fades by {:g} a round",
+            needs="rounds",
+        ),
+    )
     name = "sirllm"
     label = "SirLLM"
     source = (
@@ -79,9 +110,9 @@ class SirLLM(Policy):
         """The first tokens."""
         return min(self.n_sink, n)
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Nothing of a single layer counts."""
-        return torch.zeros(1, reading.key.shape[1])
+        return torch.zeros(1, view.n_tokens)
 
     def score_context(self, prefix: Prefix, head: Head, on_rows: Callable[[int], None]) -> Tensor:
         """Surprisal of every token, faded."""
@@ -89,16 +120,17 @@ class SirLLM(Policy):
         rows = read_rows(head, prefix.final_states[:-1], prefix.ids[1:], 1, on_rows)
         surprisal = torch.from_numpy(rows.surprisal)
         scores = torch.cat([surprisal.max()[None], surprisal])
-        for first, after in self._rounds(len(scores)):
+        for first, after in self.rounds(len(scores)):
             scores[first] = scores[first + 1 : after].max() if after > first + 1 else scores[first]
-        return self._faded(scores)
+        return self.faded(scores)
 
-    def _rounds(self, n: int) -> list[tuple[int, int]]:
+    def rounds(self, n: int) -> list[tuple[int, int]]:
         """First token of each round, and one past its last."""
         firsts = [0, *(start for start in self.starts if 0 < start < n)]
         return list(zip(firsts, [*firsts[1:], n], strict=True))
 
-    def _faded(self, scores: Tensor) -> Tensor:
+    def faded(self, scores: Tensor) -> Tensor:
+        """Scores (n,), those of earlier rounds multiplied by the decay."""
         return scores * torch.from_numpy(np.power(self.decay, rounds_since(len(scores), self.starts))).float()
 
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:
@@ -111,25 +143,3 @@ class SirLLM(Policy):
             newest = (~kept[layer, 0]).nonzero()[:, 0]
             kept[layer, :, newest[len(newest) - left :]] = True
         return kept
-
-
-@dataclass(frozen=True)
-class SirLLMAsReleased(SirLLM):
-    """The same with the score that the released code computes."""
-
-    name = "sirllm-released"
-    label = "SirLLM, as released"
-    source = (
-        "The code of SirLLM at commit 4c95578: at token t it takes -ln p(token t-1 again | those up to t-1), the surprisal of a "
-        "repetition, where the surprisal of token t is meant. Otherwise as SirLLM here."
-    )
-
-    def score_context(self, prefix: Prefix, head: Head, on_rows: Callable[[int], None]) -> Tensor:
-        """Surprisal of the token before, if it came again, faded."""
-        assert prefix.final_states is not None
-        rows = read_rows(head, prefix.final_states, prefix.ids, 1, on_rows)
-        of_repetition = torch.from_numpy(rows.surprisal)
-        scores = torch.cat([of_repetition[:1], of_repetition[:-1]])
-        for first, after in self._rounds(len(scores)):
-            scores[first] = of_repetition[first:after].max()
-        return self._faded(scores)

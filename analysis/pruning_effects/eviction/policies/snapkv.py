@@ -12,9 +12,10 @@ from analysis.pruning_effects.eviction.policies.base import (
     Policy,
     per_kv_head,
 )
+from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class SnapKV(Policy):
     kernel: int = 5
     """Tokens averaged along the text."""
 
+    controls = (OBSERVATION,)
     name = "snapkv"
     label = "SnapKV"
     source = "Li et al. 2024 (arXiv 2404.14469), with kvpress's constants: window 64, average pooling over 5, mean over the window and the group."
@@ -34,13 +36,13 @@ class SnapKV(Policy):
         """The window."""
         return min(self.window, n)
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Pooled mean attention of the window; the window itself above all."""
-        n = reading.key.shape[1]
+        n = view.n_tokens
         window = min(self.window, n - 1)
-        votes = reading.last_rows(window)[..., : n - window].mean(1)
+        votes = view.last_rows(window)[..., : n - window].mean(1)
         pooled = functional.avg_pool1d(
             votes[:, None], self.kernel, stride=1, padding=self.kernel // 2, count_include_pad=True
         )[:, 0]
-        score = per_kv_head(pooled, reading.key.shape[0])
+        score = per_kv_head(pooled, view.n_groups)
         return functional.pad(score, (0, window), value=float(score.max()) + 1)

@@ -15,11 +15,11 @@ from analysis.pruning_effects.eviction.policies.base import (
 )
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
-class SinksAndWindow(Policy):
+class Streaming(Policy):
     """The first few tokens and the newest."""
 
     n_sink: int = 4
@@ -36,12 +36,12 @@ class SinksAndWindow(Policy):
         """The first tokens."""
         return min(self.n_sink, n)
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """First tokens above all, then later is higher."""
-        score = newest_first(reading.key.shape[1])
+        score = newest_first(view.n_tokens)
         score[:, : self.n_sink] = torch.inf
         return score
 
-    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int) -> Tensor:
         """The newest is the highest but for the first ones."""
         return with_newest(scores, scores.shape[-1])

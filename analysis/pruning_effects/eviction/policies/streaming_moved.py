@@ -9,7 +9,7 @@ from torch import Tensor
 
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.kv_cache.continuation import compacted
-from analysis.pruning_effects.eviction.policies.streaming import SinksAndWindow
+from analysis.pruning_effects.eviction.policies.streaming import Streaming
 
 if TYPE_CHECKING:
     from analysis.kv_cache.eviction_attention import Special
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rerotated(SinksAndWindow):
+class StreamingMoved(Streaming):
     """The first few tokens and the newest, moved together."""
 
     stepwise = False

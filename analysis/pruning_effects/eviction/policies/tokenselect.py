@@ -15,7 +15,8 @@ from analysis.pruning_effects.eviction.policies.base import Policy
 from analysis.ties import keep_top
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading, Prefix
+    from analysis.kv_cache.layer_view import LayerView
+    from analysis.kv_cache.prefill import Prefix
     from analysis.models.loading import LanguageModel
 
 
@@ -45,9 +46,9 @@ class TokenSelect(Policy):
         facts = cache_facts(model)
         return facts.no_layout if facts.has_tables and facts.layout is None else ""
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Nothing is chosen before the queries are there."""
-        return torch.zeros(1, reading.key.shape[1])
+        return torch.zeros(1, view.n_tokens)
 
     def keep(self, scores: Tensor, budgets: object) -> Tensor:
         """Everything."""

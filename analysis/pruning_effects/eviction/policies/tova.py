@@ -13,11 +13,11 @@ from analysis.pruning_effects.eviction.policies.base import (
 )
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
-class Tova(Policy):
+class TOVA(Policy):
     """What the last query attends to, mean over all heads."""
 
     stepwise = True
@@ -29,12 +29,12 @@ class Tova(Policy):
         """The last token."""
         return 1
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """The last row."""
-        score = reading.last_rows(1)[:, 0].mean(0, keepdim=True)
+        score = view.last_rows(1)[:, 0].mean(0, keepdim=True)
         score[:, -1] = torch.inf
         return score
 
-    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int) -> Tensor:
         """The newest row alone; as published, the newest token is not protected here."""
         return weights.mean(1, keepdim=True).expand(-1, scores.shape[1], -1)

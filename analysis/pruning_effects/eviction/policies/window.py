@@ -14,7 +14,7 @@ from analysis.pruning_effects.eviction.policies.base import (
 )
 
 if TYPE_CHECKING:
-    from analysis.kv_cache.prefill import LayerReading
+    from analysis.kv_cache.layer_view import LayerView
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Window(Policy):
     label = "window"
     source = "A sliding window over the cache; the baseline that StreamingLLM (arXiv 2309.17453) starts from."
 
-    def score(self, reading: LayerReading, sums: dict[str, Tensor], seed: int) -> Tensor:
+    def score(self, view: LayerView) -> Tensor:
         """Later is higher."""
-        return newest_first(reading.key.shape[1])
+        return newest_first(view.n_tokens)
 
-    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int, seed: int) -> Tensor:
+    def step(self, scores: Tensor, weights: Tensor, t: int, n_new: int) -> Tensor:
         """The newest is the highest."""
         return with_newest(scores, scores.shape[-1])

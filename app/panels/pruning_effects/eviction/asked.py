@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.compute import requests as runs
@@ -27,14 +27,8 @@ class Asked:
     policies: tuple[str, ...]
     kept: tuple[float, ...]
     seeds: int
-    voters: int
-    """Observation window of the methods that ask the last queries, tokens."""
-    factor: float = 0.95
-    """Forgetting factor of A2SF."""
-    decay: float = 1.0
-    """Decay of SirLLM between rounds."""
-    round_mark: str = ""
-    """What begins a round for SirLLM; empty for one round."""
+    constants: tuple[tuple[str, float | str], ...] = ()
+    """What was chosen for constants of the methods, by the keys of their controls."""
     evicted: str = ONCE
     """Once after the context, or step by step while the continuation is read."""
 
@@ -46,23 +40,11 @@ class Asked:
         """Methods with their constants."""
         from analysis.pruning_effects.eviction.policies import policy
 
-        found: list[Policy] = []
-        for name in self.policies:
-            method = policy(name)
-            window = getattr(method, "window", None)
-            if window is not None:
-                method = replace(method, **{"window": min(window, self.voters)})
-            if hasattr(method, "factor"):
-                method = replace(method, **{"factor": self.factor})
-            if hasattr(method, "decay") and self.round_mark:
-                method = replace(method, **{"decay": self.decay, "round_mark": self.round_mark})
-            found.append(method)
-        return found
+        return [policy(name).with_constants(dict(self.constants)) for name in self.policies]
 
     def methods_key(self) -> tuple[tuple[str, object], ...]:
         """What decides the methods, for the key of an experiment."""
-        names = ("policies", "voters", "factor", "decay", "round_mark")
-        return tuple((name, getattr(self, name)) for name in names)
+        return (("policies", self.policies), ("constants", self.constants))
 
     def methods_code(self) -> tuple[str, str]:
         """Import lines and the list of methods, as notebook code."""

@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.ties import RULE
 from app import state
 from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE, Asked
-from app.panels.pruning_effects.eviction.options import common, forgetting, rounds
+from app.panels.pruning_effects.eviction.options import common, constants, said
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
@@ -39,7 +39,8 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
     bool
         Whether the button was pressed.
     """
-    from analysis.pruning_effects.eviction.policies import POLICIES
+    from analysis.pruning_effects.eviction.policies import POLICIES, policy
+    from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
     from analysis.pruning_effects.eviction.sweep import DEFAULT_POLICIES
 
     names = {kind.label: name for name, kind in POLICIES.items() if name != "full"}
@@ -68,10 +69,10 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Compare methods", type="primary", key="eviction_button")
             with st.popover("Options"):
-                asked_for = {names[label] for label in chosen}
-                seeds, voters, evicted = common()
-                factor = forgetting("a2sf" in asked_for)
-                mark, decay = rounds(any(name.startswith("sirllm") for name in asked_for))
+                n_context = _n_context(trace, context)
+                seeds, window, evicted = common(n_context)
+                methods = [policy(names[label]) for label in chosen]
+                set_to = constants(methods, n_context, {OBSERVATION.key: window})
             asked = Asked(
                 context,
                 continuation,
@@ -79,10 +80,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
                 tuple(names[label] for label in chosen),
                 tuple(sorted((int(share) / 100 for share in shares), reverse=True)),
                 seeds,
-                _window(voters, _n_context(trace, context)),
-                factor,
-                decay,
-                mark,
+                tuple(set_to.items()),
                 evicted,
             )
             st.caption(_estimate(trace, asked))
@@ -173,12 +171,6 @@ def _fill_in(end: str) -> None:
     st.session_state[_FILLED] = end
 
 
-def _window(voters: str, n_context: int) -> int:
-    if voters != "auto":
-        return int(voters)
-    return max([8, *(w for w in (16, 32, 64) if w * 10 <= n_context)])
-
-
 def _n_context(trace: Trace, context: str) -> int:
     """Tokens of the context, as the run on screen cut them."""
     return int((trace.tokens.start < len(context)).sum())
@@ -191,6 +183,8 @@ def _n_settings(asked: Asked) -> int:
 
 def _estimate(trace: Trace, asked: Asked) -> str:
     """What the comparison will cost, from the speed of the run on screen."""
+    from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
+
     n_context = _n_context(trace, asked.context)
     letters = len(asked.continuation) + len(asked.answer)
     after = letters / max(len(trace.text), 1) * len(trace.tokens)
@@ -198,9 +192,7 @@ def _estimate(trace: Trace, asked: Asked) -> str:
     per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
     pace = _PACE_STEPWISE if asked.evicted == STEPWISE else _PACE_ONCE
     seconds = per_token * (n_context + pace * n_settings * after)
-    constants = f"the observation window is {asked.voters} tokens"
-    if "a2sf" in asked.policies:
-        constants += f", A2SF forgets by {asked.factor:g}"
-    if asked.round_mark:
-        constants += f", SirLLM fades by {asked.decay:g} a round"
-    return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {constants}"
+    set_to = dict(asked.constants)
+    window = f"the observation window is {set_to[OBSERVATION.key]} tokens"
+    words = ", ".join([window, *said(asked.methods(), set_to)])
+    return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {words}"

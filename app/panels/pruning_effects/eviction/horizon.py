@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @st.fragment
 def horizon(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
     """From which layer on chosen tokens are no longer needed."""
-    from analysis.pruning_effects.eviction.spelling import find_phrase
+    from analysis.pruning_effects.eviction.texts import find_phrase
 
     with st.container(border=True):
         st.markdown("**Knock-out horizon**")
@@ -37,7 +37,8 @@ def horizon(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) 
         phrase = left.text_input(
             "Phrase to hide", key="horizon_phrase", placeholder="words of the context, as they stand"
         )
-        tokens = [int(t) for t in find_phrase(sweep.context_tokens, phrase)] if (phrase or "").strip() else []
+        touched = find_phrase(sweep.context, sweep.context_encoding, phrase or "")
+        tokens = [int(t) for t in touched]
         question, answer = (asked.continuation, asked.answer) if asked.answer else ("", asked.continuation)
         experiment = runs.Experiment(
             request,

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from app import state
 from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE
 
-_VOTERS = ("auto", "8", "16", "32", "64")
+if TYPE_CHECKING:
+    from analysis.pruning_effects.eviction.policies import Policy
+    from analysis.pruning_effects.eviction.policies.controls import Limit, TextChoice
+
 _MOST_SEEDS = 50.0
-_FACTOR = 0.95
-_DECAY = 0.9
-_ROUNDS: dict[str, str | None] = {
-    "the whole context is one": "",
-    "after a blank line": "\n\n",
-    "at USER:": "USER:",
-    "at <|im_start|>user": "<|im_start|>user",
-    "at other words": None,
-}
-"""What begins a round, as a person reads it; None asks for the words."""
 
 
-def common() -> tuple[int, str, str]:
-    """Seeds, observation window, and when is evicted."""
+def common(n_context: int) -> tuple[int, int, str]:
+    """Seeds, observation window in tokens, and when is evicted."""
+    from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
+
     evicted = st.segmented_control(
         "Evicted",
         (ONCE, STEPWISE),
@@ -46,64 +42,67 @@ def common() -> tuple[int, str, str]:
         bind="query-params",
         help="The band shows the lowest and highest of them.",
     )
-    voters = st.selectbox(
-        "Observation window, tokens",
-        _VOTERS,
-        key=state.VOTERS,
-        bind="query-params",
-        help="How many last tokens vote in SnapKV and its kin; they are always kept. Published: 64. "
-        "auto: at most a tenth of the context, so that short texts can be pruned too.",
-    )
-    return int(seeds) if math.isfinite(seeds) else 5, voters, evicted
+    return int(seeds) if math.isfinite(seeds) else 5, _limit(OBSERVATION, n_context), evicted
 
 
-def forgetting(shown: bool) -> float:
-    """Forgetting factor, where a method forgets."""
-    if not shown:
-        return _FACTOR
-    return st.slider(
-        "Forgetting factor of A2SF",
-        0.0,
-        1.0,
-        _FACTOR,
-        0.01,
-        key=state.FORGETTING,
-        bind="query-params",
-        help="A query i tokens before the last counts this to the power of i. 1: all count alike, as in H2O; "
-        "0: only the last one. Published: 0.95.",
-    )
+def constants(methods: list[Policy], n_context: int, known: dict[str, float | str]) -> dict[str, float | str]:
+    """What a person has chosen for the constants of some methods, by the keys of their controls, with what is known."""
+    from analysis.pruning_effects.eviction.policies import controls_of
+    from analysis.pruning_effects.eviction.policies.controls import Limit, Slider, TextChoice
+
+    chosen = dict(known)
+    for control in controls_of(methods):
+        if control.key in chosen:
+            continue
+        if isinstance(control, Slider) and (not control.needs or control.needs in chosen):
+            chosen[control.key] = st.slider(
+                control.label,
+                control.low,
+                control.high,
+                control.start,
+                control.step,
+                key=control.key,
+                bind="query-params",
+                help=control.help,
+            )
+        elif isinstance(control, Limit):
+            chosen[control.key] = _limit(control, n_context)
+        elif isinstance(control, TextChoice) and (text := _text(control)):
+            chosen[control.key] = text
+    return chosen
 
 
-def rounds(shown: bool) -> tuple[str, float]:
-    """What begins a round, where a method fades, and its decay between rounds; "" and 1 for one round."""
-    if not shown:
-        return "", 1.0
+def _limit(control: Limit, n_context: int) -> int:
+    """One of the numbers of a control, or the one that fits the context."""
     chosen = st.selectbox(
-        "SirLLM: a round begins",
-        list(_ROUNDS),
-        key=state.ROUNDS,
+        control.label,
+        ("auto", *map(str, control.options)),
+        key=control.key,
         bind="query-params",
-        help="SirLLM lets what was said in earlier rounds of a conversation fade.",
+        help=control.help,
     )
-    mark = _ROUNDS[chosen]
-    if mark is None:
-        mark = st.text_input(
-            "Words at which a round begins, as they stand in the context",
-            key=state.ROUND_MARK,
-            bind="query-params",
-            placeholder="Human:",
-        )
-    if not mark:
-        return "", 1.0
-    decay = st.slider(
-        "Decay of SirLLM between rounds",
-        0.0,
-        1.0,
-        _DECAY,
-        0.05,
-        key=state.DECAY,
-        bind="query-params",
-        help="Every new round multiplies the scores of those before by this. Published: 1, 0.9 and 0.7 by task. "
-        "1: nothing fades.",
+    return control.automatic(n_context) if chosen == "auto" else int(chosen)
+
+
+def _text(control: TextChoice) -> str:
+    """One of the texts of a control, or a person's own words; "" for none."""
+    options = dict(control.options)
+    name = st.selectbox(control.label, list(options), key=control.key, bind="query-params", help=control.help)
+    text = options[name]
+    if text is not None:
+        return text
+    return st.text_input(
+        control.words_label, key=control.words_key, bind="query-params", placeholder=control.placeholder
     )
-    return mark, decay
+
+
+def said(methods: list[Policy], chosen: dict[str, float | str]) -> list[str]:
+    """What was chosen, in words."""
+    from analysis.pruning_effects.eviction.policies import controls_of
+    from analysis.pruning_effects.eviction.policies.controls import Slider
+
+    return [
+        control.said.format(chosen[control.key])
+        for control in controls_of(methods)
+        if isinstance(control, Slider) and control.key in chosen and control.said
+    ]

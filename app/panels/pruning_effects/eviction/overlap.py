@@ -11,7 +11,7 @@ from analysis.drawing.charts import chart_svg, plotly_html
 from analysis.drawing.numbers import count
 from analysis.pruning_effects.eviction.figures import kept_positions, overlap_matrix, phrase_heatmap
 from analysis.pruning_effects.eviction.overlap import overlap_frame, positions_frame, survival_frame
-from analysis.pruning_effects.eviction.spelling import find_phrase
+from analysis.pruning_effects.eviction.texts import find_phrase
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
 from app.widgets.figure_card import figure_card, notebook_code
@@ -85,7 +85,7 @@ def needle(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
                 "Type some words of the context, and see in which layers and KV heads each method keeps them."
             )
             return
-        tokens = find_phrase(sweep.context_tokens, phrase)
+        tokens = find_phrase(sweep.context, sweep.context_encoding, phrase)
         if not len(tokens):
             st.caption("These words are not in the context. Upper and lower case matter.")
             return
@@ -103,8 +103,8 @@ def _draw_needle(
 
     frame = survival_frame(sweep, tokens, share)
     call = (
-        f"{code}from analysis.pruning_effects.eviction.spelling import find_phrase\n"
-        f"tokens = find_phrase(sweep.context_tokens, {phrase!r})\n"
+        f"{code}from analysis.pruning_effects.eviction.texts import find_phrase\n"
+        f"tokens = find_phrase(sweep.context, sweep.context_encoding, {phrase!r})\n"
         f"an.figures.phrase_heatmap(sweep, tokens, {share:g})"
     )
     with figure_card(
