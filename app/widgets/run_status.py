@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
-from app.widgets.messages import show_error
+from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
@@ -46,6 +46,26 @@ def current_run(request: runs.RunRequest | None = None) -> Trace | None:
             return None
     result: Trace | None = outcome(job)
     return result
+
+
+def model_run() -> runs.RunRequest | None:
+    """Request of the run on screen; None for an opened file, which has no model."""
+    request: runs.RunRequest | None = st.session_state.get(state.RUN)
+    return None if state.OPENED in st.session_state else request
+
+
+def model_run_or_none(what: str, why: str) -> runs.RunRequest | None:
+    """Request of the run on screen, or None after saying what needs a model, and why.
+
+    Parameters
+    ----------
+    what, why : str
+        As for :func:`app.widgets.messages.unavailable`.
+    """
+    request = model_run()
+    if request is None:
+        unavailable(what, why)
+    return request
 
 
 def ask(experiment: runs.Experiment, compute: Callable[[LanguageModel, Job], object]) -> Job | None:

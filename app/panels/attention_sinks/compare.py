@@ -16,7 +16,7 @@ from app.examples import EXAMPLES
 from app.panels.attention_sinks import help as readings
 from app.widgets.figure_card import figure_card, notebook_code
 from app.widgets.messages import unavailable
-from app.widgets.run_status import current_run
+from app.widgets.run_status import current_run, model_run_or_none
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -27,9 +27,10 @@ _LISTED = 10
 @st.fragment
 def active_or_dormant(trace: Trace) -> None:
     """Difference of sink strength between the run on screen and an example text."""
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable("Two texts side by side", "An opened file has no model to read a second text with.")
+    request = model_run_or_none(
+        "Two texts side by side", "An opened file has no model to read a second text with."
+    )
+    if request is None:
         return
     here = next((slug for slug, e in EXAMPLES.items() if e.text == trace.text), "this text")
     others = [slug for slug in EXAMPLES if slug != here]

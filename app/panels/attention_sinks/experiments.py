@@ -16,8 +16,7 @@ from app.compute import requests as runs
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.messages import unavailable
-from app.widgets.run_status import ask, outcome
+from app.widgets.run_status import ask, model_run_or_none, outcome
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.streaming import StreamingResult
@@ -27,22 +26,15 @@ if TYPE_CHECKING:
 
 _WAYS = ("hide token 0", "with bos", "without bos", "replace token 0", "silence heads")
 _MOST_HEADS = 40
+_NO_MODEL = "It runs the text again, and an opened file has no model."
 _UNSETTLED_TOKENS = 16
 """Left out of the curve: the mean of a few tokens would stretch the axis over a million. The table has them."""
-
-
-def _request(what: str) -> runs.RunRequest | None:
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable(what, "It runs the text again, and an opened file has no model.")
-        return None
-    return request
 
 
 @st.fragment
 def break_it(trace: Trace) -> None:
     """Take the sink away and see what it was good for."""
-    request = _request("Break it")
+    request = model_run_or_none("Break it", _NO_MODEL)
     if request is None:
         return
     attention = need_attention(trace)
@@ -127,7 +119,7 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
 @st.fragment
 def streaming(trace: Trace) -> None:
     """Perplexity along the text under full attention, a window, and sinks with a window."""
-    request = _request("Streaming")
+    request = model_run_or_none("Streaming", _NO_MODEL)
     if request is None:
         return
     n = len(trace.tokens)

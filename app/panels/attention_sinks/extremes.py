@@ -8,12 +8,10 @@ import numpy as np
 import streamlit as st
 
 from analysis.drawing.numbers import count, significant
-from app import state
 from app.compute import requests as runs
 from app.panels.attention_sinks import help as readings
-from app.widgets.messages import unavailable
 from app.widgets.plain import plain, visible
-from app.widgets.run_status import ask, outcome
+from app.widgets.run_status import ask, model_run_or_none, outcome
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.massive import Extremes
@@ -25,9 +23,10 @@ if TYPE_CHECKING:
 @st.fragment
 def massive_activations(trace: Trace) -> None:
     """Largest values of the residual stream, layer by layer."""
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable("Massive activations", "They are read from the model's states; a file holds none.")
+    request = model_run_or_none(
+        "Massive activations", "They are read from the model's states; a file holds none."
+    )
+    if request is None:
         return
     with st.container(border=True):
         left, right = st.columns([3, 1], vertical_alignment="center")

@@ -17,9 +17,8 @@ from app.compute import requests as runs
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.messages import unavailable
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, outcome
+from app.widgets.run_status import ask, model_run_or_none, outcome
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.maps import HeadMap
@@ -34,9 +33,10 @@ _SIZE = 384
 @st.fragment
 def one_head(trace: Trace) -> None:
     """Query by key map of the chosen head, pooled to the screen, with zoom."""
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable("One head's map", "It is computed from the model's queries and keys; a file holds none.")
+    request = model_run_or_none(
+        "One head's map", "It is computed from the model's queries and keys; a file holds none."
+    )
+    if request is None:
         return
     layer, head = chosen_head(need_attention(trace))
     n = len(trace.tokens)

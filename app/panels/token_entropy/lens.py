@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -19,7 +19,7 @@ from app.widgets.checks import check_line
 from app.widgets.figure_card import figure_card, notebook_code
 from app.widgets.messages import show_error, show_unavailable
 from app.widgets.plain import plain
-from app.widgets.run_status import current_run
+from app.widgets.run_status import current_run, model_run
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -30,13 +30,14 @@ _STEPS = {1: "every layer", 2: "every 2nd layer", 4: "every 4th layer", 8: "ever
 @st.fragment
 def lens(trace: Trace) -> None:
     """The logit lens, computed when asked for."""
-    request = st.session_state.get(state.RUN)
-    if trace.layers.lens_layers is None and (request is None or state.OPENED in st.session_state):
-        show_unavailable(AnalysisError("Logit lens: not available.", "The opened file was made without it."))
-        return
     if trace.layers.lens_layers is None:
-        step = st.session_state.get(state.LENS_STEP, 2)
-        wanted = replace(cast(runs.RunRequest, request), lens_step=int(step))
+        request = model_run()
+        if request is None:
+            show_unavailable(
+                AnalysisError("Logit lens: not available.", "The opened file was made without it.")
+            )
+            return
+        wanted = replace(request, lens_step=int(st.session_state.get(state.LENS_STEP, 2)))
         job = runs.find(wanted)
         if job is None or job.state in ("failed", "cancelled"):
             _offer_lens(trace, wanted, job.error if job else None)

@@ -23,6 +23,7 @@ from app import state
 from app.panels.token_entropy import help as readings
 from app.widgets.figure_card import figure_card, notebook_code
 from app.widgets.layout import side_by_side
+from app.widgets.run_status import model_run
 from app.widgets.token_detail import token_detail
 from app.widgets.token_strip import token_strip
 
@@ -202,7 +203,7 @@ def _trigger_rule() -> tuple[int, float]:
 
 def _run_key(trace: Trace) -> str:
     """Id of the run on screen, for caches of small questions about it."""
-    request = st.session_state.get(state.RUN)
-    if request is not None and state.OPENED not in st.session_state:
-        return str(request.key)
+    request = model_run()
+    if request is not None:
+        return request.key
     return f"file/{trace.spec!r}"  # options too: the same text read otherwise has other numbers

@@ -13,8 +13,8 @@ from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.layers import help as readings
 from app.widgets.layout import side_by_side
-from app.widgets.messages import show_error, unavailable
-from app.widgets.run_status import ask, outcome
+from app.widgets.messages import show_error
+from app.widgets.run_status import ask, model_run_or_none, outcome
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.layers.checkpoints import ModelShape
@@ -29,9 +29,8 @@ _MOST_MODELS = 12
 @st.fragment
 def models(trace: Trace) -> None:
     """The same text in other models, one in memory at a time."""
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable("Other models", "An opened file has no model to compare with.")
+    request = model_run_or_none("Other models", "An opened file has no model to compare with.")
+    if request is None:
         return
     with st.container(border=True):
         st.markdown("**Other models**")

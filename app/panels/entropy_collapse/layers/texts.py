@@ -12,8 +12,7 @@ from app.compute import requests as runs
 from app.examples import EXAMPLES
 from app.panels.entropy_collapse.layers import help as readings
 from app.widgets.layout import side_by_side
-from app.widgets.messages import unavailable
-from app.widgets.run_status import ask, outcome
+from app.widgets.run_status import ask, model_run_or_none, outcome
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
@@ -28,9 +27,8 @@ _MOST_DRAWN = 8
 @st.fragment
 def texts(trace: Trace) -> None:
     """Read other examples with the same model and compare their curves."""
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable("Many texts", "An opened file has no model to read other texts with.")
+    request = model_run_or_none("Many texts", "An opened file has no model to read other texts with.")
+    if request is None:
         return
     with st.container(border=True):
         st.markdown("**Many texts**")

@@ -16,7 +16,7 @@ from app.widgets.checks import checks
 from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
 from app.widgets.prompt import prompt
-from app.widgets.run_status import current_run
+from app.widgets.run_status import current_run, model_run, model_run_or_none
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -138,9 +138,8 @@ def _with_kind(trace: Trace, kind: str) -> Trace | None:
     if trace.attention is None:
         unavailable(f"Spectra of the {kind} states", trace.unavailable.get("attention", ""))
         return None
-    request = _request()
+    request = model_run_or_none(f"Spectra of the {kind} states", "The opened file was made without them.")
     if request is None:
-        unavailable(f"Spectra of the {kind} states", "The opened file was made without them.")
         return None
     wanted = replace(request, all_spectra=True)
     if not _is_under_way(wanted):
@@ -155,9 +154,8 @@ def _with_lens(trace: Trace) -> Trace | None:
     """The run with the logit lens."""
     if trace.layers.lens_layers is not None:
         return trace
-    request = _request()
+    request = model_run_or_none("Logit-lens entropy", "The opened file was made without the lens.")
     if request is None:
-        unavailable("Logit-lens entropy", "The opened file was made without the lens.")
         return None
     wanted = replace(request, lens_step=int(st.session_state.get(state.LENS_STEP, 2)))
     if not _is_under_way(wanted):
@@ -178,7 +176,7 @@ def _is_under_way(wanted: runs.RunRequest) -> bool:
 
 
 def _offer_all(label: str, what: str = "") -> None:
-    request = _request()
+    request = model_run()
     if request is None:
         return
     with st.container(border=True):
@@ -199,13 +197,6 @@ def _ask(wanted: runs.RunRequest) -> bool:
         show_error(refused)
         return False
     return True
-
-
-def _request() -> runs.RunRequest | None:
-    if state.OPENED in st.session_state:
-        return None
-    request: runs.RunRequest | None = st.session_state.get(state.RUN)
-    return request
 
 
 def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> None:

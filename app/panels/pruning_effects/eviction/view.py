@@ -15,7 +15,7 @@ from app.widgets.checks import check_line, checks
 from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
 from app.widgets.prompt import prompt
-from app.widgets.run_status import current_run, outcome
+from app.widgets.run_status import current_run, model_run_or_none, outcome
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
@@ -31,12 +31,11 @@ def kv_cache() -> None:
     trace = current_run()
     if trace is None:
         return
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable(
-            "KV-cache eviction",
-            "It reads the text again with parts of the cache gone, and an opened file has no model.",
-        )
+    request = model_run_or_none(
+        "KV-cache eviction",
+        "It reads the text again with parts of the cache gone, and an opened file has no model.",
+    )
+    if request is None:
         st.caption(plain(trace.spec.subtitle))
         return
     _comparison(trace, request)
