@@ -47,7 +47,7 @@ def active_or_dormant(trace: Trace) -> None:
             st.button("Compare", key="compare_button") or (request.model.kind == EMBEDDED and _asked(slug))
         ):
             return
-        st.session_state["compared"] = slug
+        st.session_state[state.COMPARED] = slug
         second = current_run(other)
     if second is None:
         return
@@ -58,7 +58,7 @@ def active_or_dormant(trace: Trace) -> None:
 
 
 def _asked(slug: str) -> bool:
-    return bool(st.session_state.get("compared") == slug)
+    return bool(st.session_state.get(state.COMPARED) == slug)
 
 
 def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:

@@ -96,8 +96,8 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
             help="Epsilon of the sink rate; 0.3 in Gu et al. 2024.",
         )
         epsilon = st.session_state[state.EPSILON]
-        if st.session_state.setdefault("drawn_epsilon", epsilon) != epsilon:
-            st.session_state["drawn_epsilon"] = epsilon
+        if st.session_state.setdefault(state.DRAWN_EPSILON, epsilon) != epsilon:
+            st.session_state[state.DRAWN_EPSILON] = epsilon
             st.rerun()  # the sink rate stands above
 
     def chart() -> object:
@@ -123,9 +123,9 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
             selection_mode="pick",
         )
         picked = event.get("selection", {}).get("pick", []) if event else []
-        if picked and (picked[0]["layer"], picked[0]["head"]) != st.session_state.get("head_picked"):
+        if picked and (picked[0]["layer"], picked[0]["head"]) != st.session_state.get(state.HEAD_PICKED):
             layer, head = int(picked[0]["layer"]), int(picked[0]["head"])
-            st.session_state["head_picked"] = (layer, head)
+            st.session_state[state.HEAD_PICKED] = (layer, head)
             st.session_state[state.LAYER], st.session_state[state.HEAD] = layer, head
             st.rerun()
 
@@ -136,9 +136,11 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
         st.markdown("**Head**")
         columns = st.columns(2)
         layers = attention.layer_numbers.tolist()
-        columns[0].selectbox("Layer", layers, layers.index(layer), key="layer_input", on_change=_typed_head)
+        columns[0].selectbox(
+            "Layer", layers, layers.index(layer), key=state.LAYER_INPUT, on_change=_typed_head
+        )
         columns[1].number_input(
-            "Head", 0, attention.n_heads - 1, head, key="head_input", on_change=_typed_head
+            "Head", 0, attention.n_heads - 1, head, key=state.HEAD_INPUT, on_change=_typed_head
         )
         at = attention.row_of(layer), head
         position, received = measures.strongest_sink(attention)
@@ -172,5 +174,5 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
 
 
 def _typed_head() -> None:
-    st.session_state[state.LAYER] = int(st.session_state["layer_input"])
-    st.session_state[state.HEAD] = int(st.session_state["head_input"])
+    st.session_state[state.LAYER] = int(st.session_state[state.LAYER_INPUT])
+    st.session_state[state.HEAD] = int(st.session_state[state.HEAD_INPUT])

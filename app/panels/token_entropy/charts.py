@@ -136,8 +136,8 @@ def scatter(trace: Trace) -> None:
             selection_mode="pick",
         )
         picked = event.get("selection", {}).get("pick", []) if event else []
-        if picked and int(picked[0]["position"]) != st.session_state.get("scatter_picked"):
-            st.session_state["scatter_picked"] = int(picked[0]["position"])
+        if picked and int(picked[0]["position"]) != st.session_state.get(state.SCATTER_PICKED):
+            st.session_state[state.SCATTER_PICKED] = int(picked[0]["position"])
             state.choose_token(int(picked[0]["position"]))
             st.rerun()
 

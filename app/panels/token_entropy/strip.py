@@ -128,8 +128,8 @@ def _strip_controls(trace: Trace) -> tuple[Quantity, Strip, dict[str, Any]]:
             bind="query-params",
         )
         drawn = (share, window, factor)
-        if st.session_state.setdefault("drawn_marks", drawn) != drawn:
-            st.session_state["drawn_marks"] = drawn
+        if st.session_state.setdefault(state.DRAWN_MARKS, drawn) != drawn:
+            st.session_state[state.DRAWN_MARKS] = drawn
             st.rerun()  # the curve below marks the same tokens
         show = st.toggle(
             "Underline high-entropy windows",

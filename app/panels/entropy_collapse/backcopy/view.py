@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
     from app.compute.job import Job
 
-_ASKED = "backcopy.asked"
 """Settings run in this tab, oldest first."""
 _MOST_RUNS = 8
 _MOST_STEPS = 5000.0
@@ -35,7 +34,7 @@ def backcopy() -> None:
     """Draw the lab: the task, a form, and every run of this tab overlaid."""
     _task()
     settings = _form()
-    asked: list[BackcopySettings] = st.session_state.setdefault(_ASKED, [])
+    asked: list[BackcopySettings] = st.session_state.setdefault(state.BACKCOPY_ASKED, [])
     if settings is not None:
         try:
             runs.submit_task(_request(settings), _training(settings))
@@ -167,7 +166,7 @@ def _choice(label: str, options: tuple[str, ...], key: str) -> str:
 
 
 def _clear() -> None:
-    st.session_state[_ASKED] = []
+    st.session_state[state.BACKCOPY_ASKED] = []
 
 
 def _request(settings: BackcopySettings) -> runs.Task:

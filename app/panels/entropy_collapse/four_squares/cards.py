@@ -63,7 +63,7 @@ def cards(drawn: list[LabRun]) -> None:
         ("forks", "followers"),
         readings.ENTROPY,
     )
-    numbers = st.session_state.get("squares_numbers", "training")
+    numbers = st.session_state.get(state.SQUARES_NUMBERS, "training")
     held = numbers == "held out"
     with st.container(horizontal=True, horizontal_alignment="right"):
         st.segmented_control(
@@ -71,7 +71,7 @@ def cards(drawn: list[LabRun]) -> None:
             ("training", "held out"),
             default="training",
             required=True,
-            key="squares_numbers",
+            key=state.SQUARES_NUMBERS,
             label_visibility="collapsed",
         )
     _curves_card(

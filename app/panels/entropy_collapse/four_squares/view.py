@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.four_squares.results import LabRun, LabSettings
     from app.compute.job import Job
 
-_FINISHED, _ASKED = "four_squares.finished", "four_squares.asked"
-"""Runs of this tab by the key of their settings, and the last task asked for."""
 _BASELINE = "none"
 _USUAL = ("entropy bonus", "kl-cov")
 _MOST_RUNS = 60
@@ -33,7 +31,7 @@ _EXAMPLE = (39, (25, 9, 4, 1))
 
 def four_squares() -> None:
     """Draw the lab: the task, a form, and the runs of the chosen interventions overlaid."""
-    finished: dict[str, LabRun] = st.session_state.setdefault(_FINISHED, {})
+    finished: dict[str, LabRun] = st.session_state.setdefault(state.SQUARES_FINISHED, {})
     _explain()
     wanted, pressed = _form()
     missing = [settings for settings in wanted if settings.key not in finished]
@@ -41,10 +39,12 @@ def four_squares() -> None:
         task = runs.Task("four squares", (("runs", tuple(settings.key for settings in missing)),))
         try:
             runs.submit_task(task, _training(missing, finished))
-            st.session_state[_ASKED] = task
+            st.session_state[state.SQUARES_ASKED] = task
         except AnalysisError as error:
             show_error(error)
-    job = runs.find(st.session_state[_ASKED]) if _ASKED in st.session_state else None
+    job = (
+        runs.find(st.session_state[state.SQUARES_ASKED]) if state.SQUARES_ASKED in st.session_state else None
+    )
     drawn = [finished[settings.key] for settings in wanted if settings.key in finished]
     if job is not None and job.is_live:
         outcome(job, _LIVE_HEIGHTS, draw=live(drawn))
@@ -178,6 +178,6 @@ def _forget_old(finished: dict[str, LabRun]) -> None:
 
 
 def _clear() -> None:
-    if _ASKED in st.session_state:
-        runs.cancel(st.session_state.pop(_ASKED).key)
-    st.session_state.pop(_FINISHED, None)
+    if state.SQUARES_ASKED in st.session_state:
+        runs.cancel(st.session_state.pop(state.SQUARES_ASKED).key)
+    st.session_state.pop(state.SQUARES_FINISHED, None)

@@ -12,15 +12,14 @@ from app.panels.entropy_collapse.layers import help as readings
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
-CHART = "layers_chart"
-"""Key of the chart over layers; its clicks choose the layer."""
-
 
 def take_click() -> None:
     """Choose the layer that was clicked in the chart, once."""
-    picked = st.session_state.get(CHART, {}).get("selection", {}).get("pick", [])
-    if picked and int(picked[0]["layer"]) != st.session_state.get("layer_picked"):
-        st.session_state["layer_picked"] = st.session_state[state.SPECTRUM_LAYER] = int(picked[0]["layer"])
+    picked = st.session_state.get(state.LAYERS_CHART, {}).get("selection", {}).get("pick", [])
+    if picked and int(picked[0]["layer"]) != st.session_state.get(state.LAYER_PICKED):
+        st.session_state[state.LAYER_PICKED] = st.session_state[state.SPECTRUM_LAYER] = int(
+            picked[0]["layer"]
+        )
 
 
 def chosen_layer(trace: Trace, kind: str = "states") -> int:
@@ -59,12 +58,12 @@ def spectrum(trace: Trace, kind: str) -> None:
         spec=trace.spec.subtitle,
         more=readings.SPECTRUM,
     ):
-        st.session_state["spectrum_input"] = layer
+        st.session_state[state.SPECTRUM_INPUT] = layer
         st.number_input(
             "Layer",
             first,
             last,
-            key="spectrum_input",
+            key=state.SPECTRUM_INPUT,
             on_change=_typed_layer,
             label_visibility="collapsed",
         )
@@ -83,4 +82,4 @@ def spectrum(trace: Trace, kind: str) -> None:
 
 
 def _typed_layer() -> None:
-    st.session_state[state.SPECTRUM_LAYER] = int(st.session_state["spectrum_input"])
+    st.session_state[state.SPECTRUM_LAYER] = int(st.session_state[state.SPECTRUM_INPUT])

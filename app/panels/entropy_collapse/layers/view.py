@@ -11,7 +11,7 @@ from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.layers import help as readings
-from app.panels.entropy_collapse.layers.spectrum import CHART, chosen_layer, spectrum, take_click
+from app.panels.entropy_collapse.layers.spectrum import chosen_layer, spectrum, take_click
 from app.widgets.checks import checks
 from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
@@ -250,7 +250,7 @@ def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> N
             chart(selected=layer, pick=True),
             theme=None,
             alt=f"{title}, with and without token 0",
-            key=CHART,
+            key=state.LAYERS_CHART,
             on_select="rerun",
             selection_mode="pick",
         )

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.training.law import LawFit, Prediction
     from analysis.entropy_collapse.training.results import TrainingCurve
 
-# Keys of the URL and of the session
-LAW_RUN = "law_run"
-
 
 @st.fragment
 def law(curves: list[TrainingCurve]) -> None:
@@ -31,7 +28,7 @@ def law(curves: list[TrainingCurve]) -> None:
     with st.container(border=True):
         left, right = side_by_side("controls_law", [1.5, 1], "bottom")
         names = [curve.name for curve in curves]
-        name = left.selectbox("Law of the run", names, key=LAW_RUN)
+        name = left.selectbox("Law of the run", names, key=state.LAW_RUN)
         share = right.slider(
             "Fit on the first part, %", 10, 90, 30, 5, key=state.FIRST_PART, bind="query-params",
             help="The law of this part alone is drawn too, and tried on the rest of the run.",
