@@ -8,14 +8,13 @@ import streamlit as st
 
 from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
 from analysis.attention_sinks.figures import head_difference, need_attention
-from analysis.drawing.charts import chart_svg
 from analysis.drawing.numbers import significant
 from analysis.units import from_nats
 from app import state
 from app.compute import requests as runs
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code, show_chart
 from app.widgets.run_status import ask, model_run_or_none, outcome
 
 if TYPE_CHECKING:
@@ -83,17 +82,17 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
 
     unit, frame = state.unit(), surprisal_change(before, after)
     call = f"an.figures.surprisal_change_figure(an.surprisal_change(trace, an.break_sink(model, trace, {how!r})))"
-    with figure_card(
+    with altair_card(
         f"What it did: {how}",
         "Orange: the token became more surprising. Blue: less.",
+        lambda: surprisal_change_figure(frame, unit=unit, theme_name=state.theme_name()),
+        alt="Change in surprisal along the text",
         name="broken",
         table=lambda: frame,
-        figure=lambda: chart_svg(surprisal_change_figure(frame, unit=unit, theme_name=state.theme_name())),
-        figure_ending="svg",
         code=notebook_code(before, call),
         spec=after.spec.subtitle,
         more=readings.BREAK,
-    ):
+    ) as draw:
         change = from_nats(mean_change(frame), unit)
         peaks = [float((t.layers.residual_norm.max(1)).max()) for t in (before, after)]
         line = f"Mean change **{significant(change, signed=True)} {unit}** per token"
@@ -103,17 +102,10 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
             ]
             line += f" · attention on token 0 **{significant(shares[0])} % → {significant(shares[1])} %**"
         st.caption(line + f" · largest state norm **{significant(peaks[0])} → {significant(peaks[1])}**")
-        st.altair_chart(
-            surprisal_change_figure(frame, unit=unit, theme_name=state.theme_name()),
-            theme=None,
-            alt="Change in surprisal along the text",
-            key="broken_chart",
-        )
+        draw()
         if after.attention is not None and before.attention is not None:
             difference = head_difference(after, before, ("after", "before"), theme_name=state.theme_name())
-            st.altair_chart(
-                difference, theme=None, alt="Change of attention on token 0 by head", key="broken_heads"
-            )
+            show_chart(difference, alt="Change of attention on token 0 by head", key="broken_heads")
 
 
 @st.fragment
@@ -173,23 +165,20 @@ def _draw_streaming(trace: Trace, result: StreamingResult) -> None:
 
     settled = frame[frame["position"] >= min(_UNSETTLED_TOKENS, result.window)]
 
-    def chart() -> Any:
-        return streaming_figure(settled, window=result.window, theme_name=state.theme_name())
-
     call = f"an.figures.streaming_figure(an.streaming_curves(model, trace.text, window={result.window}, n_sink={result.n_sink}).to_frame())"
-    with figure_card(
+    with altair_card(
         "Perplexity along the text",
         f"Lower is better. Both limited curves see the same number of tokens; only one keeps the first few. "
         f"Drawn from token {_UNSETTLED_TOKENS} on.",
+        lambda: streaming_figure(settled, window=result.window, theme_name=state.theme_name()),
+        alt="Perplexity along the text by policy",
         name="streaming",
         table=lambda: frame,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, call),
         spec=f"{trace.spec.subtitle} · window {result.window}, first {result.n_sink} kept",
         more=readings.STREAMING,
-    ):
-        st.altair_chart(chart(), theme=None, alt="Perplexity along the text by policy", key="streaming_chart")
+    ) as draw:
+        draw()
         st.dataframe(
             result.summary(),
             hide_index=True,

@@ -8,11 +8,10 @@ import numpy as np
 import streamlit as st
 
 from analysis.attention_sinks import figures, measures
-from analysis.drawing.charts import chart_svg
 from analysis.drawing.numbers import count, significant
 from app import state
 from app.panels.attention_sinks import help as readings
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import side_by_side
 from app.widgets.plain import visible
 
@@ -100,28 +99,18 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
             st.session_state[state.DRAWN_EPSILON] = epsilon
             st.rerun()  # the sink rate stands above
 
-    def chart() -> object:
-        return figures.head_map(trace, quantity, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         "Every head of every layer",
         readings.HEAD_READINGS[quantity],
+        lambda: figures.head_map(trace, quantity, theme_name=state.theme_name()),
+        alt="One cell per layer and head",
         name="head_map",
         table=lambda: measures.heads_frame(attention),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, f"an.figures.head_map(trace, {quantity!r})"),
         spec=trace.spec.subtitle,
         more=readings.SINKS,
-    ):
-        event = st.altair_chart(
-            chart(),  # type: ignore[call-overload]
-            theme=None,
-            alt="One cell per layer and head",
-            key="head_map_chart",
-            on_select="rerun",
-            selection_mode="pick",
-        )
+    ) as draw:
+        event = draw(on_select="rerun", selection_mode="pick")
         picked = event.get("selection", {}).get("pick", []) if event else []
         if picked and (picked[0]["layer"], picked[0]["head"]) != st.session_state.get(state.HEAD_PICKED):
             layer, head = int(picked[0]["layer"]), int(picked[0]["head"])

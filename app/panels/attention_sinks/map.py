@@ -10,13 +10,12 @@ import streamlit as st
 
 from analysis.attention_sinks.figures import need_attention
 from analysis.attention_sinks.map_figures import head_map_figure
-from analysis.drawing.charts import plotly_html
 from analysis.drawing.numbers import significant
 from app import state
 from app.compute import requests as runs
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import notebook_code, plotly_card
 from app.widgets.plain import plain
 from app.widgets.run_status import ask, model_run_or_none, outcome
 
@@ -77,25 +76,19 @@ def _compute(trace: Trace, layer: int, head: int, pool: Any, part: range) -> Any
 
 
 def _draw(trace: Trace, drawn: HeadMap) -> None:
-    def figure() -> Any:
-        return head_map_figure(drawn, trace, state.theme_name())
-
     call = f"an.figures.head_map_figure(an.head_map_block(model, trace, {drawn.layer}, {drawn.head}), trace)"
-    with figure_card(
+    with plotly_card(
         f"Layer {drawn.layer}, head {drawn.head}",
         "Rows are queries, columns the keys they attend to. Stronger colour: more attention.",
+        lambda: head_map_figure(drawn, trace, state.theme_name()),
         name="one_head",
+        alt="Attention of one head, query by key",
         table=lambda: _table(drawn),
-        figure=lambda: plotly_html(figure()),
-        figure_ending="html",
         code=notebook_code(trace, call),
         spec=f"{trace.spec.subtitle} · layer {drawn.layer}, head {drawn.head}, {drawn.pool} of each cell",
         more=readings.HEAD_MAP,
-    ):
-        st.plotly_chart(
-            figure(), theme=None, key="one_head_chart", config={"displaylogo": False, "showSendToCloud": False},
-            alt="Attention of one head, query by key",
-        )  # fmt: skip
+    ) as draw:
+        draw()
         st.caption(
             f"Rows sum to 1 within {plain(f'{drawn.row_sum_error:.0e}')}. {plain(drawn.note)} "
             f"Largest weight drawn: {significant(float(np.nanmax(drawn.values)))}."

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from analysis import figures
-from analysis.drawing.charts import plotly_html
 from analysis.drawing.numbers import duration, size
 from analysis.errors import AnalysisError
 from analysis.units import unit_label
@@ -16,7 +15,7 @@ from app import state
 from app.compute import requests as runs
 from app.panels.token_entropy import help as readings
 from app.widgets.checks import check_line
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import notebook_code, plotly_card
 from app.widgets.messages import show_error, show_unavailable
 from app.widgets.plain import plain
 from app.widgets.run_status import current_run, model_run
@@ -94,18 +93,18 @@ def _draw_lens(trace: Trace) -> None:
             trace, kind, unit=unit, theme_name=state.theme_name(), first=first, last=last
         )
 
-    with figure_card(
+    with plotly_card(
         "Token by layer: the logit lens",
         "Each column is a token, each row the state after a layer read as if it were the last one. "
         + ("Faint: already sure." if kind == "entropy" else "Faint: already what the output says."),
+        lambda: figure(0, n),
         name="lens",
+        alt=f"Logit lens, {unit_label(unit)} by token and layer",
         table=lambda: trace.layers.lens_frame(unit),
-        figure=lambda: plotly_html(figure(0, n)),
-        figure_ending="html",
         code=notebook_code(trace, f"an.figures.lens_heatmap(trace, {kind!r}, unit={unit!r})"),
         spec=f"{trace.spec.subtitle} · {len(trace.layers.lens_layers)} layers",
         more=readings.LENS,
-    ):
+    ) as draw:
         left, right = st.columns([1, 2], vertical_alignment="bottom")
         kind = left.segmented_control(
             "Colour",
@@ -119,11 +118,5 @@ def _draw_lens(trace: Trace) -> None:
         first, last = 0, n
         if n > 2:
             first, last = right.slider("Tokens", 0, n, (0, min(n, 256)), key="lens_range")
-        st.plotly_chart(
-            figure(min(first, n - 1), min(max(last, first + 1), n)),
-            theme=None,
-            key="lens_chart",
-            config={"displaylogo": False, "showSendToCloud": False},
-            alt=f"Logit lens, {unit_label(unit)} by token and layer",
-        )
+        draw(figure(min(first, n - 1), min(max(last, first + 1), n)))
         check_line(trace.checks[-1])

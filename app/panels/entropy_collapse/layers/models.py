@@ -141,11 +141,10 @@ def _compare(trace: Trace, request: runs.RunRequest, way: str, lines: tuple[str,
 
 
 def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.drawing.numbers import significant
     from analysis.entropy_collapse.layers import checkpoint_figures as figures
     from analysis.entropy_collapse.layers.checkpoints import phases, shapes_frame
-    from app.widgets.figure_card import figure_card, notebook_code
+    from app.widgets.figure_card import altair_card, notebook_code
 
     unit, name = state.unit(), state.theme_name()
     is_training = all(shape.step is not None for shape in shapes)
@@ -155,30 +154,25 @@ def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None
         selected = st.select_slider("Checkpoint", labels, labels[-1], key=state.CHECKPOINT)
     first_token = live or not st.toggle("Leave token 0 out", key="models_without_first")
 
-    def chart() -> Any:
-        return figures.model_curves(
-            shapes, unit=unit, theme_name=name, selected=selected, first_token=first_token
-        )
-
     call = (
         'shapes = an.compare_checkpoints("folder", trace.text)\n'
         if is_training
         else "shapes = [an.model_shape(trace), an.model_shape(an.trace(an.untrained_twin(model), trace.text))]\n"
     )
-    with figure_card(
+    with altair_card(
         "Matrix entropy of several models over layers",
         "The same text, one curve per model." + (" Darker: later in training." if is_training else ""),
+        lambda: figures.model_curves(
+            shapes, unit=unit, theme_name=name, selected=selected, first_token=first_token
+        ),
+        alt="Matrix entropy over layers, one line per model",
         name="models",
         table=lambda: shapes_frame(shapes),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, f"{call}an.figures.model_curves(shapes, unit={unit!r})"),
         spec=f"{len(shapes)} models · {shapes[0].n_tokens} tokens",
         more=readings.MODELS,
-    ):
-        st.altair_chart(
-            chart(), theme=None, alt="Matrix entropy over layers, one line per model", key="models_chart"
-        )
+    ) as draw:
+        draw()
         if len(shapes) == 2 and shapes[1].name == "untrained twin":
             mine, twin = shapes
             st.caption(
@@ -191,13 +185,12 @@ def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None
 
 
 def _draw_training(trace: Trace, shapes: list[ModelShape], told: list[str]) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.layers import checkpoint_figures as figures
     from analysis.entropy_collapse.layers.checkpoints import shapes_frame
-    from app.widgets.figure_card import figure_card, notebook_code
+    from app.widgets.figure_card import altair_card, notebook_code
 
     name = state.theme_name()
-    with figure_card(
+    with altair_card(
         "Effective rank of the final states over training steps",
         (
             "Phases: " + ", ".join(told) + "."
@@ -205,18 +198,12 @@ def _draw_training(trace: Trace, shapes: list[ModelShape], told: list[str]) -> N
             else "No phase changes the rank by 5 % or more, or there are fewer than four checkpoints."
         )
         + f" {readings.ROWS}",
+        lambda: figures.rank_panels(shapes, theme_name=name)[0],
         name="ranks",
         table=lambda: shapes_frame(shapes),
-        figure=lambda: chart_svg(figures.rank_panels(shapes, theme_name=name)[0]),
-        figure_ending="svg",
         code=notebook_code(trace, 'an.figures.rank_panels(an.compare_checkpoints("folder", trace.text))[0]'),
         spec=f"{len(shapes)} checkpoints · {shapes[0].n_tokens} tokens",
         more=readings.MODELS,
-    ):
+    ) as draw:
         for number, panel in enumerate(figures.rank_panels(shapes, theme_name=name)):
-            st.altair_chart(
-                panel,
-                theme=None,
-                alt="Effective rank or alpha-ReQ over training steps",
-                key=f"ranks_{number}",
-            )
+            draw(panel, alt="Effective rank or alpha-ReQ over training steps", key=f"ranks_{number}")

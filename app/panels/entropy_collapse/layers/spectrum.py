@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -34,30 +34,26 @@ def chosen_layer(trace: Trace, kind: str = "states") -> int:
 
 def spectrum(trace: Trace, kind: str) -> None:
     """Draw the chosen layer's eigenvalues; the number box chooses too."""
-    from analysis.drawing.charts import chart_svg
     from analysis.drawing.numbers import significant
     from analysis.entropy_collapse.layers import figures
     from analysis.entropy_collapse.layers.curves import spectra_of
     from analysis.results.spectra import alpha_req
-    from app.widgets.figure_card import figure_card, notebook_code
+    from app.widgets.figure_card import altair_card, notebook_code
 
     first, last = int(kind != "states"), trace.spec.n_layers
     layer = chosen_layer(trace, kind)
 
-    def chart() -> Any:
-        return figures.spectrum(trace, layer, kind=kind, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         f"Spectrum of layer {layer}",
         "One direction far above the rest means that it carries the cloud.",
+        lambda: figures.spectrum(trace, layer, kind=kind, theme_name=state.theme_name()),
+        alt=f"Eigenvalue spectrum of layer {layer}",
         name="spectrum",
         table=lambda: figures.spectrum_frame(trace, layer, kind=kind),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, f"an.figures.spectrum(trace, {layer}, kind={kind!r})"),
         spec=trace.spec.subtitle,
         more=readings.SPECTRUM,
-    ):
+    ) as draw:
         st.session_state[state.SPECTRUM_INPUT] = layer
         st.number_input(
             "Layer",
@@ -67,9 +63,7 @@ def spectrum(trace: Trace, kind: str) -> None:
             on_change=_typed_layer,
             label_visibility="collapsed",
         )
-        st.altair_chart(
-            chart(), theme=None, alt=f"Eigenvalue spectrum of layer {layer}", key="spectrum_chart"
-        )
+        draw()
         shares = spectra_of(trace, kind)[0, layer - first]
         fit = alpha_req(shares)
         line = f"Largest direction **{significant(100 * float(shares[0]))} %**"

@@ -79,22 +79,15 @@ def _read(request: runs.RunRequest, slugs: list[str]) -> Any:
 
 
 def _draw(trace: Trace, others: dict[str, Trace]) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.layers import figures
     from analysis.entropy_collapse.layers.curves import collapse_layer
-    from app.widgets.figure_card import figure_card, notebook_code
+    from app.widgets.figure_card import altair_card, notebook_code
 
     everything = {_THIS: trace, **others}
     drawn = dict(list(everything.items())[:_MOST_DRAWN])
     found = collapse_layer(everything)
     without = collapse_layer(everything, first_token=False)
     unit, name = state.unit(), state.theme_name()
-
-    def curves() -> Any:
-        return figures.matrix_entropy(drawn, unit=unit, theme_name=name, collapse=found.layer)
-
-    def drops() -> Any:
-        return figures.layer_drops(found, theme_name=name)
 
     spec = (
         f"{trace.spec.model} · {trace.spec.dtype} · {len(everything)} texts of {_lengths(everything)} tokens"
@@ -103,7 +96,7 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
     call = 'texts = {"one": trace, "other": an.trace(model, "…")}\n'
     with (
         left,
-        figure_card(
+        altair_card(
             "Matrix entropy of several texts over layers",
             "Dashed: token 0 left out."
             + (
@@ -111,35 +104,31 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
                 if len(drawn) < len(everything)
                 else ""
             ),
+            lambda: figures.matrix_entropy(drawn, unit=unit, theme_name=name, collapse=found.layer),
+            alt="Matrix entropy over layers, one line per text",
             name="texts",
             table=lambda: figures.curves_frame(everything, unit=unit),
-            figure=lambda: chart_svg(curves()),
-            figure_ending="svg",
             code=notebook_code(trace, f"{call}an.figures.matrix_entropy(texts, unit={unit!r})"),
             spec=spec,
             more=readings.CURVES,
-        ),
+        ) as draw,
     ):
-        st.altair_chart(
-            curves(), theme=None, alt="Matrix entropy over layers, one line per text", key="texts_chart"
-        )
+        draw()
     with (
         right,
-        figure_card(
+        altair_card(
             f"Collapse layer: {found.layer}" if found.layer is not None else "No collapse layer",
             "Bars: median over texts. Dots: each text. Above the dashed line counts.",
+            lambda: figures.layer_drops(found, theme_name=name),
+            alt="Share of matrix entropy lost into each layer",
             name="drops",
             table=found.to_frame,
-            figure=lambda: chart_svg(drops()),
-            figure_ending="svg",
             code=notebook_code(trace, f"{call}an.figures.layer_drops(an.collapse_layer(texts))"),
             spec=spec,
             more=readings.COLLAPSE,
-        ),
+        ) as draw,
     ):
-        st.altair_chart(
-            drops(), theme=None, alt="Share of matrix entropy lost into each layer", key="drops_chart"
-        )
+        draw()
         st.caption(_evidence(found, without))
 
 

@@ -200,10 +200,9 @@ def _ask(wanted: runs.RunRequest) -> bool:
 
 
 def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.layers import figures
     from analysis.entropy_collapse.layers.curves import collapse_layer
-    from app.widgets.figure_card import figure_card, notebook_code
+    from app.widgets.figure_card import altair_card, notebook_code
 
     unit = state.unit()
     found = collapse_layer([trace], kind=kind) if kind in trace.spec.spectra else None
@@ -233,27 +232,21 @@ def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> N
         title = f"{quantity[:1].upper()}{quantity[1:]} of {what} over layers"
         reading = "How many ways the tokens differ, layer by layer. Dashed: token 0 left out. Click a layer for its spectrum."
     call = f"an.figures.matrix_entropy(trace, {quantity!r}, kind={kind!r}, order={order:g}, scale={scale!r}, unit={unit!r})"
-    with figure_card(
+    with altair_card(
         title,
         reading,
+        chart,
         name="layers",
+        alt=f"{title}, with and without token 0",
+        key=state.LAYERS_CHART,
         table=lambda: figures.curves_frame(
             {"this text": trace}, quantity, kind=kind, order=order, scale=scale, unit=unit
         ),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, call),
         spec=trace.spec.subtitle,
         more=readings.CURVES,
-    ):
-        st.altair_chart(
-            chart(selected=layer, pick=True),
-            theme=None,
-            alt=f"{title}, with and without token 0",
-            key=state.LAYERS_CHART,
-            on_select="rerun",
-            selection_mode="pick",
-        )
+    ) as draw:
+        draw(chart(selected=layer, pick=True), on_select="rerun", selection_mode="pick")
         if found is not None and quantity == "matrix entropy":
             st.caption(_sentence(found))
 

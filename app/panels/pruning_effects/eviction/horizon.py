@@ -10,7 +10,7 @@ from app import state
 from app.compute import requests as runs
 from app.panels.pruning_effects import help as readings
 from app.panels.pruning_effects.eviction.asked import reading, reading_code
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import side_by_side
 from app.widgets.run_status import ask, outcome
 
@@ -72,25 +72,19 @@ def horizon(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) 
 
 
 def _draw_horizon(frame: Any, n_tokens: int, code: str) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.pruning_effects.eviction.cost_figures import horizon_chart
 
     unit = state.unit()
 
-    def chart() -> Any:
-        return horizon_chart(frame, unit=unit, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         "Without the phrase, from each layer on",
         "Where the curve meets the dashed line, the phrase is no longer needed.",
+        lambda: horizon_chart(frame, unit=unit, theme_name=state.theme_name()),
+        alt="Log-probability of the answer by layer",
         name="horizon",
         table=lambda: frame,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=code,
         spec=f"{n_tokens} tokens hidden",
         more=readings.HORIZON,
-    ):
-        st.altair_chart(
-            chart(), theme=None, alt="Log-probability of the answer by layer", key="horizon_chart"
-        )
+    ) as draw:
+        draw()

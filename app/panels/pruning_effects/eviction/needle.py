@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from app import state
 from app.compute import requests as runs
 from app.panels.pruning_effects import help as readings
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import side_by_side
 from app.widgets.run_status import ask, outcome
 
@@ -80,27 +80,21 @@ def needle(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
 
 
 def _draw_needle(grid: NeedleGrid, share: float, code: str) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.pruning_effects.eviction.cost_figures import needle_chart
 
     unit = state.unit()
 
-    def chart() -> Any:
-        return needle_chart(grid, unit=unit, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         "Was the needle found?",
         "Stronger: the answer was more likely. A ring: greedy decoding would have said it.",
+        lambda: needle_chart(grid, unit=unit, theme_name=state.theme_name()),
+        alt="Retrieval by length and depth, one panel per method",
         name="needle",
         table=lambda: grid.frame,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=code,
         spec=f"{grid.model} · {share:.0%} of the context kept",
         more=readings.NEEDLE,
-    ):
-        st.altair_chart(
-            chart(), theme=None, alt="Retrieval by length and depth, one panel per method", key="needle_chart"
-        )
+    ) as draw:
+        draw()
         full = grid.frame[grid.frame["policy"] == "full"]
         st.caption(f"With the full cache the model answers **{int(full['answered'].sum())} of {len(full)}**.")

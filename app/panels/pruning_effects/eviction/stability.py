@@ -10,7 +10,7 @@ from app import state
 from app.compute import requests as runs
 from app.panels.pruning_effects import help as readings
 from app.panels.pruning_effects.eviction.asked import reading, reading_code
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import side_by_side
 from app.widgets.run_status import ask, outcome
 
@@ -70,25 +70,19 @@ def stability(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
 
 
 def _draw_stability(frame: Any, share: float, code: str) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.pruning_effects.eviction.cost_figures import stability_chart
 
     unit = state.unit()
 
-    def chart() -> Any:
-        return stability_chart(frame, unit=unit, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         "Ranks under noise, and what the noise costs",
         "Left: 1 means that the noise changed nothing. Right: what it did to the predictions, with and without pruning.",
+        lambda: stability_chart(frame, unit=unit, theme_name=state.theme_name()),
+        alt="Rank stability and damage by method and noise",
         name="stability",
         table=lambda: frame,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=code,
         spec=f"{share:.0%} of the context kept · 2 draws per noise",
         more=readings.STABILITY,
-    ):
-        st.altair_chart(
-            chart(), theme=None, alt="Rank stability and damage by method and noise", key="stability_chart"
-        )
+    ) as draw:
+        draw()
