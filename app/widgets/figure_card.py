@@ -94,25 +94,22 @@ def altair_card(
     chart: Callable[[], Any],
     *,
     name: str,
-    table: Callable[[], pd.DataFrame],
-    code: str,
-    spec: str,
     alt: str = "",
-    more: str = "",
     key: str = "",
+    **card: Any,
 ) -> Iterator[Callable[..., Any]]:
     """Frame for one Altair chart, on screen and in the file, or for its panels on screen.
 
     Parameters
     ----------
-    title, reading, name, table, code, spec, more : str or callable
-        As for :func:`figure_card`.
     chart : callable
         Makes the chart.
     alt : str, optional
         What is drawn, for those who do not see it; every panel is drawn with its own.
     key : str, optional
         Key of the chart, ``{name}_chart`` by default.
+    title, reading, name, **card
+        As for :func:`figure_card`.
 
     Yields
     ------
@@ -126,32 +123,14 @@ def altair_card(
         options = {"alt": alt, "key": key or f"{name}_chart"} | options
         return show_chart(chart() if shown is None else shown, **options)
 
-    with figure_card(
-        title,
-        reading,
-        name=name,
-        table=table,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
-        code=code,
-        spec=spec,
-        more=more,
-    ):
+    file: dict[str, Any] = {"figure": lambda: chart_svg(chart()), "figure_ending": "svg"}
+    with figure_card(title, reading, name=name, **file, **card):
         yield draw
 
 
 @contextmanager
 def plotly_card(
-    title: str,
-    reading: str,
-    figure: Callable[[], Any],
-    *,
-    name: str,
-    alt: str,
-    table: Callable[[], pd.DataFrame],
-    code: str,
-    spec: str,
-    more: str = "",
+    title: str, reading: str, figure: Callable[[], Any], *, name: str, alt: str, **card: Any
 ) -> Iterator[Callable[..., Any]]:
     """Frame for one Plotly figure, on screen and in the file; otherwise as :func:`altair_card`."""
     from analysis.drawing.charts import plotly_html
@@ -161,17 +140,8 @@ def plotly_card(
         config = {"displaylogo": False, "showSendToCloud": False}
         return st.plotly_chart(drawn, theme=None, key=f"{name}_chart", config=config, alt=alt)
 
-    with figure_card(
-        title,
-        reading,
-        name=name,
-        table=table,
-        figure=lambda: plotly_html(figure()),
-        figure_ending="html",
-        code=code,
-        spec=spec,
-        more=more,
-    ):
+    file: dict[str, Any] = {"figure": lambda: plotly_html(figure()), "figure_ending": "html"}
+    with figure_card(title, reading, name=name, **file, **card):
         yield draw
 
 

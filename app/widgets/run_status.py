@@ -16,7 +16,6 @@ from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
-    from analysis.models.loading import LanguageModel
     from analysis.results.trace import Trace
 
 _POLL_SECONDS = 0.4
@@ -39,12 +38,8 @@ def current_run(request: runs.RunRequest | None = None) -> Trace | None:
         return None
     job = runs.find(request)
     if job is None:  # dropped to make room, or the server restarted
-        try:
-            job = runs.submit(request)
-        except AnalysisError as error:
-            show_error(error)
-            return None
-    result: Trace | None = outcome(job)
+        job = ask(runs.submit, request)
+    result: Trace | None = None if job is None else outcome(job)
     return result
 
 
@@ -68,10 +63,10 @@ def model_run_or_none(what: str, why: str) -> runs.RunRequest | None:
     return request
 
 
-def ask(experiment: runs.Experiment, compute: Callable[[LanguageModel, Job], object]) -> Job | None:
-    """Ask for an experiment; None after saying why it is refused."""
+def ask(submit: Callable[..., Job], *arguments: Any) -> Job | None:
+    """Submit a run, an experiment or a task; None after saying why it is refused."""
     try:
-        return runs.submit_experiment(experiment, compute)
+        return submit(*arguments)
     except AnalysisError as refused:
         show_error(refused)
         return None

@@ -119,7 +119,7 @@ def triad(trace: Trace) -> None:
         spec=trace.spec.subtitle,
         more=readings.TRIAD,
     ) as draw:
-        position = int(st.number_input("Token", 0, n - 1, 0, key="triad_token"))
+        position: int = int(st.number_input("Token", 0, n - 1, 0, key="triad_token"))
         values = measures.triad(attention, trace.layers.residual_norm, position)
         peak = values.residual_token / np.maximum(values.residual_median, 1e-12)
         st.caption(

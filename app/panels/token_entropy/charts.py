@@ -30,7 +30,6 @@ def along_the_text(trace: Trace) -> None:
     """Entropy and surprisal as curves."""
     unit, share = state.unit(), st.session_state.get(state.FORKING_SHARE, measures.FORKING_SHARE)
     window, factor = _trigger_rule()
-
     with altair_card(
         "Along the text",
         f"Thick: entropy before each token. Thin: surprisal of the token that came. Dots: the top {share:.0%} entropy.",

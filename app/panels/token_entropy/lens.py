@@ -18,7 +18,7 @@ from app.widgets.checks import check_line
 from app.widgets.figure_card import notebook_code, plotly_card
 from app.widgets.messages import show_error, show_unavailable
 from app.widgets.plain import plain
-from app.widgets.run_status import current_run, model_run
+from app.widgets.run_status import ask, current_run, model_run
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -74,12 +74,9 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | No
         except AnalysisError as reason:
             right.caption(plain(str(reason)))
         if middle.button("Compute", key="lens_button", width="stretch"):
-            try:
-                runs.submit(wanted)
+            if ask(runs.submit, wanted):
                 st.rerun()
-            except AnalysisError as refused:
-                error = refused
-        if error is not None:
+        elif error is not None:
             show_error(error)
 
 

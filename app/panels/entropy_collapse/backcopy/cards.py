@@ -64,7 +64,6 @@ def _risks_card(finished: list[BackcopyRun]) -> None:
     from analysis.entropy_collapse.labs.backcopy.figures import risks_figure
 
     unit = state.unit()
-
     with altair_card(
         "Risk over steps",
         "Solid: after ordinary characters. Dashed: after triggers. Dotted: what knowing both rules would give, "

@@ -17,7 +17,7 @@ from app.compute import requests as runs
 from app.panels.entropy_collapse.backcopy.cards import cards, live
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import outcome
+from app.widgets.run_status import ask, outcome
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
@@ -35,13 +35,8 @@ def backcopy() -> None:
     _task()
     settings = _form()
     asked: list[BackcopySettings] = st.session_state.setdefault(state.BACKCOPY_ASKED, [])
-    if settings is not None:
-        try:
-            runs.submit_task(_request(settings), _training(settings))
-        except AnalysisError as error:
-            show_error(error)
-        else:
-            asked[:] = [*(one for one in asked if one != settings), settings][-_MOST_RUNS:]
+    if settings is not None and ask(runs.submit_task, _request(settings), _training(settings)):
+        asked[:] = [*(one for one in asked if one != settings), settings][-_MOST_RUNS:]
     known = [(one, job) for one in asked if (job := runs.find(_request(one))) is not None]
     finished = [job.result for _, job in known if job.state == "done"]
     if not known:

@@ -14,7 +14,7 @@ from app.compute import requests as runs
 from app.panels.entropy_collapse.four_squares.cards import cards, live
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import outcome
+from app.widgets.run_status import ask, outcome
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.four_squares.interventions import Intervention
@@ -37,11 +37,8 @@ def four_squares() -> None:
     missing = [settings for settings in wanted if settings.key not in finished]
     if pressed and missing:
         task = runs.Task("four squares", (("runs", tuple(settings.key for settings in missing)),))
-        try:
-            runs.submit_task(task, _training(missing, finished))
+        if ask(runs.submit_task, task, _training(missing, finished)):
             st.session_state[state.SQUARES_ASKED] = task
-        except AnalysisError as error:
-            show_error(error)
     job = (
         runs.find(st.session_state[state.SQUARES_ASKED]) if state.SQUARES_ASKED in st.session_state else None
     )

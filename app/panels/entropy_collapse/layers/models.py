@@ -10,17 +10,15 @@ import streamlit as st
 
 from analysis.paths import clean_path
 from app import state
-from app.compute import requests as runs
 from app.panels.entropy_collapse.layers import help as readings
-from app.widgets.layout import side_by_side
-from app.widgets.messages import show_error
-from app.widgets.run_status import ask, model_run_or_none, outcome
+from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.layers.checkpoints import ModelShape
     from analysis.models.loading import LanguageModel
     from analysis.results.trace import Trace
     from app.compute.job import Job
+    from app.compute.requests import RunRequest
 
 _WAYS = ("untrained twin", "other models", "checkpoints")
 _MOST_MODELS = 12
@@ -29,18 +27,12 @@ _MOST_MODELS = 12
 @st.fragment
 def models(trace: Trace) -> None:
     """The same text in other models, one in memory at a time."""
-    request = model_run_or_none("Other models", "An opened file has no model to compare with.")
-    if request is None:
-        return
-    with st.container(border=True):
-        st.markdown("**Other models**")
-        st.caption(
-            "The same text in the untrained twin, in other models, or in every checkpoint of a training run."
-        )
-        left, middle, right = side_by_side("controls_models", [1.2, 3, 1], "bottom")
+
+    def controls(request: RunRequest, left: Any, middle: Any) -> Wanted:
         way = left.selectbox("Compare with", _WAYS, key=state.COMPARE_MODELS, bind="query-params")
-        where = ""
+        where = missing = ""
         if way == "other models":
+            missing = "Name at least one model."
             where = middle.text_area(
                 "Models, one per line",
                 key="other_models",
@@ -48,6 +40,7 @@ def models(trace: Trace) -> None:
                 placeholder="org/name, a folder, or a .gguf file",
             )
         elif way == "checkpoints":
+            missing = "Name a folder."
             where = middle.text_input(
                 "Folder of checkpoints",
                 key="checkpoint_folder",
@@ -58,28 +51,27 @@ def models(trace: Trace) -> None:
                 "The same architecture with the random weights it began with. It takes the memory of a second model for a moment."
             )
         lines = tuple(line.strip() for line in where.splitlines() if line.strip())
-        experiment = runs.Experiment(
-            request, "models", (("way", way), ("where", lines), ("seen", _seen(lines)))
-        )
-        pressed = right.button("Compare", key="models_button", width="stretch")
-        if way != _WAYS[0] and not lines:
-            if pressed:
-                st.caption("Name at least one model." if way == _WAYS[1] else "Name a folder.")
-            return
         if len(lines) > _MOST_MODELS:
             st.caption(f"At most {_MOST_MODELS} models at a time.")
-            return
-        found = runs.find(experiment)
-        if pressed and (found is None or found.state in ("failed", "cancelled")):
-            found = ask(experiment, _compare(trace, request, way, lines))
-        if found is None:
-            return
-        if found.state == "failed" and found.error is not None:
-            show_error(found.error)
-            return
-        result = outcome(found, (260,), draw=lambda done: _draw(trace, done, live=True))
-    if result is not None:
-        _draw(trace, result)
+        ready = way == _WAYS[0] or 0 < len(lines) <= _MOST_MODELS
+        return Wanted(
+            _compare(trace, request, way, lines) if ready else None,
+            lambda shapes: _draw(trace, shapes),
+            (("way", way), ("where", lines), ("seen", _seen(lines))),
+            lambda shapes: _draw(trace, shapes, live=True),
+            "" if lines else missing,
+        )
+
+    on_demand(
+        "models",
+        "Other models",
+        "The same text in the untrained twin, in other models, or in every checkpoint of a training run.",
+        "Compare",
+        controls,
+        why="An opened file has no model to compare with.",
+        widths=[1.2, 3, 1],
+        height=260,
+    )
 
 
 def _seen(lines: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
@@ -94,7 +86,7 @@ def _seen(lines: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
-def _compare(trace: Trace, request: runs.RunRequest, way: str, lines: tuple[str, ...]) -> Any:
+def _compare(trace: Trace, request: RunRequest, way: str, lines: tuple[str, ...]) -> Any:
     def compute(model: LanguageModel, job: Job) -> list[ModelShape]:
         from analysis.entropy_collapse.layers.checkpoints import (
             compare_checkpoints,

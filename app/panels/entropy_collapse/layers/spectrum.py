@@ -42,7 +42,6 @@ def spectrum(trace: Trace, kind: str) -> None:
 
     first, last = int(kind != "states"), trace.spec.n_layers
     layer = chosen_layer(trace, kind)
-
     with altair_card(
         f"Spectrum of layer {layer}",
         "One direction far above the rest means that it carries the cloud.",

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import state
-from app.compute import requests as runs
 from app.examples import EXAMPLES
 from app.panels.entropy_collapse.layers import help as readings
 from app.widgets.layout import side_by_side
-from app.widgets.run_status import ask, model_run_or_none, outcome
+from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
     from analysis.results.trace import Trace
     from app.compute.job import Job
+    from app.compute.requests import RunRequest
 
 _THIS = "this text"
 _DEFAULT = ("prose", "dialogue", "code", "german", "reasoning")
@@ -27,32 +27,35 @@ _MOST_DRAWN = 8
 @st.fragment
 def texts(trace: Trace) -> None:
     """Read other examples with the same model and compare their curves."""
-    request = model_run_or_none("Many texts", "An opened file has no model to read other texts with.")
-    if request is None:
-        return
-    with st.container(border=True):
-        st.markdown("**Many texts**")
-        st.caption("A collapse layer is one at which every text loses its variety, not only this one.")
-        others = [slug for slug, example in EXAMPLES.items() if example.text != trace.text]
-        left, right = side_by_side("controls_texts", [4, 1], "bottom")
-        chosen = left.multiselect(
-            "Compare with",
-            others,
-            [slug for slug in _DEFAULT if slug in others],
-            key=state.COMPARE_TEXTS,
+    others = [slug for slug, example in EXAMPLES.items() if example.text != trace.text]
+
+    def draw(done: dict[str, Trace]) -> None:
+        _draw(trace, done)
+
+    def controls(request: RunRequest, left: Any) -> Wanted:
+        chosen = sorted(
+            left.multiselect(
+                "Compare with",
+                others,
+                [slug for slug in _DEFAULT if slug in others],
+                key=state.COMPARE_TEXTS,
+            )
         )
-        experiment = runs.Experiment(request, "texts", (("texts", sorted(chosen)),))
-        found = runs.find(experiment)
-        if right.button("Compare", key="texts_button", width="stretch", disabled=not chosen):
-            found = ask(experiment, _read(request, sorted(chosen)))
-        if found is None:
-            return
-        result = outcome(found, (250,), draw=lambda done: _draw(trace, done))
-    if result is not None:
-        _draw(trace, result)
+        return Wanted(_read(request, chosen) if chosen else None, draw, (("texts", chosen),), draw)
+
+    on_demand(
+        "texts",
+        "Many texts",
+        "A collapse layer is one at which every text loses its variety, not only this one.",
+        "Compare",
+        controls,
+        why="An opened file has no model to read other texts with.",
+        widths=[4, 1],
+        height=250,
+    )
 
 
-def _read(request: runs.RunRequest, slugs: list[str]) -> Any:
+def _read(request: RunRequest, slugs: list[str]) -> Any:
     def compute(model: LanguageModel, job: Job) -> dict[str, Trace]:
         from analysis.forward.trace import trace
 

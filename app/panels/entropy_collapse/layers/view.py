@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.layers import help as readings
@@ -16,7 +15,7 @@ from app.widgets.checks import checks
 from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
 from app.widgets.prompt import prompt
-from app.widgets.run_status import current_run, model_run, model_run_or_none
+from app.widgets.run_status import ask, current_run, model_run, model_run_or_none
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -161,7 +160,7 @@ def _with_lens(trace: Trace) -> Trace | None:
     if not _is_under_way(wanted):
         with st.container(border=True):
             st.caption("The logit lens costs one vocabulary head per layer, so it runs only when asked.")
-            if st.button("Compute the lens", key="collapse_lens_button") and _ask(wanted):
+            if st.button("Compute the lens", key="collapse_lens_button") and ask(runs.submit, wanted):
                 st.rerun()
         return None
     return current_run(wanted)
@@ -183,20 +182,10 @@ def _offer_all(label: str, what: str = "") -> None:
         if what:
             st.caption(what)
         wanted = replace(request, all_spectra=True)
-        if st.button(label, key="all_spectra_button") and _ask(wanted):
+        if st.button(label, key="all_spectra_button") and ask(runs.submit, wanted):
             if not what:
                 st.session_state[state.RUN] = wanted
             st.rerun()
-
-
-def _ask(wanted: runs.RunRequest) -> bool:
-    """Ask for a run; says why if it is refused."""
-    try:
-        runs.submit(wanted)
-    except AnalysisError as refused:
-        show_error(refused)
-        return False
-    return True
 
 
 def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> None:

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.training.columns import columns_of, task_of
 from app.panels.entropy_collapse.training.follow import is_following
 from app.panels.entropy_collapse.training.sources import Source, sources, version
-from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import outcome
+from app.widgets.run_status import ask, outcome
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.training.logs.follow import News, Reading, Stamp
@@ -60,10 +58,8 @@ def read_all() -> dict[Source, list[TrainingCurve]]:
             if live >= _LIVE_AT_ONCE:
                 st.caption(f"{plain(source.name)} waits.")
                 continue
-            try:
-                job = runs.submit_task(task, _reader(source))
-            except AnalysisError as error:
-                show_error(error)
+            job = ask(runs.submit_task, task, _reader(source))
+            if job is None:
                 continue
         if before is not None:
             job.wait(_AGAIN_SECONDS)

@@ -45,7 +45,6 @@ def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, asked: Asked) -> 
         return
     shape, measured = found
     frame = bill_of(shape, sweep)
-
     with altair_card(
         "Bill",
         "Memory of keys and values while the next token is generated, alone and for 16 texts at once.",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import streamlit as st
 
 from app import state
 from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE
 
+_SHARES = (0.1, 0.25, 0.5, 0.75)
 _VOTERS = ("auto", "8", "16", "32", "64")
 _MOST_SEEDS = 50.0
 _FACTOR = 0.95
@@ -21,6 +23,14 @@ _ROUNDS: dict[str, str | None] = {
     "at other words": None,
 }
 """What begins a round, as a person reads it; None asks for the words."""
+
+
+def share_kept(place: Any, name: str, usual: int = 1) -> float:
+    """Share of the context kept, for a panel that takes one; ``usual`` is the place of its default."""
+    share: float = place.selectbox(
+        "Share kept", _SHARES, usual, key=f"{name}_share", format_func=lambda s: f"{s:.0%}"
+    )
+    return share
 
 
 def common() -> tuple[int, str, str]:
