@@ -65,6 +65,86 @@ def figure_card(
         st.caption(plain(spec))
 
 
+def show_chart(chart: Any, *, alt: str, key: str, place: Any = st, **selection: Any) -> Any:
+    """Draw an Altair chart as it is, without Streamlit's theme.
+
+    Parameters
+    ----------
+    chart : altair chart
+        What to draw.
+    alt, key : str
+        What is drawn, for those who do not see it, and the key of the widget.
+    place : container, optional
+        Where to draw.
+    **selection
+        ``on_select`` and ``selection_mode`` of :func:`streamlit.altair_chart`.
+
+    Returns
+    -------
+    object
+        The selection, where it is asked for.
+    """
+    return place.altair_chart(chart, theme=None, alt=alt, key=key, **selection)
+
+
+@contextmanager
+def altair_card(
+    title: str,
+    reading: str,
+    chart: Callable[[], Any],
+    *,
+    name: str,
+    alt: str = "",
+    key: str = "",
+    **card: Any,
+) -> Iterator[Callable[..., Any]]:
+    """Frame for one Altair chart, on screen and in the file, or for its panels on screen.
+
+    Parameters
+    ----------
+    chart : callable
+        Makes the chart.
+    alt : str, optional
+        What is drawn, for those who do not see it; every panel is drawn with its own.
+    key : str, optional
+        Key of the chart, ``{name}_chart`` by default.
+    title, reading, name, **card
+        As for :func:`figure_card`.
+
+    Yields
+    ------
+    callable
+        Draws the chart where it belongs inside the ``with``; takes a chart to show in place of the
+        file's, such as one of its panels, and options of :func:`show_chart`.
+    """
+    from analysis.drawing.charts import chart_svg
+
+    def draw(shown: Any = None, **options: Any) -> Any:
+        options = {"alt": alt, "key": key or f"{name}_chart"} | options
+        return show_chart(chart() if shown is None else shown, **options)
+
+    file: dict[str, Any] = {"figure": lambda: chart_svg(chart()), "figure_ending": "svg"}
+    with figure_card(title, reading, name=name, **file, **card):
+        yield draw
+
+
+@contextmanager
+def plotly_card(
+    title: str, reading: str, figure: Callable[[], Any], *, name: str, alt: str, **card: Any
+) -> Iterator[Callable[..., Any]]:
+    """Frame for one Plotly figure, on screen and in the file; otherwise as :func:`altair_card`."""
+    from analysis.drawing.charts import plotly_html
+
+    def draw(shown: Any = None) -> Any:
+        drawn = figure() if shown is None else shown
+        config = {"displaylogo": False, "showSendToCloud": False}
+        return st.plotly_chart(drawn, theme=None, key=f"{name}_chart", config=config, alt=alt)
+
+    file: dict[str, Any] = {"figure": lambda: plotly_html(figure()), "figure_ending": "html"}
+    with figure_card(title, reading, name=name, **file, **card):
+        yield draw
+
+
 def _table_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
     with st.popover("Table", type="tertiary", key=f"{name}_table", on_change="rerun") as popover:
         if popover.open:

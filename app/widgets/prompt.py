@@ -17,7 +17,6 @@ from app.widgets.plain import plain
 from app.widgets.trace_files import trace_files
 
 _OWN = "own text"
-_TEXT_FILE = "text_file"
 _MAX_TEXT_MB = 10
 _SLOW_SECONDS = 10
 _ESTIMATED_CHARACTERS = 200_000
@@ -55,7 +54,7 @@ def prompt() -> None:
             st.file_uploader(
                 "Read a text file",
                 type=["txt", "md"],
-                key=_TEXT_FILE,
+                key=state.TEXT_FILE,
                 max_upload_size=_MAX_TEXT_MB,
                 on_change=_take_text,
                 help="UTF-8. Its line ends are read as they are, until the text is edited here.",
@@ -109,7 +108,7 @@ def _own_text() -> None:
 
 def _take_text() -> None:
     """Put an uploaded text into the form."""
-    upload = st.session_state.get(_TEXT_FILE)
+    upload = st.session_state.get(state.TEXT_FILE)
     if upload is None:
         return
     try:
@@ -158,17 +157,16 @@ def _options() -> None:
 
 
 def _request() -> runs.RunRequest | AnalysisError:
-    get = st.session_state.get
     try:
         model = model_spec()
     except AnalysisError as error:
         return error
     return runs.RunRequest(
         model,
-        get(state.TEXT) or "",
-        get(state.BOS, "auto"),
-        bool(get(state.PARSE_SPECIAL, True)),
-        int(get(state.STRIDE, 2048)) if get(state.WINDOWS) else None,
+        st.session_state.get(state.TEXT) or "",
+        st.session_state.get(state.BOS, "auto"),
+        bool(st.session_state.get(state.PARSE_SPECIAL, True)),
+        int(st.session_state.get(state.STRIDE, 2048)) if st.session_state.get(state.WINDOWS) else None,
     )
 
 

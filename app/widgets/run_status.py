@@ -12,11 +12,10 @@ from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
-from app.widgets.messages import show_error
+from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
-    from analysis.models.loading import LanguageModel
     from analysis.results.trace import Trace
 
 _POLL_SECONDS = 0.4
@@ -39,19 +38,35 @@ def current_run(request: runs.RunRequest | None = None) -> Trace | None:
         return None
     job = runs.find(request)
     if job is None:  # dropped to make room, or the server restarted
-        try:
-            job = runs.submit(request)
-        except AnalysisError as error:
-            show_error(error)
-            return None
-    result: Trace | None = outcome(job)
+        job = ask(runs.submit, request)
+    result: Trace | None = None if job is None else outcome(job)
     return result
 
 
-def ask(experiment: runs.Experiment, compute: Callable[[LanguageModel, Job], object]) -> Job | None:
-    """Ask for an experiment; None after saying why it is refused."""
+def model_run() -> runs.RunRequest | None:
+    """Request of the run on screen; None for an opened file, which has no model."""
+    request: runs.RunRequest | None = st.session_state.get(state.RUN)
+    return None if state.OPENED in st.session_state else request
+
+
+def model_run_or_none(what: str, why: str) -> runs.RunRequest | None:
+    """Request of the run on screen, or None after saying what needs a model, and why.
+
+    Parameters
+    ----------
+    what, why : str
+        As for :func:`app.widgets.messages.unavailable`.
+    """
+    request = model_run()
+    if request is None:
+        unavailable(what, why)
+    return request
+
+
+def ask(submit: Callable[..., Job], *arguments: Any) -> Job | None:
+    """Submit a run, an experiment or a task; None after saying why it is refused."""
     try:
-        return runs.submit_experiment(experiment, compute)
+        return submit(*arguments)
     except AnalysisError as refused:
         show_error(refused)
         return None

@@ -18,6 +18,7 @@ import numpy as np
 import streamlit as st
 
 from analysis.drawing.strip import Strip
+from app import state
 
 _HTML = """
 <div class="ls-strip">
@@ -213,12 +214,11 @@ def token_strip(strip: Strip, *, key: str, selected: int | None = None, height: 
     int or None
         The token selected now, None while there is none.
     """
-    place = f"_token_strip_{key}"
     text_id, n = text_identity(strip), strip.n_tokens
     raw = (st.session_state.get(key) or {}).get("token")
-    state = resolve(st.session_state.get(place, Selection()), raw, selected, text_id, n)
-    payload = pack(strip, state.sent, revision=state.revision, height=height, key=key)
+    now = resolve(st.session_state.get(state.strip_selection(key), Selection()), raw, selected, text_id, n)
+    payload = pack(strip, now.sent, revision=now.revision, height=height, key=key)
     result = _component(key=key, data=payload, default={"token": None}, on_token_change=lambda: None)
-    state = resolve(state, result.get("token"), selected, text_id, n)
-    st.session_state[place] = state
-    return state.current
+    now = resolve(now, result.get("token"), selected, text_id, n)
+    st.session_state[state.strip_selection(key)] = now
+    return now.current

@@ -34,11 +34,11 @@ def trace_files() -> None:
         "Open a run", type="trace", key="open_run", max_upload_size=_MAX_UPLOAD_MB, help="A file saved here."
     )
     if upload is None:
-        st.session_state.pop("opened_id", None)
+        st.session_state.pop(state.OPENED_ID, None)
         return
-    if st.session_state.get("opened_id") == upload.file_id:
+    if st.session_state.get(state.OPENED_ID) == upload.file_id:
         return
-    st.session_state["opened_id"] = upload.file_id
+    st.session_state[state.OPENED_ID] = upload.file_id
     from analysis.results.trace_file import trace_from_bytes
 
     try:

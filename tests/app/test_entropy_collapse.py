@@ -227,6 +227,8 @@ def test_other_models(page, finish, tiny_folder):
     at = page.selectbox(key=state.COMPARE_MODELS).set_value("other models").run()
     at = calm(at.button(key="models_button").click().run())
     assert "Name at least one model." in texts(at)
+    at = calm(at.text_area(key="other_models").set_value("a/b\n" * 13).run())
+    assert "At most 12 models at a time." in texts(at) and at.button(key="models_button").disabled
     folders = [str(tiny_folder("qwen3")), str(tiny_folder("gpt2"))]
     at = at.text_area(key="other_models").set_value("\n".join([*folders, ""])).run()
     at = calm(finish(at.button(key="models_button").click().run()))

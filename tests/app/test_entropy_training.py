@@ -11,7 +11,6 @@ from analysis.entropy_collapse.training.law import law_of
 from analysis.entropy_collapse.training.logs import EXAMPLES, read_training_log
 from app import state
 from app.compute import requests as runs
-from app.panels.entropy_collapse.training import follow as training_follow
 from app.panels.entropy_collapse.training import help as training_readings
 from app.panels.entropy_collapse.training import sources as training_sources
 from tests.patience import PATIENCE
@@ -102,14 +101,14 @@ def test_uploads_are_read_and_outlive_the_uploader(page, finish):
         "actor/entropy",
         "train/entropy",
     ]
-    kept = [Path(source.path) for source in at.session_state[training_sources.SOURCES]]
+    kept = [Path(source.path) for source in at.session_state[state.LOG_SOURCES]]
     assert all(path.exists() for path in kept)
     at = finish(at.switch_page("../pages/token_entropy.py").run())
     at = settle(at.switch_page("../pages/entropy_collapse.py").run(), finish)
     at.segmented_control(key=state.COLLAPSE_VIEW).set_value("over training")
     at = settle(at.run(), finish)
     assert at.dataframe[0].value["run"].tolist() == files
-    at.button(key=f"drop_{at.session_state[training_sources.SOURCES][0].id}").click()
+    at.button(key=f"drop_{at.session_state[state.LOG_SOURCES][0].id}").click()
     at = settle(at.run(), finish)
     assert at.dataframe[0].value["run"].tolist() == files[1:]
 
@@ -134,7 +133,7 @@ def test_a_ninth_log_says_whose_place_it_takes(page, finish, tmp_path):
         assert (said == []) == (k < training_sources.MAX_SOURCES)
         at = finish(at)
     assert not at.exception and "run" in said[0] and "was taken off: 8 logs fit" in said[0]
-    names = [source.name for source in at.session_state[training_sources.SOURCES]]
+    names = [source.name for source in at.session_state[state.LOG_SOURCES]]
     assert len(names) == training_sources.MAX_SOURCES and not any("run_0" in name for name in names)
 
 
@@ -143,7 +142,7 @@ def test_a_log_without_a_known_entropy_asks_for_the_column(page, finish, tmp_pat
     log.write_text("when,H,score\n" + "".join(f"{k},{2 - k / 20},{k / 20}\n" for k in range(30)))
     at = read_path(page, log, finish)
     assert "no column that is known to be an entropy" in shown(at) and charts(at) == 0
-    (source,) = at.session_state[training_sources.SOURCES]
+    (source,) = at.session_state[state.LOG_SOURCES]
     for label, value in (("Entropy", "H"), ("Reward", "score"), ("Step", "when")):
         at.selectbox(key=f"column_{label}_{source.id}").set_value(value)
     button = next(b for b in at.button if b.label == "Read these columns")
@@ -183,7 +182,7 @@ def test_bad_files_are_said_and_stay_removable(near, finish, tmp_path, content, 
     at = read_path(near, path, finish)
     assert message in shown(at) and charts(at) == 4  # the good one is still there
     assert all("![x]" not in e.value for kind in ("markdown", "caption", "error") for e in at.get(kind))
-    at.button(key=f"drop_{at.session_state[training_sources.SOURCES][-1].id}").click()
+    at.button(key=f"drop_{at.session_state[state.LOG_SOURCES][-1].id}").click()
     assert message not in shown(settle(at.run(), finish))
 
 
@@ -214,7 +213,7 @@ def test_an_interval_looks_for_new_rows_by_itself(page, finish, submitted, tmp_p
     log = tmp_path / "run.jsonl"
     log.write_text(rows(1, 20))
     at = read_path(page, log, finish)
-    at.segmented_control(key=training_follow.EVERY).set_value("15 s")
+    at.segmented_control(key=state.LOG_EVERY).set_value("15 s")
     at = settle(at.run(), finish)
     asked = len(submitted)
     at = settle(at.run(), finish)  # as its fragment would: nothing was written, nothing is read
@@ -273,11 +272,11 @@ def test_panels_that_are_uploaded_together_are_one_source(page, finish):
     table = at.dataframe[0].value
     assert table["run"].tolist() == ["b", "a", "other.jsonl"]
     assert table["reward from"].tolist() == ["train/reward", "train/reward", "reward"]
-    names = [source.name for source in at.session_state[training_sources.SOURCES]]
+    names = [source.name for source in at.session_state[state.LOG_SOURCES]]
     assert names == ["entropy.csv + reward.csv", "other.jsonl"]
     at = settle(at.file_uploader[0].set_value(uploads[:1]).run(), finish)
     assert at.dataframe[0].value["reward from"].tolist() == ["not available"] * 2
-    assert [source.name for source in at.session_state[training_sources.SOURCES]] == ["entropy.csv"]
+    assert [source.name for source in at.session_state[state.LOG_SOURCES]] == ["entropy.csv"]
 
 
 def test_unknown_aggregation_and_the_law_say_what_they_are(page, finish):

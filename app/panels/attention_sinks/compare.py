@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.attention_sinks import figures
-from analysis.drawing.charts import chart_svg
 from analysis.models.spec import EMBEDDED
 from app import state
 from app.compute import requests as runs
 from app.examples import EXAMPLES
 from app.panels.attention_sinks import help as readings
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.messages import unavailable
-from app.widgets.run_status import current_run
+from app.widgets.run_status import current_run, model_run_or_none
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -27,9 +26,10 @@ _LISTED = 10
 @st.fragment
 def active_or_dormant(trace: Trace) -> None:
     """Difference of sink strength between the run on screen and an example text."""
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable("Two texts side by side", "An opened file has no model to read a second text with.")
+    request = model_run_or_none(
+        "Two texts side by side", "An opened file has no model to read a second text with."
+    )
+    if request is None:
         return
     here = next((slug for slug, e in EXAMPLES.items() if e.text == trace.text), "this text")
     others = [slug for slug in EXAMPLES if slug != here]
@@ -46,7 +46,7 @@ def active_or_dormant(trace: Trace) -> None:
             st.button("Compare", key="compare_button") or (request.model.kind == EMBEDDED and _asked(slug))
         ):
             return
-        st.session_state["compared"] = slug
+        st.session_state[state.COMPARED] = slug
         second = current_run(other)
     if second is None:
         return
@@ -57,28 +57,23 @@ def active_or_dormant(trace: Trace) -> None:
 
 
 def _asked(slug: str) -> bool:
-    return bool(st.session_state.get("compared") == slug)
+    return bool(st.session_state.get(state.COMPARED) == slug)
 
 
 def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
-    def chart() -> object:
-        return figures.head_difference(first, second, names, theme_name=state.theme_name())
-
     frame = figures.difference_frame(first, second, names)
-    with figure_card(
+    with altair_card(
         "Active or dormant",
         f"Orange: the head leans more on token 0 in “{names[0]}”. Blue: more in “{names[1]}”.",
+        lambda: figures.head_difference(first, second, names, theme_name=state.theme_name()),
+        alt="Difference of sink strength by head",
         name="difference",
         table=lambda: frame,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(first, "an.figures.head_difference(trace, other, (“one”, “other”))"),
         spec=f"{first.spec.subtitle} · against {second.spec.n_tokens} tokens",
         more=readings.ACTIVE,
-    ):
-        st.altair_chart(
-            chart(), theme=None, alt="Difference of sink strength by head", key="difference_chart"
-        )  # type: ignore[call-overload]
+    ) as draw:
+        draw()
         order = frame["difference"].abs().sort_values(ascending=False).index[:_LISTED]
         st.caption("The heads that switch most:")
         st.dataframe(

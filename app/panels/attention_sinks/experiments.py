@@ -8,51 +8,35 @@ import streamlit as st
 
 from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
 from analysis.attention_sinks.figures import head_difference, need_attention
-from analysis.drawing.charts import chart_svg
 from analysis.drawing.numbers import significant
 from analysis.units import from_nats
 from app import state
-from app.compute import requests as runs
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
-from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.messages import unavailable
-from app.widgets.run_status import ask, outcome
+from app.widgets.figure_card import altair_card, notebook_code, show_chart
+from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.streaming import StreamingResult
     from analysis.models.loading import LanguageModel
     from analysis.results.trace import Trace
     from app.compute.job import Job
+    from app.compute.requests import RunRequest
 
 _WAYS = ("hide token 0", "with bos", "without bos", "replace token 0", "silence heads")
 _MOST_HEADS = 40
+_NO_MODEL = "It runs the text again, and an opened file has no model."
 _UNSETTLED_TOKENS = 16
 """Left out of the curve: the mean of a few tokens would stretch the axis over a million. The table has them."""
-
-
-def _request(what: str) -> runs.RunRequest | None:
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable(what, "It runs the text again, and an opened file has no model.")
-        return None
-    return request
 
 
 @st.fragment
 def break_it(trace: Trace) -> None:
     """Take the sink away and see what it was good for."""
-    request = _request("Break it")
-    if request is None:
-        return
     attention = need_attention(trace)
     layer, head = chosen_head(attention)
-    with st.container(border=True):
-        st.markdown("**Break it**")
-        st.caption(
-            "Reads the same text again with the sink taken away, and shows what that does to every token."
-        )
-        left, middle, right = st.columns([1.3, 2, 1], vertical_alignment="bottom")
+
+    def controls(_request: RunRequest, left: Any, middle: Any) -> Wanted:
         how = left.selectbox("How", _WAYS, key=state.BREAK, bind="query-params")
         heads: list[str] = []
         if how == "silence heads":
@@ -64,26 +48,27 @@ def break_it(trace: Trace) -> None:
                 key=state.SILENCED,
                 max_selections=_MOST_HEADS,
             )
-        experiment = runs.Experiment(request, "break", (("how", how), ("heads", sorted(heads))))
-        found = runs.find(experiment)
-        if right.button("Read again", key="break_button", width="stretch"):
-            found = ask(experiment, _break(trace, how, heads))
-        if found is None:
-            return
-        after = outcome(found, (220,))
-    if after is not None:
-        _draw_break(trace, after, how)
 
+        def compute(model: LanguageModel, job: Job) -> Trace:
+            from analysis.attention_sinks.experiments import break_sink
 
-def _break(trace: Trace, how: Any, heads: list[str]) -> Any:
-    pairs = [(int(at), int(h)) for at, h in (name.split(".") for name in heads)]
+            pairs = [(int(at), int(h)) for at, h in (name.split(".") for name in heads)]
+            return break_sink(model, trace, how, heads=pairs, on_progress=job.report)
 
-    def compute(model: LanguageModel, job: Job) -> Trace:
-        from analysis.attention_sinks.experiments import break_sink
+        return Wanted(
+            compute, lambda after: _draw_break(trace, after, how), (("how", how), ("heads", sorted(heads)))
+        )
 
-        return break_sink(model, trace, how, heads=pairs, on_progress=job.report)
-
-    return compute
+    on_demand(
+        "break",
+        "Break it",
+        "Reads the same text again with the sink taken away, and shows what that does to every token.",
+        "Read again",
+        controls,
+        why=_NO_MODEL,
+        widths=[1.3, 2, 1],
+        height=220,
+    )
 
 
 def _draw_break(before: Trace, after: Trace, how: str) -> None:
@@ -91,17 +76,17 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
 
     unit, frame = state.unit(), surprisal_change(before, after)
     call = f"an.figures.surprisal_change_figure(an.surprisal_change(trace, an.break_sink(model, trace, {how!r})))"
-    with figure_card(
+    with altair_card(
         f"What it did: {how}",
         "Orange: the token became more surprising. Blue: less.",
+        lambda: surprisal_change_figure(frame, unit=unit, theme_name=state.theme_name()),
+        alt="Change in surprisal along the text",
         name="broken",
         table=lambda: frame,
-        figure=lambda: chart_svg(surprisal_change_figure(frame, unit=unit, theme_name=state.theme_name())),
-        figure_ending="svg",
         code=notebook_code(before, call),
         spec=after.spec.subtitle,
         more=readings.BREAK,
-    ):
+    ) as draw:
         change = from_nats(mean_change(frame), unit)
         peaks = [float((t.layers.residual_norm.max(1)).max()) for t in (before, after)]
         line = f"Mean change **{significant(change, signed=True)} {unit}** per token"
@@ -111,32 +96,18 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
             ]
             line += f" · attention on token 0 **{significant(shares[0])} % → {significant(shares[1])} %**"
         st.caption(line + f" · largest state norm **{significant(peaks[0])} → {significant(peaks[1])}**")
-        st.altair_chart(
-            surprisal_change_figure(frame, unit=unit, theme_name=state.theme_name()),
-            theme=None,
-            alt="Change in surprisal along the text",
-            key="broken_chart",
-        )
+        draw()
         if after.attention is not None and before.attention is not None:
             difference = head_difference(after, before, ("after", "before"), theme_name=state.theme_name())
-            st.altair_chart(
-                difference, theme=None, alt="Change of attention on token 0 by head", key="broken_heads"
-            )
+            show_chart(difference, alt="Change of attention on token 0 by head", key="broken_heads")
 
 
 @st.fragment
 def streaming(trace: Trace) -> None:
     """Perplexity along the text under full attention, a window, and sinks with a window."""
-    request = _request("Streaming")
-    if request is None:
-        return
     n = len(trace.tokens)
-    with st.container(border=True):
-        st.markdown("**Streaming**")
-        st.caption(
-            "Limits what every token may see, and keeps or drops the first tokens: the StreamingLLM picture."
-        )
-        left, middle, right = st.columns([1, 1, 1], vertical_alignment="bottom")
+
+    def controls(request: RunRequest, left: Any, middle: Any) -> Wanted | None:
         window = int(
             left.number_input("Window, tokens", 2.0, 1e6, 64.0, 1.0, "%.0f", key=state.STREAM_WINDOW)
         )
@@ -147,57 +118,54 @@ def streaming(trace: Trace) -> None:
             st.caption(
                 f"The window must be larger than the first tokens kept and smaller than the text of {n} tokens."
             )
-            return
-        experiment = runs.Experiment(request, "streaming", (("window", window), ("sinks", n_sink)))
-        found = runs.find(experiment)
-        if right.button("Stream", key="stream_button", width="stretch"):
-            found = ask(experiment, _stream(request, window, n_sink))
-        if found is None:
-            return
-        result = outcome(found, (240,))
-    if result is not None:
-        _draw_streaming(trace, result)
+            return None
 
+        def compute(model: LanguageModel, job: Job) -> StreamingResult:
+            from analysis.attention_sinks.streaming import streaming_curves
 
-def _stream(request: runs.RunRequest, window: int, n_sink: int) -> Any:
-    def compute(model: LanguageModel, job: Job) -> StreamingResult:
-        from analysis.attention_sinks.streaming import streaming_curves
+            return streaming_curves(
+                model,
+                request.text,
+                window=window,
+                n_sink=n_sink,
+                bos=request.bos,
+                parse_special=request.parse_special,
+                on_progress=job.report,
+            )
 
-        return streaming_curves(
-            model,
-            request.text,
-            window=window,
-            n_sink=n_sink,
-            bos=request.bos,
-            parse_special=request.parse_special,
-            on_progress=job.report,
+        return Wanted(
+            compute, lambda result: _draw_streaming(trace, result), (("window", window), ("sinks", n_sink))
         )
 
-    return compute
+    on_demand(
+        "stream",
+        "Streaming",
+        "Limits what every token may see, and keeps or drops the first tokens: the StreamingLLM picture.",
+        "Stream",
+        controls,
+        why=_NO_MODEL,
+        widths=[1, 1, 1],
+        height=240,
+    )
 
 
 def _draw_streaming(trace: Trace, result: StreamingResult) -> None:
     frame = result.to_frame()
-
     settled = frame[frame["position"] >= min(_UNSETTLED_TOKENS, result.window)]
-
-    def chart() -> Any:
-        return streaming_figure(settled, window=result.window, theme_name=state.theme_name())
-
     call = f"an.figures.streaming_figure(an.streaming_curves(model, trace.text, window={result.window}, n_sink={result.n_sink}).to_frame())"
-    with figure_card(
+    with altair_card(
         "Perplexity along the text",
         f"Lower is better. Both limited curves see the same number of tokens; only one keeps the first few. "
         f"Drawn from token {_UNSETTLED_TOKENS} on.",
+        lambda: streaming_figure(settled, window=result.window, theme_name=state.theme_name()),
+        alt="Perplexity along the text by policy",
         name="streaming",
         table=lambda: frame,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, call),
         spec=f"{trace.spec.subtitle} · window {result.window}, first {result.n_sink} kept",
         more=readings.STREAMING,
-    ):
-        st.altair_chart(chart(), theme=None, alt="Perplexity along the text by policy", key="streaming_chart")
+    ) as draw:
+        draw()
         st.dataframe(
             result.summary(),
             hide_index=True,

@@ -8,12 +8,9 @@ import numpy as np
 import streamlit as st
 
 from analysis.drawing.numbers import count, significant
-from app import state
-from app.compute import requests as runs
 from app.panels.attention_sinks import help as readings
-from app.widgets.messages import unavailable
+from app.widgets.on_demand import Wanted, on_demand
 from app.widgets.plain import plain, visible
-from app.widgets.run_status import ask, outcome
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.massive import Extremes
@@ -25,31 +22,23 @@ if TYPE_CHECKING:
 @st.fragment
 def massive_activations(trace: Trace) -> None:
     """Largest values of the residual stream, layer by layer."""
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable("Massive activations", "They are read from the model's states; a file holds none.")
-        return
-    with st.container(border=True):
-        left, right = st.columns([3, 1], vertical_alignment="center")
-        left.markdown("**Massive activations**")
-        left.caption(
-            "The largest single values of the states, and how small the sink's projected values are."
-        )
-        experiment = runs.Experiment(request, "extremes")
-        found = runs.find(experiment)
-        if right.button("Look for them", key="extremes_button", width="stretch"):
 
-            def compute(model: LanguageModel, job: Job) -> Extremes:
-                from analysis.attention_sinks.extremes import extreme_tokens
+    def compute(model: LanguageModel, job: Job) -> Extremes:
+        from analysis.attention_sinks.extremes import extreme_tokens
 
-                return extreme_tokens(model, trace, on_progress=job.report)
+        return extreme_tokens(model, trace, on_progress=job.report)
 
-            found = ask(experiment, compute)
-        if found is None:
-            return
-        extremes = outcome(found, (300,))
-        if extremes is not None:
-            _draw(trace, extremes)
+    on_demand(
+        "extremes",
+        "Massive activations",
+        "The largest single values of the states, and how small the sink's projected values are.",
+        "Look for them",
+        lambda _request, _left: Wanted(compute, lambda extremes: _draw(trace, extremes)),
+        why="They are read from the model's states; a file holds none.",
+        widths=[3, 1],
+        height=300,
+        in_one_frame=True,
+    )
 
 
 def _draw(trace: Trace, extremes: Extremes) -> None:

@@ -8,11 +8,10 @@ import numpy as np
 import streamlit as st
 
 from analysis.attention_sinks import figures, measures
-from analysis.drawing.charts import chart_svg
 from analysis.drawing.numbers import count, significant
 from app import state
 from app.panels.attention_sinks import help as readings
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import side_by_side
 from app.widgets.plain import visible
 
@@ -96,36 +95,26 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
             help="Epsilon of the sink rate; 0.3 in Gu et al. 2024.",
         )
         epsilon = st.session_state[state.EPSILON]
-        if st.session_state.setdefault("drawn_epsilon", epsilon) != epsilon:
-            st.session_state["drawn_epsilon"] = epsilon
+        if st.session_state.setdefault(state.DRAWN_EPSILON, epsilon) != epsilon:
+            st.session_state[state.DRAWN_EPSILON] = epsilon
             st.rerun()  # the sink rate stands above
 
-    def chart() -> object:
-        return figures.head_map(trace, quantity, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         "Every head of every layer",
         readings.HEAD_READINGS[quantity],
+        lambda: figures.head_map(trace, quantity, theme_name=state.theme_name()),
+        alt="One cell per layer and head",
         name="head_map",
         table=lambda: measures.heads_frame(attention),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, f"an.figures.head_map(trace, {quantity!r})"),
         spec=trace.spec.subtitle,
         more=readings.SINKS,
-    ):
-        event = st.altair_chart(
-            chart(),  # type: ignore[call-overload]
-            theme=None,
-            alt="One cell per layer and head",
-            key="head_map_chart",
-            on_select="rerun",
-            selection_mode="pick",
-        )
+    ) as draw:
+        event = draw(on_select="rerun", selection_mode="pick")
         picked = event.get("selection", {}).get("pick", []) if event else []
-        if picked and (picked[0]["layer"], picked[0]["head"]) != st.session_state.get("head_picked"):
+        if picked and (picked[0]["layer"], picked[0]["head"]) != st.session_state.get(state.HEAD_PICKED):
             layer, head = int(picked[0]["layer"]), int(picked[0]["head"])
-            st.session_state["head_picked"] = (layer, head)
+            st.session_state[state.HEAD_PICKED] = (layer, head)
             st.session_state[state.LAYER], st.session_state[state.HEAD] = layer, head
             st.rerun()
 
@@ -136,9 +125,11 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
         st.markdown("**Head**")
         columns = st.columns(2)
         layers = attention.layer_numbers.tolist()
-        columns[0].selectbox("Layer", layers, layers.index(layer), key="layer_input", on_change=_typed_head)
+        columns[0].selectbox(
+            "Layer", layers, layers.index(layer), key=state.LAYER_INPUT, on_change=_typed_head
+        )
         columns[1].number_input(
-            "Head", 0, attention.n_heads - 1, head, key="head_input", on_change=_typed_head
+            "Head", 0, attention.n_heads - 1, head, key=state.HEAD_INPUT, on_change=_typed_head
         )
         at = attention.row_of(layer), head
         position, received = measures.strongest_sink(attention)
@@ -172,5 +163,5 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
 
 
 def _typed_head() -> None:
-    st.session_state[state.LAYER] = int(st.session_state["layer_input"])
-    st.session_state[state.HEAD] = int(st.session_state["head_input"])
+    st.session_state[state.LAYER] = int(st.session_state[state.LAYER_INPUT])
+    st.session_state[state.HEAD] = int(st.session_state[state.HEAD_INPUT])

@@ -10,22 +10,20 @@ import streamlit as st
 
 from analysis.attention_sinks.figures import need_attention
 from analysis.attention_sinks.map_figures import head_map_figure
-from analysis.drawing.charts import plotly_html
 from analysis.drawing.numbers import significant
 from app import state
-from app.compute import requests as runs
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
-from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.messages import unavailable
+from app.widgets.figure_card import notebook_code, plotly_card
+from app.widgets.on_demand import Wanted, on_demand
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, outcome
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.maps import HeadMap
     from analysis.models.loading import LanguageModel
     from analysis.results.trace import Trace
     from app.compute.job import Job
+    from app.compute.requests import RunRequest
 
 _SIZE = 384
 """Cells per side on a screen."""
@@ -34,68 +32,52 @@ _SIZE = 384
 @st.fragment
 def one_head(trace: Trace) -> None:
     """Query by key map of the chosen head, pooled to the screen, with zoom."""
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable("One head's map", "It is computed from the model's queries and keys; a file holds none.")
-        return
     layer, head = chosen_head(need_attention(trace))
     n = len(trace.tokens)
-    with st.container(border=True):
-        st.markdown("**One head's map**")
-        st.caption("Computed now, from this layer's queries and keys only. Choose the head in the map above.")
-        left, middle, right = st.columns([1, 2, 1], vertical_alignment="bottom")
+
+    def controls(_request: RunRequest, left: Any, middle: Any) -> Wanted:
         pool = left.segmented_control(
             "Cell shows", ["max", "mean"], default="max", required=True, key=state.POOL, bind="query-params"
         )
         low, high = middle.slider("Tokens", 0, n, (0, n), key=f"zoom_{n}") if n > 2 else (0, n)
         part = range(min(low, n - 1), max(high, min(low, n - 1) + 1))
-        experiment = runs.Experiment(
-            request,
-            "head map",
-            (("layer", layer), ("head", head), ("pool", pool), ("part", [part.start, part.stop])),
-        )
-        found = runs.find(experiment)
-        pressed = right.button(f"Draw layer {layer}, head {head}", key="map_button", width="stretch")
-        if pressed:
-            found = ask(experiment, _compute(trace, layer, head, pool, part))
-        if found is None:
-            return
-        drawn = outcome(found, (420,))
-    if drawn is not None:
-        _draw(trace, drawn)
 
+        def compute(model: LanguageModel, job: Job) -> HeadMap:
+            from analysis.attention_sinks.maps import head_map_block
 
-def _compute(trace: Trace, layer: int, head: int, pool: Any, part: range) -> Any:
-    def compute(model: LanguageModel, job: Job) -> HeadMap:
-        from analysis.attention_sinks.maps import head_map_block
+            return head_map_block(
+                model, trace, layer, head, rows=part, keys=part, size=_SIZE, pool=pool, on_progress=job.report
+            )
 
-        return head_map_block(
-            model, trace, layer, head, rows=part, keys=part, size=_SIZE, pool=pool, on_progress=job.report
-        )
+        options = (("layer", layer), ("head", head), ("pool", pool), ("part", [part.start, part.stop]))
+        return Wanted(compute, lambda drawn: _draw(trace, drawn), options)
 
-    return compute
+    on_demand(
+        "map",
+        "One head's map",
+        "Computed now, from this layer's queries and keys only. Choose the head in the map above.",
+        f"Draw layer {layer}, head {head}",
+        controls,
+        why="It is computed from the model's queries and keys; a file holds none.",
+        widths=[1, 2, 1],
+        height=420,
+    )
 
 
 def _draw(trace: Trace, drawn: HeadMap) -> None:
-    def figure() -> Any:
-        return head_map_figure(drawn, trace, state.theme_name())
-
     call = f"an.figures.head_map_figure(an.head_map_block(model, trace, {drawn.layer}, {drawn.head}), trace)"
-    with figure_card(
+    with plotly_card(
         f"Layer {drawn.layer}, head {drawn.head}",
         "Rows are queries, columns the keys they attend to. Stronger colour: more attention.",
+        lambda: head_map_figure(drawn, trace, state.theme_name()),
         name="one_head",
+        alt="Attention of one head, query by key",
         table=lambda: _table(drawn),
-        figure=lambda: plotly_html(figure()),
-        figure_ending="html",
         code=notebook_code(trace, call),
         spec=f"{trace.spec.subtitle} · layer {drawn.layer}, head {drawn.head}, {drawn.pool} of each cell",
         more=readings.HEAD_MAP,
-    ):
-        st.plotly_chart(
-            figure(), theme=None, key="one_head_chart", config={"displaylogo": False, "showSendToCloud": False},
-            alt="Attention of one head, query by key",
-        )  # fmt: skip
+    ) as draw:
+        draw()
         st.caption(
             f"Rows sum to 1 within {plain(f'{drawn.row_sum_error:.0e}')}. {plain(drawn.note)} "
             f"Largest weight drawn: {significant(float(np.nanmax(drawn.values)))}."

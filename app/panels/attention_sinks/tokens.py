@@ -10,13 +10,13 @@ import streamlit as st
 
 from analysis.attention_sinks import figures, measures
 from analysis.attention_sinks.curve_figures import entropy_against_position, triad_chart, triad_panels
-from analysis.drawing.charts import chart_svg, styled
+from analysis.drawing.charts import styled
 from analysis.drawing.numbers import count, significant
 from analysis.units import from_nats
 from app import state
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, figure_card, notebook_code
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain, visible
 from app.widgets.token_strip import token_strip
@@ -109,18 +109,17 @@ def triad(trace: Trace) -> None:
     """Sink, value drain and state peak of one token over layers."""
     attention = figures.need_attention(trace)
     n = len(trace.tokens)
-    with figure_card(
+    with altair_card(
         "The extreme-token triad",
         "One token against the others, layer by layer: attention it gets, size of its values, size of its state.",
+        lambda: triad_chart(trace, position, theme_name=state.theme_name()),
         name="triad",
         table=lambda: _triad_frame(trace, position),
-        figure=lambda: chart_svg(triad_chart(trace, position, theme_name=state.theme_name())),
-        figure_ending="svg",
         code=notebook_code(trace, "an.figures.triad_chart(trace, 0)"),
         spec=trace.spec.subtitle,
         more=readings.TRIAD,
-    ):
-        position = int(st.number_input("Token", 0, n - 1, 0, key="triad_token"))
+    ) as draw:
+        position: int = int(st.number_input("Token", 0, n - 1, 0, key="triad_token"))
         values = measures.triad(attention, trace.layers.residual_norm, position)
         peak = values.residual_token / np.maximum(values.residual_median, 1e-12)
         st.caption(
@@ -134,7 +133,7 @@ def triad(trace: Trace) -> None:
         panels = triad_panels(trace, position, theme_name=state.theme_name())
         for name, panel in zip(("sink", "value drain", "state peak"), panels, strict=True):
             chart = styled(panel, state.theme_name())
-            st.altair_chart(chart, theme=None, alt=f"The {name} over layers", key=f"triad_{name}")
+            draw(chart, alt=f"The {name} over layers", key=f"triad_{name}")
 
 
 def _triad_frame(trace: Trace, position: int) -> pd.DataFrame:
@@ -166,18 +165,15 @@ def dilution(trace: Trace) -> None:
             frame[f"{column}_{unit}"] = from_nats(frame.pop(column), unit)
         return frame
 
-    with figure_card(
+    with altair_card(
         "Does attention dilute?",
         "Mean row entropy against position. The dashed line is uniform attention, ln N.",
+        lambda: entropy_against_position(trace, unit=unit, theme_name=state.theme_name()),
         name="dilution",
+        alt="Row entropy against position",
         table=table,
-        figure=lambda: chart_svg(
-            figures.entropy_against_position(trace, unit=unit, theme_name=state.theme_name())
-        ),
-        figure_ending="svg",
         code=notebook_code(trace, f"an.figures.entropy_against_position(trace, unit={unit!r})"),
         spec=trace.spec.subtitle,
         more=readings.DILUTION,
-    ):
-        chart = entropy_against_position(trace, unit=unit, theme_name=state.theme_name())
-        st.altair_chart(chart, theme=None, alt="Row entropy against position", key="dilution_chart")
+    ) as draw:
+        draw()

@@ -17,6 +17,7 @@ from analysis.token_entropy.strips import entropy_strip
 from analysis.units import from_nats
 from app import state
 from app.navigation import page
+from app.widgets.figure_card import show_chart
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
 from app.widgets.token_strip import token_strip
@@ -45,11 +46,10 @@ def pictures(trace: Trace) -> None:
         )
         if chosen is not None:
             state.choose_token(chosen)
-        st.altair_chart(
+        show_chart(
             along_text(trace, unit=unit, theme_name=state.theme_name(), show_threshold=False).properties(
                 height=150
             ),
-            theme=None,
             alt="Entropy and surprisal along the text",
             key="overview_curve",
         )
@@ -68,9 +68,8 @@ def pictures(trace: Trace) -> None:
             st.caption(
                 "Where does every head look? One cell per layer and head: its attention on the first token."
             )
-            st.altair_chart(
+            show_chart(
                 head_map(trace, theme_name=state.theme_name()),
-                theme=None,
                 alt="Attention on token 0, one cell per layer and head",
                 key="overview_heads",
             )
@@ -104,9 +103,8 @@ def _pruning_effects(trace: Trace) -> None:
     with st.container(border=True):
         st.markdown("**Pruning effects**")
         st.caption("What could be forgotten? How much of each head's attention its heaviest tokens draw.")
-        st.altair_chart(
+        show_chart(
             heavy_tokens(trace, theme_name=state.theme_name()),
-            theme=None,
             alt="Attention drawn by the heaviest tokens",
             key="overview_heavy",
         )
@@ -125,9 +123,8 @@ def _entropy_collapse(trace: Trace) -> None:
     with st.container(border=True):
         st.markdown("**Entropy collapse, over layers**")
         st.caption("In how many ways do the tokens differ, layer by layer? Dashed: token 0 left out.")
-        st.altair_chart(
+        show_chart(
             matrix_entropy(trace, unit=state.unit(), theme_name=state.theme_name()).properties(height=210),
-            theme=None,
             alt="Matrix entropy of the token states over layers",
             key="overview_layers",
         )

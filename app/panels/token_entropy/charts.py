@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from analysis import figures
-from analysis.drawing.charts import chart_svg
 from analysis.drawing.numbers import count
 from analysis.drawing.strip_html import HtmlFigure
 from analysis.token_entropy import measures
 from analysis.units import from_nats
 from app import state
 from app.panels.token_entropy import help as readings
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, figure_card, notebook_code
 from app.widgets.plain import plain, visible
 
 if TYPE_CHECKING:
@@ -31,9 +30,10 @@ def along_the_text(trace: Trace) -> None:
     """Entropy and surprisal as curves."""
     unit, share = state.unit(), st.session_state.get(state.FORKING_SHARE, measures.FORKING_SHARE)
     window, factor = _trigger_rule()
-
-    def chart() -> Any:
-        return figures.along_text(
+    with altair_card(
+        "Along the text",
+        f"Thick: entropy before each token. Thin: surprisal of the token that came. Dots: the top {share:.0%} entropy.",
+        lambda: figures.along_text(
             trace,
             unit=unit,
             theme_name=state.theme_name(),
@@ -41,21 +41,17 @@ def along_the_text(trace: Trace) -> None:
             show_threshold=st.session_state.get(state.THRESHOLD, True),
             window=window,
             factor=factor,
-        )
-
-    with figure_card(
-        "Along the text",
-        f"Thick: entropy before each token. Thin: surprisal of the token that came. Dots: the top {share:.0%} entropy.",
+        ),
+        alt="Entropy and surprisal along the text",
+        key="along_chart",
         name="along_text",
         table=lambda: _curve_table(trace),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(
             trace, f"an.figures.along_text(trace, unit={unit!r}, window={window}, factor={factor:g})"
         ),
         spec=trace.spec.subtitle,
         more=readings.ALONG_THE_TEXT,
-    ):
+    ) as draw:
         shown = st.toggle(
             "Moving threshold",
             True,
@@ -64,7 +60,7 @@ def along_the_text(trace: Trace) -> None:
             help=f"SRGen's: mean of the last {window} entropies plus {factor:g} standard deviations of them, at least "
             f"{measures.TRIGGER_FLOOR:g} nats. Both numbers can be set under Marks.",
         )
-        st.altair_chart(chart(), theme=None, alt="Entropy and surprisal along the text", key="along_chart")
+        draw()
         if shown:
             st.caption(_triggers_said(trace, window, factor))
 
@@ -108,36 +104,27 @@ def scatter(trace: Trace) -> None:
     """Entropy against surprisal; a click chooses the token."""
     unit = state.unit()
 
-    def chart() -> Any:
-        return figures.surprisal_scatter(trace, unit=unit, theme_name=state.theme_name())
-
     def table() -> pd.DataFrame:
         frame = trace.tokens.to_frame(unit)
         frame["class"] = measures.quadrants(trace.tokens.entropy, trace.tokens.varentropy)
         return frame
 
-    with figure_card(
+    with altair_card(
         "Expected against met",
         "Each mark is a token. Above the dashed line it surprised the model more than the model expected.",
+        lambda: figures.surprisal_scatter(trace, unit=unit, theme_name=state.theme_name()),
+        alt="Entropy against surprisal, one mark per token",
+        key="scatter_chart",
         name="surprisal_scatter",
         table=table,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, f"an.figures.surprisal_scatter(trace, unit={unit!r})"),
         spec=trace.spec.subtitle,
         more=readings.QUADRANTS,
-    ):
-        event = st.altair_chart(
-            chart(),
-            theme=None,
-            alt="Entropy against surprisal, one mark per token",
-            key="scatter_chart",
-            on_select="rerun",
-            selection_mode="pick",
-        )
+    ) as draw:
+        event = draw(on_select="rerun", selection_mode="pick")
         picked = event.get("selection", {}).get("pick", []) if event else []
-        if picked and int(picked[0]["position"]) != st.session_state.get("scatter_picked"):
-            st.session_state["scatter_picked"] = int(picked[0]["position"])
+        if picked and int(picked[0]["position"]) != st.session_state.get(state.SCATTER_PICKED):
+            st.session_state[state.SCATTER_PICKED] = int(picked[0]["position"])
             state.choose_token(int(picked[0]["position"]))
             st.rerun()
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from analysis import figures
-from analysis.drawing.charts import plotly_html
 from analysis.drawing.numbers import duration, size
 from analysis.errors import AnalysisError
 from analysis.units import unit_label
@@ -16,10 +15,10 @@ from app import state
 from app.compute import requests as runs
 from app.panels.token_entropy import help as readings
 from app.widgets.checks import check_line
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import notebook_code, plotly_card
 from app.widgets.messages import show_error, show_unavailable
 from app.widgets.plain import plain
-from app.widgets.run_status import current_run
+from app.widgets.run_status import ask, current_run, model_run
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -30,13 +29,14 @@ _STEPS = {1: "every layer", 2: "every 2nd layer", 4: "every 4th layer", 8: "ever
 @st.fragment
 def lens(trace: Trace) -> None:
     """The logit lens, computed when asked for."""
-    request = st.session_state.get(state.RUN)
-    if trace.layers.lens_layers is None and (request is None or state.OPENED in st.session_state):
-        show_unavailable(AnalysisError("Logit lens: not available.", "The opened file was made without it."))
-        return
     if trace.layers.lens_layers is None:
-        step = st.session_state.get(state.LENS_STEP, 2)
-        wanted = replace(cast(runs.RunRequest, request), lens_step=int(step))
+        request = model_run()
+        if request is None:
+            show_unavailable(
+                AnalysisError("Logit lens: not available.", "The opened file was made without it.")
+            )
+            return
+        wanted = replace(request, lens_step=int(st.session_state.get(state.LENS_STEP, 2)))
         job = runs.find(wanted)
         if job is None or job.state in ("failed", "cancelled"):
             _offer_lens(trace, wanted, job.error if job else None)
@@ -74,12 +74,9 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | No
         except AnalysisError as reason:
             right.caption(plain(str(reason)))
         if middle.button("Compute", key="lens_button", width="stretch"):
-            try:
-                runs.submit(wanted)
+            if ask(runs.submit, wanted):
                 st.rerun()
-            except AnalysisError as refused:
-                error = refused
-        if error is not None:
+        elif error is not None:
             show_error(error)
 
 
@@ -93,18 +90,18 @@ def _draw_lens(trace: Trace) -> None:
             trace, kind, unit=unit, theme_name=state.theme_name(), first=first, last=last
         )
 
-    with figure_card(
+    with plotly_card(
         "Token by layer: the logit lens",
         "Each column is a token, each row the state after a layer read as if it were the last one. "
         + ("Faint: already sure." if kind == "entropy" else "Faint: already what the output says."),
+        lambda: figure(0, n),
         name="lens",
+        alt=f"Logit lens, {unit_label(unit)} by token and layer",
         table=lambda: trace.layers.lens_frame(unit),
-        figure=lambda: plotly_html(figure(0, n)),
-        figure_ending="html",
         code=notebook_code(trace, f"an.figures.lens_heatmap(trace, {kind!r}, unit={unit!r})"),
         spec=f"{trace.spec.subtitle} · {len(trace.layers.lens_layers)} layers",
         more=readings.LENS,
-    ):
+    ) as draw:
         left, right = st.columns([1, 2], vertical_alignment="bottom")
         kind = left.segmented_control(
             "Colour",
@@ -118,11 +115,5 @@ def _draw_lens(trace: Trace) -> None:
         first, last = 0, n
         if n > 2:
             first, last = right.slider("Tokens", 0, n, (0, min(n, 256)), key="lens_range")
-        st.plotly_chart(
-            figure(min(first, n - 1), min(max(last, first + 1), n)),
-            theme=None,
-            key="lens_chart",
-            config={"displaylogo": False, "showSendToCloud": False},
-            alt=f"Logit lens, {unit_label(unit)} by token and layer",
-        )
+        draw(figure(min(first, n - 1), min(max(last, first + 1), n)))
         check_line(trace.checks[-1])

@@ -24,6 +24,7 @@ from app.panels.token_entropy import help as readings
 from app.panels.token_entropy.token_detail import token_detail
 from app.widgets.figure_card import figure_card, notebook_code
 from app.widgets.layout import side_by_side
+from app.widgets.run_status import model_run
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:
@@ -127,8 +128,8 @@ def _strip_controls(trace: Trace) -> tuple[Quantity, Strip, dict[str, Any]]:
             bind="query-params",
         )
         drawn = (share, window, factor)
-        if st.session_state.setdefault("drawn_marks", drawn) != drawn:
-            st.session_state["drawn_marks"] = drawn
+        if st.session_state.setdefault(state.DRAWN_MARKS, drawn) != drawn:
+            st.session_state[state.DRAWN_MARKS] = drawn
             st.rerun()  # the curve below marks the same tokens
         show = st.toggle(
             "Underline high-entropy windows",
@@ -202,7 +203,7 @@ def _trigger_rule() -> tuple[int, float]:
 
 def _run_key(trace: Trace) -> str:
     """Id of the run on screen, for caches of small questions about it."""
-    request = st.session_state.get(state.RUN)
-    if request is not None and state.OPENED not in st.session_state:
-        return str(request.key)
+    request = model_run()
+    if request is not None:
+        return request.key
     return f"file/{trace.spec!r}"  # options too: the same text read otherwise has other numbers

@@ -14,6 +14,7 @@ from analysis.token_entropy.measures import percentile_of
 from analysis.units import Unit, from_nats
 from app import state
 from app.panels.token_entropy.samplers import samplers
+from app.widgets.figure_card import show_chart
 from app.widgets.plain import visible
 
 if TYPE_CHECKING:
@@ -48,9 +49,8 @@ def _numbers(trace: Trace, position: int, unit: Unit) -> None:
         f"{_place(percentile_of(tokens.entropy, position))}"
     )
     chart = entropy_histogram(trace, position, unit=unit, theme_name=state.theme_name())
-    st.altair_chart(
+    show_chart(
         chart,
-        theme=None,
         alt="Distribution of entropy over the text, this token marked",
         key="detail_histogram",
     )

@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.drawing.numbers import significant
 from app import state
 from app.panels.entropy_collapse.backcopy import help as readings
-from app.widgets.figure_card import figure_card
+from app.widgets.figure_card import altair_card, show_chart
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun
@@ -36,7 +36,7 @@ def live(finished: list[BackcopyRun]) -> Callable[[BackcopyRun], None]:
             "State norm of token 0 over steps": peak,
         }
         for name, chart in charts.items():
-            st.altair_chart(chart, theme=None, alt=name, key=f"live {name}")
+            show_chart(chart, alt=name, key=f"live {name}")
 
     return draw
 
@@ -61,68 +61,58 @@ def cards(finished: list[BackcopyRun]) -> None:
 
 
 def _risks_card(finished: list[BackcopyRun]) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.labs.backcopy.figures import risks_figure
 
     unit = state.unit()
-
-    def chart() -> Any:
-        return risks_figure(finished, unit=unit, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         "Risk over steps",
         "Solid: after ordinary characters. Dashed: after triggers. Dotted: what knowing both rules would give, "
         "which is 0 after triggers.",
+        lambda: risks_figure(finished, unit=unit, theme_name=state.theme_name()),
+        alt="Risk over steps",
         name="backcopy_risks",
         table=lambda: _table(finished),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=_code(finished, f"risks_figure(runs, unit={unit!r})"),
         spec=_spec(finished),
         more=readings.RISKS,
-    ):
-        st.altair_chart(chart(), theme=None, alt="Risk over steps", key="backcopy_risks_chart")
+    ) as draw:
+        draw()
 
 
 def _forming_card(finished: list[BackcopyRun]) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.labs.backcopy.figures import forming_figure, forming_panels
 
     panels = forming_panels(finished, theme_name=state.theme_name())
-    with figure_card(
+    with altair_card(
         "Sink, value drain and state peak over steps",
         "Top: attention on token 0. Middle: how small its value becomes. Bottom: how large its state becomes.",
+        lambda: forming_figure(finished, theme_name=state.theme_name()),
         name="backcopy_forming",
         table=lambda: _table(finished),
-        figure=lambda: chart_svg(forming_figure(finished, theme_name=state.theme_name())),
-        figure_ending="svg",
         code=_code(finished, "forming_figure(runs)"),
         spec=_spec(finished),
         more=readings.FORMING,
-    ):
+    ) as draw:
         for name, panel in zip(("sink", "value drain", "state norm"), panels, strict=True):
-            st.altair_chart(panel, theme=None, alt=f"Token 0 over steps: {name}", key=f"backcopy {name}")
+            draw(panel, alt=f"Token 0 over steps: {name}", key=f"backcopy {name}")
 
 
 def _character_card(run: BackcopyRun) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.labs.backcopy.figures import character_frame, first_token_figure
 
-    def chart() -> Any:
-        return first_token_figure(run, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         f"Who rests on token 0: {run.settings.variant}, layer {run.sink_layer}",
         "By the character that attends, at the last step. A sink: tall bars for ordinary characters, none for triggers.",
+        lambda: first_token_figure(run, theme_name=state.theme_name()),
+        alt="Attention on token 0 by character",
+        key="backcopy_chars",
         name="backcopy_characters",
         table=lambda: character_frame(run),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=_code([run], "first_token_figure(runs[0])"),
         spec=_spec([run]),
         more=readings.CHARACTERS,
-    ):
-        st.altair_chart(chart(), theme=None, alt="Attention on token 0 by character", key="backcopy_chars")
+    ) as draw:
+        draw()
 
 
 def _table(finished: list[BackcopyRun]) -> Any:

@@ -17,13 +17,12 @@ from app.compute import requests as runs
 from app.panels.entropy_collapse.backcopy.cards import cards, live
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import outcome
+from app.widgets.run_status import ask, outcome
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
     from app.compute.job import Job
 
-_ASKED = "backcopy.asked"
 """Settings run in this tab, oldest first."""
 _MOST_RUNS = 8
 _MOST_STEPS = 5000.0
@@ -35,14 +34,9 @@ def backcopy() -> None:
     """Draw the lab: the task, a form, and every run of this tab overlaid."""
     _task()
     settings = _form()
-    asked: list[BackcopySettings] = st.session_state.setdefault(_ASKED, [])
-    if settings is not None:
-        try:
-            runs.submit_task(_request(settings), _training(settings))
-        except AnalysisError as error:
-            show_error(error)
-        else:
-            asked[:] = [*(one for one in asked if one != settings), settings][-_MOST_RUNS:]
+    asked: list[BackcopySettings] = st.session_state.setdefault(state.BACKCOPY_ASKED, [])
+    if settings is not None and ask(runs.submit_task, _request(settings), _training(settings)):
+        asked[:] = [*(one for one in asked if one != settings), settings][-_MOST_RUNS:]
     known = [(one, job) for one in asked if (job := runs.find(_request(one))) is not None]
     finished = [job.result for _, job in known if job.state == "done"]
     if not known:
@@ -167,7 +161,7 @@ def _choice(label: str, options: tuple[str, ...], key: str) -> str:
 
 
 def _clear() -> None:
-    st.session_state[_ASKED] = []
+    st.session_state[state.BACKCOPY_ASKED] = []
 
 
 def _request(settings: BackcopySettings) -> runs.Task:

@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.drawing.numbers import significant
 from app import state
 from app.panels.entropy_collapse.four_squares import help as readings
-from app.widgets.figure_card import figure_card
+from app.widgets.figure_card import altair_card, show_chart
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 
@@ -47,7 +47,7 @@ def live(drawn: list[LabRun]) -> Callable[[list[LabRun]], None]:
             chart = lab_curve(
                 list(known.values()), quantity, unit=state.unit(), theme_name=state.theme_name()
             )
-            place.altair_chart(chart, theme=None, alt=f"{title} over steps", key=f"squares live {quantity}")
+            show_chart(chart, place=place, alt=f"{title} over steps", key=f"squares live {quantity}")
 
     return draw
 
@@ -63,7 +63,7 @@ def cards(drawn: list[LabRun]) -> None:
         ("forks", "followers"),
         readings.ENTROPY,
     )
-    numbers = st.session_state.get("squares_numbers", "training")
+    numbers = st.session_state.get(state.SQUARES_NUMBERS, "training")
     held = numbers == "held out"
     with st.container(horizontal=True, horizontal_alignment="right"):
         st.segmented_control(
@@ -71,7 +71,7 @@ def cards(drawn: list[LabRun]) -> None:
             ("training", "held out"),
             default="training",
             required=True,
-            key="squares_numbers",
+            key=state.SQUARES_NUMBERS,
             label_visibility="collapsed",
         )
     _curves_card(
@@ -129,28 +129,25 @@ def _curves_card(
     quantities: tuple[Quantity, Quantity],
     more: str,
 ) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.labs.four_squares.figures import lab_curve, lab_curves
 
     unit, theme_name = state.unit(), state.theme_name()
-    with figure_card(
+    with altair_card(
         title,
         reading,
+        lambda: lab_curves(drawn, quantities, unit=unit, theme_name=theme_name),
         name=name,
         table=lambda: _table(drawn),
-        figure=lambda: chart_svg(lab_curves(drawn, quantities, unit=unit, theme_name=theme_name)),
-        figure_ending="svg",
         code=_code(drawn, "figures", f"figures.lab_curves(runs, {list(quantities)}, unit={unit!r})"),
         spec=_spec(drawn),
         more=more,
-    ):
+    ) as draw:
         for place, quantity in zip(side_by_side(name, 2), quantities, strict=True):
             chart = lab_curve(drawn, quantity, unit=unit, theme_name=theme_name)
-            place.altair_chart(chart, theme=None, alt=f"{quantity} over steps", key=f"{name}_{quantity}")
+            draw(chart, place=place, alt=f"{quantity} over steps", key=f"{name}_{quantity}")
 
 
 def _spread_card(drawn: list[LabRun]) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.labs.four_squares.exchange_figures import entropy_path
     from analysis.entropy_collapse.labs.four_squares.figures import lab_curve
 
@@ -159,22 +156,21 @@ def _spread_card(drawn: list[LabRun]) -> None:
     def path() -> Any:
         return entropy_path(drawn, unit=unit, theme_name=theme_name)
 
-    with figure_card(
+    with altair_card(
         "Token entropy, answer entropy, and where the entropy is",
         "Left: each line starts at the base policy, top right, a point per evaluation. Right: how much sits in one "
         "token of five.",
+        path,
         name="squares_spread",
         table=lambda: _table(drawn),
-        figure=lambda: chart_svg(path()),
-        figure_ending="svg",
         code=_code(drawn, "exchange_figures", f"exchange_figures.entropy_path(runs, unit={unit!r})"),
         spec=_spec(drawn),
         more=readings.SPREAD,
-    ):
+    ) as draw:
         left, right = side_by_side("squares_spread", 2)
-        left.altair_chart(path(), theme=None, alt="Token against answer entropy", key="squares_path")
+        draw(path(), place=left, alt="Token against answer entropy", key="squares_path")
         share = lab_curve(drawn, "top share", theme_name=theme_name)
-        right.altair_chart(share, theme=None, alt="Share of entropy in the top 20 %", key="squares_share")
+        draw(share, place=right, alt="Share of entropy in the top 20 %", key="squares_share")
 
 
 @st.cache_data(max_entries=128, show_spinner=False)
@@ -190,33 +186,29 @@ def _law(key: str, _run: LabRun) -> LawFit | str:
 
 
 def _law_card(drawn: list[LabRun]) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.labs.four_squares.exchange_figures import reward_against_entropy
 
     unit = state.unit()
     laws = {run.settings.key: _law(run.settings.key, run) for run in drawn}
     fits = {key: law for key, law in laws.items() if not isinstance(law, str)}
 
-    def chart() -> Any:
-        return reward_against_entropy(drawn, fits, unit=unit, theme_name=state.theme_name())
-
     call = (
         "fits = {run.settings.key: fit_law(run.entropy, run.reward) for run in runs}\n"
         f"exchange_figures.reward_against_entropy(runs, fits, unit={unit!r})"
     )
-    with figure_card(
+    with altair_card(
         "Reward against entropy",
         "A point per training step, time runs from right to left. Lines: the law R = −a exp(H) + b, H in nats.",
+        lambda: reward_against_entropy(drawn, fits, unit=unit, theme_name=state.theme_name()),
+        alt="Reward against entropy",
         name="squares_law",
         table=lambda: _table(drawn),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code="from analysis.entropy_collapse.training.law import fit_law\n"
         + _code(drawn, "exchange_figures", call),
         spec=_spec(drawn),
         more=readings.LAW,
-    ):
-        st.altair_chart(chart(), theme=None, alt="Reward against entropy", key="squares_law_chart")
+    ) as draw:
+        draw()
         for run in drawn:
             law, name = laws[run.settings.key], run.settings.intervention.name
             if isinstance(law, str):
@@ -236,30 +228,26 @@ def _law_card(drawn: list[LabRun]) -> None:
 
 
 def _change_card(drawn: list[LabRun]) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.labs.four_squares.exchange_figures import change_scatter, change_scatters
     from analysis.entropy_collapse.labs.four_squares.results import summary
 
     unit, theme_name = state.unit(), state.theme_name()
-    with figure_card(
+    with altair_card(
         "Predicted against actual change of entropy, step by step",
         "Left: predicted by the exact softmax term. Right: by the covariance. The sizes differ because Adam rescales; "
         "compare sign and order.",
+        lambda: change_scatters(drawn, unit=unit, theme_name=theme_name),
         name="squares_change",
         table=lambda: _table(drawn),
-        figure=lambda: chart_svg(change_scatters(drawn, unit=unit, theme_name=theme_name)),
-        figure_ending="svg",
         code=_code(drawn, "exchange_figures", f"exchange_figures.change_scatters(runs, unit={unit!r})"),
         spec=_spec(drawn),
         more=readings.CHANGE,
-    ):
+    ) as draw:
         left, right = side_by_side("squares_change", 2)
         exact = change_scatter(drawn, "exact", unit=unit, theme_name=theme_name)
-        left.altair_chart(exact, theme=None, alt="Exact term against actual change", key="squares_exact")
+        draw(exact, place=left, alt="Exact term against actual change", key="squares_exact")
         by_covariance = change_scatter(drawn, "covariance", unit=unit, theme_name=theme_name)
-        right.altair_chart(
-            by_covariance, theme=None, alt="Covariance against actual change", key="squares_covariance"
-        )
+        draw(by_covariance, place=right, alt="Covariance against actual change", key="squares_covariance")
         for run in drawn:
             numbers = summary(run)
             st.caption(

@@ -14,15 +14,13 @@ from app.compute import requests as runs
 from app.panels.entropy_collapse.four_squares.cards import cards, live
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import outcome
+from app.widgets.run_status import ask, outcome
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.four_squares.interventions import Intervention
     from analysis.entropy_collapse.labs.four_squares.results import LabRun, LabSettings
     from app.compute.job import Job
 
-_FINISHED, _ASKED = "four_squares.finished", "four_squares.asked"
-"""Runs of this tab by the key of their settings, and the last task asked for."""
 _BASELINE = "none"
 _USUAL = ("entropy bonus", "kl-cov")
 _MOST_RUNS = 60
@@ -33,18 +31,17 @@ _EXAMPLE = (39, (25, 9, 4, 1))
 
 def four_squares() -> None:
     """Draw the lab: the task, a form, and the runs of the chosen interventions overlaid."""
-    finished: dict[str, LabRun] = st.session_state.setdefault(_FINISHED, {})
+    finished: dict[str, LabRun] = st.session_state.setdefault(state.SQUARES_FINISHED, {})
     _explain()
     wanted, pressed = _form()
     missing = [settings for settings in wanted if settings.key not in finished]
     if pressed and missing:
         task = runs.Task("four squares", (("runs", tuple(settings.key for settings in missing)),))
-        try:
-            runs.submit_task(task, _training(missing, finished))
-            st.session_state[_ASKED] = task
-        except AnalysisError as error:
-            show_error(error)
-    job = runs.find(st.session_state[_ASKED]) if _ASKED in st.session_state else None
+        if ask(runs.submit_task, task, _training(missing, finished)):
+            st.session_state[state.SQUARES_ASKED] = task
+    job = (
+        runs.find(st.session_state[state.SQUARES_ASKED]) if state.SQUARES_ASKED in st.session_state else None
+    )
     drawn = [finished[settings.key] for settings in wanted if settings.key in finished]
     if job is not None and job.is_live:
         outcome(job, _LIVE_HEIGHTS, draw=live(drawn))
@@ -178,6 +175,6 @@ def _forget_old(finished: dict[str, LabRun]) -> None:
 
 
 def _clear() -> None:
-    if _ASKED in st.session_state:
-        runs.cancel(st.session_state.pop(_ASKED).key)
-    st.session_state.pop(_FINISHED, None)
+    if state.SQUARES_ASKED in st.session_state:
+        runs.cancel(st.session_state.pop(state.SQUARES_ASKED).key)
+    st.session_state.pop(state.SQUARES_FINISHED, None)

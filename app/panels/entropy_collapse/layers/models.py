@@ -10,17 +10,15 @@ import streamlit as st
 
 from analysis.paths import clean_path
 from app import state
-from app.compute import requests as runs
 from app.panels.entropy_collapse.layers import help as readings
-from app.widgets.layout import side_by_side
-from app.widgets.messages import show_error, unavailable
-from app.widgets.run_status import ask, outcome
+from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.layers.checkpoints import ModelShape
     from analysis.models.loading import LanguageModel
     from analysis.results.trace import Trace
     from app.compute.job import Job
+    from app.compute.requests import RunRequest
 
 _WAYS = ("untrained twin", "other models", "checkpoints")
 _MOST_MODELS = 12
@@ -29,19 +27,12 @@ _MOST_MODELS = 12
 @st.fragment
 def models(trace: Trace) -> None:
     """The same text in other models, one in memory at a time."""
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable("Other models", "An opened file has no model to compare with.")
-        return
-    with st.container(border=True):
-        st.markdown("**Other models**")
-        st.caption(
-            "The same text in the untrained twin, in other models, or in every checkpoint of a training run."
-        )
-        left, middle, right = side_by_side("controls_models", [1.2, 3, 1], "bottom")
+
+    def controls(request: RunRequest, left: Any, middle: Any) -> Wanted:
         way = left.selectbox("Compare with", _WAYS, key=state.COMPARE_MODELS, bind="query-params")
-        where = ""
+        where = missing = ""
         if way == "other models":
+            missing = "Name at least one model."
             where = middle.text_area(
                 "Models, one per line",
                 key="other_models",
@@ -49,6 +40,7 @@ def models(trace: Trace) -> None:
                 placeholder="org/name, a folder, or a .gguf file",
             )
         elif way == "checkpoints":
+            missing = "Name a folder."
             where = middle.text_input(
                 "Folder of checkpoints",
                 key="checkpoint_folder",
@@ -59,28 +51,27 @@ def models(trace: Trace) -> None:
                 "The same architecture with the random weights it began with. It takes the memory of a second model for a moment."
             )
         lines = tuple(line.strip() for line in where.splitlines() if line.strip())
-        experiment = runs.Experiment(
-            request, "models", (("way", way), ("where", lines), ("seen", _seen(lines)))
-        )
-        pressed = right.button("Compare", key="models_button", width="stretch")
-        if way != _WAYS[0] and not lines:
-            if pressed:
-                st.caption("Name at least one model." if way == _WAYS[1] else "Name a folder.")
-            return
         if len(lines) > _MOST_MODELS:
             st.caption(f"At most {_MOST_MODELS} models at a time.")
-            return
-        found = runs.find(experiment)
-        if pressed and (found is None or found.state in ("failed", "cancelled")):
-            found = ask(experiment, _compare(trace, request, way, lines))
-        if found is None:
-            return
-        if found.state == "failed" and found.error is not None:
-            show_error(found.error)
-            return
-        result = outcome(found, (260,), draw=lambda done: _draw(trace, done, live=True))
-    if result is not None:
-        _draw(trace, result)
+        ready = way == _WAYS[0] or 0 < len(lines) <= _MOST_MODELS
+        return Wanted(
+            _compare(trace, request, way, lines) if ready else None,
+            lambda shapes: _draw(trace, shapes),
+            (("way", way), ("where", lines), ("seen", _seen(lines))),
+            lambda shapes: _draw(trace, shapes, live=True),
+            "" if lines else missing,
+        )
+
+    on_demand(
+        "models",
+        "Other models",
+        "The same text in the untrained twin, in other models, or in every checkpoint of a training run.",
+        "Compare",
+        controls,
+        why="An opened file has no model to compare with.",
+        widths=[1.2, 3, 1],
+        height=260,
+    )
 
 
 def _seen(lines: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
@@ -95,7 +86,7 @@ def _seen(lines: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
-def _compare(trace: Trace, request: runs.RunRequest, way: str, lines: tuple[str, ...]) -> Any:
+def _compare(trace: Trace, request: RunRequest, way: str, lines: tuple[str, ...]) -> Any:
     def compute(model: LanguageModel, job: Job) -> list[ModelShape]:
         from analysis.entropy_collapse.layers.checkpoints import (
             compare_checkpoints,
@@ -142,11 +133,10 @@ def _compare(trace: Trace, request: runs.RunRequest, way: str, lines: tuple[str,
 
 
 def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.drawing.numbers import significant
     from analysis.entropy_collapse.layers import checkpoint_figures as figures
     from analysis.entropy_collapse.layers.checkpoints import phases, shapes_frame
-    from app.widgets.figure_card import figure_card, notebook_code
+    from app.widgets.figure_card import altair_card, notebook_code
 
     unit, name = state.unit(), state.theme_name()
     is_training = all(shape.step is not None for shape in shapes)
@@ -156,30 +146,25 @@ def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None
         selected = st.select_slider("Checkpoint", labels, labels[-1], key=state.CHECKPOINT)
     first_token = live or not st.toggle("Leave token 0 out", key="models_without_first")
 
-    def chart() -> Any:
-        return figures.model_curves(
-            shapes, unit=unit, theme_name=name, selected=selected, first_token=first_token
-        )
-
     call = (
         'shapes = an.compare_checkpoints("folder", trace.text)\n'
         if is_training
         else "shapes = [an.model_shape(trace), an.model_shape(an.trace(an.untrained_twin(model), trace.text))]\n"
     )
-    with figure_card(
+    with altair_card(
         "Matrix entropy of several models over layers",
         "The same text, one curve per model." + (" Darker: later in training." if is_training else ""),
+        lambda: figures.model_curves(
+            shapes, unit=unit, theme_name=name, selected=selected, first_token=first_token
+        ),
+        alt="Matrix entropy over layers, one line per model",
         name="models",
         table=lambda: shapes_frame(shapes),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, f"{call}an.figures.model_curves(shapes, unit={unit!r})"),
         spec=f"{len(shapes)} models · {shapes[0].n_tokens} tokens",
         more=readings.MODELS,
-    ):
-        st.altair_chart(
-            chart(), theme=None, alt="Matrix entropy over layers, one line per model", key="models_chart"
-        )
+    ) as draw:
+        draw()
         if len(shapes) == 2 and shapes[1].name == "untrained twin":
             mine, twin = shapes
             st.caption(
@@ -192,13 +177,12 @@ def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None
 
 
 def _draw_training(trace: Trace, shapes: list[ModelShape], told: list[str]) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.layers import checkpoint_figures as figures
     from analysis.entropy_collapse.layers.checkpoints import shapes_frame
-    from app.widgets.figure_card import figure_card, notebook_code
+    from app.widgets.figure_card import altair_card, notebook_code
 
     name = state.theme_name()
-    with figure_card(
+    with altair_card(
         "Effective rank of the final states over training steps",
         (
             "Phases: " + ", ".join(told) + "."
@@ -206,18 +190,12 @@ def _draw_training(trace: Trace, shapes: list[ModelShape], told: list[str]) -> N
             else "No phase changes the rank by 5 % or more, or there are fewer than four checkpoints."
         )
         + f" {readings.ROWS}",
+        lambda: figures.rank_panels(shapes, theme_name=name)[0],
         name="ranks",
         table=lambda: shapes_frame(shapes),
-        figure=lambda: chart_svg(figures.rank_panels(shapes, theme_name=name)[0]),
-        figure_ending="svg",
         code=notebook_code(trace, 'an.figures.rank_panels(an.compare_checkpoints("folder", trace.text))[0]'),
         spec=f"{len(shapes)} checkpoints · {shapes[0].n_tokens} tokens",
         more=readings.MODELS,
-    ):
+    ) as draw:
         for number, panel in enumerate(figures.rank_panels(shapes, theme_name=name)):
-            st.altair_chart(
-                panel,
-                theme=None,
-                alt="Effective rank or alpha-ReQ over training steps",
-                key=f"ranks_{number}",
-            )
+            draw(panel, alt="Effective rank or alpha-ReQ over training steps", key=f"ranks_{number}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -12,15 +12,14 @@ from app.panels.entropy_collapse.layers import help as readings
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
-CHART = "layers_chart"
-"""Key of the chart over layers; its clicks choose the layer."""
-
 
 def take_click() -> None:
     """Choose the layer that was clicked in the chart, once."""
-    picked = st.session_state.get(CHART, {}).get("selection", {}).get("pick", [])
-    if picked and int(picked[0]["layer"]) != st.session_state.get("layer_picked"):
-        st.session_state["layer_picked"] = st.session_state[state.SPECTRUM_LAYER] = int(picked[0]["layer"])
+    picked = st.session_state.get(state.LAYERS_CHART, {}).get("selection", {}).get("pick", [])
+    if picked and int(picked[0]["layer"]) != st.session_state.get(state.LAYER_PICKED):
+        st.session_state[state.LAYER_PICKED] = st.session_state[state.SPECTRUM_LAYER] = int(
+            picked[0]["layer"]
+        )
 
 
 def chosen_layer(trace: Trace, kind: str = "states") -> int:
@@ -35,42 +34,35 @@ def chosen_layer(trace: Trace, kind: str = "states") -> int:
 
 def spectrum(trace: Trace, kind: str) -> None:
     """Draw the chosen layer's eigenvalues; the number box chooses too."""
-    from analysis.drawing.charts import chart_svg
     from analysis.drawing.numbers import significant
     from analysis.entropy_collapse.layers import figures
     from analysis.entropy_collapse.layers.curves import spectra_of
     from analysis.results.spectra import alpha_req
-    from app.widgets.figure_card import figure_card, notebook_code
+    from app.widgets.figure_card import altair_card, notebook_code
 
     first, last = int(kind != "states"), trace.spec.n_layers
     layer = chosen_layer(trace, kind)
-
-    def chart() -> Any:
-        return figures.spectrum(trace, layer, kind=kind, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         f"Spectrum of layer {layer}",
         "One direction far above the rest means that it carries the cloud.",
+        lambda: figures.spectrum(trace, layer, kind=kind, theme_name=state.theme_name()),
+        alt=f"Eigenvalue spectrum of layer {layer}",
         name="spectrum",
         table=lambda: figures.spectrum_frame(trace, layer, kind=kind),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, f"an.figures.spectrum(trace, {layer}, kind={kind!r})"),
         spec=trace.spec.subtitle,
         more=readings.SPECTRUM,
-    ):
-        st.session_state["spectrum_input"] = layer
+    ) as draw:
+        st.session_state[state.SPECTRUM_INPUT] = layer
         st.number_input(
             "Layer",
             first,
             last,
-            key="spectrum_input",
+            key=state.SPECTRUM_INPUT,
             on_change=_typed_layer,
             label_visibility="collapsed",
         )
-        st.altair_chart(
-            chart(), theme=None, alt=f"Eigenvalue spectrum of layer {layer}", key="spectrum_chart"
-        )
+        draw()
         shares = spectra_of(trace, kind)[0, layer - first]
         fit = alpha_req(shares)
         line = f"Largest direction **{significant(100 * float(shares[0]))} %**"
@@ -83,4 +75,4 @@ def spectrum(trace: Trace, kind: str) -> None:
 
 
 def _typed_layer() -> None:
-    st.session_state[state.SPECTRUM_LAYER] = int(st.session_state["spectrum_input"])
+    st.session_state[state.SPECTRUM_LAYER] = int(st.session_state[state.SPECTRUM_INPUT])

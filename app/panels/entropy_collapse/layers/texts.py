@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import state
-from app.compute import requests as runs
 from app.examples import EXAMPLES
 from app.panels.entropy_collapse.layers import help as readings
 from app.widgets.layout import side_by_side
-from app.widgets.messages import unavailable
-from app.widgets.run_status import ask, outcome
+from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
     from analysis.results.trace import Trace
     from app.compute.job import Job
+    from app.compute.requests import RunRequest
 
 _THIS = "this text"
 _DEFAULT = ("prose", "dialogue", "code", "german", "reasoning")
@@ -28,33 +27,35 @@ _MOST_DRAWN = 8
 @st.fragment
 def texts(trace: Trace) -> None:
     """Read other examples with the same model and compare their curves."""
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable("Many texts", "An opened file has no model to read other texts with.")
-        return
-    with st.container(border=True):
-        st.markdown("**Many texts**")
-        st.caption("A collapse layer is one at which every text loses its variety, not only this one.")
-        others = [slug for slug, example in EXAMPLES.items() if example.text != trace.text]
-        left, right = side_by_side("controls_texts", [4, 1], "bottom")
-        chosen = left.multiselect(
-            "Compare with",
-            others,
-            [slug for slug in _DEFAULT if slug in others],
-            key=state.COMPARE_TEXTS,
+    others = [slug for slug, example in EXAMPLES.items() if example.text != trace.text]
+
+    def draw(done: dict[str, Trace]) -> None:
+        _draw(trace, done)
+
+    def controls(request: RunRequest, left: Any) -> Wanted:
+        chosen = sorted(
+            left.multiselect(
+                "Compare with",
+                others,
+                [slug for slug in _DEFAULT if slug in others],
+                key=state.COMPARE_TEXTS,
+            )
         )
-        experiment = runs.Experiment(request, "texts", (("texts", sorted(chosen)),))
-        found = runs.find(experiment)
-        if right.button("Compare", key="texts_button", width="stretch", disabled=not chosen):
-            found = ask(experiment, _read(request, sorted(chosen)))
-        if found is None:
-            return
-        result = outcome(found, (250,), draw=lambda done: _draw(trace, done))
-    if result is not None:
-        _draw(trace, result)
+        return Wanted(_read(request, chosen) if chosen else None, draw, (("texts", chosen),), draw)
+
+    on_demand(
+        "texts",
+        "Many texts",
+        "A collapse layer is one at which every text loses its variety, not only this one.",
+        "Compare",
+        controls,
+        why="An opened file has no model to read other texts with.",
+        widths=[4, 1],
+        height=250,
+    )
 
 
-def _read(request: runs.RunRequest, slugs: list[str]) -> Any:
+def _read(request: RunRequest, slugs: list[str]) -> Any:
     def compute(model: LanguageModel, job: Job) -> dict[str, Trace]:
         from analysis.forward.trace import trace
 
@@ -81,22 +82,15 @@ def _read(request: runs.RunRequest, slugs: list[str]) -> Any:
 
 
 def _draw(trace: Trace, others: dict[str, Trace]) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.layers import figures
     from analysis.entropy_collapse.layers.curves import collapse_layer
-    from app.widgets.figure_card import figure_card, notebook_code
+    from app.widgets.figure_card import altair_card, notebook_code
 
     everything = {_THIS: trace, **others}
     drawn = dict(list(everything.items())[:_MOST_DRAWN])
     found = collapse_layer(everything)
     without = collapse_layer(everything, first_token=False)
     unit, name = state.unit(), state.theme_name()
-
-    def curves() -> Any:
-        return figures.matrix_entropy(drawn, unit=unit, theme_name=name, collapse=found.layer)
-
-    def drops() -> Any:
-        return figures.layer_drops(found, theme_name=name)
 
     spec = (
         f"{trace.spec.model} · {trace.spec.dtype} · {len(everything)} texts of {_lengths(everything)} tokens"
@@ -105,7 +99,7 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
     call = 'texts = {"one": trace, "other": an.trace(model, "…")}\n'
     with (
         left,
-        figure_card(
+        altair_card(
             "Matrix entropy of several texts over layers",
             "Dashed: token 0 left out."
             + (
@@ -113,35 +107,31 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
                 if len(drawn) < len(everything)
                 else ""
             ),
+            lambda: figures.matrix_entropy(drawn, unit=unit, theme_name=name, collapse=found.layer),
+            alt="Matrix entropy over layers, one line per text",
             name="texts",
             table=lambda: figures.curves_frame(everything, unit=unit),
-            figure=lambda: chart_svg(curves()),
-            figure_ending="svg",
             code=notebook_code(trace, f"{call}an.figures.matrix_entropy(texts, unit={unit!r})"),
             spec=spec,
             more=readings.CURVES,
-        ),
+        ) as draw,
     ):
-        st.altair_chart(
-            curves(), theme=None, alt="Matrix entropy over layers, one line per text", key="texts_chart"
-        )
+        draw()
     with (
         right,
-        figure_card(
+        altair_card(
             f"Collapse layer: {found.layer}" if found.layer is not None else "No collapse layer",
             "Bars: median over texts. Dots: each text. Above the dashed line counts.",
+            lambda: figures.layer_drops(found, theme_name=name),
+            alt="Share of matrix entropy lost into each layer",
             name="drops",
             table=found.to_frame,
-            figure=lambda: chart_svg(drops()),
-            figure_ending="svg",
             code=notebook_code(trace, f"{call}an.figures.layer_drops(an.collapse_layer(texts))"),
             spec=spec,
             more=readings.COLLAPSE,
-        ),
+        ) as draw,
     ):
-        st.altair_chart(
-            drops(), theme=None, alt="Share of matrix entropy lost into each layer", key="drops_chart"
-        )
+        draw()
         st.caption(_evidence(found, without))
 
 

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.layers import help as readings
-from app.panels.entropy_collapse.layers.spectrum import CHART, chosen_layer, spectrum, take_click
+from app.panels.entropy_collapse.layers.spectrum import chosen_layer, spectrum, take_click
 from app.widgets.checks import checks
 from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
 from app.widgets.prompt import prompt
-from app.widgets.run_status import current_run
+from app.widgets.run_status import ask, current_run, model_run, model_run_or_none
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -138,9 +137,8 @@ def _with_kind(trace: Trace, kind: str) -> Trace | None:
     if trace.attention is None:
         unavailable(f"Spectra of the {kind} states", trace.unavailable.get("attention", ""))
         return None
-    request = _request()
+    request = model_run_or_none(f"Spectra of the {kind} states", "The opened file was made without them.")
     if request is None:
-        unavailable(f"Spectra of the {kind} states", "The opened file was made without them.")
         return None
     wanted = replace(request, all_spectra=True)
     if not _is_under_way(wanted):
@@ -155,15 +153,14 @@ def _with_lens(trace: Trace) -> Trace | None:
     """The run with the logit lens."""
     if trace.layers.lens_layers is not None:
         return trace
-    request = _request()
+    request = model_run_or_none("Logit-lens entropy", "The opened file was made without the lens.")
     if request is None:
-        unavailable("Logit-lens entropy", "The opened file was made without the lens.")
         return None
     wanted = replace(request, lens_step=int(st.session_state.get(state.LENS_STEP, 2)))
     if not _is_under_way(wanted):
         with st.container(border=True):
             st.caption("The logit lens costs one vocabulary head per layer, so it runs only when asked.")
-            if st.button("Compute the lens", key="collapse_lens_button") and _ask(wanted):
+            if st.button("Compute the lens", key="collapse_lens_button") and ask(runs.submit, wanted):
                 st.rerun()
         return None
     return current_run(wanted)
@@ -178,41 +175,23 @@ def _is_under_way(wanted: runs.RunRequest) -> bool:
 
 
 def _offer_all(label: str, what: str = "") -> None:
-    request = _request()
+    request = model_run()
     if request is None:
         return
     with st.container(border=True):
         if what:
             st.caption(what)
         wanted = replace(request, all_spectra=True)
-        if st.button(label, key="all_spectra_button") and _ask(wanted):
+        if st.button(label, key="all_spectra_button") and ask(runs.submit, wanted):
             if not what:
                 st.session_state[state.RUN] = wanted
             st.rerun()
 
 
-def _ask(wanted: runs.RunRequest) -> bool:
-    """Ask for a run; says why if it is refused."""
-    try:
-        runs.submit(wanted)
-    except AnalysisError as refused:
-        show_error(refused)
-        return False
-    return True
-
-
-def _request() -> runs.RunRequest | None:
-    if state.OPENED in st.session_state:
-        return None
-    request: runs.RunRequest | None = st.session_state.get(state.RUN)
-    return request
-
-
 def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.layers import figures
     from analysis.entropy_collapse.layers.curves import collapse_layer
-    from app.widgets.figure_card import figure_card, notebook_code
+    from app.widgets.figure_card import altair_card, notebook_code
 
     unit = state.unit()
     found = collapse_layer([trace], kind=kind) if kind in trace.spec.spectra else None
@@ -242,27 +221,21 @@ def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> N
         title = f"{quantity[:1].upper()}{quantity[1:]} of {what} over layers"
         reading = "How many ways the tokens differ, layer by layer. Dashed: token 0 left out. Click a layer for its spectrum."
     call = f"an.figures.matrix_entropy(trace, {quantity!r}, kind={kind!r}, order={order:g}, scale={scale!r}, unit={unit!r})"
-    with figure_card(
+    with altair_card(
         title,
         reading,
+        chart,
         name="layers",
+        alt=f"{title}, with and without token 0",
+        key=state.LAYERS_CHART,
         table=lambda: figures.curves_frame(
             {"this text": trace}, quantity, kind=kind, order=order, scale=scale, unit=unit
         ),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, call),
         spec=trace.spec.subtitle,
         more=readings.CURVES,
-    ):
-        st.altair_chart(
-            chart(selected=layer, pick=True),
-            theme=None,
-            alt=f"{title}, with and without token 0",
-            key=CHART,
-            on_select="rerun",
-            selection_mode="pick",
-        )
+    ) as draw:
+        draw(chart(selected=layer, pick=True), on_select="rerun", selection_mode="pick")
         if found is not None and quantity == "matrix entropy":
             st.caption(_sentence(found))
 

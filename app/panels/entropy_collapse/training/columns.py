@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.training.sources import Source, version
 from app.widgets.layout import side_by_side
@@ -15,9 +16,6 @@ from app.widgets.plain import plain
 if TYPE_CHECKING:
     from analysis.entropy_collapse.training.results import TrainingCurve
 
-# Keys of the session
-COLUMNS = "training_columns"
-"""Columns chosen by hand, by the source's id."""
 _BY_RULE = "by rule"
 
 
@@ -38,7 +36,7 @@ class Columns:
 
 def columns_of(source: Source) -> Columns:
     """The choice for a source."""
-    chosen: Columns = st.session_state.setdefault(COLUMNS, {}).get(source.id, Columns())
+    chosen: Columns = st.session_state.setdefault(state.LOG_COLUMNS, {}).get(source.id, Columns())
     return chosen
 
 
@@ -131,5 +129,7 @@ def _form(known: dict[Source, tuple[str, ...]], by_source: dict[Source, list[Tra
             help="Sampling temperature. Logs do not contain it; it is kept with the curve.",
         )
         if st.form_submit_button("Read these columns"):
-            st.session_state[COLUMNS][source.id] = Columns(entropy, reward, step, meaning, temperature)
+            st.session_state[state.LOG_COLUMNS][source.id] = Columns(
+                entropy, reward, step, meaning, temperature
+            )
             st.rerun()

@@ -18,17 +18,13 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.training.logs.follow import News, Stamp
     from analysis.entropy_collapse.training.results import TrainingCurve
 
-# Keys of the session
-EVERY = "training_every"
-_SEEN = "training_seen"
-"""Files of every source as they were when they were last looked at."""
 _OFF = "off"
 _SECONDS = {_OFF: None, "5 s": 5, "15 s": 15, "60 s": 60}
 
 
 def is_following() -> bool:
     """Whether logs are looked at again and again."""
-    return st.session_state.get(EVERY, _OFF) != _OFF
+    return st.session_state.get(state.LOG_EVERY, _OFF) != _OFF
 
 
 def follow(
@@ -50,7 +46,7 @@ def follow(
         st.markdown("**A run that still goes**")
         left, middle, right = side_by_side("controls_follow", [1.4, 0.7, 1.3], "bottom")
         left.segmented_control(
-            "Look for new rows", [*_SECONDS], default=_OFF, required=True, key=EVERY, disabled=not there,
+            "Look for new rows", [*_SECONDS], default=_OFF, required=True, key=state.LOG_EVERY, disabled=not there,
             help="A log is read again when its file has changed, and only then.",
         )  # fmt: skip
         middle.button(
@@ -69,14 +65,14 @@ def follow(
             for item in news.get(source.id, ()):
                 st.caption(f"**{plain(item.run)}**: {plain(item.which)}")
     if there and is_following():
-        st.fragment(run_every=_SECONDS[st.session_state[EVERY]])(_look)(there, stamps)
+        st.fragment(run_every=_SECONDS[st.session_state[state.LOG_EVERY]])(_look)(there, stamps)
 
 
 def _look(sources: Sequence[Source], stamps: Mapping[str, Stamp]) -> None:
     """Ask for a new reading of every log whose files have changed since they were last looked at."""
     from analysis.entropy_collapse.training.logs.follow import stamp_of
 
-    seen: dict[str, Stamp] = st.session_state.setdefault(_SEEN, {})
+    seen: dict[str, Stamp] = st.session_state.setdefault(state.LOG_SEEN, {})
     changed = []
     for source in sources:
         try:

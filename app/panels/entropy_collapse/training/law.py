@@ -10,7 +10,7 @@ from analysis.drawing.numbers import significant
 from analysis.errors import AnalysisError
 from app import state
 from app.panels.entropy_collapse.training import help as readings
-from app.widgets.figure_card import figure_card
+from app.widgets.figure_card import altair_card
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_unavailable
 from app.widgets.plain import plain
@@ -18,9 +18,6 @@ from app.widgets.plain import plain
 if TYPE_CHECKING:
     from analysis.entropy_collapse.training.law import LawFit, Prediction
     from analysis.entropy_collapse.training.results import TrainingCurve
-
-# Keys of the URL and of the session
-LAW_RUN = "law_run"
 
 
 @st.fragment
@@ -31,7 +28,7 @@ def law(curves: list[TrainingCurve]) -> None:
     with st.container(border=True):
         left, right = side_by_side("controls_law", [1.5, 1], "bottom")
         names = [curve.name for curve in curves]
-        name = left.selectbox("Law of the run", names, key=LAW_RUN)
+        name = left.selectbox("Law of the run", names, key=state.LAW_RUN)
         share = right.slider(
             "Fit on the first part, %", 10, 90, 30, 5, key=state.FIRST_PART, bind="query-params",
             help="The law of this part alone is drawn too, and tried on the rest of the run.",
@@ -57,7 +54,6 @@ def _prediction(fit: LawFit, share: float) -> Prediction | AnalysisError:
 
 
 def _refused(curve: TrainingCurve, refusal: AnalysisError) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.training.law_figures import points_chart
 
     with st.container(border=True):
@@ -66,21 +62,18 @@ def _refused(curve: TrainingCurve, refusal: AnalysisError) -> None:
     if not curve.has("reward"):
         return
 
-    def chart() -> Any:
-        return points_chart(curve, unit=state.unit(), theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         "Reward against entropy",
         "One point a step, darker along the run. No law is drawn through them.",
+        lambda: points_chart(curve, unit=state.unit(), theme_name=state.theme_name()),
+        alt="Reward against entropy",
         name="law",
         table=curve.to_frame,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=_code(curve, "law_figures.points_chart(curve)"),
         spec=curve.subtitle,
         more=readings.LAW,
-    ):
-        st.altair_chart(chart(), theme=None, alt="Reward against entropy", key="law_chart")
+    ) as draw:
+        draw()
 
 
 def _interval(pair: tuple[float, float]) -> str:
@@ -119,13 +112,9 @@ def verdict(fit: LawFit) -> str:
 
 
 def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisError) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.training.law_figures import law_chart
 
     first = None if isinstance(prediction, AnalysisError) else prediction
-
-    def chart() -> Any:
-        return law_chart(fit, first, unit=state.unit(), theme_name=state.theme_name())
 
     def table() -> Any:
         import pandas as pd
@@ -139,18 +128,18 @@ def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisEr
             }
         )
 
-    with figure_card(
+    with altair_card(
         f"Reward against entropy: R = {significant(fit.b)} − {significant(fit.a)} exp(H), H in nats",
         "One point a step, darker along the run. Solid: where the points are; dashed: beyond. Square: the ceiling. "
         "R is the reward of the log; in the paper it is downstream performance.",
+        lambda: law_chart(fit, first, unit=state.unit(), theme_name=state.theme_name()),
+        alt="Reward against entropy, with the law",
         name="law",
         table=table,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=_code(curve, "law_figures.law_chart(law_of(curve))"),
         spec=curve.subtitle,
         more=readings.LAW,
-    ):
+    ) as draw:
         st.caption(
             plain(
                 f"95 % intervals: a {_interval(fit.a_interval)}, b {_interval(fit.b_interval)}, "
@@ -159,7 +148,7 @@ def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisEr
         )
         for note in fit.notes:
             st.caption(plain(note))
-        st.altair_chart(chart(), theme=None, alt="Reward against entropy, with the law", key="law_chart")
+        draw()
         if isinstance(prediction, AnalysisError):
             show_unavailable(prediction)
 
@@ -177,7 +166,6 @@ def _code(curve: TrainingCurve, call: str) -> str:
 @st.fragment
 def exchange(curves: list[TrainingCurve]) -> None:
     """Draw what every run paid in entropy for its reward."""
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.training.figures import colours_of
     from analysis.entropy_collapse.training.law_figures import spent_chart
     from analysis.entropy_collapse.training.onset import Spent, entropy_spent
@@ -195,21 +183,18 @@ def exchange(curves: list[TrainingCurve]) -> None:
     if not spent:
         return
 
-    def chart() -> Any:
-        return spent_chart(spent, colours=colours, unit=state.unit(), theme_name=state.theme_name())
-
     def table() -> Any:
         import pandas as pd
 
         return pd.concat([s.to_frame().assign(run=name) for name, s in spent.items()], ignore_index=True)
 
-    with figure_card(
+    with altair_card(
         "Entropy spent against reward gained",
         "From the bottom left: what each run paid in entropy for its reward. A dot after every tenth of the rows.",
+        lambda: spent_chart(spent, colours=colours, unit=state.unit(), theme_name=state.theme_name()),
+        alt="Entropy spent against reward gained",
         name="spent",
         table=table,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code="from analysis import read_training_log\n"
         "from analysis.entropy_collapse.training.law_figures import spent_chart\n"
         "from analysis.entropy_collapse.training.onset import entropy_spent\n\n"
@@ -217,5 +202,5 @@ def exchange(curves: list[TrainingCurve]) -> None:
         "spent_chart({curve.name: entropy_spent(curve)})\n",
         spec=" · ".join(f"{c.name}: {c.chosen['entropy']}" for c in curves if c.name in spent),
         more=readings.SPENT,
-    ):
-        st.altair_chart(chart(), theme=None, alt="Entropy spent against reward gained", key="spent_chart")
+    ) as draw:
+        draw()

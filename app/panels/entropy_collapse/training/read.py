@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from analysis.errors import AnalysisError
+from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.training.columns import columns_of, task_of
 from app.panels.entropy_collapse.training.follow import is_following
 from app.panels.entropy_collapse.training.sources import Source, sources, version
-from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import outcome
+from app.widgets.run_status import ask, outcome
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.training.logs.follow import News, Reading, Stamp
     from analysis.entropy_collapse.training.results import TrainingCurve
     from app.compute.job import Job
 
-# Keys of the session
-READ = "training_read"
-"""What was read last, by source: it outlives the worker's own memory, and stays while a log is read again."""
 
 _LIVE_AT_ONCE = 3
 """A tab may have four jobs; one place stays free."""
@@ -45,7 +41,7 @@ class _Read:
 
 def read_all() -> dict[Source, list[TrainingCurve]]:
     """Curves of every source that is read; progress and problems of the others are drawn."""
-    read: dict[str, _Read] = st.session_state.setdefault(READ, {})
+    read: dict[str, _Read] = st.session_state.setdefault(state.LOG_READ, {})
     tasks = {source: task_of(source) for source in sources()}
     for source_id in set(read) - {source.id for source in tasks}:
         del read[source_id]
@@ -62,10 +58,8 @@ def read_all() -> dict[Source, list[TrainingCurve]]:
             if live >= _LIVE_AT_ONCE:
                 st.caption(f"{plain(source.name)} waits.")
                 continue
-            try:
-                job = runs.submit_task(task, _reader(source))
-            except AnalysisError as error:
-                show_error(error)
+            job = ask(runs.submit_task, task, _reader(source))
+            if job is None:
                 continue
         if before is not None:
             job.wait(_AGAIN_SECONDS)
@@ -81,7 +75,7 @@ def read_all() -> dict[Source, list[TrainingCurve]]:
 
 def stamps_and_news() -> tuple[dict[str, Stamp], dict[str, list[News]]]:
     """By source: the files as they were when they were read, and what that reading found new."""
-    read: dict[str, _Read] = st.session_state.get(READ, {})
+    read: dict[str, _Read] = st.session_state.get(state.LOG_READ, {})
     stamps = {source_id: own.reading.stamp for source_id, own in read.items()}
     return stamps, {source_id: own.news for source_id, own in read.items()}
 

@@ -17,17 +17,9 @@ from typing import Any
 import streamlit as st
 
 from analysis.paths import clean_path
+from app import state
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
-
-# Keys of the session
-SOURCES = "training_sources"
-_UPLOADS = "training_uploads"
-_SHOWN = "training_uploads_shown"
-_FOLDER = "training_folder"
-_PATH = "training_path"
-_VERSIONS = "training_versions"
-"""How often each source was asked to be read again."""
 
 MAX_SOURCES = 8
 _MAX_UPLOAD_MB = 500
@@ -77,7 +69,7 @@ class _Folder:
 
 def sources() -> list[Source]:
     """Everything added so far."""
-    found: list[Source] = st.session_state.setdefault(SOURCES, [])
+    found: list[Source] = st.session_state.setdefault(state.LOG_SOURCES, [])
     return found
 
 
@@ -86,24 +78,24 @@ def add(source: Source) -> None:
     kept = [s for s in sources() if s.id != source.id and not (s.kind == "path" and s.path == source.path)]
     if len(kept) >= MAX_SOURCES:
         st.toast(f"{plain(kept[0].name)} was taken off: {MAX_SOURCES} logs fit on the page.")
-    st.session_state[SOURCES] = [*kept, source][-MAX_SOURCES:]
+    st.session_state[state.LOG_SOURCES] = [*kept, source][-MAX_SOURCES:]
 
 
 def drop(source_id: str) -> None:
     """Take a source off the page."""
-    st.session_state[SOURCES] = [s for s in sources() if s.id != source_id]
+    st.session_state[state.LOG_SOURCES] = [s for s in sources() if s.id != source_id]
 
 
 def read_again(source_ids: list[str]) -> None:
     """Ask for a new reading of some sources."""
-    versions: dict[str, int] = st.session_state.setdefault(_VERSIONS, {})
+    versions: dict[str, int] = st.session_state.setdefault(state.LOG_VERSIONS, {})
     for source_id in source_ids:
         versions[source_id] = versions.get(source_id, 0) + 1
 
 
 def version(source: Source) -> int:
     """How often a source was asked to be read again."""
-    versions: dict[str, int] = st.session_state.get(_VERSIONS, {})
+    versions: dict[str, int] = st.session_state.get(state.LOG_VERSIONS, {})
     return versions.get(source.id, 0)
 
 
@@ -116,14 +108,14 @@ def choose_sources() -> None:
             uploads = st.file_uploader(
                 "Upload logs",
                 accept_multiple_files=True,
-                key=_UPLOADS,
+                key=state.LOG_UPLOADS,
                 max_upload_size=_MAX_UPLOAD_MB,
                 on_change=_uploaded,
                 help="trainer_state.json, JSONL of any trainer, what a trainer printed, TensorBoard event files and "
                 "downloads, W&B panels, Parquet and offline files, databases of Trackio and MLflow, any CSV, JSONL or "
                 "Parquet. A file is one run, or several if it says so; panels of the same runs are put together.",
             )
-            st.session_state[_SHOWN] = {upload.file_id for upload in uploads or []}
+            st.session_state[state.LOG_UPLOADS_SHOWN] = {upload.file_id for upload in uploads or []}
         with right:
             _path_form()
         _examples()
@@ -148,9 +140,9 @@ def _uploaded() -> None:
     """
     from analysis.entropy_collapse.training.logs.folders import belong_together
 
-    folder: _Folder = st.session_state.setdefault(_FOLDER, _Folder())
-    uploads = st.session_state.get(_UPLOADS) or []
-    gone = st.session_state.get(_SHOWN, set()) - {upload.file_id for upload in uploads}
+    folder: _Folder = st.session_state.setdefault(state.LOG_FOLDER, _Folder())
+    uploads = st.session_state.get(state.LOG_UPLOADS) or []
+    gone = st.session_state.get(state.LOG_UPLOADS_SHOWN, set()) - {upload.file_id for upload in uploads}
     _drop_uploads(gone)
     paths = [folder.keep(upload) for upload in uploads]
     for places in belong_together(paths, [upload.name for upload in uploads]):
@@ -175,7 +167,7 @@ def _path_form() -> None:
         left, right = st.columns([3, 1], vertical_alignment="bottom")
         path = left.text_input(
             "Or a file or folder on this machine",
-            key=_PATH,
+            key=state.LOG_PATH,
             placeholder="outputs/run/checkpoint-500/trainer_state.json",
             help="A folder may hold checkpoints, event files, MLflow's metrics, or several runs. A run that still goes "
             "can be followed.",

@@ -14,7 +14,7 @@ from app.panels.entropy_collapse.training.columns import choose_columns
 from app.panels.entropy_collapse.training.follow import follow, say_threshold
 from app.panels.entropy_collapse.training.read import read_all, stamps_and_news
 from app.panels.entropy_collapse.training.sources import Source, choose_sources, sources
-from app.widgets.figure_card import figure_card
+from app.widgets.figure_card import altair_card
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_unavailable
 from app.widgets.plain import plain
@@ -116,7 +116,6 @@ def _card(
     options: dict[str, Any],
     onsets: dict[str, Onset | AnalysisError] | None = None,
 ) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.entropy_collapse.training.figures import training_chart
 
     found = {n: onset for n, onset in (onsets or {}).items() if not isinstance(onset, AnalysisError)}
@@ -144,20 +143,20 @@ def _card(
         return
     along = {"step": "training steps", "tokens": "tokens processed", "time": "time"}[options["x"]]
     call = f"figures.training_chart(runs, {column!r}, x={options['x']!r}, smoothing={options['smoothing']:g})"
-    with figure_card(
+    with altair_card(
         f"{_title(curves, column)} over {along}",
         "Thin: as logged. Thick: smoothed. Diamonds: held-out data. "
         + ("Dashed: where entropy collapsed." if column == "entropy" else "A gap in the log is a gap here.")
         + " Dotted: your threshold." * (column == "entropy" and options["threshold"] is not None),
+        chart,
         name=name,
+        alt=f"{column} over {along}",
         table=table,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=code(curves, call),
         spec=" · ".join(f"{c.name}: {c.chosen[column]}" for c in curves if column in c.chosen),
         more=readings.CURVES if column == "entropy" else "",
-    ):
-        st.altair_chart(drawn, theme=None, alt=f"{column} over {along}", key=f"{name}_chart")
+    ) as draw:
+        draw(drawn)
         if onsets:
             _say_onsets(onsets)
 

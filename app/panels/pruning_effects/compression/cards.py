@@ -11,7 +11,7 @@ from analysis.pruning_effects.compression.results import BOTTOM, DRAWN_BY_SEED, 
 from analysis.units import from_nats
 from app import state
 from app.panels.pruning_effects.compression import help as readings
-from app.widgets.figure_card import figure_card
+from app.widgets.figure_card import altair_card, figure_card, show_chart
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 from app.widgets.token_strip import token_strip
@@ -28,7 +28,7 @@ def _curves(sweep: CompressionSweep) -> Any:
 
 def live_curves(sweep: CompressionSweep) -> None:
     """Draw the curves so far."""
-    st.altair_chart(_curves(sweep), theme=None, alt="Change of NLL so far", key="compression_live")
+    show_chart(_curves(sweep), alt="Change of NLL so far", key="compression_live")
 
 
 def sweep_cards(sweep: CompressionSweep) -> None:
@@ -66,26 +66,20 @@ def _numbers(sweep: CompressionSweep) -> None:
 
 
 def _curves_card(sweep: CompressionSweep) -> None:
-    from analysis.drawing.charts import chart_svg
 
     told = [name for name in NEEDS_ANSWER if name in set(sweep.to_frame()["method"])]
-    with figure_card(
+    with altair_card(
         "What a shorter context costs the answer",
         "Lower is better. Compare with the grey band, words left out at random, at the same number of tokens.",
+        lambda: _curves(sweep),
+        alt="Change of the answer's NLL against the share kept",
         name="compression",
         table=sweep.to_frame,
-        figure=lambda: chart_svg(_curves(sweep)),
-        figure_ending="svg",
         code=_code(sweep, f"compression_curves(sweep, unit={state.unit()!r})"),
         spec=sweep.subtitle,
         more=readings.CURVES,
-    ):
-        st.altair_chart(
-            _curves(sweep),
-            theme=None,
-            alt="Change of the answer's NLL against the share kept",
-            key="compression_chart",
-        )
+    ) as draw:
+        draw()
         if told:
             st.caption(
                 f"{' and '.join(told)}: told the answer. A limit to compare with, not a method to use."

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from analysis.pruning_effects.compression.results import CompressionSweep
     from app.compute.job import Job
 
-_CONTEXT, _QUESTION, _ANSWER = "compression_context", "compression_question", "compression_answer"
-_ASKED = "compression.asked"
-"""The experiment on screen."""
 _UNITS = ("word", "token", "sentence")
 _SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 _USUAL = ("self-information", "longllmlingua", "gradient", "random", "first", "stop words")
@@ -58,7 +55,7 @@ def prompt_compression() -> None:
             _start(context, settings)
         except AnalysisError as error:
             show_error(error)
-    asked = st.session_state.get(_ASKED)
+    asked = st.session_state.get(state.COMPRESSION_ASKED)
     job = runs.find(asked) if asked is not None else None
     if job is None:
         st.info("Nothing has been compressed yet. Keep the example or write your own texts, then press Run.")
@@ -73,22 +70,22 @@ def prompt_compression() -> None:
 
 def _form() -> tuple[str, _Settings, bool]:
     """The texts and what to do with them."""
-    for key, value in (
-        (_CONTEXT, readings.CONTEXT),
-        (_QUESTION, readings.QUESTION),
-        (_ANSWER, readings.ANSWER),
-    ):
-        st.session_state.setdefault(key, value)
+    st.session_state.setdefault(state.COMPRESSION_CONTEXT, readings.CONTEXT)
+    st.session_state.setdefault(state.COMPRESSION_QUESTION, readings.QUESTION)
+    st.session_state.setdefault(state.COMPRESSION_ANSWER, readings.ANSWER)
     with st.container(border=True):
         left, right = side_by_side("compression_texts", [1.6, 1])
         context = left.text_area(
-            "Context, to be made shorter", key=_CONTEXT, height=232, persist_state="session"
+            "Context, to be made shorter", key=state.COMPRESSION_CONTEXT, height=232, persist_state="session"
         )
         question = right.text_area(
-            "Question, read after it", key=_QUESTION, height=104, persist_state="session"
+            "Question, read after it", key=state.COMPRESSION_QUESTION, height=104, persist_state="session"
         )
         answer = right.text_area(
-            "Answer, whose probability counts", key=_ANSWER, height=68, persist_state="session"
+            "Answer, whose probability counts",
+            key=state.COMPRESSION_ANSWER,
+            height=68,
+            persist_state="session",
         )
         methods = st.multiselect(
             "Methods", METHODS, list(_USUAL), key=state.COMPRESSION_METHODS, bind="query-params", wrap=True
@@ -164,7 +161,7 @@ def _start(context: str, settings: _Settings) -> None:
     request = runs.RunRequest(model_spec(), context)
     experiment = runs.Experiment(request, "compression", tuple(asdict(settings).items()))
     runs.submit_experiment(experiment, _compute(context, settings))
-    st.session_state[_ASKED] = experiment
+    st.session_state[state.COMPRESSION_ASKED] = experiment
 
 
 def _compute(context: str, settings: _Settings) -> Callable[[LanguageModel, Job], CompressionSweep]:

@@ -9,7 +9,7 @@ import streamlit as st
 from app import state
 from app.compute import requests as runs
 from app.panels.pruning_effects import help as readings
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.run_status import outcome
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ def sizes(request: runs.RunRequest) -> Any:
 @st.fragment
 def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, asked: Asked) -> None:
     """Bytes and operations of every setting."""
-    from analysis.drawing.charts import chart_svg
     from analysis.drawing.numbers import count, significant, size
     from analysis.pruning_effects.eviction.cost_figures import bill_chart
     from analysis.pruning_effects.eviction.costs import bill as bill_of
@@ -46,17 +45,13 @@ def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, asked: Asked) -> 
         return
     shape, measured = found
     frame = bill_of(shape, sweep)
-
-    def chart() -> Any:
-        return bill_chart(frame, shape.weight_bytes, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         "Bill",
         "Memory of keys and values while the next token is generated, alone and for 16 texts at once.",
+        lambda: bill_chart(frame, shape.weight_bytes, theme_name=state.theme_name()),
+        alt="Bytes of keys and values by share kept",
         name="bill",
         table=lambda: frame,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(
             trace,
             f"{asked.code(trace)}shape = an.shape_of(model)\n"
@@ -64,8 +59,8 @@ def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, asked: Asked) -> 
         ),
         spec=sweep.spec.subtitle,
         more=readings.BILL,
-    ):
-        st.altair_chart(chart(), theme=None, alt="Bytes of keys and values by share kept", key="bill_chart")
+    ) as draw:
+        draw()
         heavy = count(round(shape.tokens_as_heavy_as_weights))
         formula = shape.flops(128, 128)
         check = (

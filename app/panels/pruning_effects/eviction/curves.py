@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from analysis.drawing.charts import chart_svg
 from analysis.drawing.numbers import count, significant, size
 from analysis.pruning_effects.eviction.figures import METRIC_TEXTS, METRICS, Metric, pruning_curves
 from analysis.units import from_nats
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code, show_chart
 from app.widgets.layout import side_by_side
 
 if TYPE_CHECKING:
@@ -29,9 +28,8 @@ def live(sweep: Sweep) -> None:
     with st.container(border=True):
         st.markdown("**What is lost, against the share kept**")
         st.caption(f"So far: {so_far(sweep)}.")
-        st.altair_chart(
+        show_chart(
             pruning_curves(sweep, "kl", unit=state.unit(), theme_name=state.theme_name()),
-            theme=None,
             alt="KL from the full cache against the share kept",
             key="eviction_live",
         )
@@ -118,27 +116,20 @@ def curves(trace: Trace, sweep: Sweep, code: str) -> None:
     metric = names[label]
     log = metric in ("kl", "kl_p95") and right.toggle("Log scale", key=state.CURVE_SCALE, bind="query-params")
 
-    def chart() -> Any:
-        return pruning_curves(sweep, metric, log=log, unit=unit, theme_name=state.theme_name())
-
     call = f"{code}an.figures.pruning_curves(sweep, {metric!r}{', log=True' if log else ''}, unit={unit!r})"
-    with figure_card(
+    with altair_card(
         "What is lost, against the share kept",
         f"{readings.METRICS[metric]} Click a name in the legend to single out its curve.",
+        lambda: pruning_curves(sweep, metric, log=log, unit=unit, theme_name=state.theme_name()),
+        alt=f"{METRIC_TEXTS[metric].title} against the share kept",
+        key="eviction_chart",
         name="eviction_curves",
         table=lambda: sweep_table(sweep, unit),
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=notebook_code(trace, call),
         spec=sweep.spec.subtitle,
         more=readings.CURVES,
-    ):
-        st.altair_chart(
-            chart(),
-            theme=None,
-            alt=f"{METRIC_TEXTS[metric].title} against the share kept",
-            key="eviction_chart",
-        )
+    ) as draw:
+        draw()
         if log:
             st.caption(
                 "Zeros have no place on a logarithmic axis: the full cache and settings without any loss are left out."

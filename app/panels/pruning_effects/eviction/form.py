@@ -26,7 +26,6 @@ _USUAL_SHARES = ("90", "70", "50", "30", "10")
 _CONTINUATION_TOKENS, _MOST_METHODS = 64.0, 24
 _PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
 """Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
-_FILLED = "continuation_filled"
 
 
 def form(trace: Trace) -> tuple[Asked | None, bool]:
@@ -166,9 +165,9 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
 def _fill_in(end: str) -> None:
     """Put the text's end into the field, unless a person has written there."""
     current = st.session_state.get(state.CONTINUATION)
-    if current is None or current == st.session_state.get(_FILLED):
+    if current is None or current == st.session_state.get(state.CONTINUATION_FILLED):
         st.session_state[state.CONTINUATION] = end
-    st.session_state[_FILLED] = end
+    st.session_state[state.CONTINUATION_FILLED] = end
 
 
 def _n_context(trace: Trace, context: str) -> int:

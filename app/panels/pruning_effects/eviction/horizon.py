@@ -7,91 +7,76 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import state
-from app.compute import requests as runs
 from app.panels.pruning_effects import help as readings
 from app.panels.pruning_effects.eviction.asked import reading, reading_code
-from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.layout import side_by_side
-from app.widgets.run_status import ask, outcome
+from app.widgets.figure_card import altair_card, notebook_code
+from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
     from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace
     from app.compute.job import Job
+    from app.compute.requests import RunRequest
     from app.panels.pruning_effects.eviction.asked import Asked
 
 
 @st.fragment
-def horizon(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
+def horizon(trace: Trace, sweep: Sweep, asked: Asked) -> None:
     """From which layer on chosen tokens are no longer needed."""
     from analysis.pruning_effects.eviction.texts import find_phrase
 
-    with st.container(border=True):
-        st.markdown("**Knock-out horizon**")
-        st.caption(
-            "Hides a phrase of the context from layer l on, for every l: when has the model read all it needs from it? "
-            "Followed is the log-probability of the answer, or without one of the whole continuation."
-        )
-        left, right = side_by_side("controls_horizon", [3, 1], "bottom")
+    question, answer = (asked.continuation, asked.answer) if asked.answer else ("", asked.continuation)
+
+    def controls(request: RunRequest, left: Any) -> Wanted:
         phrase = left.text_input(
             "Phrase to hide", key="horizon_phrase", placeholder="words of the context, as they stand"
         )
-        touched = find_phrase(sweep.context, sweep.context_encoding, phrase or "")
-        tokens = [int(t) for t in touched]
-        question, answer = (asked.continuation, asked.answer) if asked.answer else ("", asked.continuation)
-        experiment = runs.Experiment(
-            request,
-            "horizon",
-            (("c", asked.context), ("q", question), ("a", answer), ("tokens", tokens)),
-        )
-        found = runs.find(experiment) if tokens else None
-        if right.button("Knock out", key="horizon_button", width="stretch", disabled=not tokens):
-
-            def compute(model: LanguageModel, job: Job) -> Any:
-                from analysis.pruning_effects.eviction.knock_out import knock_out_horizon
-
-                return knock_out_horizon(
-                    model,
-                    asked.context,
-                    question,
-                    answer,
-                    tokens,
-                    on_progress=job.report,
-                    **reading(request),
-                )
-
-            found = ask(experiment, compute)
+        tokens = [int(t) for t in find_phrase(sweep.context, sweep.context_encoding, phrase or "")]
         if phrase and not tokens:
             st.caption("The context has no such phrase.")
-        if found is None:
-            return
-        frame = outcome(found, (240,))
-    if frame is not None:
-        call = f"tokens = {tokens}\nhorizon = an.knock_out_horizon(\n    model, {asked.context!r}, {question!r}, {answer!r}, tokens{reading_code(trace)}\n)\n"
-        _draw_horizon(frame, len(tokens), notebook_code(trace, f"{call}an.figures.horizon_chart(horizon)"))
+
+        def compute(model: LanguageModel, job: Job) -> Any:
+            from analysis.pruning_effects.eviction.knock_out import knock_out_horizon
+
+            return knock_out_horizon(
+                model, asked.context, question, answer, tokens, on_progress=job.report, **reading(request)
+            )
+
+        def draw(frame: Any) -> None:
+            call = f"tokens = {tokens}\nhorizon = an.knock_out_horizon(\n    model, {asked.context!r}, {question!r}, {answer!r}, tokens{reading_code(trace)}\n)\n"
+            _draw_horizon(
+                frame, len(tokens), notebook_code(trace, f"{call}an.figures.horizon_chart(horizon)")
+            )
+
+        options = (("c", asked.context), ("q", question), ("a", answer), ("tokens", tokens))
+        return Wanted(compute if tokens else None, draw, options)
+
+    on_demand(
+        "horizon",
+        "Knock-out horizon",
+        "Hides a phrase of the context from layer l on, for every l: when has the model read all it needs from it? "
+        "Followed is the log-probability of the answer, or without one of the whole continuation.",
+        "Knock out",
+        controls,
+        widths=[3, 1],
+        height=240,
+    )
 
 
 def _draw_horizon(frame: Any, n_tokens: int, code: str) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.pruning_effects.eviction.cost_figures import horizon_chart
 
     unit = state.unit()
-
-    def chart() -> Any:
-        return horizon_chart(frame, unit=unit, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         "Without the phrase, from each layer on",
         "Where the curve meets the dashed line, the phrase is no longer needed.",
+        lambda: horizon_chart(frame, unit=unit, theme_name=state.theme_name()),
+        alt="Log-probability of the answer by layer",
         name="horizon",
         table=lambda: frame,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=code,
         spec=f"{n_tokens} tokens hidden",
         more=readings.HORIZON,
-    ):
-        st.altair_chart(
-            chart(), theme=None, alt="Log-probability of the answer by layer", key="horizon_chart"
-        )
+    ) as draw:
+        draw()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from analysis.drawing.charts import plotly_html
 from analysis.drawing.numbers import count, significant
 from analysis.pruning_effects.eviction.figures import kept_tokens
 from analysis.pruning_effects.eviction.map_figures import kept_heatmap
@@ -16,7 +15,7 @@ from analysis.pruning_effects.eviction.overlap import survival_frame
 from analysis.pruning_effects.eviction.strips import kept_strip
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import figure_card, notebook_code, plotly_card
 from app.widgets.layout import side_by_side
 from app.widgets.plain import visible
 from app.widgets.token_strip import token_strip
@@ -116,31 +115,22 @@ def _by_layer(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
     chosen = st.session_state.get(state.KV_HEAD, _ALL)
     head = None if chosen == _ALL else int(chosen)
 
-    def figure() -> Any:
-        return kept_heatmap(sweep, setting, kv_head=head, theme_name=state.theme_name())
-
     call = f"{code}an.figures.kept_heatmap(sweep, {setting}{'' if head is None else f', kv_head={head}'})"
-    with figure_card(
+    with plotly_card(
         f"What survived, token by layer: {named(sweep, setting)}",
         "Each column is a token of the context, each row a layer. Full colour: every KV head keeps it."
         if head is None
         else "Each column is a token of the context, each row a layer. Coloured: this KV head keeps it.",
+        lambda: kept_heatmap(sweep, setting, kv_head=head, theme_name=state.theme_name()),
         name="kept_layers",
+        alt="Which tokens of the context survive, by layer",
         table=lambda: _layers_frame(sweep, setting),
-        figure=lambda: plotly_html(figure()),
-        figure_ending="html",
         code=notebook_code(trace, call),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
         more=readings.KEPT,
-    ):
+    ) as draw:
         st.selectbox("KV head", heads, key=state.KV_HEAD, bind="query-params", width=140)
-        st.plotly_chart(
-            figure(),
-            theme=None,
-            key="kept_layers_chart",
-            config={"displaylogo": False, "showSendToCloud": False},
-            alt="Which tokens of the context survive, by layer",
-        )
+        draw()
 
 
 def _layers_frame(sweep: Sweep, setting: int) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -14,7 +14,16 @@ if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.policies import Policy
     from analysis.pruning_effects.eviction.policies.controls import Limit, TextChoice
 
+_SHARES = (0.1, 0.25, 0.5, 0.75)
 _MOST_SEEDS = 50.0
+
+
+def share_kept(place: Any, name: str, usual: int = 1) -> float:
+    """Share of the context kept, for a panel that takes one; ``usual`` is the place of its default."""
+    share: float = place.selectbox(
+        "Share kept", _SHARES, usual, key=f"{name}_share", format_func=lambda s: f"{s:.0%}"
+    )
+    return share
 
 
 def common(n_context: int) -> tuple[int, int, str]:
@@ -61,7 +70,7 @@ def constants(methods: list[Policy], n_context: int, known: dict[str, float | st
                 control.high,
                 control.start,
                 control.step,
-                key=control.key,
+                key=state.of_method(control.key),
                 bind="query-params",
                 help=control.help,
             )
@@ -77,7 +86,7 @@ def _limit(control: Limit, n_context: int) -> int:
     chosen = st.selectbox(
         control.label,
         ("auto", *map(str, control.options)),
-        key=control.key,
+        key=state.of_method(control.key),
         bind="query-params",
         help=control.help,
     )
@@ -87,12 +96,17 @@ def _limit(control: Limit, n_context: int) -> int:
 def _text(control: TextChoice) -> str:
     """One of the texts of a control, or a person's own words; "" for none."""
     options = dict(control.options)
-    name = st.selectbox(control.label, list(options), key=control.key, bind="query-params", help=control.help)
+    name = st.selectbox(
+        control.label, list(options), key=state.of_method(control.key), bind="query-params", help=control.help
+    )
     text = options[name]
     if text is not None:
         return text
     return st.text_input(
-        control.words_label, key=control.words_key, bind="query-params", placeholder=control.placeholder
+        control.words_label,
+        key=state.of_method(control.words_key),
+        bind="query-params",
+        placeholder=control.placeholder,
     )
 
 

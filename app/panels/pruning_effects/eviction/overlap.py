@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
-from analysis.drawing.charts import chart_svg, plotly_html
 from analysis.drawing.numbers import count
 from analysis.pruning_effects.eviction.figures import kept_positions, overlap_matrix, phrase_heatmap
 from analysis.pruning_effects.eviction.overlap import overlap_frame, positions_frame, survival_frame
 from analysis.pruning_effects.eviction.texts import find_phrase
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code, plotly_card
 from app.widgets.plain import visible
 
 if TYPE_CHECKING:
@@ -31,40 +30,30 @@ def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
     """Overlap of kept sets, and where they stand in the context."""
     name = state.theme_name()
     spec = f"{sweep.spec.subtitle} · {share:.0%} kept"
-    with figure_card(
+    with altair_card(
         "Who keeps the same tokens",
         "1: the same set in every layer and KV head. Oracle: what the continuation really attended to.",
+        lambda: overlap_matrix(sweep, share, theme_name=name),
+        alt="Jaccard overlap between the kept sets of two methods",
         name="overlap",
         table=lambda: overlap_frame(sweep, share),
-        figure=lambda: chart_svg(overlap_matrix(sweep, share, theme_name=name)),
-        figure_ending="svg",
         code=notebook_code(trace, f"{code}an.figures.overlap_matrix(sweep, {share:g})"),
         spec=spec,
         more=readings.OVERLAP,
-    ):
-        st.altair_chart(
-            overlap_matrix(sweep, share, theme_name=name),
-            theme=None,
-            alt="Jaccard overlap between the kept sets of two methods",
-            key="overlap_chart",
-        )
-    with figure_card(
+    ) as draw:
+        draw()
+    with altair_card(
         "Where they keep",
         "Stronger colour: more of this stretch survives. The tick is the mean position of what is kept.",
+        lambda: kept_positions(sweep, share, theme_name=name),
+        alt="Survival along the context, one row per method",
         name="positions",
         table=lambda: positions_frame(sweep, share),
-        figure=lambda: chart_svg(kept_positions(sweep, share, theme_name=name)),
-        figure_ending="svg",
         code=notebook_code(trace, f"{code}an.figures.kept_positions(sweep, {share:g})"),
         spec=spec,
         more=readings.POSITIONS,
-    ):
-        st.altair_chart(
-            kept_positions(sweep, share, theme_name=name),
-            theme=None,
-            alt="Survival along the context, one row per method",
-            key="positions_chart",
-        )
+    ) as draw:
+        draw()
 
 
 @st.fragment
@@ -98,33 +87,24 @@ def needle(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
 def _draw_needle(
     trace: Trace, sweep: Sweep, share: float, code: str, phrase: str, tokens: np.ndarray
 ) -> None:
-    def figure() -> Any:
-        return phrase_heatmap(sweep, tokens, share, theme_name=state.theme_name())
-
     frame = survival_frame(sweep, tokens, share)
     call = (
         f"{code}from analysis.pruning_effects.eviction.texts import find_phrase\n"
         f"tokens = find_phrase(sweep.context, sweep.context_encoding, {phrase!r})\n"
         f"an.figures.phrase_heatmap(sweep, tokens, {share:g})"
     )
-    with figure_card(
+    with plotly_card(
         "The phrase, by method, layer and KV head",
         "Full colour: this KV head keeps all of it. Empty: nothing of it is left to look up there.",
+        lambda: phrase_heatmap(sweep, tokens, share, theme_name=state.theme_name()),
         name="phrase",
+        alt="Share of the phrase kept, by method, layer and KV head",
         table=lambda: frame,
-        figure=lambda: plotly_html(figure()),
-        figure_ending="html",
         code=notebook_code(trace, call),
         spec=f"{sweep.spec.subtitle} · {share:.0%} kept",
         more=readings.NEEDLE,
-    ):
-        st.plotly_chart(
-            figure(),
-            theme=None,
-            key="phrase_chart",
-            config={"displaylogo": False, "showSendToCloud": False},
-            alt="Share of the phrase kept, by method, layer and KV head",
-        )
+    ) as draw:
+        draw()
         st.dataframe(_percent(frame), hide_index=True, key="phrase_frame_shown", column_config=_COLUMNS)
 
 

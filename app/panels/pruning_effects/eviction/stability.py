@@ -7,88 +7,76 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import state
-from app.compute import requests as runs
 from app.panels.pruning_effects import help as readings
 from app.panels.pruning_effects.eviction.asked import reading, reading_code
-from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.layout import side_by_side
-from app.widgets.run_status import ask, outcome
+from app.panels.pruning_effects.eviction.options import share_kept
+from app.widgets.figure_card import altair_card, notebook_code
+from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
     from analysis.results.trace import Trace
     from app.compute.job import Job
+    from app.compute.requests import RunRequest
     from app.panels.pruning_effects.eviction.asked import Asked
-
-_SHARES = (0.1, 0.25, 0.5, 0.75)
 
 
 @st.fragment
-def stability(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
+def stability(trace: Trace, asked: Asked) -> None:
     """Whether small noise makes a method keep other tokens."""
-    with st.container(border=True):
-        st.markdown("**Stability**")
-        st.caption(
-            "Adds small noise to the context's embeddings: do the methods still keep the same tokens, and who pays for it?"
-        )
-        left, right = side_by_side("controls_stability", [1.2, 1], "bottom")
-        share = left.selectbox(
-            "Share kept", _SHARES, 1, key="stability_share", format_func=lambda s: f"{s:.0%}"
-        )
-        continuation = asked.continuation + asked.answer
-        experiment = runs.Experiment(
-            request,
-            "stability",
-            (("c", asked.context), ("q", continuation), ("share", share), *asked.methods_key()),
-        )
-        found = runs.find(experiment)
-        if right.button("Disturb", key="stability_button"):
+    continuation = asked.continuation + asked.answer
 
-            def compute(model: LanguageModel, job: Job) -> Any:
-                from analysis.pruning_effects.eviction.stability import rank_stability
+    def controls(request: RunRequest, left: Any) -> Wanted:
+        share = share_kept(left, "stability")
 
-                return rank_stability(
-                    model,
-                    asked.context,
-                    continuation,
-                    asked.methods(),
-                    share,
-                    on_progress=job.report,
-                    **reading(request),
-                )
+        def compute(model: LanguageModel, job: Job) -> Any:
+            from analysis.pruning_effects.eviction.stability import rank_stability
 
-            found = ask(experiment, compute)
-        if found is None:
-            return
-        frame = outcome(found, (220,))
-    if frame is not None:
-        imports, methods = asked.methods_code()
-        call = f"stable = an.rank_stability(\n    model, {asked.context!r}, {continuation!r},\n    {methods}, {share:g}{reading_code(trace)},\n)\n"
-        _draw_stability(
-            frame, share, notebook_code(trace, f"{imports}{call}an.figures.stability_chart(stable)")
-        )
+            return rank_stability(
+                model,
+                asked.context,
+                continuation,
+                asked.methods(),
+                share,
+                on_progress=job.report,
+                **reading(request),
+            )
+
+        def draw(frame: Any) -> None:
+            imports, methods = asked.methods_code()
+            call = f"stable = an.rank_stability(\n    model, {asked.context!r}, {continuation!r},\n    {methods}, {share:g}{reading_code(trace)},\n)\n"
+            _draw_stability(
+                frame, share, notebook_code(trace, f"{imports}{call}an.figures.stability_chart(stable)")
+            )
+
+        options = (("c", asked.context), ("q", continuation), ("share", share), *asked.methods_key())
+        return Wanted(compute, draw, options)
+
+    on_demand(
+        "stability",
+        "Stability",
+        "Adds small noise to the context's embeddings: do the methods still keep the same tokens, and who pays for it?",
+        "Disturb",
+        controls,
+        widths=[1.2, 1],
+        height=220,
+        stretch=False,
+    )
 
 
 def _draw_stability(frame: Any, share: float, code: str) -> None:
-    from analysis.drawing.charts import chart_svg
     from analysis.pruning_effects.eviction.cost_figures import stability_chart
 
     unit = state.unit()
-
-    def chart() -> Any:
-        return stability_chart(frame, unit=unit, theme_name=state.theme_name())
-
-    with figure_card(
+    with altair_card(
         "Ranks under noise, and what the noise costs",
         "Left: 1 means that the noise changed nothing. Right: what it did to the predictions, with and without pruning.",
+        lambda: stability_chart(frame, unit=unit, theme_name=state.theme_name()),
+        alt="Rank stability and damage by method and noise",
         name="stability",
         table=lambda: frame,
-        figure=lambda: chart_svg(chart()),
-        figure_ending="svg",
         code=code,
         spec=f"{share:.0%} of the context kept · 2 draws per noise",
         more=readings.STABILITY,
-    ):
-        st.altair_chart(
-            chart(), theme=None, alt="Rank stability and damage by method and noise", key="stability_chart"
-        )
+    ) as draw:
+        draw()

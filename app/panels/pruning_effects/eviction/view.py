@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
 from app.panels.pruning_effects.eviction.asked import Asked, compute
 from app.panels.pruning_effects.eviction.form import form
 from app.widgets.checks import check_line, checks
-from app.widgets.messages import show_error, unavailable
+from app.widgets.messages import unavailable
 from app.widgets.plain import plain
 from app.widgets.prompt import prompt
-from app.widgets.run_status import current_run, outcome
+from app.widgets.run_status import ask, current_run, model_run_or_none, outcome
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
@@ -31,12 +30,11 @@ def kv_cache() -> None:
     trace = current_run()
     if trace is None:
         return
-    request = st.session_state.get(state.RUN)
-    if request is None or state.OPENED in st.session_state:
-        unavailable(
-            "KV-cache eviction",
-            "It reads the text again with parts of the cache gone, and an opened file has no model.",
-        )
+    request = model_run_or_none(
+        "KV-cache eviction",
+        "It reads the text again with parts of the cache gone, and an opened file has no model.",
+    )
+    if request is None:
         st.caption(plain(trace.spec.subtitle))
         return
     _comparison(trace, request)
@@ -47,12 +45,12 @@ def kv_cache() -> None:
 @st.fragment
 def _comparison(trace: Trace, request: runs.RunRequest) -> None:
     asked, pressed = form(trace)
-    if asked is not None and pressed:
-        try:
-            runs.submit_experiment(asked.experiment(request), compute(asked, request))
-            st.session_state[state.SWEEP] = asked
-        except AnalysisError as error:
-            show_error(error)
+    if (
+        asked is not None
+        and pressed
+        and ask(runs.submit_experiment, asked.experiment(request), compute(asked, request))
+    ):
+        st.session_state[state.SWEEP] = asked
     shown, job = _on_screen(asked, request)
     if shown is None or job is None:
         _nothing_yet()
@@ -123,12 +121,12 @@ def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -
     from app.panels.pruning_effects.eviction.times import times
     from app.panels.pruning_effects.eviction.writing import writing
 
-    writing(trace, request, asked)
+    writing(trace, asked)
     bill(trace, sweep, request, asked)
-    times(trace, request, asked)
-    needle(trace, request, asked)
-    horizon(trace, request, sweep, asked)
-    stability(trace, request, asked)
+    times(trace, asked)
+    needle(trace, asked)
+    horizon(trace, sweep, asked)
+    stability(trace, asked)
 
 
 def _skipped(sweep: Sweep) -> None:

@@ -7,40 +7,57 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app.compute import requests as runs
 from app.panels.pruning_effects import help as readings
 from app.panels.pruning_effects.eviction.asked import reading, reading_code
+from app.panels.pruning_effects.eviction.options import share_kept
 from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.layout import side_by_side
+from app.widgets.on_demand import Wanted, on_demand
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, outcome
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
     from analysis.pruning_effects.eviction.generation import Generations
     from analysis.results.trace import Trace
     from app.compute.job import Job
+    from app.compute.requests import RunRequest
     from app.panels.pruning_effects.eviction.asked import Asked
 
-_SHARES = (0.1, 0.25, 0.5, 0.75)
 _LENGTHS = (16, 32, 64)
 _START_WORDS = 6
 
 
 @st.fragment
-def writing(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
+def writing(trace: Trace, asked: Asked) -> None:
     """Let the model write on, greedily, under every method."""
-    with st.container(border=True):
-        st.markdown("**What it writes**")
-        st.caption(
-            "The model writes on by itself, always its first choice: does a pruned cache change what it says?"
-        )
-        columns = side_by_side("controls_writing", [3, 1, 1, 1], "bottom")
+
+    def controls(request: RunRequest, *columns: Any) -> Wanted:
         start = columns[0].text_input("Begins with", _start(asked), key="writing_start", max_chars=2000)
-        share = columns[1].selectbox(
-            "Share kept", _SHARES, 2, key="writing_share", format_func=lambda s: f"{s:.0%}"
-        )
+        share = share_kept(columns[1], "writing", 2)
         n_new = columns[2].selectbox("Tokens", _LENGTHS, 1, key="writing_length")
+        imports, methods = asked.methods_code()
+        call = (
+            f"written = an.generate_greedy(\n    model, {asked.context!r}, {start!r},\n    {methods}, [{share:g}], "
+            f"n_new={n_new}{reading_code(trace)},\n)\nwritten.to_frame()"
+        )
+
+        def compute(model: LanguageModel, job: Job) -> Generations:
+            from analysis.pruning_effects.eviction.generation import generate_greedy
+
+            return generate_greedy(
+                model,
+                asked.context,
+                start,
+                asked.methods(),
+                [share],
+                n_new=n_new,
+                **reading(request),
+                on_progress=job.report,
+                on_partial=job.show,
+            )
+
+        def draw(written: Generations) -> None:
+            _draw(written, notebook_code(trace, f"{imports}{call}"))
+
         options = (
             ("c", asked.context),
             ("start", start),
@@ -48,39 +65,17 @@ def writing(trace: Trace, request: runs.RunRequest, asked: Asked) -> None:
             ("n", n_new),
             *asked.methods_key(),
         )
-        experiment = runs.Experiment(request, "writing", options)
-        found = runs.find(experiment)
-        if columns[3].button(
-            "Write", key="writing_button", width="stretch", disabled=not (start or "").strip()
-        ):
+        return Wanted(compute if (start or "").strip() else None, draw, options, draw)
 
-            def compute(model: LanguageModel, job: Job) -> Generations:
-                from analysis.pruning_effects.eviction.generation import generate_greedy
-
-                return generate_greedy(
-                    model,
-                    asked.context,
-                    start,
-                    asked.methods(),
-                    [share],
-                    n_new=n_new,
-                    **reading(request),
-                    on_progress=job.report,
-                    on_partial=job.show,
-                )
-
-            found = ask(experiment, compute)
-        if found is None:
-            return
-        imports, methods = asked.methods_code()
-        call = (
-            f"written = an.generate_greedy(\n    model, {asked.context!r}, {start!r},\n    {methods}, [{share:g}], "
-            f"n_new={n_new}{reading_code(trace)},\n)\nwritten.to_frame()"
-        )
-        code = notebook_code(trace, f"{imports}{call}")
-        result = outcome(found, (200,), draw=lambda part: _draw(part, code))
-    if result is not None:
-        _draw(result, code)
+    on_demand(
+        "writing",
+        "What it writes",
+        "The model writes on by itself, always its first choice: does a pruned cache change what it says?",
+        "Write",
+        controls,
+        widths=[3, 1, 1, 1],
+        height=200,
+    )
 
 
 def _start(asked: Asked) -> str:

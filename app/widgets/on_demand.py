@@ -1,0 +1,105 @@
+"""A panel that computes something about the run on screen when a person asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from app.compute import requests as runs
+from app.widgets.layout import side_by_side
+from app.widgets.run_status import ask, model_run_or_none, outcome
+
+if TYPE_CHECKING:
+    from analysis.models.loading import LanguageModel
+    from app.compute.job import Job
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the controls of a panel ask for."""
+
+    compute: Callable[[LanguageModel, Job], Any] | None
+    """The work; None while something is missing."""
+    draw: Callable[[Any], None]
+    """Draws the result."""
+    options: tuple[tuple[str, object], ...] = ()
+    """Everything beside the run that decides the result; plain values."""
+    draw_partial: Callable[[Any], None] | None = None
+    """Draws what there is so far, while it is computed."""
+    missing: str = ""
+    """What to say when the button is pressed and something is missing; without it the button is off."""
+
+
+def on_demand(
+    name: str,
+    title: str,
+    caption: str,
+    button: str,
+    controls: Callable[..., Wanted | None],
+    *,
+    widths: list[float],
+    height: int,
+    why: str = "An opened file has no model.",
+    stretch: bool = True,
+    in_one_frame: bool = False,
+) -> None:
+    """Draw the panel: what it is, its controls, its button, and the result once there is one.
+
+    Parameters
+    ----------
+    name : str
+        Unique short name of the experiment, for keys.
+    title, caption, button : str
+        What is drawn above the controls and on the button.
+    controls : callable
+        Called with the request of the run on screen and a column for each control; gives what is asked
+        for, or None where there is nothing to ask, after saying why.
+    widths : list of float
+        Of the columns; the button is in the last one.
+    height : int
+        Place held for the result, in pixels.
+    why : str
+        What to say in the panel's place for an opened file, which has no model.
+    stretch : bool
+        Whether the button is as wide as its column.
+    in_one_frame : bool
+        The title stands beside the button, and the result in the same frame: for a panel without
+        controls whose result is no card.
+    """
+    request = model_run_or_none(title, why)
+    if request is None:
+        return
+    with st.container(border=True):
+        if not in_one_frame:
+            _head(st, title, caption)
+        *places, last = side_by_side(f"controls_{name}", widths, "center" if in_one_frame else "bottom")
+        if in_one_frame:
+            _head(places[0], title, caption)
+        wanted = controls(request, *places)
+        if wanted is None:
+            return
+        pressed = last.button(
+            button,
+            key=f"{name}_button",
+            width="stretch" if stretch else "content",
+            disabled=wanted.compute is None and not wanted.missing,
+        )
+        if wanted.compute is None:
+            if pressed:
+                st.caption(wanted.missing)
+            return
+        experiment = runs.Experiment(request, name, wanted.options)
+        job = ask(runs.submit_experiment, experiment, wanted.compute) if pressed else runs.find(experiment)
+        result = None if job is None else outcome(job, (height,), wanted.draw_partial)
+        if in_one_frame and result is not None:
+            wanted.draw(result)
+    if not in_one_frame and result is not None:
+        wanted.draw(result)
+
+
+def _head(place: Any, title: str, caption: str) -> None:
+    place.markdown(f"**{title}**")
+    place.caption(caption)
