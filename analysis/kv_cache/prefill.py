@@ -30,8 +30,6 @@ class LayerReading:
 
     layer: int
     """Its place among the layers that have attention, from 0."""
-    n_layers: int
-    """Layers that have attention."""
     module: nn.Module
     query: Tensor
     """(H, n, d), after positions."""
@@ -47,8 +45,6 @@ class LayerReading:
     """float64, (H, w, n): ``P^T W`` for the weightings asked for; None without any."""
     rotation: Rotation | None
     """None without rotary positions in this layer, or where their layout is not known."""
-    rotary_known: bool
-    """Whether ``rotation`` says all about positions: False where a layout is not known."""
 
     @property
     def per_group(self) -> int:
@@ -144,8 +140,8 @@ def read_prefix(
         If the model's attention cannot be measured, or differs from the library's.
     """
     anatomy = model.anatomy
-    n_layers = len(require_attention(model, ids).layers)
-    reader = _Reader(Prefix(ids), look, n_layers, layout, weightings, check)
+    require_attention(model, ids)
+    reader = _Reader(Prefix(ids), look, layout, weightings, check)
     recurrent = read_cache(model.model, 0)
     with_states = has_recurrence(recurrent)
     with hooks() as handles:
@@ -181,7 +177,6 @@ class _Reader:
 
     prefix: Prefix
     look: Callable[[LayerReading], None]
-    n_layers: int
     layout: Layout | None
     weightings: Tensor | None
     check: RowCheck | None
@@ -232,11 +227,10 @@ class _Reader:
             output, columns = attended.output, None if self.weightings is None else attended.columns
         if self.check is not None:
             self.check.compare(call, output)
-        rotation, known = self._rotation(call.layer, call.module)
+        rotation = self._rotation(call.layer, call.module)
         self.look(
             LayerReading(
                 len(prefix.keys),
-                self.n_layers,
                 call.module,
                 query,
                 key,
@@ -247,7 +241,6 @@ class _Reader:
                 call.sink_logits,
                 columns,
                 rotation,
-                known,
             )
         )
         prefix.layer_numbers.append(call.layer)
@@ -257,15 +250,15 @@ class _Reader:
         prefix.rotations.append(rotation)
         return output[None]
 
-    def _rotation(self, layer: int, module: nn.Module) -> tuple[Rotation | None, bool]:
-        """Turn of the layer that runs, None without one, and whether that says all about positions."""
+    def _rotation(self, layer: int, module: nn.Module) -> Rotation | None:
+        """Turn of the layer that runs; None without one, or where its layout is not known."""
         table = self.tables.get(layer) if getattr(module, "use_rope", True) else None
         if table is None:
-            return None, True
+            return None
         made = [call for call in self.calls if call.output[0] is table[0]]
         if self.layout is None or not made:
-            return None, False
-        return Rotation(_rows(table[0]), _rows(table[1]), self.layout, made[0].at), True
+            return None
+        return Rotation(_rows(table[0]), _rows(table[1]), self.layout, made[0].at)
 
 
 @dataclass(frozen=True, eq=False)

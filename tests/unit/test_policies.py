@@ -43,7 +43,6 @@ def look_at(method, n: int = N, *, module: nn.Module | None = None, layer: int =
     attended = attend(query, key, value, scale=scale, weightings=torch.from_numpy(weights).float(), **options)
     reading = LayerReading(
         layer=layer,
-        n_layers=4,
         module=module or nn.Identity(),
         query=query,
         key=key,
@@ -54,7 +53,6 @@ def look_at(method, n: int = N, *, module: nn.Module | None = None, layer: int =
         sink_logits=None,
         columns=attended.columns,
         rotation=None,
-        rotary_known=True,
     )
     scores = query.double() @ key.double().repeat_interleave(H // G, 0).transpose(1, 2) * scale
     hidden = torch.ones(n, n, dtype=torch.bool).triu(1)
