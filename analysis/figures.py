@@ -35,7 +35,6 @@ from analysis.token_entropy.figures import (
 )
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 
-sink_map = head_map
 show_charts_as_pictures()
 
 __all__ = [
@@ -74,7 +73,6 @@ __all__ = [
     "received",
     "reward_against_entropy",
     "risks_figure",
-    "sink_map",
     "spectrum",
     "spent_chart",
     "stability_chart",

@@ -34,7 +34,7 @@ import analysis  # noqa: E402
 if TYPE_CHECKING:
     from analysis import *  # noqa: F403
 
-__all__ = analysis.__all__
+__all__ = dir(analysis)
 
 
 def __getattr__(name: str) -> Any:

@@ -6,7 +6,6 @@ Numpy only. K layers with attention, H query heads, G KV heads, T tokens; L laye
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -21,8 +20,6 @@ FIRST_ROW = 16
 """First row whose entropy counts for a head: ln of the visible tokens is tiny before."""
 COLLAPSED, OVERLOADED = 0.05, 0.9
 """Normalised head entropy below and above which a head is called so; the limits are ours, see :func:`head_classes`."""
-
-HeadClass = Literal["collapsed", "between", "overloaded"]
 
 
 def against_baseline(attention: AttentionTrace) -> np.ndarray:

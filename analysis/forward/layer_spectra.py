@@ -10,11 +10,12 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from analysis.results.spectra import as_shares, eigenvalue_shares, turning_angles
@@ -54,7 +55,8 @@ class Spectra:
     @contextmanager
     def collecting(self) -> Iterator[Spectra]:
         """Compute beside the pass; leaving waits for the last layer."""
-        with _one_thread_each(), ThreadPoolExecutor(2, "spectra", initializer=_stand_back) as pool:
+        # numpy's linear algebra keeps to one thread per layer; torch's is its own
+        with threadpool_limits(1, "blas"), ThreadPoolExecutor(2, "spectra", initializer=_stand_back) as pool:
             self._pool = pool
             try:
                 yield self
@@ -133,12 +135,3 @@ def _stand_back() -> None:
     """Let the pass go first where the system can tell threads apart."""
     if sys.platform == "linux":
         os.setpriority(os.PRIO_PROCESS, 0, 10)
-
-
-def _one_thread_each() -> AbstractContextManager[object]:
-    """Keep numpy's linear algebra to one thread per layer; torch's is its own."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:  # slower, not different
-        return nullcontext()
-    return threadpool_limits(1, "blas")

@@ -18,8 +18,6 @@ class LayerView:
 
     layer: int
     """Its place among the layers that have attention, from 0."""
-    n_layers: int
-    """Layers that have attention."""
     module: nn.Module
     query: Tensor
     """(H, n, d), after positions."""

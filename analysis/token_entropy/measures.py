@@ -6,7 +6,6 @@ Numpy only. Everything in nats; entry t speaks about token t; NaN is "no context
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,8 +17,6 @@ FORKING_SHARE = 0.2
 GLTR_LIMITS = (10, 100, 1000)
 """Upper ranks of GLTR's first three buckets (Gehrmann et al. 2019)."""
 GLTR_NAMES = ("top 10", "top 100", "top 1000", "beyond")
-
-Quadrant = Literal["sure", "spread", "torn", "lost", "between"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Covariance and the exact softmax term against float64 differences of the true entropy; Adam; the policy."""
+"""Covariance and the exact softmax term against float64 differences of the true entropy; the policy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from analysis.entropy_collapse.labs.four_squares import task
-from analysis.entropy_collapse.labs.four_squares.adam import Adam
 from analysis.entropy_collapse.labs.four_squares.grpo import group_advantage
 from analysis.entropy_collapse.labs.four_squares.policy import Policy, read, sample
 from analysis.entropy_collapse.labs.four_squares.predictions import (
@@ -82,19 +81,6 @@ def test_advantages_are_normalised_in_their_group():
     expected = (first - 0.25) / first.std(ddof=1)
     np.testing.assert_allclose(group_advantage(reward, 4)[:4], expected, rtol=1e-4)
     np.testing.assert_array_equal(group_advantage(reward, 4)[4:], 0)
-
-
-def test_adam_is_adam():
-    start = torch.randn(7, 3, generator=seeded(0))
-    target = torch.randn(7, 3, generator=seeded(1))
-    ours, theirs = start.clone().requires_grad_(), start.clone().requires_grad_()
-    mine, reference = Adam([ours]), torch.optim.Adam([theirs], lr=0.02)
-    for _ in range(30):
-        mine.step(((ours - target) ** 4).sum(), 0.02)
-        reference.zero_grad()
-        ((theirs - target) ** 4).sum().backward()
-        reference.step()
-    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,6 @@ def look_at(method, n: int = N, *, module: nn.Module | None = None, layer: int =
     attended = attend(query, key, value, scale=scale, weightings=torch.from_numpy(weights).float(), **options)
     view = LayerView(
         layer=layer,
-        n_layers=4,
         module=module or nn.Identity(),
         query=query,
         key=key,

@@ -641,6 +641,20 @@ def test_the_probe_leaves_no_hooks(fresh_llama):
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in fresh_llama.model.modules())
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have folders of their own")
+def test_what_is_derived_from_models_is_kept_where_linux_keeps_such_things(monkeypatch):
+    from analysis.models.embedded import cache_folder
+
+    monkeypatch.delenv("LOGITSCOPE_CACHE", raising=False)
+    for base, expected in ((None, "~/.cache"), ("", "~/.cache"), ("/var/x", "/var/x")):
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        if base is not None:
+            monkeypatch.setenv("XDG_CACHE_HOME", base)
+        assert cache_folder() == Path(expected).expanduser() / "logitscope"
+    monkeypatch.setenv("LOGITSCOPE_CACHE", "~/elsewhere")
+    assert cache_folder() == Path.home() / "elsewhere"
+
+
 def test_the_embedded_package_missing_or_changed_is_said(monkeypatch, tmp_path):
     from importlib import metadata
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import unicodedata
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -407,3 +408,19 @@ def test_holes_in_the_vocabulary_are_unused():
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>")
     assert token_text(tokenizer, 2) == "‹unused 2›"
     assert token_text(tokenizer, 7) == "cat"
+
+
+def test_every_byte_has_the_letter_that_byte_level_vocabularies_write_for_it():
+    from tokenizers.decoders import ByteLevel
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    letters = bytes_to_unicode()
+    assert letters[0xE6] == "æ" and letters[ord(" ")] == "Ġ" and letters[0x7F] == "ġ"
+
+    class Tokenizer:
+        backend_tokenizer = SimpleNamespace(decoder=ByteLevel())
+
+        def convert_ids_to_tokens(self, token_id):
+            return letters[token_id]
+
+    assert [token_bytes(Tokenizer(), b) for b in range(256)] == [bytes([b]) for b in range(256)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -345,7 +346,6 @@ def test_two_runs_in_one_folder(tmp_path):
 
 def events(folder, number, steps, values):
     """An event file as SummaryWriter frames it."""
-    import struct
 
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -379,7 +379,6 @@ def test_event_files_side_by_side(tmp_path):
 
 
 def test_tensorflow_2_scalars_are_tensors(tmp_path):
-    import struct
 
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
@@ -533,3 +532,22 @@ def test_reading_can_be_cancelled(tmp_path):
 
     with pytest.raises(Cancelled):
         read_training_log(path, on_progress=report)
+
+
+def test_the_checksum_that_is_borrowed_from_tensorboard_is_tfrecord_s():
+    """It is no public function of tensorboard; seen on 2.21.0. CRC-32C, turned by 15 bits, plus a constant."""
+    from analysis.entropy_collapse.training.logs.event_files import is_event_file
+
+    def masked(data: bytes) -> int:
+        crc = 0xFFFFFFFF
+        for byte in data:
+            crc ^= byte
+            for _ in range(8):
+                crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+        crc ^= 0xFFFFFFFF
+        return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+    length = struct.pack("<Q", 24)
+    assert is_event_file(length + struct.pack("<I", masked(length)) + b"rest")
+    assert not is_event_file(length + struct.pack("<I", masked(length) ^ 1) + b"rest")
+    assert not is_event_file(length)

@@ -25,7 +25,6 @@ BOTTOM = "bottom "
 METHODS = (*SCORERS, *CONTROLS, *(BOTTOM + name for name in SCORERS))
 """Every method by its name."""
 NEEDS_ANSWER = ("gradient", "reagent")
-NEEDS_QUESTION = ("longllmlingua", "gradient", "reagent")
 DRAWN_BY_SEED = ("random", "stop words")
 """Methods with a random part, run once per seed in a sweep."""
 FULL, WITHOUT = "full", "no context"

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from analysis.entropy_collapse.labs.four_squares import task
-from analysis.entropy_collapse.labs.four_squares.adam import Adam
 from analysis.entropy_collapse.labs.four_squares.policy import HIDDEN, N_HEADS, WIDTH, Policy, read
 from analysis.models.embedded import cache_folder
 from analysis.progress import Progress
@@ -24,6 +23,7 @@ from analysis.progress import Progress
 _LAYOUT = 1
 """Raised when the policy or its texts change, so that an older file is not used."""
 _WARM_STEPS = 50
+_WARMING_UP = "warming up the base policy, once"
 
 
 @dataclass(frozen=True)
@@ -85,14 +85,18 @@ def train_base(settings: BaseSettings, on_progress: Progress) -> Policy:
     policy = Policy(torch.Generator().manual_seed(settings.seed))
     rng = np.random.default_rng(settings.seed)
     numbers, written = (torch.from_numpy(part) for part in random_texts(settings, rng))
-    optimiser = Adam(policy.parameters())
+    on_progress(0.0, _WARMING_UP)  # a first optimiser brings a second of imports
+    optimiser = torch.optim.Adam(policy.parameters())
     for update in range(settings.updates):
         if update % 5 == 0:
-            on_progress(update / settings.updates, "warming up the base policy, once")
+            on_progress(update / settings.updates, _WARMING_UP)
         rise, fall = (update + 1) / _WARM_STEPS, 1 - update / settings.updates
         chosen = torch.from_numpy(rng.integers(settings.texts, size=settings.answers))
         loss = -read(policy, numbers[chosen], written[chosen]).logprob.mean()
-        optimiser.step(loss, settings.learning_rate * min(1.0, rise) * fall)
+        optimiser.param_groups[0]["lr"] = settings.learning_rate * min(1.0, rise) * fall
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
     return policy
 
 

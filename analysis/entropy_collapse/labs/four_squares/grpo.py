@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from analysis.entropy_collapse.labs.four_squares import task
-from analysis.entropy_collapse.labs.four_squares.adam import Adam
 from analysis.entropy_collapse.labs.four_squares.base import base_policy
 from analysis.entropy_collapse.labs.four_squares.evaluation import evaluate
 from analysis.entropy_collapse.labs.four_squares.interventions.base import Batch
@@ -105,7 +104,8 @@ class _Run:
     ) -> None:
         self.policy, self.settings, self.report, self.show = policy, settings, report, show
         self.heat = settings.used_temperature
-        self.optimiser = Adam(policy.parameters())
+        report(0.0, "starting")  # a first optimiser brings a second of imports
+        self.optimiser = torch.optim.Adam(policy.parameters(), lr=settings.used_learning_rate)
         self.numbers = np.random.default_rng(settings.seed)
         self.luck = torch.Generator().manual_seed(settings.seed)
         self.seen: tuple[float, float] | None = None
@@ -174,7 +174,9 @@ class _Run:
                 float(entropy.mean()),
                 self.luck,
             )
-            self.optimiser.step(s.intervention.loss(batch), s.used_learning_rate)
+            self.optimiser.zero_grad()
+            s.intervention.loss(batch).backward()
+            self.optimiser.step()
         with torch.no_grad():
             after = read(self.policy, prompts, written, self.heat)
         self.seen = log_entropy_spread(entropy)
