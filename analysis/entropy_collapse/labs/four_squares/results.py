@@ -161,6 +161,16 @@ class LabRun:
         """Whether all steps that were asked for are in it."""
         return len(self.reward) == self.settings.steps and self.evaluated[-1:] == [self.settings.steps]
 
+    @property
+    def covariance_prediction(self) -> np.ndarray:
+        """(S,) nats: change predicted by the covariance, ``-learning rate * Cov``."""
+        return -self.settings.used_learning_rate * self.covariance
+
+    @property
+    def exact_prediction(self) -> np.ndarray:
+        """(S,) nats: change predicted by the exact softmax term, ``learning rate * slope``."""
+        return self.settings.used_learning_rate * self.exact_slope
+
     def to_frame(self, unit: Unit = "nats") -> pd.DataFrame:
         """One row per step and evaluation; NaN where something was not measured.
 
