@@ -112,7 +112,8 @@ def read_context(
         If rows of the context, or the first tokens after it, differ from the library's own.
     """
     started, depth = time.perf_counter(), model.info.n_layers
-    scorer = _Scorer(tuple(dict.fromkeys(one.method for one in plan.settings)))
+    methods = tuple(dict.fromkeys(one.method for one in plan.settings))
+    scorer = _Scorer(methods, cache_facts(model).n_layers)
     weightings = {name: w for method in scorer.methods for name, w in method.weightings(len(ids)).items()}
     rows = RowCheck(model, ids)
     prefix = read_prefix(
@@ -150,6 +151,8 @@ class _Scorer:
     """Looks at every layer of one prefill."""
 
     methods: tuple[Policy, ...]
+    n_layers: int
+    """Layers that have attention."""
     scores: dict[Policy, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -160,7 +163,7 @@ class _Scorer:
             score = method.score(view).float().cpu()
             if method not in self.scores:
                 self.scores[method] = torch.zeros(
-                    view.n_layers, *score.shape[:-2], view.n_groups, view.n_tokens
+                    self.n_layers, *score.shape[:-2], view.n_groups, view.n_tokens
                 )
             self.scores[method][view.layer] = score
         self.seconds += time.perf_counter() - begun
