@@ -32,7 +32,7 @@ def massive_activations(trace: Trace) -> None:
         "extremes",
         "Massive activations",
         "The largest single values of the states, and how small the sink's projected values are.",
-        "Look for them",
+        "Find massive activations",
         lambda _request, _left: Wanted(compute, lambda extremes: _draw(trace, extremes)),
         why="They are read from the model's states; a file holds none.",
         widths=[3, 1],

@@ -73,7 +73,7 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | No
             )
         except AnalysisError as reason:
             right.caption(plain(str(reason)))
-        if middle.button("Compute", key="lens_button", width="stretch"):
+        if middle.button("Compute the lens", key="lens_button", width="stretch"):
             if ask(runs.submit, wanted):
                 st.rerun()
         elif error is not None:

@@ -50,7 +50,7 @@ def follow(
             help="A log is read again when its file has changed, and only then.",
         )  # fmt: skip
         middle.button(
-            "Reread", icon=":material/refresh:", disabled=not there, key="training_reread", on_click=read_again,
+            "Read again", icon=":material/refresh:", disabled=not there, key="training_reread", on_click=read_again,
             args=([source.id for source in there],), width="stretch",
         )  # fmt: skip
         right.number_input(

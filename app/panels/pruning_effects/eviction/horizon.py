@@ -57,7 +57,7 @@ def horizon(trace: Trace, sweep: Sweep, asked: Asked) -> None:
         "Knock-out horizon",
         "Hides a phrase of the context from layer l on, for every l: when has the model read all it needs from it? "
         "Followed is the log-probability of the answer, or without one of the whole continuation.",
-        "Knock out",
+        "Run knock-out",
         controls,
         widths=[3, 1],
         height=240,

@@ -56,7 +56,7 @@ def needle(trace: Trace, asked: Asked) -> None:
         "needle",
         "Needle in a haystack",
         "A made-up fact in a generated text. The cache is pruned before the question is asked: was the fact kept?",
-        "Hide and ask",
+        "Run needle test",
         controls,
         widths=[2, 2, 1.2, 1],
         height=260,

@@ -56,7 +56,7 @@ def stability(trace: Trace, asked: Asked) -> None:
         "stability",
         "Stability",
         "Adds small noise to the context's embeddings: do the methods still keep the same tokens, and who pays for it?",
-        "Disturb",
+        "Add noise",
         controls,
         widths=[1.2, 1],
         height=220,

@@ -48,7 +48,7 @@ def times(trace: Trace, asked: Asked) -> None:
         "Time of decoding",
         "Really removes the keys and values, then times steps of decoding for one text and for 16 at once. On a short "
         "context the weights decide, not the cache.",
-        "Evict and time",
+        "Measure times",
         controls,
         widths=[1.2, 1],
         height=180,

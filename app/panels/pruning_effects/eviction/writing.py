@@ -71,7 +71,7 @@ def writing(trace: Trace, asked: Asked) -> None:
         "writing",
         "What it writes",
         "The model writes on by itself, always its first choice: does a pruned cache change what it says?",
-        "Write",
+        "Generate",
         controls,
         widths=[3, 1, 1, 1],
         height=200,
