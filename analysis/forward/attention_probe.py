@@ -14,7 +14,7 @@ from analysis.forward.attention_support import AttentionSupport, known_support
 from analysis.forward.eager_maps import eager_maps, reduce_map
 from analysis.forward.row_check import RowCheck
 from analysis.forward.unavailable import different_rows, no_interface
-from analysis.models.body import first_tensor, hooks, run_body
+from analysis.models.body import hooks, run_body
 from analysis.models.load_errors import is_out_of_memory
 
 if TYPE_CHECKING:
@@ -244,10 +244,8 @@ def error_tolerance(dtype: str) -> float:
 
 def plain_states(model: LanguageModel, ids: Tensor) -> Tensor:
     """States after the final norm, float32, (n, D)."""
-    caught: list[Tensor] = []
     anatomy = model.anatomy
-    last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
     with hooks() as handles:
-        handles.append(last.register_forward_hook(lambda _m, _a, output: caught.append(first_tensor(output))))
+        caught = anatomy.watch_final(handles)
         run_body(model.model, ids[None].to(anatomy.head.weight.device))
-    return caught[-1][0].float()
+    return caught["final"][0].float()

@@ -62,7 +62,6 @@ def run_pass(
     n_layers = len(anatomy.layers)
     norms = np.zeros((n_layers + 1, len(ids)), np.float32)
     kept: dict[int, Tensor] = {}
-    caught: dict[str, Tensor] = {}
 
     def take(layer: int, states: Tensor) -> None:
         norms[layer] = torch.linalg.vector_norm(states[0].float(), dim=-1).cpu().numpy()
@@ -78,18 +77,14 @@ def run_pass(
     def leave(layer: int) -> Callable[[nn.Module, Any, Any], None]:
         return lambda _module, _args, output: take(layer, first_tensor(output))
 
-    def final(_module: nn.Module, _args: Any, output: Any) -> None:
-        caught["final"] = first_tensor(output)[0]
-
     with hooks() as handles:
         handles.append(anatomy.layers[0].register_forward_pre_hook(enter, with_kwargs=True))
         for i, layer in enumerate(anatomy.layers):
             handles.append(layer.register_forward_hook(leave(i + 1)))
-        last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
-        handles.append(last.register_forward_hook(final))
+        caught = anatomy.watch_final(handles)
         with measuring(model, recorder) if recorder else nullcontext():
             run_body(model.model, ids[None].to(anatomy.head.weight.device))
-    return Measured(caught["final"], [kept[layer] for layer in lens_layers], norms)
+    return Measured(caught["final"][0], [kept[layer] for layer in lens_layers], norms)
 
 
 @contextmanager

@@ -119,18 +119,12 @@ def _one_pass(
     recurrent = None if own is None else own.recurrent
     said = read_cache(model.model, 0) if recurrent is None else recurrent
     said.n_read = prefix.n_tokens + n_own
-    caught: dict[str, Tensor] = {}
-
-    def final(_module: nn.Module, _args: Any, output: Any) -> None:
-        caught["final"] = first_tensor(output)
-
     with hooks() as handles:
+        caught = anatomy.watch_final(handles)
         for i, layer in enumerate(anatomy.layers):
             if any(extra.active is not None for extra in special.values()):
                 handles.append(layer.register_forward_hook(_bypass(i, special), with_kwargs=True))
             handles.append(layer.register_forward_hook(lambda _m, _a, _o, at=i: on_layer(at + 1)))
-        last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
-        handles.append(last.register_forward_hook(final))
         with attending(model.model, anatomy, attention), fast_linears(model.model):
             run_body(model.model, ids.expand(n_settings, m).to(device), places, said)
     return caught["final"]

@@ -21,7 +21,7 @@ from analysis.forward.unavailable import different_rows
 from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.kv_cache.layer_view import LayerView
 from analysis.kv_cache.rotary import Layout, Rotation
-from analysis.models.body import first_tensor, hooks, run_body
+from analysis.models.body import hooks, run_body
 from analysis.models.loading import LanguageModel
 
 
@@ -105,8 +105,7 @@ def read_prefix(
         for module in model.model.modules():
             if hasattr(module, "inv_freq") or type(module).__name__.endswith("RotaryEmbedding"):
                 handles.append(module.register_forward_hook(reader.take_call, with_kwargs=True))
-        last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
-        handles.append(last.register_forward_hook(reader.take_final))
+        caught = anatomy.watch_final(handles)
         with attending(model.model, anatomy, reader.attend):
             run_body(
                 model.model,
@@ -114,6 +113,7 @@ def read_prefix(
                 cache=recurrent if with_states else None,
             )
     prefix = reader.prefix
+    prefix.final_states = caught["final"][0]
     if check is not None and not check.passed():
         raise UnsupportedModelError(
             f"The cache of {model.info.name} cannot be pruned here. {different_rows(check)}",
@@ -155,10 +155,6 @@ class _Reader:
     def take_call(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         """Hook behind a module that makes cosines and sines."""
         self.calls.append(_TableCall(module, args, kwargs, output))
-
-    def take_final(self, _module: nn.Module, _args: Any, output: Any) -> None:
-        """Hook behind the final norm."""
-        self.prefix.final_states = first_tensor(output)[0]
 
     def attend(self, call: AttentionCall) -> Tensor:
         """Attend for one layer and keep its keys and values."""

@@ -12,7 +12,7 @@ from analysis.errors import UnsupportedModelError
 from analysis.forward.attention_probe import state_difference, why
 from analysis.forward.row_check import tolerance
 from analysis.kv_cache.continuation import run_continuation
-from analysis.models.body import first_tensor, hooks, run_body
+from analysis.models.body import hooks, run_body
 from analysis.models.memory import free_bytes
 from analysis.results.trace import Check
 
@@ -97,15 +97,13 @@ def _library_states(model: LanguageModel, prefix: Prefix, ids: Tensor) -> Tensor
     """Final states (m, D) under the model's own attention; a recurrence reads one token at a time."""
     anatomy, cache = model.anatomy, library_cache(model, prefix)
     device, start = anatomy.head.weight.device, prefix.n_tokens
-    caught: list[Tensor] = []
-    last = anatomy.after_layers[-1] if anatomy.after_layers else anatomy.layers[-1]
+    found: list[Tensor] = []
     steps = [ids] if prefix.recurrent is None else list(ids.split(1))
     with hooks() as handles:
-        handles.append(
-            last.register_forward_hook(lambda _m, _a, output: caught.append(first_tensor(output)[0]))
-        )
+        caught = anatomy.watch_final(handles)
         for step in steps:
             places = torch.arange(start, start + len(step), device=device)[None]
             run_body(model.model, step[None].to(device), places, cache)
+            found.append(caught["final"][0])
             start += len(step)
-    return torch.cat(caught)
+    return torch.cat(found)

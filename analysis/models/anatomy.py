@@ -91,6 +91,34 @@ class Anatomy:
     head: Head
     head_error: float
     """Largest difference to the library's own logits in the probe."""
+    beyond_body: tuple[nn.Module, ...] = ()
+    """The last of ``after_layers`` that belong to the head's side and do not run with the body alone."""
+
+    def watch_final(self, handles: list[Any]) -> dict[str, Tensor]:
+        """Keep the states that the head gets, (B, n, D), whenever the body runs.
+
+        Parameters
+        ----------
+        handles : list
+            Of :func:`analysis.models.body.hooks`.
+
+        Returns
+        -------
+        dict
+            With the newest states under "final". A norm that also runs earlier is seen then, too: the last call counts.
+        """
+        caught: dict[str, Tensor] = {}
+
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            states = first_tensor(output)
+            for module in self.beyond_body:
+                states = first_tensor(module(states))
+            caught["final"] = states
+
+        within = self.after_layers[: len(self.after_layers) - len(self.beyond_body)]
+        last = within[-1] if within else self.layers[-1]
+        handles.append(last.register_forward_hook(hook))
+        return caught
 
     def final(self, states: Tensor) -> Tensor:
         """States of any layer as the head wants them: through the final norm."""
@@ -238,7 +266,9 @@ def find_anatomy(model: Any) -> Anatomy:
             "Only models with one residual stream can be measured.",
         )
     chain = tuple(m for m in called if m is not head_module)
-    anatomy = Anatomy(layers, path, chain, head, 0.0)
+    body = {id(m) for m in model.base_model.modules()}
+    beyond = tuple(m for m in chain if id(m) not in body)
+    anatomy = Anatomy(layers, path, chain, head, 0.0, beyond)
     try:
         error = float((head.logits(anatomy.final(seen["state"])[0]) - logits.float()).abs().max())
     except (RuntimeError, TypeError, ValueError) as problem:  # parts that do not fit together
@@ -252,4 +282,4 @@ def find_anatomy(model: Any) -> Anatomy:
             f"they differ by {error:.3g}).",
             "This model changes its logits in a way Logitscope does not know, so nothing is drawn.",
         )
-    return Anatomy(layers, path, chain, head, error)
+    return Anatomy(layers, path, chain, head, error, beyond)

@@ -147,6 +147,13 @@ CONFIGS: dict[str, dict[str, Any]] = {
         "sliding_window": 32,
     },
     "laguna": _SIZES | {"head_dim": 16},
+    "nanochat": _SIZES | {"head_dim": 16},  # its one norm runs before the layers and after them
+    "modernbert-decoder": _FULL
+    | {
+        "intermediate_size": 128,
+        "local_attention": 32,
+        "pad_token_id": 0,
+    },  # a part of its head is not its body's
     "doge": _SIZES,
     "diffllama": _SIZES | {"head_dim": 16},
     "falcon": _FULL | {"new_decoder_architecture": False, "multi_query": False, "alibi": False},
@@ -216,6 +223,8 @@ ATTENTION_LAYERS: dict[str, list[int]] = {
     "recurrent_gemma": [2],
     "afmoe": [0, 1, 2, 3],
     "laguna": [0, 1, 2, 3],
+    "nanochat": [0, 1, 2, 3],
+    "modernbert-decoder": [0, 1, 2, 3],
     **{
         name: [0, 1, 2, 3]
         for name in ("falcon", "mpt", "bloom", "gptj", "codegen", "gpt_neo", "xglm", "doge")
