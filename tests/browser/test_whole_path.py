@@ -235,7 +235,7 @@ def test_own_text_from_typing_to_files(
     run_text(page, "Two words and a few more.")
     wait_tokens(page, 7)
     page.get_by_role("button", name="File").click()
-    page.locator("input[type=file]").set_input_files(str(saved))
+    page.get_by_role("region", name="Open a run").locator("input[type=file]").set_input_files(str(saved))
     wait_tokens(page, total)
     page.keyboard.press("Escape")
     click_token(page, 6)

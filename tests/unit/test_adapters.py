@@ -19,6 +19,7 @@ import analysis as an
 from analysis.errors import AnalysisError, BrokenFileError, ModelNotFoundError, UnsupportedModelError
 from analysis.models.adapter_files import look_for_adapter
 from analysis.models.spec import ModelSpec
+from tests import budget
 from tests.tiny_models.families import save_tiny, tiny_model
 from tests.tiny_models.gguf import save_tiny_gguf
 from tests.tiny_models.tokenizer import byte_tokenizer
@@ -38,7 +39,9 @@ def base(tmp_path_factory):
 def save_adapter(base: Path, folder: Path, kind=peft.LoraConfig, seed: int = 0, **settings) -> Path:
     """An adapter as peft saves it, every one of its numbers random."""
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    attached = peft.get_peft_model(model, kind(task_type="CAUSAL_LM", **settings))
+    with torch.random.fork_rng(devices=[]):  # peft draws what it begins with
+        torch.manual_seed(seed)
+        attached = peft.get_peft_model(model, kind(task_type="CAUSAL_LM", **settings))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in attached.parameters():
@@ -133,7 +136,8 @@ def test_kin_of_lora_merge_to_what_peft_computes_unmerged(base, tmp_path, kind):
     with torch.inference_mode():
         theirs, ours = attached(ids).logits, model.model(ids).logits
         before = an.load_model(str(base)).model(ids).logits
-    assert float((ours - theirs).abs().max()) < 2 * ROUNDING * max(1.0, float(theirs.abs().max()))
+    # two routes whose matrices are other sums, through every layer
+    assert float((ours - theirs).abs().max()) < budget.WIDE * budget.rounding(theirs)
     assert float((ours - before).abs().max()) > 0.05
 
 
