@@ -8,14 +8,15 @@ Three lines give the numbers behind every page of the app::
 
 Map of the package
 ------------------
-``models``            what to load, loading it, its parts, what a run will cost
-``forward``           one measured pass over a text
+``results``           what a run says, and trace files
+``models``            what to load, loading it, its parts
+``forward``           one measured pass over a text, and what it will cost
+``kv_cache``          a context read once, and what follows it
 ``token_entropy``     how unsure the model was just before each token
 ``attention_sinks``   where every head looks, and what happens without it
 ``entropy_collapse``  what the layers do to a text
 ``pruning_effects``   what a model can forget, and what it costs
 ``figures``           every picture, as a function of a result
-``files``             trace files
 ``units``, ``errors``, ``drawing``  nats and bits; problems with a hint; colours and the strip
 
 Names are imported when they are first used, so that a figure needs no torch and a run

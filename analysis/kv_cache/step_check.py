@@ -80,7 +80,6 @@ def _refused(model: LanguageModel, reason: str) -> UnsupportedModelError:
 def library_cache(model: LanguageModel, prefix: Prefix) -> Any:
     """The library's own cache after a context, states of layers without attention included."""
     from transformers import DynamicCache
-    from transformers.cache_utils import DummyLayer
 
     cache = DynamicCache(config=model.model.config)
     if prefix.recurrent is not None:
@@ -88,7 +87,9 @@ def library_cache(model: LanguageModel, prefix: Prefix) -> Any:
             vars(layer).update(copy.deepcopy(vars(read)))
     dtype = model.anatomy.head.weight.dtype
     for number, key, value in zip(prefix.layer_numbers, prefix.keys, prefix.values, strict=True):
-        if number >= len(cache.layers) or not isinstance(cache.layers[number], DummyLayer):
+        # a layer that shares another one's keys has a place that holds none (transformers 5.23.0: DummyLayer)
+        shares = number < len(cache.layers) and type(cache.layers[number]).__name__ == "DummyLayer"
+        if not shares:
             cache.update(key[None].to(dtype), value[None].to(dtype), number)
     return cache
 

