@@ -9,6 +9,7 @@ import torch
 import analysis as an
 from analysis.errors import AnalysisError, UnsupportedModelError
 from analysis.forward import unavailable
+from tests import budget
 from tests.tiny_models.unusual import (
     ATTENTION_LAYERS,
     BY_MAPS,
@@ -24,8 +25,6 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # the library announces its s
 SENTENCE = "The cat sat on the mat and looked at the rain. It was noon, and nobody came. "
 AFTER = "Then the postman came at last."
 LENGTHS = (17, 129, 640)
-ROUNDING = 32 * 2**-23
-"""Of the largest logit: how far two float32 routes to the same logits may lie apart."""
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +74,7 @@ def test_predictions_are_the_library_s(models, name):
         logits = plain_logits(model.model, ids, own).logits[0].double()
         log_probs = logits.log_softmax(-1)
         surprisal = -log_probs[:-1].gather(1, ids[1:, None])[:, 0].numpy()
-        allowed = ROUNDING * max(1.0, float(logits.abs().max()))
+        allowed = budget.rounding(logits)
         np.testing.assert_allclose(run.tokens.surprisal[1:], surprisal, atol=allowed)
         entropy = -(log_probs.exp() * log_probs).sum(-1).numpy()
         np.testing.assert_allclose(run.tokens.entropy[1:], entropy[:-1], atol=allowed)
@@ -97,7 +96,7 @@ def test_attention_is_measured_in_the_layers_that_have_it(models, name):
             maps = [maps[layer] for layer in ATTENTION_LAYERS[name]]
         assert len(maps) == attention.n_layers
         for row, weights in enumerate(maps):
-            np.testing.assert_allclose(attention.entropy[row], row_entropy(weights), atol=1e-4)
+            np.testing.assert_allclose(attention.entropy[row], row_entropy(weights), atol=budget.ROW_ENTROPY)
             weights = weights[0].double().numpy()
             received = weights.sum(1) / (weights > 0).sum(1).clip(1)
             seen = attention.seen_by()[row] >= 1
@@ -166,7 +165,7 @@ def test_a_chunk_longer_than_any_probe_is_seen():
     logits = plain_logits(model.model, run.tokens.token_id).logits[0].double()
     ids = torch.from_numpy(run.tokens.token_id)
     surprisal = -logits.log_softmax(-1)[:-1].gather(1, ids[1:, None])[:, 0].numpy()
-    np.testing.assert_allclose(run.tokens.surprisal[1:], surprisal, atol=ROUNDING * float(logits.abs().max()))
+    np.testing.assert_allclose(run.tokens.surprisal[1:], surprisal, atol=budget.rounding(logits))
     assert run.attention.visible()[0].max() == 1100 and run.attention.visible()[0, 1100] == 1
 
 
