@@ -27,7 +27,6 @@ from analysis.pruning_effects.eviction.policies.keyformer import Keyformer
 from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.pruning_effects.eviction.policies.tokenselect import TokenSelect
-from analysis.pruning_effects.eviction.policies.vatp import VATP
 from analysis.pruning_effects.eviction.sweep import sweep_eviction
 from analysis.pruning_effects.eviction.texts import encode_texts
 from app import state
@@ -85,12 +84,6 @@ def scored(method, **options):
 def test_h2o_is_the_column_sum():
     score, dense = scored(H2O())
     torch.testing.assert_close(score, grouped(dense.softmax(-1)).sum(1).float(), rtol=1e-5, atol=1e-6)
-
-
-def test_vatp_weighs_what_is_received_by_the_size_of_the_value():
-    view, dense = look_at(VATP())
-    expected = grouped(dense.softmax(-1)).sum(1) * view.value.double().abs().sum(-1)
-    torch.testing.assert_close(VATP().score(view), expected.float(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("factor", [1.0, 0.95, 0.2, 1e-12])

@@ -29,7 +29,6 @@ from analysis.pruning_effects.eviction.policies.streaming import Streaming
 from analysis.pruning_effects.eviction.policies.streaming_moved import StreamingMoved
 from analysis.pruning_effects.eviction.policies.tokenselect import TokenSelect
 from analysis.pruning_effects.eviction.policies.tova import TOVA
-from analysis.pruning_effects.eviction.policies.vatp import VATP
 from analysis.pruning_effects.eviction.policies.window import Window
 
 _ALL: tuple[type[Policy], ...] = (
@@ -46,7 +45,6 @@ _ALL: tuple[type[Policy], ...] = (
     Observed,
     EMSLike,
     TOVA,
-    VATP,
     SnapKV,
     PyramidKV,
     AdaKV,
