@@ -13,10 +13,11 @@ from streamlit.testing.v1 import AppTest
 from analysis.models import loading
 from app.compute import requests as runs
 from app.compute.job import Job
+from app.navigation import ENTRIES
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ("overview", "token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects")
+PAGES = tuple(entry.slug for entry in ENTRIES)
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,7 @@ from analysis.models import loading
 from app import state
 from app.compute import requests as runs
 from app.examples import EXAMPLES
+from app.navigation import ENTRIES
 from app.widgets import figure_card
 from tests.app.conftest import PAGES
 
@@ -60,13 +61,7 @@ def result(at: AppTest) -> Any:
 def test_default_shows_progress_and_then_the_picture(page, open_page, finish, loads):
     at = open_page(page)
     assert not at.exception
-    assert at.title[0].value in (
-        "Logitscope",
-        "Token entropy",
-        "Attention sinks",
-        "Entropy collapse",
-        "Pruning effects",
-    )
+    assert at.title[0].value in {"Logitscope"} | {entry.title for entry in ENTRIES}
     at = finish(at)
     assert not at.exception and not at.error
     assert at.selectbox(key=state.EXAMPLE).value == "story"
@@ -78,7 +73,7 @@ def test_default_shows_progress_and_then_the_picture(page, open_page, finish, lo
         "entropy_collapse": 2,
         "pruning_effects": 0,
     }
-    assert n_charts(at) >= least[page]
+    assert n_charts(at) >= least.get(page, 0)
     assert len(loads) == 1
 
 
