@@ -50,7 +50,6 @@ ENTRIES = (
         ":material/content_cut:",
         "What can the model forget, and what does it cost?",
     ),
-    PageEntry("repeated_tokens", "Repeated tokens", ":material/repeat:", "What does the second time cost?"),
 )
 
 
