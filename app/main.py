@@ -17,9 +17,9 @@ st.set_page_config(
     page_title="Logitscope",
     page_icon=str(ROOT / "app" / "icon.png"),
     layout="wide",
-    initial_sidebar_state=280,
+    initial_sidebar_state=200,
 )
-st.html(ROOT / "app" / "narrow.css")
+st.html(ROOT / "app" / "style.css")
 current = st.navigation(build_pages())
 sidebar()
 current.run()

@@ -20,6 +20,8 @@ class PageEntry:
     icon: str
     question: str
     """What the page answers, in one plain question."""
+    section: str = ""
+    """Heading of the menu it stands under."""
 
 
 ENTRIES = (
@@ -31,31 +33,35 @@ ENTRIES = (
         "Token entropy",
         ":material/blur_on:",
         "How unsure was the model, just before each token?",
+        "Pictures",
     ),
     PageEntry(
         "attention_sinks",
         "Attention sinks",
         ":material/grid_on:",
         "Where does every head look, and what does it lean on?",
+        "Pictures",
     ),
     PageEntry(
         "entropy_collapse",
         "Entropy collapse",
         ":material/compress:",
         "Where does the variety go: over layers, over training, and live?",
+        "Pictures",
     ),
     PageEntry(
         "pruning_effects",
         "Pruning effects",
         ":material/content_cut:",
         "What can the model forget, and what does it cost?",
+        "Pictures",
     ),
 )
 
 
 def page(slug: str) -> Any:
     """Page object for links; its identity is the address, so a fresh one is fine."""
-    entry = next(e for e in ENTRIES if e.slug == slug)
+    entry = entry_of(slug)
     return st.Page(
         PAGES / f"{entry.slug}.py",
         title=entry.title,
@@ -65,11 +71,14 @@ def page(slug: str) -> Any:
     )
 
 
-def question(slug: str) -> str:
-    """The plain question a page opens with."""
-    return next(e.question for e in ENTRIES if e.slug == slug)
+def entry_of(slug: str) -> PageEntry:
+    """The page of a slug."""
+    return next(e for e in ENTRIES if e.slug == slug)
 
 
 def build_pages() -> dict[str, list[Any]]:
-    """All pages in menu order, under the project's name."""
-    return {"Logitscope": [page(entry.slug) for entry in ENTRIES]}
+    """All pages in menu order, by their sections."""
+    sections: dict[str, list[Any]] = {}
+    for entry in ENTRIES:
+        sections.setdefault(entry.section, []).append(page(entry.slug))
+    return sections

@@ -12,7 +12,7 @@ from analysis.units import Unit
 if TYPE_CHECKING:
     from analysis.results.tokens import TokenTrace
 
-# Sidebar, in the URL
+# Model and unit, in the URL
 KIND = "from"
 SOURCE = "model"
 REVISION = "revision"
@@ -33,7 +33,11 @@ STRIDE = "stride"
 
 # The run on screen and the token chosen in it
 RUN = "run"
-"""The request whose result is shown, an :class:`app.compute.requests.RunRequest`."""
+"""The request that was asked for last, an :class:`app.compute.requests.RunRequest`."""
+SHOWN = "shown"
+"""The last request that was finished: its pictures stay while a newer one runs."""
+EDIT = "edit"
+"""Whether the form of the text is open."""
 OPENED = "opened_trace"
 """A run opened from a file; shown instead of :data:`RUN` until the next run."""
 OPENED_ID = "opened_id"

@@ -2,25 +2,21 @@
 
 import streamlit as st
 
-from app.navigation import question
 from app.panels.attention_sinks.compare import active_or_dormant
 from app.panels.attention_sinks.experiments import break_it, streaming
 from app.panels.attention_sinks.extremes import massive_activations
 from app.panels.attention_sinks.heads import heads, numbers
 from app.panels.attention_sinks.map import one_head
 from app.panels.attention_sinks.tokens import dilution, received, triad
-from app.widgets.checks import checks
+from app.widgets.layout import heading
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
-from app.widgets.prompt import prompt
-from app.widgets.run_status import current_run
+from app.widgets.run_bar import run_bar
+from app.widgets.run_status import shown_run
 
-st.title("Attention sinks")
-st.caption(question("attention_sinks"))
-prompt()
-trace = current_run()
-if trace is None:
-    st.stop()
+run_bar()
+heading("attention_sinks")
+trace = shown_run()
 if trace.attention is None:
     unavailable("Attention", trace.unavailable.get("attention", "The opened file was made without it."))
     st.caption(plain(trace.spec.subtitle))
@@ -43,4 +39,3 @@ one_head(trace)
 active_or_dormant(trace)
 break_it(trace)
 streaming(trace)
-checks(trace)

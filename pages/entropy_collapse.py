@@ -1,15 +1,13 @@
 """Entropy collapse: over layers, over training, or live. The page always says which one it shows."""
 
-import streamlit as st
-
 from app import state
-from app.navigation import question
+from app.widgets.layout import heading
+from app.widgets.run_bar import run_bar
 
 VIEWS = ("over layers", "over training", "live lab")
 
-st.title("Entropy collapse")
-st.caption(question("entropy_collapse"))
-view = st.segmented_control(
+run_bar()
+view = heading("entropy_collapse").segmented_control(
     "Which collapse",
     VIEWS,
     default=VIEWS[0],

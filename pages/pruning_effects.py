@@ -1,15 +1,13 @@
 """Pruning effects: what the model can forget of its cache, or of the prompt, and what that costs."""
 
-import streamlit as st
-
 from app import state
-from app.navigation import question
+from app.widgets.layout import heading
+from app.widgets.run_bar import run_bar
 
 VIEWS = ("KV cache", "prompt")
 
-st.title("Pruning effects")
-st.caption(question("pruning_effects"))
-view = st.segmented_control(
+run_bar()
+view = heading("pruning_effects").segmented_control(
     "What is pruned",
     VIEWS,
     default=VIEWS[0],

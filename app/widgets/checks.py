@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.drawing.numbers import significant
-from app.compute import requests as runs
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
@@ -15,12 +14,13 @@ if TYPE_CHECKING:
 
 
 def checks(trace: Trace) -> None:
-    """What a person should know about this run, what it checked about itself, and how long it took."""
-    info = runs.engine().shelf.info
-    for note in trace.notes:
-        if info is None or note not in info.notes:  # those of the loaded model stand in the sidebar
+    """Behind one word in the run bar: what a person should know about this run, and what it checked about itself."""
+    passed = all(check.passed for check in trace.checks)
+    label = ":green[:material/check:] checks" if passed else ":red[:material/close:] checks"
+    with st.popover(label, type="tertiary", key="run_checks", help="What this run checked about itself"):
+        st.caption(plain(trace.spec.subtitle))
+        for note in trace.notes:
             st.caption(f":material/info: {plain(note)}")
-    with st.expander("Checks of this run"):
         for check in trace.checks:
             check_line(check)
         seconds = trace.seconds

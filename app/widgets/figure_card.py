@@ -1,4 +1,4 @@
-"""A figure with its title, how to read it, its spec, and the same four actions everywhere."""
+"""A figure with its title, the same five actions everywhere, and one sentence on how to read it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def figure_card(
     figure: Callable[[], bytes],
     figure_ending: str,
     code: str,
-    spec: str,
+    phrase: str = "",
+    spec: str = "",
     more: str = "",
 ) -> Iterator[None]:
     """Frame for one picture; draw the picture inside the ``with``.
@@ -34,7 +35,7 @@ def figure_card(
     Parameters
     ----------
     title, reading : str
-        What is drawn, and one sentence on how to read it.
+        What is drawn, and one sentence under it on how to read it.
     name : str
         Unique short name, for keys and file names.
     table : callable
@@ -45,24 +46,31 @@ def figure_card(
         Ending of that file.
     code : str
         The notebook lines that give the same picture.
+    phrase : str
+        A few words beside the title.
     spec : str
-        What was run on what.
+        What was run on what, where it is not the run that the run bar names.
     more : str
         Longer explanation: definition, formula, what to look for, source.
     """
-    with st.container(border=True):
-        st.markdown(f"**{title}**")
-        st.caption(reading)
-        yield
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(border=True, key=f"card_{name}"):
+        with st.container(
+            key=f"card_head_{name}", horizontal=True, vertical_alignment="center", gap="xxsmall"
+        ):
+            st.markdown(f"**{title}**", width="content")
+            st.caption(phrase, width="stretch")
             _table_action(name, table)
             _download_action(name, table)
             _figure_action(name, figure, figure_ending)
             _code_action(name, code)
-            if more:
-                with st.popover("How to read this", type="tertiary"):
-                    st.markdown(more)
-        st.caption(plain(spec))
+            with st.popover(
+                "", icon=":material/help:", type="tertiary", key=f"{name}_help", help="How to read this"
+            ):
+                st.markdown(more or reading)
+                if spec:
+                    st.caption(plain(spec))
+        yield
+        st.caption(reading)
 
 
 def show_chart(chart: Any, *, alt: str, key: str, place: Any = st, **selection: Any) -> Any:
@@ -146,13 +154,15 @@ def plotly_card(
 
 
 def _table_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
-    with st.popover("Table", type="tertiary", key=f"{name}_table", on_change="rerun") as popover:
+    with st.popover(
+        "", icon=":material/table:", type="tertiary", key=f"{name}_table", on_change="rerun", help="Table"
+    ) as popover:
         if popover.open:
             st.dataframe(table(), hide_index=True, height=360, key=f"{name}_frame")
 
 
 def _download_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
-    with st.popover("Download", type="tertiary", key=f"{name}_download"):
+    with st.popover("", icon=":material/download:", type="tertiary", key=f"{name}_download", help="Download"):
         st.download_button(
             "CSV",
             lambda: table().to_csv(index=False, lineterminator="\r\n").encode(),
@@ -174,19 +184,20 @@ def _download_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
 def _figure_action(name: str, figure: Callable[[], bytes], ending: str) -> None:
     mime = {"svg": "image/svg+xml", "html": "text/html"}[ending]
     st.download_button(
-        "Figure",
+        "",
         figure,
         file_name=f"{name}.{ending}",
         mime=mime,
         key=f"{name}_figure",
         on_click="ignore",
         type="tertiary",
-        help=f"This picture as one {ending.upper()} file.",
+        icon=":material/image:",
+        help=f"Figure: this picture as one {ending.upper()} file",
     )
 
 
 def _code_action(name: str, code: str) -> None:
-    with st.popover("Code", type="tertiary", key=f"{name}_code"):
+    with st.popover("", icon=":material/code:", type="tertiary", key=f"{name}_code", help="Code"):
         st.caption("The same picture in a notebook:")
         st.code(code, language="python")
 

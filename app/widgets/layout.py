@@ -1,4 +1,4 @@
-"""Side-by-side places that stand one below the other in a narrow window."""
+"""Where things stand: the line at the head of a page, and places that stack in a narrow window."""
 
 from __future__ import annotations
 
@@ -6,11 +6,47 @@ from typing import Any, Literal
 
 import streamlit as st
 
+from app.navigation import entry_of
+
 Align = Literal["top", "center", "bottom"]
 
 
+def heading(slug: str) -> Any:
+    """Draw a page's name and question in one line.
+
+    Parameters
+    ----------
+    slug : str
+        The page, see :data:`app.navigation.ENTRIES`.
+
+    Returns
+    -------
+    container
+        The line, for the one control that may stand at its end.
+    """
+    entry = entry_of(slug)
+    line = st.container(key="heading", horizontal=True, vertical_alignment="center")
+    line.title(entry.title, anchor=False, width="content")
+    line.caption(entry.question, width="stretch")
+    return line
+
+
+def reading_and_choice(name: str) -> list[Any]:
+    """Two columns: wide what is read, narrow what is chosen, always in sight.
+
+    Below 900 pixels the second one sticks to the lower edge of the window, see ``app/style.css``.
+
+    Parameters
+    ----------
+    name : str
+        Unique short name.
+    """
+    with st.container(key=f"choice_{name}"):
+        return list(st.columns([2.1, 1]))
+
+
 def side_by_side(name: str, widths: int | list[float], align: Align = "top") -> list[Any]:
-    """Columns that stack below 900 pixels, see ``app/narrow.css``.
+    """Columns that stack below 900 pixels, see ``app/style.css``.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -19,23 +20,49 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
 _POLL_SECONDS = 0.4
+EXAMPLE_RUN = Path(__file__).resolve().parents[1] / "example.trace"
 
 
-def current_run(request: runs.RunRequest | None = None) -> Trace | None:
-    """Result of a request, or None after drawing what stands in its place.
+def shown_run() -> Trace:
+    """The run whose pictures are on screen: an opened file, the last finished run, or the stored example."""
+    return finished_run() or example_run()
 
-    Parameters
-    ----------
-    request : RunRequest, optional
-        The run on screen by default.
-    """
-    if request is None and state.OPENED in st.session_state:
+
+def finished_run() -> Trace | None:
+    """An opened file or the last finished run; None where the stored example stands in their place."""
+    if state.OPENED in st.session_state:
         opened: Trace = st.session_state[state.OPENED]
         return opened
-    request = request or st.session_state.get(state.RUN)
-    if request is None:
-        st.info("Nothing has been read yet. Pick an example or write a text above, then press Run.")
-        return None
+    job = _finished_job()
+    return None if job is None else job.result
+
+
+def asked_job() -> Job | None:
+    """Job of the run that was asked for last; None before the first and for an opened file."""
+    request = None if state.OPENED in st.session_state else st.session_state.get(state.RUN)
+    return None if request is None else runs.find(request)
+
+
+def _finished_job() -> Job | None:
+    """The finished run on screen, the last one as long as a newer one is not done; None before the first."""
+    for key in (state.RUN, state.SHOWN):
+        request = st.session_state.get(key)
+        job = runs.find(request) if request is not None else None
+        if job is not None and job.state == "done":
+            st.session_state[state.SHOWN] = request
+            return job
+    return None
+
+
+def run_again_if_dropped() -> None:
+    """Ask once more for a run whose result made room for others, or that a restart of the server took."""
+    request = st.session_state.get(state.RUN)
+    if request is not None and runs.find(request) is None:
+        ask(runs.submit, request)
+
+
+def other_run(request: runs.RunRequest) -> Trace | None:
+    """Result of another run than the one on screen, or None after drawing what stands in its place."""
     job = runs.find(request)
     if job is None:  # dropped to make room, or the server restarted
         job = ask(runs.submit, request)
@@ -43,10 +70,20 @@ def current_run(request: runs.RunRequest | None = None) -> Trace | None:
     return result
 
 
+@st.cache_resource(show_spinner=False, max_entries=1)
+def example_run() -> Trace:
+    """A run of the first example on the embedded model, stored with the app."""
+    from analysis.results.trace_file import load_trace
+
+    return load_trace(EXAMPLE_RUN)
+
+
 def model_run() -> runs.RunRequest | None:
-    """Request of the run on screen; None for an opened file, which has no model."""
-    request: runs.RunRequest | None = st.session_state.get(state.RUN)
-    return None if state.OPENED in st.session_state else request
+    """Request of the run on screen; None for an opened file and for the stored example, which have no model."""
+    if state.OPENED in st.session_state or _finished_job() is None:
+        return None
+    request: runs.RunRequest = st.session_state[state.SHOWN]
+    return request
 
 
 def model_run_or_none(what: str, why: str) -> runs.RunRequest | None:
@@ -59,7 +96,7 @@ def model_run_or_none(what: str, why: str) -> runs.RunRequest | None:
     """
     request = model_run()
     if request is None:
-        unavailable(what, why)
+        unavailable(what, "It comes with the first run." if finished_run() is None else why)
     return request
 
 
@@ -103,13 +140,28 @@ def _watch(key: str, heights: tuple[int, ...], draw: Callable[[Any], None] | Non
     if job is None or not job.is_live:
         st.rerun()
     with st.container(border=True, horizontal=True, vertical_alignment="center"):
-        st.progress(job.fraction, text=_line(job))
-        st.button("Cancel", key=f"cancel_{key}", on_click=runs.cancel, args=(key,))
+        progress(job)
     if draw is not None and job.partial is not None:
         draw(job.partial)
         return
     for height in heights:
         st.skeleton(height=height)
+
+
+@st.fragment(run_every=_POLL_SECONDS)
+def watch_run(key: str) -> None:
+    """Progress, time left and cancel in the run bar; redraws the page once when the run ends."""
+    job = runs.engine().worker.get(key)
+    if job is None or not job.is_live:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center", key="run_progress"):
+        progress(job)
+
+
+def progress(job: Job) -> None:
+    """How far a job is, and a button that ends it."""
+    st.progress(job.fraction, text=_line(job))
+    st.button("Cancel", key=f"cancel_{job.key}", on_click=runs.cancel, args=(job.key,))
 
 
 def _line(job: Job) -> str:

@@ -8,8 +8,8 @@ import streamlit as st
 
 from analysis.errors import AnalysisError
 from app import state
-from app.compute import requests as runs
 from app.widgets.messages import show_error
+from app.widgets.run_status import finished_run
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -19,7 +19,7 @@ _MAX_UPLOAD_MB = 500
 
 def trace_files() -> None:
     """Draw the save and open controls."""
-    trace = _on_screen()
+    trace = finished_run()
     st.download_button(
         "Save this run",
         lambda: _content(trace),
@@ -55,12 +55,3 @@ def _content(trace: Trace | None) -> bytes:
     from analysis.results.trace_file import trace_bytes  # pandas comes with it: not before the heading
 
     return trace_bytes(trace) if trace is not None else b""
-
-
-def _on_screen() -> Trace | None:
-    if state.OPENED in st.session_state:
-        opened: Trace = st.session_state[state.OPENED]
-        return opened
-    request = st.session_state.get(state.RUN)
-    job = runs.find(request) if request else None
-    return job.result if job is not None and job.state == "done" else None

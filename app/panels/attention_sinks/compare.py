@@ -15,7 +15,7 @@ from app.examples import EXAMPLES
 from app.panels.attention_sinks import help as readings
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.messages import unavailable
-from app.widgets.run_status import current_run, model_run_or_none
+from app.widgets.run_status import model_run_or_none, other_run
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -47,7 +47,7 @@ def active_or_dormant(trace: Trace) -> None:
         ):
             return
         st.session_state[state.COMPARED] = slug
-        second = current_run(other)
+        second = other_run(other)
     if second is None:
         return
     if second.attention is None:

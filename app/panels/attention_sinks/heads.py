@@ -107,7 +107,6 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
         name="head_map",
         table=lambda: measures.heads_frame(attention),
         code=notebook_code(trace, f"an.figures.head_map(trace, {quantity!r})"),
-        spec=trace.spec.subtitle,
         more=readings.SINKS,
     ) as draw:
         event = draw(on_select="rerun", selection_mode="pick")

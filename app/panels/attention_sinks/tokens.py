@@ -62,7 +62,6 @@ def received(trace: Trace) -> None:
             ),
             figure_ending="html",
             code=notebook_code(trace, f"an.figures.received(trace, layer={at_layer}, head={at_head})"),
-            spec=trace.spec.subtitle,
             more=readings.RECEIVED,
         ):
             chosen = token_strip(
@@ -116,7 +115,6 @@ def triad(trace: Trace) -> None:
         name="triad",
         table=lambda: _triad_frame(trace, position),
         code=notebook_code(trace, "an.figures.triad_chart(trace, 0)"),
-        spec=trace.spec.subtitle,
         more=readings.TRIAD,
     ) as draw:
         position: int = int(st.number_input("Token", 0, n - 1, 0, key="triad_token"))
@@ -173,7 +171,6 @@ def dilution(trace: Trace) -> None:
         alt="Row entropy against position",
         table=table,
         code=notebook_code(trace, f"an.figures.entropy_against_position(trace, unit={unit!r})"),
-        spec=trace.spec.subtitle,
         more=readings.DILUTION,
     ) as draw:
         draw()

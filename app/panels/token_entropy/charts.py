@@ -49,7 +49,6 @@ def along_the_text(trace: Trace) -> None:
         code=notebook_code(
             trace, f"an.figures.along_text(trace, unit={unit!r}, window={window}, factor={factor:g})"
         ),
-        spec=trace.spec.subtitle,
         more=readings.ALONG_THE_TEXT,
     ) as draw:
         shown = st.toggle(
@@ -118,7 +117,6 @@ def scatter(trace: Trace) -> None:
         name="surprisal_scatter",
         table=table,
         code=notebook_code(trace, f"an.figures.surprisal_scatter(trace, unit={unit!r})"),
-        spec=trace.spec.subtitle,
         more=readings.QUADRANTS,
     ) as draw:
         event = draw(on_select="rerun", selection_mode="pick")
@@ -156,7 +154,6 @@ def token_table(trace: Trace) -> None:
         code=notebook_code(
             trace, "from analysis.token_entropy.measures import by_token\nby_token(trace.tokens)"
         ),
-        spec=trace.spec.subtitle,
     ):
         least = st.number_input("Seen at least this often", 1, 1000, 1, key="by_token_least")
         frame = table()

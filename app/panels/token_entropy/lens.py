@@ -18,7 +18,7 @@ from app.widgets.checks import check_line
 from app.widgets.figure_card import notebook_code, plotly_card
 from app.widgets.messages import show_error, show_unavailable
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, current_run, model_run
+from app.widgets.run_status import ask, model_run, other_run
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -41,7 +41,7 @@ def lens(trace: Trace) -> None:
         if job is None or job.state in ("failed", "cancelled"):
             _offer_lens(trace, wanted, job.error if job else None)
             return
-        found = current_run(wanted)
+        found = other_run(wanted)
         if found is None:
             return
         trace = found

@@ -89,7 +89,6 @@ def strip_and_detail(trace: Trace) -> None:
                 + "".join(f", {name}={value!r}" for name, value in marks.items())
                 + ")",
             ),
-            spec=trace.spec.subtitle,
             more=readings.STRIP,
         ):
             chosen = token_strip(strip, key="entropy_strip", selected=state.chosen_token(trace.tokens))

@@ -50,7 +50,6 @@ def spectrum(trace: Trace, kind: str) -> None:
         name="spectrum",
         table=lambda: figures.spectrum_frame(trace, layer, kind=kind),
         code=notebook_code(trace, f"an.figures.spectrum(trace, {layer}, kind={kind!r})"),
-        spec=trace.spec.subtitle,
         more=readings.SPECTRUM,
     ) as draw:
         st.session_state[state.SPECTRUM_INPUT] = layer

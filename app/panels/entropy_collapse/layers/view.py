@@ -11,11 +11,9 @@ from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.layers import help as readings
 from app.panels.entropy_collapse.layers.spectrum import chosen_layer, spectrum, take_click
-from app.widgets.checks import checks
 from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
-from app.widgets.prompt import prompt
-from app.widgets.run_status import ask, current_run, model_run, model_run_or_none
+from app.widgets.run_status import ask, model_run, model_run_or_none, other_run, shown_run
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -26,10 +24,7 @@ _ORDERS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 
 def over_layers() -> None:
     """Draw the view for the run on screen."""
-    prompt()
-    trace = current_run()
-    if trace is None:
-        return
+    trace = shown_run()
     if trace.layers.spectrum is None:
         unavailable(
             "Spectra of the layers",
@@ -46,7 +41,6 @@ def over_layers() -> None:
     _curves(trace)
     texts(trace)
     models(trace)
-    checks(trace)
 
 
 def _numbers(trace: Trace) -> None:
@@ -146,7 +140,7 @@ def _with_kind(trace: Trace, kind: str) -> Trace | None:
             "Measure queries, keys and values", "Reads the text once more and takes four spectra per layer."
         )
         return None
-    return current_run(wanted)
+    return other_run(wanted)
 
 
 def _with_lens(trace: Trace) -> Trace | None:
@@ -163,7 +157,7 @@ def _with_lens(trace: Trace) -> Trace | None:
             if st.button("Compute the lens", key="collapse_lens_button") and ask(runs.submit, wanted):
                 st.rerun()
         return None
-    return current_run(wanted)
+    return other_run(wanted)
 
 
 def _is_under_way(wanted: runs.RunRequest) -> bool:
@@ -232,7 +226,6 @@ def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> N
             {"this text": trace}, quantity, kind=kind, order=order, scale=scale, unit=unit
         ),
         code=notebook_code(trace, call),
-        spec=trace.spec.subtitle,
         more=readings.CURVES,
     ) as draw:
         draw(chart(selected=layer, pick=True), on_select="rerun", selection_mode="pick")

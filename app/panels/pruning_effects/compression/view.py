@@ -15,9 +15,9 @@ from app import state
 from app.compute import requests as runs
 from app.panels.pruning_effects.compression import help as readings
 from app.panels.pruning_effects.compression.cards import live_curves, sweep_cards
-from app.sidebar import model_spec
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_error
+from app.widgets.model_choice import model_spec
 from app.widgets.run_status import outcome
 
 if TYPE_CHECKING:

@@ -10,11 +10,10 @@ from app import state
 from app.compute import requests as runs
 from app.panels.pruning_effects.eviction.asked import Asked, compute
 from app.panels.pruning_effects.eviction.form import form
-from app.widgets.checks import check_line, checks
+from app.widgets.checks import check_line
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
-from app.widgets.prompt import prompt
-from app.widgets.run_status import ask, current_run, model_run_or_none, outcome
+from app.widgets.run_status import ask, model_run_or_none, outcome, shown_run
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
@@ -26,10 +25,7 @@ _HEIGHTS = (110, 380)
 
 def kv_cache() -> None:
     """Draw the view for the run on screen."""
-    prompt()
-    trace = current_run()
-    if trace is None:
-        return
+    trace = shown_run()
     request = model_run_or_none(
         "KV-cache eviction",
         "It reads the text again with parts of the cache gone, and an opened file has no model.",
@@ -39,7 +35,6 @@ def kv_cache() -> None:
         return
     _comparison(trace, request)
     st.caption(plain(trace.spec.subtitle))
-    checks(trace)
 
 
 @st.fragment

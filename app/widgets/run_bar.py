@@ -1,4 +1,4 @@
-"""The text to read and how to read it; the same form on every page."""
+"""The bar at the head of every page: the model, the text, what happens to them, and Run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from analysis.models.tokenization import BOS_CHOICES
 from app import state
 from app.compute import requests as runs
 from app.examples import DEFAULT, EXAMPLES
-from app.sidebar import model_spec
+from app.widgets.checks import checks
 from app.widgets.messages import show_error
+from app.widgets.model_choice import model_choice, model_label, model_spec
 from app.widgets.plain import plain
+from app.widgets.run_status import asked_job, finished_run, run_again_if_dropped, watch_run
 from app.widgets.trace_files import trace_files
 
 _OWN = "own text"
@@ -21,35 +23,24 @@ _MAX_TEXT_MB = 10
 _SLOW_SECONDS = 10
 _ESTIMATED_CHARACTERS = 200_000
 """Longer texts are only tokenized when they are run: doing it twice would take seconds."""
+_SHOWN_CHARACTERS = 160
+"""Of the text, in the bar."""
 
 
-def prompt() -> None:
-    """Draw the form; pressing Run puts the request into the session."""
-    with st.container(border=True):
-        st.selectbox(
-            "Example",
-            [*EXAMPLES, _OWN],
-            key=state.EXAMPLE,
-            bind="query-params",
-            on_change=_fill_in_example,
-            help="Pick an example or write your own below.",
-        )
-        if state.TEXT not in st.session_state:
-            _fill_in_example()
-        st.text_area(
-            "Text to read",
-            key=state.TEXT,
-            height=132,
-            label_visibility="collapsed",
-            placeholder="Type or paste a text, then press Run.",
-            persist_state="session",
-            on_change=_own_text,
-        )
-        left, middle, right, far_right = st.columns([1, 3, 1.1, 1], vertical_alignment="center")
-        pressed = left.button("Run", type="primary", key="run_button", width="stretch")
-        with right.popover("Options", width="stretch"):
+def run_bar() -> None:
+    """Draw the bar; pressing Run puts the request into the session."""
+    if state.TEXT not in st.session_state:
+        _fill_in_example()
+    run_again_if_dropped()
+    with st.container(key="run_bar", border=True, horizontal=True, vertical_alignment="center", gap="xsmall"):
+        with st.popover(model_label(), key="model_choice", help="Model, device and precision"):
+            model_choice()
+        middle = st.container(key="run_bar_text", horizontal=True, vertical_alignment="center", gap="small")
+        with st.popover("Edit", icon=":material/edit:", type="tertiary", key=state.EDIT, on_change="rerun"):
+            _form()
+        with st.popover("", icon=":material/tune:", type="tertiary", help="Options", key="run_options"):
             _options()
-        with far_right.popover("File", width="stretch"):
+        with st.popover("", icon=":material/folder_open:", type="tertiary", help="File", key="run_files"):
             trace_files()
             st.file_uploader(
                 "Read a text file",
@@ -59,25 +50,81 @@ def prompt() -> None:
                 on_change=_take_text,
                 help="UTF-8. Its line ends are read as they are, until the text is edited here.",
             )
-        request = _request()
-        with middle:
-            _look_for_or_estimate(request)
-        if isinstance(request, AnalysisError):
-            if pressed:
-                show_error(request)
-        elif pressed or (state.RUN not in st.session_state and _is_safe_to_start(request)):
-            start(request)
+        pressed = st.button("Run", type="primary", key="run_button", on_click=_close_form)
+    wanted, problem = _request(), None
+    if isinstance(wanted, AnalysisError):
+        problem = wanted if pressed else None
+    elif pressed or (state.RUN not in st.session_state and _is_safe_to_start(wanted)):
+        problem = _start(wanted)
+    with middle:
+        _what_happens(wanted)
+    job = asked_job()
+    if problem is None and job is not None and state.OPENED not in st.session_state:
+        problem = job.error
+    if problem is not None:
+        show_error(problem)
 
 
-def start(request: runs.RunRequest) -> None:
-    """Ask for a run and make it the one on screen."""
+def _what_happens(wanted: runs.RunRequest | AnalysisError) -> None:
+    """Progress while a run goes; else the text, and whether the pictures are of it."""
+    job = asked_job()
+    if job is not None and job.is_live:
+        watch_run(job.key)
+        return
+    text = " ".join((st.session_state.get(state.TEXT) or "").split())
+    shown = f"“{text[:_SHOWN_CHARACTERS]}{'…' * (len(text) > _SHOWN_CHARACTERS)}”" if text else "no text"
+    with st.container(key="run_bar_words"):
+        st.text(shown, wrap=False)
+    if state.OPENED in st.session_state:
+        st.caption("The pictures show an opened file.", width="content")
+    elif job is None:
+        st.caption("The pictures show an example. Press Run for yours.", width="content")
+    elif job.state == "cancelled":
+        st.caption("The run was cancelled. Press Run to start it again.", width="content")
+    elif wanted != st.session_state[state.RUN]:
+        st.caption("Text or options changed, the pictures show the last run.", width="content")
+    trace = finished_run()
+    if trace is not None:
+        st.caption(f"{count(len(trace.tokens))} tokens", width="content")
+        checks(trace)
+
+
+def _start(request: runs.RunRequest) -> AnalysisError | None:
+    """Ask for a run, or say why it is refused."""
     try:
         runs.submit(request)
     except AnalysisError as error:
-        show_error(error)
-        return
+        return error
     st.session_state[state.RUN] = request
     st.session_state.pop(state.OPENED, None)
+    return None
+
+
+def _form() -> None:
+    """Example, text, and what a run of it will cost."""
+    with st.container(key="run_form"):
+        st.selectbox(
+            "Example",
+            [*EXAMPLES, _OWN],
+            key=state.EXAMPLE,
+            bind="query-params",
+            on_change=_fill_in_example,
+            help="Pick an example or write your own below.",
+        )
+        st.text_area(
+            "Text to read",
+            key=state.TEXT,
+            height=240,
+            label_visibility="collapsed",
+            placeholder="Type or paste a text, then press Run.",
+            persist_state="session",
+            on_change=_own_text,
+        )
+        _look_for_or_estimate(_request())
+
+
+def _close_form() -> None:
+    st.session_state[state.EDIT] = False
 
 
 def _is_safe_to_start(request: runs.RunRequest) -> bool:
