@@ -55,7 +55,7 @@ def figure_card(
     """
     with st.container(border=True, key=f"card_{name}"):
         with st.container(
-            key=f"card_head_{name}", horizontal=True, vertical_alignment="center", gap="xxsmall"
+            key=f"titleline_{name}", horizontal=True, vertical_alignment="center", gap="xxsmall"
         ):
             st.markdown(f"**{title}**", width="content")
             st.caption(phrase, width="stretch")
@@ -92,6 +92,8 @@ def show_chart(chart: Any, *, alt: str, key: str, place: Any = st, **selection: 
     object
         The selection, where it is asked for.
     """
+    # On the card's own ground, so that a switch of the theme leaves no white box; files have a ground.
+    chart = chart.properties(background="transparent")
     return place.altair_chart(chart, theme=None, alt=alt, key=key, **selection)
 
 

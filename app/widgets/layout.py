@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import streamlit as st
@@ -51,7 +52,7 @@ def side_by_side(name: str, widths: int | list[float], align: Align = "top") -> 
     Parameters
     ----------
     name : str
-        Unique short name. Those that begin with "numbers" or "controls" wrap instead of stacking.
+        Unique short name. Those that begin with "controls" wrap instead of stacking.
     widths : int or list of float
         As in ``st.columns``.
     align : {"top", "center", "bottom"}
@@ -59,3 +60,18 @@ def side_by_side(name: str, widths: int | list[float], align: Align = "top") -> 
     """
     with st.container(key=f"side_by_side_{name}"):
         return list(st.columns(widths, vertical_alignment=align))
+
+
+def number_line(name: str, cells: Iterable[tuple[str, str, str]]) -> None:
+    """Draw a few numbers in one line.
+
+    Parameters
+    ----------
+    name : str
+        Unique short name.
+    cells : iterable of (str, str, str)
+        Label, value with its unit, and what it means.
+    """
+    with st.container(key=f"numbers_{name}", border=True, horizontal=True, wrap=False, gap="medium"):
+        for label, value, explanation in cells:
+            st.metric(label, value, help=explanation, width="content")

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from app import state
-from app.sidebar import ADAPTED
+from app.widgets.model_choice import ADAPTED
 from tests.app.test_pages import press_run, result
 from tests.tiny_models.families import save_tiny
 

@@ -12,7 +12,7 @@ from analysis.drawing.numbers import count, significant
 from app import state
 from app.panels.attention_sinks import help as readings
 from app.widgets.figure_card import altair_card, notebook_code
-from app.widgets.layout import side_by_side
+from app.widgets.layout import number_line, side_by_side
 from app.widgets.plain import visible
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def numbers(trace: Trace) -> None:
         ("state peak", f"× {significant(float(peak.max()))}",
          f"Largest norm of token 0's state over the median of the others, at layer {int(peak.argmax())}."),
     ]  # fmt: skip
-    for column, (label, value, explanation) in zip(side_by_side("numbers", 5), cells, strict=True):
-        column.metric(label, value, help=explanation, border=True)
+    number_line("heads", cells)
 
 
 @st.fragment

@@ -23,7 +23,7 @@ from app import state
 from app.panels.token_entropy import help as readings
 from app.panels.token_entropy.token_detail import token_detail
 from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.layout import side_by_side
+from app.widgets.layout import number_line, side_by_side
 from app.widgets.run_status import model_run
 from app.widgets.token_strip import token_strip
 
@@ -60,8 +60,7 @@ def numbers(trace: Trace) -> None:
             "About 0 for text sampled from the model itself.",
         ),
     ]
-    for column, (label, value, explanation) in zip(side_by_side("numbers", 5), cells, strict=True):
-        column.metric(label, value, help=explanation, border=True)
+    number_line("tokens", cells)
 
 
 @st.fragment

@@ -48,7 +48,7 @@ def _numbers(trace: Trace) -> None:
     from analysis.entropy_collapse.layers.curves import collapse_layer
     from analysis.results.spectra import effective_rank, renyi_entropy
     from analysis.units import from_nats
-    from app.widgets.layout import side_by_side
+    from app.widgets.layout import number_line
 
     shares, unit = trace.layers.spectrum, state.unit()
     assert shares is not None
@@ -66,8 +66,7 @@ def _numbers(trace: Trace) -> None:
         ("rank at the end", f"{significant(float(effective_rank(shares[0, -1])))} of {most}",
          "Effective rank of the last layer's states (from eigenvalues), and the most that this text allows."),
     ]  # fmt: skip
-    for column, (label, value, explanation) in zip(side_by_side("numbers", 5), cells, strict=True):
-        column.metric(label, value, help=explanation, border=True)
+    number_line("layers", cells)
 
 
 @st.fragment

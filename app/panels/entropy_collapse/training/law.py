@@ -11,7 +11,7 @@ from analysis.errors import AnalysisError
 from app import state
 from app.panels.entropy_collapse.training import help as readings
 from app.widgets.figure_card import altair_card
-from app.widgets.layout import side_by_side
+from app.widgets.layout import number_line, side_by_side
 from app.widgets.messages import show_unavailable
 from app.widgets.plain import plain
 
@@ -93,8 +93,7 @@ def _numbers(fit: LawFit, prediction: Prediction | AnalysisError) -> None:
         ("R², law", f"{fit.r2:.3f}", f"Of the straight line: {fit.line_r2:.3f}"),
         ("error, rest", rest, why),
     ]  # fmt: skip
-    for place, (label, value, help_text) in zip(side_by_side("numbers_law", 5), cells, strict=True):
-        place.metric(label, value, help=plain(help_text), border=True)
+    number_line("law", ((label, value, plain(explanation)) for label, value, explanation in cells))
 
 
 def verdict(fit: LawFit) -> str:

@@ -12,7 +12,7 @@ from analysis.units import from_nats
 from app import state
 from app.panels.pruning_effects.compression import help as readings
 from app.widgets.figure_card import altair_card, figure_card, show_chart
-from app.widgets.layout import side_by_side
+from app.widgets.layout import number_line, side_by_side
 from app.widgets.plain import plain
 from app.widgets.token_strip import token_strip
 
@@ -55,10 +55,7 @@ def _numbers(sweep: CompressionSweep) -> None:
             "What the context is worth per answer token: the most that lies in it to be lost.",
         ),
     ]
-    for column, (label, value, explanation) in zip(
-        side_by_side("numbers_compression", 5), cells, strict=True
-    ):
-        column.metric(label, value, help=explanation, border=True)
+    number_line("compression", cells)
     if without <= full:
         st.caption(
             "This context does not make the answer likelier: there is nothing to lose by shortening it."

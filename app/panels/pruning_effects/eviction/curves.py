@@ -13,7 +13,7 @@ from analysis.units import from_nats
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
 from app.widgets.figure_card import altair_card, notebook_code, show_chart
-from app.widgets.layout import side_by_side
+from app.widgets.layout import number_line, side_by_side
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
@@ -82,9 +82,7 @@ def numbers(sweep: Sweep) -> None:
          f"Keys and values that stay, of {size(whole * width)}: {significant(budget / pairs)} of {count(spec.n_context)} tokens "
          f"in each of {count(pairs)} (layer, KV head) pairs, on average. Logical bytes: in this comparison evicted tokens are hidden, not freed."),
     ]  # fmt: skip
-    columns = side_by_side("numbers_eviction", [1.86, 1.08, 1.14, 1.22, 1.04])
-    for column, (name, value, explanation) in zip(columns, cells, strict=True):
-        column.metric(name, value, help=explanation, border=True)
+    number_line("eviction", cells)
 
 
 def sweep_table(sweep: Sweep, unit: Any) -> pd.DataFrame:
