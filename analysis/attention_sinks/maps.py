@@ -150,7 +150,7 @@ def map_of(
         seen_keys = range(caught.span.first_key(begin), block.stop)
         scores = group.scores(block, seen_keys, caught.span, caught.visibility)[0]
         seen = scores > _UNSEEN
-        weights, mass = _weights(scores, sink)
+        weights, mass = row_weights(scores, sink)
         row_error = max(row_error, float((weights.double().sum(-1) - mass).abs().max()))
         entropy.append(torch.special.entr(weights / mass[:, None]).sum(-1))
         lost.append(1 - mass)
@@ -180,15 +180,23 @@ def _stretch(part: range | None, n_tokens: int, name: str) -> range:
     return part
 
 
-def _weights(scores: Tensor, sink: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Weights of each row, (rows, keys), and what they sum to, float32, (rows,)."""
+def row_weights(scores: Tensor, sink: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weights of each row, (..., rows, keys), and what they sum to, float32, (..., rows).
+
+    Parameters
+    ----------
+    scores : Tensor, shape (..., rows, keys)
+        Masked.
+    sink : Tensor or None
+        Learned logit beside the scores of every row, of a shape that spreads over the rows.
+    """
     top = scores.amax(-1, keepdim=True)
     if sink is not None:
         top = torch.maximum(top, sink)
     weights = (scores - top).exp_()
     total = weights.sum(-1, keepdim=True)
     whole = total if sink is None else total + (sink - top).exp()
-    return weights.div_(whole), (total / whole)[:, 0]
+    return weights.div_(whole), (total / whole)[..., 0]
 
 
 def _pooled(

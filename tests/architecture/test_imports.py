@@ -138,6 +138,7 @@ FLOORS = [
     {"forward"},
     {"kv_cache"},
     {"token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects"},
+    {"story"},
     {"figures"},
     {"command_line"},
     {"__init__", "__main__"},

@@ -1,0 +1,1 @@
+"""One token of a run, told across the pictures: expected, looked at, kept and forgotten."""

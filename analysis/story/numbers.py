@@ -1,0 +1,265 @@
+"""The numbers of one token's story. Results in, values out; no model, no drawing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from analysis.attention_sinks.looks import Looks
+    from analysis.pruning_effects.eviction.survival import Survival
+    from analysis.results.tokens import TokenTrace
+    from analysis.results.trace import Trace
+
+BUDGET = 0.3
+"""Share of the context kept at which the story says what a loss does."""
+_MOST_WORDS = 64
+"""Tokens before a repeat that are compared."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One token the model might have said."""
+
+    name: str
+    probability: float
+    came: bool
+    """Whether it is the token that came."""
+
+
+def choices(tokens: TokenTrace, position: int, most: int = 5) -> tuple[Choice, ...]:
+    """The model's first choices before a token, the token that came among them or last.
+
+    Parameters
+    ----------
+    tokens : TokenTrace
+        A run's tokens.
+    position : int
+        The token; nothing is given where nothing came before it.
+    most : int
+        How many to give.
+    """
+    if not tokens.has_context[position]:
+        return ()
+    came = int(tokens.token_id[position])
+    listed = [
+        Choice(tokens.names[int(i)], float(np.exp(logprob)), int(i) == came)
+        for i, logprob in zip(tokens.top_ids[position], tokens.top_logprobs[position].astype(float), strict=True)
+    ]
+    shown = listed[:most]
+    if any(choice.came for choice in shown):
+        return tuple(shown)
+    return (*shown[: most - 1], Choice(tokens.text[position], probability_of(tokens, position), True))
+
+
+def probability_of(tokens: TokenTrace, position: int) -> float:
+    """Probability of the token that came, ``exp(-surprisal)``."""
+    return float(np.exp(-float(tokens.surprisal[position])))
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Where a token comes again."""
+
+    position: int
+    words: int
+    """Tokens that are the same there, counted backwards from it and including it."""
+
+
+def repeat_of(tokens: TokenTrace, position: int, first: int = 0) -> Repeat | None:
+    """Where the same token comes again with the same tokens before it; None where it never does.
+
+    Of all later places that with the longest stretch of equal tokens before it, of equal ones the first.
+
+    Parameters
+    ----------
+    tokens : TokenTrace
+        A run's tokens.
+    position : int
+        The token.
+    first : int
+        Only places from here on.
+    """
+    ids = tokens.token_id
+    begin = max(position + 1, first)
+    places = begin + np.flatnonzero(ids[begin:] == ids[position])
+    if not len(places):
+        return None
+    for back in range(1, min(position, _MOST_WORDS) + 1):
+        longer = places[ids[places - back] == ids[position - back]]
+        if not len(longer):
+            return Repeat(int(places[0]), back)
+        places = longer
+    return Repeat(int(places[0]), min(position, _MOST_WORDS) + 1)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one layer would say."""
+
+    layer: int
+    name: str
+    entropy: float
+    """Nats."""
+    is_output: bool
+    """Whether the output's first choice is the same."""
+
+
+def path(trace: Trace, position: int) -> tuple[Said, ...] | None:
+    """First choice of every layer before a token; None where the run has no lens, empty without context."""
+    layers = trace.layers
+    if layers.lens_layers is None or layers.lens_entropy is None or layers.lens_top_ids is None:
+        return None
+    says = layers.lens_top_ids[:, position]
+    return tuple(
+        Said(int(layer), trace.tokens.names[int(i)], float(entropy), bool(i == says[-1]))
+        for layer, i, entropy in zip(layers.lens_layers, says, layers.lens_entropy[:, position], strict=True)
+        if i >= 0
+    )
+
+
+@dataclass(frozen=True)
+class Look:
+    """One later token that looks at the chosen one."""
+
+    position: int
+    name: str
+    layer: int
+    head: int
+    weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Lookers:
+    """Who looks at a token."""
+
+    paid: np.ndarray
+    """float32, (at most ``bins``,): attention of the queries from the token on, mean over heads; the largest of a bin.
+    The first is the token's own."""
+    per_bin: int
+    """Queries in a bin."""
+    peak: int
+    """The later query that pays most, mean over heads; -1 where there is none."""
+    peak_paid: float
+    hardest: tuple[Look, ...]
+    """Single heads that look hardest, each of another query."""
+
+
+def lookers(trace: Trace, looks: Looks, position: int, bins: int = 120) -> Lookers:
+    """Who looks at a token: later queries pooled to bins of a picture, and the single heads that look hardest.
+
+    Parameters
+    ----------
+    trace : Trace
+        The run, for the names of its tokens.
+    looks : Looks
+        From :func:`analysis.attention_sinks.looks.who_looks`.
+    position : int
+        The token.
+    bins : int
+        How many bars the whole text may have.
+    """
+    paid = looks.mean[position:, position]
+    per_bin = -(-len(looks.mean) // bins)
+    later = np.maximum.reduceat(paid[1:], np.arange(0, len(paid) - 1, per_bin)) if len(paid) > 1 else paid[:0]
+    peak = int(np.argmax(paid[1:])) + 1 if len(paid) > 1 and paid[1:].max() > 0 else 0
+    hardest = tuple(
+        Look(int(q), trace.tokens.text[int(q)], int(layer), int(head), float(weight))
+        for q, layer, head, weight in zip(
+            looks.query[position], looks.layer[position], looks.head[position], looks.weight[position], strict=True
+        )
+        if q >= 0
+    )
+    return Lookers(
+        np.concatenate([paid[:1], later]),
+        per_bin,
+        position + peak if peak else -1,
+        float(paid[peak]) if peak else 0.0,
+        hardest,
+    )
+
+
+@dataclass(frozen=True)
+class Lost:
+    """When one method forgets a token, and what that does."""
+
+    method: str
+    label: str
+    below: float
+    """Smallest share kept from which on at least half of the caches hold the token; NaN where none does."""
+    always: bool
+    """Whether that is the smallest share that was tried."""
+    survived: float
+    """Share of the caches that hold it at :data:`BUDGET`."""
+    surprisal: float
+    """Nats: of the token that needed it, at :data:`BUDGET`; NaN where the method refuses it or no token is named."""
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """When a token is forgotten, and what that does to the token that needed it."""
+
+    methods: tuple[Lost, ...]
+    needed: int
+    """Token of the text after the context that needed it; -1 where none is known yet."""
+    full: float
+    """Nats: its surprisal with the full cache."""
+
+
+def forgotten(
+    tokens: TokenTrace, survived: Survival, position: int, looks: Looks | None = None
+) -> Forgotten | None:
+    """When each method forgets a token; None for a token after the context, which nothing evicts.
+
+    Parameters
+    ----------
+    tokens : TokenTrace
+        The run whose first ``survived.n_context`` tokens were the context.
+    survived : Survival
+        From :func:`analysis.pruning_effects.eviction.survival.survival`.
+    position : int
+        The token.
+    looks : Looks, optional
+        To name the token that needed it where it never comes again.
+
+    Notes
+    -----
+    The token that needed it is the later repeat of the same words, else the one that was predicted while looking
+    at it most. Only tokens that were predicted after the eviction count: from the second after the context on.
+    """
+    n = survived.n_context
+    if position >= n:
+        return None
+    needed = _needed(tokens, position, n + 1, n + len(survived.full), looks)
+    below, column = survived.lost_below(position), survived.at(BUDGET)
+    rows = []
+    for number, (name, label) in enumerate(zip(survived.names, survived.labels, strict=True)):
+        held = survived.survived[number, :, position]
+        again = survived.surprisal[number, column, needed - n] if needed >= 0 else np.nan
+        lowest = survived.kept[np.isfinite(held)][0]
+        rows.append(
+            Lost(
+                name,
+                label,
+                float(below[number]),
+                bool(below[number] == lowest),
+                float(held[column]),
+                float(again),
+            )
+        )
+    full = float(survived.full[needed - n]) if needed >= 0 else float("nan")
+    return Forgotten(tuple(rows), needed, full)
+
+
+def _needed(tokens: TokenTrace, position: int, first: int, end: int, looks: Looks | None) -> int:
+    """The token that needed another one, from ``first`` to before ``end``; -1 where none is known."""
+    end = min(end, len(tokens))
+    again = repeat_of(tokens, position, first)
+    if again is not None and again.position < end:
+        return again.position
+    if looks is None or first >= end:
+        return -1
+    paid = looks.mean[first - 1 : end - 1, position]  # a query predicts the token after it
+    return first + int(np.argmax(paid)) if paid.max() > 0 else -1

@@ -1,0 +1,141 @@
+"""One token's story in a sentence or three, made from the numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.drawing.numbers import count, significant
+from analysis.story.numbers import BUDGET, choices, forgotten, lookers, probability_of, repeat_of
+from analysis.units import Unit, from_nats
+
+if TYPE_CHECKING:
+    from analysis.attention_sinks.looks import Looks
+    from analysis.pruning_effects.eviction.survival import Survival
+    from analysis.results.trace import Trace
+    from analysis.story.numbers import Repeat
+
+_CLEARLY = 1.0
+"""Nats by which a surprisal must rise before the story says so."""
+
+
+class Word(str):
+    """The text of a token, to be drawn as such."""
+
+    __slots__ = ()
+
+
+def sentence(
+    trace: Trace,
+    position: int,
+    looks: Looks | None = None,
+    survived: Survival | None = None,
+    *,
+    unit: Unit = "nats",
+) -> tuple[str, ...]:
+    """What happened to a token, as far as it is known.
+
+    Parameters
+    ----------
+    trace : Trace
+        The run.
+    position : int
+        The token.
+    looks : Looks, optional
+        Who looks at whom in this run.
+    survived : Survival, optional
+        What methods keep of this run's context.
+    unit : {"nats", "bits"}
+        Unit of surprisals.
+
+    Returns
+    -------
+    tuple of str
+        Pieces in order; texts of tokens are :class:`Word`.
+    """
+    out = _expected(trace, position)
+    again = repeat_of(trace.tokens, position)
+    if again is not None:
+        out += _again(trace, position, again, looks)
+    elif looks is not None:
+        out += _hardest(trace, position, looks)
+    if survived is not None:
+        out += _without(trace, position, looks, survived, unit)
+    return tuple(out)
+
+
+def _percent(share: float) -> str:
+    return f"{significant(100 * share) if share >= 1e-5 else 'under 0.001'} %"
+
+
+def _expected(trace: Trace, position: int) -> list[str]:
+    tokens, word = trace.tokens, Word(trace.tokens.text[position])
+    listed = choices(tokens, position)
+    if not listed:
+        return ["Nothing came before ", word, ", so the model expected nothing here."]
+    first, rank = listed[0], int(tokens.rank[position])
+    if rank == 1:
+        return ["The model expected ", word, f" ({_percent(probability_of(tokens, position))})."]
+    return [
+        "The model expected ", Word(first.name), f" ({_percent(first.probability)}); ", word,
+        f" was its choice number {count(rank)}.",
+    ]  # fmt: skip
+
+
+def _again(trace: Trace, position: int, again: Repeat, looks: Looks | None) -> list[str]:
+    """Its repeat: whether the token before that looks back, and whether it is expected there."""
+    tokens, there = trace.tokens, again.position
+    steps = there - position
+    far = f" {count(steps)} token{'s' * (steps != 1)} later "
+    out: list[str] = [f"{far}the same words return, " if again.words > 1 else f"{far}it comes again, "]
+    look = next((x for x in lookers(trace, looks, position).hardest if x.position == there - 1), None) if looks else None
+    if look is not None:
+        out += [
+            "the ", Word(look.name),
+            f" before them looks back here with {_percent(look.weight)} of head {look.head} in layer {look.layer}, ",
+        ]  # fmt: skip
+    rank = int(tokens.rank[there])
+    named = "the first choice" if rank == 1 else f"choice number {count(rank)}"
+    surely = _percent(probability_of(tokens, there))
+    return [*out, "and ", Word(tokens.text[there]), f" is {named} ({surely})."]
+
+
+def _hardest(trace: Trace, position: int, looks: Looks) -> list[str]:
+    found = lookers(trace, looks, position).hardest
+    if not found:
+        return []
+    look = found[0]
+    return [
+        " It never comes again; ", Word(look.name),
+        f" (token {count(look.position)}) looks at it hardest, with {_percent(look.weight)} of head {look.head} "
+        f"in layer {look.layer}.",
+    ]  # fmt: skip
+
+
+def _without(
+    trace: Trace, position: int, looks: Looks | None, survived: Survival, unit: Unit
+) -> list[str]:
+    """What its eviction does to the token that needed it, where methods lose it."""
+    found = forgotten(trace.tokens, survived, position, looks)
+    if found is None or found.needed < 0:
+        return []
+    losing = [m.surprisal for m in found.methods if m.survived < 0.5 and np.isfinite(m.surprisal)]
+    if not losing:
+        return [f" With {100 * BUDGET:g} % of the context kept, every method still holds it."]
+    lost = float(np.median(losing))
+    numbers = f"{_of(found.full, unit)} to {_of(lost, unit)} {unit}"
+    word = Word(trace.tokens.text[found.needed])
+    if lost - found.full >= _CLEARLY:
+        return [
+            " Evict it from the cache, and the surprise comes back: ", word,
+            f" (token {count(found.needed)}) rises from {numbers}.",
+        ]  # fmt: skip
+    return [
+        " Evicting it changes little: the surprisal of ", word,
+        f" (token {count(found.needed)}) goes from {numbers}.",
+    ]  # fmt: skip
+
+
+def _of(nats: float, unit: Unit) -> str:
+    return significant(from_nats(nats, unit))
