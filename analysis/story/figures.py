@@ -35,7 +35,9 @@ def _layers(n_layers: int, title: str | None) -> Any:
     return alt.X(
         "layer:Q",
         title=title,
-        axis=alt.Axis(values=list(range(0, n_layers + 1, step)), grid=False, domain=False, tickSize=0, format="d"),
+        axis=alt.Axis(
+            values=list(range(0, n_layers + 1, step)), grid=False, domain=False, tickSize=0, format="d"
+        ),
         scale=alt.Scale(domain=[-0.5, n_layers + 0.5], nice=False),
     )
 
@@ -48,7 +50,9 @@ def _line(layer: int, theme_name: str) -> Any:
     return at.mark_rule(color=theme(theme_name).ink, strokeWidth=1.3).encode(x="layer:Q")
 
 
-def sinks_by_layer(trace: Trace, layer: int, *, theme_name: str = "light", pick: bool = False) -> alt.LayerChart:
+def sinks_by_layer(
+    trace: Trace, layer: int, *, theme_name: str = "light", pick: bool = False
+) -> alt.LayerChart:
     """Attention on token 0, one cell per layer and head, with the chosen layer as a line.
 
     Parameters

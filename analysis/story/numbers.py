@@ -46,7 +46,9 @@ def choices(tokens: TokenTrace, position: int, most: int = 5) -> tuple[Choice, .
     came = int(tokens.token_id[position])
     listed = [
         Choice(tokens.names[int(i)], float(np.exp(logprob)), int(i) == came)
-        for i, logprob in zip(tokens.top_ids[position], tokens.top_logprobs[position].astype(float), strict=True)
+        for i, logprob in zip(
+            tokens.top_ids[position], tokens.top_logprobs[position].astype(float), strict=True
+        )
     ]
     shown = listed[:most]
     if any(choice.came for choice in shown):
@@ -168,7 +170,11 @@ def lookers(trace: Trace, looks: Looks, position: int, bins: int = 120) -> Looke
     hardest = tuple(
         Look(int(q), trace.tokens.text[int(q)], int(layer), int(head), float(weight))
         for q, layer, head, weight in zip(
-            looks.query[position], looks.layer[position], looks.head[position], looks.weight[position], strict=True
+            looks.query[position],
+            looks.layer[position],
+            looks.head[position],
+            looks.weight[position],
+            strict=True,
         )
         if q >= 0
     )

@@ -89,7 +89,11 @@ def _again(trace: Trace, position: int, again: Repeat, looks: Looks | None) -> l
     steps = there - position
     far = f" {count(steps)} token{'s' * (steps != 1)} later "
     out: list[str] = [f"{far}the same words return, " if again.words > 1 else f"{far}it comes again, "]
-    look = next((x for x in lookers(trace, looks, position).hardest if x.position == there - 1), None) if looks else None
+    look = (
+        next((x for x in lookers(trace, looks, position).hardest if x.position == there - 1), None)
+        if looks
+        else None
+    )
     if look is not None:
         out += [
             "the ", Word(look.name),
@@ -113,9 +117,7 @@ def _hardest(trace: Trace, position: int, looks: Looks) -> list[str]:
     ]  # fmt: skip
 
 
-def _without(
-    trace: Trace, position: int, looks: Looks | None, survived: Survival, unit: Unit
-) -> list[str]:
+def _without(trace: Trace, position: int, looks: Looks | None, survived: Survival, unit: Unit) -> list[str]:
     """What its eviction does to the token that needed it, where methods lose it."""
     found = forgotten(trace.tokens, survived, position, looks)
     if found is None or found.needed < 0:

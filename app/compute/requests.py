@@ -34,6 +34,9 @@ MAX_SMALL_RESULTS = 512
 """Sampler panels and estimates kept."""
 PATIENCE_SECONDS = 2.0
 """How long a page waits for a small job before it says that the device is busy."""
+LENS_IF_CHEAP = -1
+"""As a step of the lens: every layer where that is expected to take at most :data:`LENS_SECONDS`, else none."""
+LENS_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class RunRequest:
     stride: int | None = None
     """Windows this far apart; None refuses a text beyond the model's context."""
     lens_step: int = 0
-    """Logit lens at every n-th layer; 0 for none."""
+    """Logit lens at every n-th layer; 0 for none, or :data:`LENS_IF_CHEAP`."""
     all_spectra: bool = False
     """Spectra of queries, keys and values too, and of states however long it takes."""
 
@@ -104,11 +107,10 @@ def submit(request: RunRequest) -> Job:
         model = shelf.get(request.model, job.report)
         from analysis.forward.trace import trace
 
-        step, n_layers = request.lens_step, model.info.n_layers
         return trace(
             model,
             request.text,
-            lens=list(range(n_layers, -1, -step)) if step else False,
+            lens=_lens(request, model),
             bos=request.bos,
             parse_special=request.parse_special,
             stride=request.stride,
@@ -117,6 +119,30 @@ def submit(request: RunRequest) -> Job:
         )
 
     return engine().worker.submit(request.key, work, owner=owner())
+
+
+def _lens(request: RunRequest, model: LanguageModel) -> bool | list[int]:
+    """Layers of the lens of a run, as :func:`analysis.trace` takes them."""
+    step, n_layers = request.lens_step, model.info.n_layers
+    if step > 0:
+        return list(range(n_layers, -1, -step))
+    if step == 0:
+        return False
+    from analysis.forward.plan import plan_run
+
+    n = _n_tokens(request, model)
+    window = model.info.context_length if request.stride else None
+    with_lens, without = (
+        plan_run(model, n, n_lens=n_lens, window=window, stride=request.stride)
+        for n_lens in (n_layers + 1, 0)
+    )
+    return with_lens.fits and with_lens.seconds - without.seconds <= LENS_SECONDS
+
+
+def _n_tokens(request: RunRequest, model: LanguageModel) -> int:
+    from analysis.models.tokenization import encode
+
+    return len(encode(model.tokenizer, request.text, bos=request.bos, parse_special=request.parse_special))
 
 
 @dataclass(frozen=True)
@@ -230,16 +256,14 @@ def estimate(key: str, n_lens: int, _request: RunRequest) -> Plan:
 
     def work(_job: Job) -> Plan:
         from analysis.forward.plan import plan_run
-        from analysis.models.tokenization import encode
 
         if shelf.spec != _request.model:
             raise AnalysisError("Not available: the model is not loaded yet.", "The first run loads it.")
         model = shelf.get(_request.model, _job.report)
-        tokens = encode(
-            model.tokenizer, _request.text, bos=_request.bos, parse_special=_request.parse_special
-        )
         window = model.info.context_length if _request.stride else None
-        return plan_run(model, len(tokens), n_lens=n_lens, window=window, stride=_request.stride)
+        return plan_run(
+            model, _n_tokens(_request, model), n_lens=n_lens, window=window, stride=_request.stride
+        )
 
     return _ask(f"estimate/{key}/{n_lens}", work)  # type: ignore[return-value]
 

@@ -214,7 +214,9 @@ def notebook_code(trace: Any, call: str) -> str:
     """Lines that make a run again and draw one picture of it."""
     spec = trace.spec
     source = "" if spec.source == "embedded" else repr(spec.source)
-    options = "" if not spec.lens_layers else f", lens={list(spec.lens_layers)}"
+    layers = list(spec.lens_layers)
+    lens = "True" if layers == list(range(spec.n_layers + 1)) else str(layers)
+    options = f", lens={lens}" if layers else ""
     if spec.spectra and spec.spectra != ("states",):
         options += f", spectra={list(spec.spectra)}"
     if spec.bos != "auto":

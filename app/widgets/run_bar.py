@@ -214,6 +214,7 @@ def _request() -> runs.RunRequest | AnalysisError:
         st.session_state.get(state.BOS, "auto"),
         bool(st.session_state.get(state.PARSE_SPECIAL, True)),
         int(st.session_state.get(state.STRIDE, 2048)) if st.session_state.get(state.WINDOWS) else None,
+        runs.LENS_IF_CHEAP,
     )
 
 

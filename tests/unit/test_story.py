@@ -30,7 +30,13 @@ def made(ids=(0, 1, 2, 0, 1, 2, 5, 1, 2, 3, 4, 6), n=N):
     rank[8], surprisal[8] = 1, np.float32(np.log(4))
     text = tuple(tokens.names[int(i)] for i in ids)
     tokens = dataclasses.replace(
-        tokens, token_id=ids, text=text, top_ids=top_ids, top_logprobs=logprobs, surprisal=surprisal, rank=rank
+        tokens,
+        token_id=ids,
+        text=text,
+        top_ids=top_ids,
+        top_logprobs=logprobs,
+        surprisal=surprisal,
+        rank=rank,
     )
     return dataclasses.replace(trace, tokens=tokens)
 
@@ -100,7 +106,11 @@ def test_the_path_outlines_what_the_output_says():
     says = np.tile(np.array([[1], [6], [6]]), (1, N)).astype(np.int64)
     trace = dataclasses.replace(trace, layers=dataclasses.replace(trace.layers, lens_top_ids=says))
     found = path(trace, 4)
-    assert [(s.layer, s.name, s.is_output) for s in found] == [(0, " b", False), (2, " g", True), (4, " g", True)]
+    assert [(s.layer, s.name, s.is_output) for s in found] == [
+        (0, " b", False),
+        (2, " g", True),
+        (4, " g", True),
+    ]
     assert found[1].entropy == pytest.approx(float(trace.layers.lens_entropy[1, 4]))
     assert path(run(8, lens=None), 3) is None
 

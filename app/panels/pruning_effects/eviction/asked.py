@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from app.compute.job import Job
 
 ONCE, STEPWISE = "once", "step by step"
+AFTER = 64
+"""Tokens at the end of a text that are its continuation, unless a person says otherwise."""
+STANDARD_POLICIES = ("streaming", "knorm", "tova", "h2o", "expected", "snapkv")
+STANDARD_KEPT = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
+_PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
+"""Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,19 @@ class Asked:
         imports = "".join(sorted(f"from {kind.__module__} import {kind.__name__}\n" for kind in kinds))
         return imports, repr(changed)
 
+    def n_settings(self) -> int:
+        """Settings that are run, the full cache included."""
+        methods = [m for m in self.methods() if m.stepwise or self.evicted == ONCE]
+        return 1 + sum(len(self.kept) * (self.seeds if m.is_random else 1) for m in methods)
+
+    def seconds(self, trace: Trace) -> float:
+        """What it will take, from the speed of a run of the same model."""
+        letters = len(self.continuation) + len(self.answer)
+        after = letters / max(len(trace.text), 1) * len(trace.tokens)
+        per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
+        pace = _PACE_STEPWISE if self.evicted == STEPWISE else _PACE_ONCE
+        return per_token * (context_tokens(trace, self.context) + pace * self.n_settings() * after)
+
     def code(self, trace: Trace) -> str:
         """Notebook lines that compute the sweep, after those that make the run."""
         cut = trace.text.startswith(self.context)
@@ -66,6 +85,34 @@ class Asked:
             f"{imports}sweep = an.{sweep}(\n    model, {context}, {self.continuation!r},\n"
             f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds}{reading_code(trace)},\n)\n"
         )
+
+
+def after_context(trace: Trace, wanted: int = AFTER) -> int:
+    """Tokens at the end of a run that are the continuation: as many as wanted, at most half."""
+    return max(1, min(wanted, len(trace.tokens) // 2))
+
+
+def context_tokens(trace: Trace, context: str) -> int:
+    """Tokens of the context, as the run on screen cut them."""
+    return int((trace.tokens.start < len(context)).sum())
+
+
+def standard(trace: Trace) -> Asked:
+    """The comparison that every run gets: its end read after the rest was pruned by the best-known methods."""
+    from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
+
+    n, after = len(trace.tokens), after_context(trace)
+    cut = int(trace.tokens.start[n - after])
+    window = OBSERVATION.automatic(context_tokens(trace, trace.text[:cut]))
+    return Asked(
+        trace.text[:cut],
+        trace.text[cut:],
+        "",
+        STANDARD_POLICIES,
+        STANDARD_KEPT,
+        1,
+        ((OBSERVATION.key, window),),
+    )
 
 
 def compute(asked: Asked, request: runs.RunRequest) -> Any:

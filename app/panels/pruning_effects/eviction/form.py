@@ -11,7 +11,7 @@ from analysis.drawing.numbers import count, duration
 from analysis.errors import AnalysisError
 from analysis.ties import RULE
 from app import state
-from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE, Asked
+from app.panels.pruning_effects.eviction.asked import AFTER, Asked, after_context, context_tokens
 from app.panels.pruning_effects.eviction.options import common, constants, said
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_error
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 CONTINUE, ASK = "the text goes on", "question and answer"
 _SHARES = ("95", "90", "80", "70", "60", "50", "40", "30", "20", "10", "5", "2")
 _USUAL_SHARES = ("90", "70", "50", "30", "10")
-_CONTINUATION_TOKENS, _MOST_METHODS = 64.0, 24
-_PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
-"""Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
+_MOST_METHODS = 24
 
 
 def form(trace: Trace) -> tuple[Asked | None, bool]:
@@ -68,7 +66,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Compare methods", type="primary", key="eviction_button")
             with st.popover("Options"):
-                n_context = _n_context(trace, context)
+                n_context = context_tokens(trace, context)
                 seeds, window, evicted = common(n_context)
                 methods = [policy(names[label]) for label in chosen]
                 set_to = constants(methods, n_context, {OBSERVATION.key: window})
@@ -126,8 +124,8 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
             f"Context: all {count(n)} tokens of the text above. Questions and answers are read as they stand."
         )
         return trace.text, question or "", answer or ""
-    wanted = st.session_state.get(state.CONTINUATION_TOKENS, _CONTINUATION_TOKENS)
-    after = max(1, min(int(wanted) if math.isfinite(wanted) else n, n // 2))
+    wanted = st.session_state.get(state.CONTINUATION_TOKENS, float(AFTER))
+    after = after_context(trace, int(wanted) if math.isfinite(wanted) else n)
     cut = int(trace.tokens.start[n - after])
     _fill_in(trace.text[cut:])
     left, right = side_by_side("continuation", [4, 1])
@@ -141,7 +139,7 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
         "Its tokens",
         2.0,
         1e5,
-        _CONTINUATION_TOKENS,
+        float(AFTER),
         8.0,
         "%.0f",
         key=state.CONTINUATION_TOKENS,
@@ -170,28 +168,11 @@ def _fill_in(end: str) -> None:
     st.session_state[state.CONTINUATION_FILLED] = end
 
 
-def _n_context(trace: Trace, context: str) -> int:
-    """Tokens of the context, as the run on screen cut them."""
-    return int((trace.tokens.start < len(context)).sum())
-
-
-def _n_settings(asked: Asked) -> int:
-    methods = [m for m in asked.methods() if m.stepwise or asked.evicted == ONCE]
-    return 1 + sum(len(asked.kept) * (asked.seeds if m.is_random else 1) for m in methods)
-
-
 def _estimate(trace: Trace, asked: Asked) -> str:
     """What the comparison will cost, from the speed of the run on screen."""
     from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
-    n_context = _n_context(trace, asked.context)
-    letters = len(asked.continuation) + len(asked.answer)
-    after = letters / max(len(trace.text), 1) * len(trace.tokens)
-    n_settings = _n_settings(asked)
-    per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
-    pace = _PACE_STEPWISE if asked.evicted == STEPWISE else _PACE_ONCE
-    seconds = per_token * (n_context + pace * n_settings * after)
     set_to = dict(asked.constants)
     window = f"the observation window is {set_to[OBSERVATION.key]} tokens"
     words = ", ".join([window, *said(asked.methods(), set_to)])
-    return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {words}"
+    return f"{count(asked.n_settings())} settings, one prefill · about {duration(asked.seconds(trace))} · {words}"
