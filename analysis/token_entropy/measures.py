@@ -14,9 +14,6 @@ from analysis.results.tokens import TokenTrace
 
 FORKING_SHARE = 0.2
 """Share of tokens called forking, after "Beyond the 80/20 Rule" (Wang et al. 2025)."""
-GLTR_LIMITS = (10, 100, 1000)
-"""Upper ranks of GLTR's first three buckets (Gehrmann et al. 2019)."""
-GLTR_NAMES = ("top 10", "top 100", "top 1000", "beyond")
 
 
 @dataclass(frozen=True)
@@ -58,18 +55,6 @@ def summary(tokens: TokenTrace) -> Summary:
         mean_entropy=float(entropy.mean()),
         excess=float(surprisal.mean() - entropy.mean()),
     )
-
-
-def gltr_bucket(rank: np.ndarray) -> np.ndarray:
-    """GLTR bucket of each rank: 0 top 10, 1 top 100, 2 top 1000, 3 beyond; NaN for rank 0.
-
-    Parameters
-    ----------
-    rank : numpy.ndarray of int, shape (T,)
-        1 is the model's first choice, so rank 10 is the last of "top 10".
-    """
-    bucket = np.searchsorted(GLTR_LIMITS, rank, side="left").astype(np.float32)
-    return np.where(rank > 0, bucket, np.nan).astype(np.float32)
 
 
 def forking_tokens(entropy: np.ndarray, share: float = FORKING_SHARE) -> np.ndarray:
