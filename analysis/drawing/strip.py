@@ -26,7 +26,7 @@ class Strip:
     """
 
     title: str
-    """What the colour shows, e.g. "Entropy before each token"."""
+    """What the colour shows."""
     unit: str
     """Unit of the values, may be empty."""
     values: np.ndarray
