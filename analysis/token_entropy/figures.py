@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.drawing.charts import MAX_POINTS, styled
-from analysis.drawing.labels import axis_label
+from analysis.drawing.labels import visible
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import theme
 from analysis.results.token_quantities import TOKEN_QUANTITIES
@@ -91,7 +91,7 @@ def token_strip(
 def _frame(tokens: TokenTrace, unit: Unit, *quantities: str) -> pd.DataFrame:
     """One row per token: position, text, and quantities in the unit."""
     values = {name: TOKEN_QUANTITIES[name].in_unit(tokens, unit) for name in quantities}
-    texts = [axis_label(text) for text in tokens.text]
+    texts = [visible(text) for text in tokens.text]
     return pd.DataFrame({"position": np.arange(len(tokens)), "token": texts, **values})
 
 
