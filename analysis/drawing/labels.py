@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from html import escape
 
+from analysis.results.tokens import printable
+
 SIGNS = {"": "∅", " ": "·", "\t": "→", "\n": "↵", "\r": "\\r", "\u3000": "・"}
 """What stands for white space, and for a text without a character."""
 ODD = f"[{''.join(SIGNS)}]|‹U\\+[0-9A-F]{{4,6}}›"
@@ -23,11 +25,6 @@ _BLANK = frozenset("\u00a0\u1680\u202f\u205f\u115f\u1160\u3164\uffa0") | {
     chr(c) for c in range(0x2000, 0x200B)
 }
 _UNSEEN = frozenset({"Cc", "Cf", "Co", "Zl", "Zp"})
-
-
-def clean(text: str) -> str:
-    """Text that can be stored and sent: a lone surrogate becomes a question mark."""
-    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _is_unseen(char: str) -> bool:
@@ -49,7 +46,7 @@ def spelled(text: str) -> str:
     An unseen character becomes ``‹U+200B›``, but for a joiner between two pictures, which makes them one; a mark that
     follows no letter sits on a ring.
     """
-    text = clean(text)
+    text = printable(text)
     out, letter, picture = [], False, False
     for at, char in enumerate(text):
         joins = char == _JOINER and picture and at + 1 < len(text) and _is_picture(text[at + 1])

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.drawing.labels import SIGNS, clean, runs, spelled
+from analysis.drawing.labels import SIGNS, runs, spelled
 from analysis.drawing.numbers import exact
 from analysis.drawing.strip import MARKED, SPAN, SPECIAL, Strip
 from analysis.drawing.theme import RAMP_STEPS, Theme, relative_luminance, rgb_to_hex, text_on, theme
+from analysis.results.tokens import printable
 
 _MONO = 'ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace'
 _SANS = 'Inter,system-ui,"Segoe UI",sans-serif'
@@ -109,10 +110,10 @@ def _style(scope: str, colours: Theme, ramp: np.ndarray, used: Sequence[int]) ->
 
 
 def _legend(strip: Strip, ramp: np.ndarray, *, missing: bool, special: bool) -> str:
-    out = [f"<b>{escape(clean(strip.title))}</b>"] if strip.title else []
+    out = [f"<b>{escape(printable(strip.title))}</b>"] if strip.title else []
 
     def entry(swatch: str, name: str) -> None:
-        out.append(f"<span>{swatch}{escape(clean(name))}</span>")
+        out.append(f"<span>{swatch}{escape(printable(name))}</span>")
 
     if strip.buckets:
         last = max(1, len(strip.buckets) - 1)
@@ -123,7 +124,7 @@ def _legend(strip: Strip, ramp: np.ndarray, *, missing: bool, special: bool) -> 
         stops = ",".join(rgb_to_hex(ramp[k]) for k in np.linspace(0, RAMP_STEPS - 1, 17).astype(int))
         bar = f'<u class=r style="background:linear-gradient(to right,{stops})"></u>'
         low, high = strip.ends
-        out.append(f"<span>{low}{bar}{escape(clean(high))}</span>")
+        out.append(f"<span>{low}{bar}{escape(printable(high))}</span>")
     if missing and strip.missing:
         entry("<u class=h></u>", strip.missing)
     if strip.marked:
@@ -204,11 +205,11 @@ def strip_html(strip: Strip, *, theme_name: str = "light", caption: str = "") ->
         quoted = json.dumps(spelled(raw), ensure_ascii=False)
         title = "\n".join(_said(strip, i, quoted) for i in range(first, last))
         gap = "<wbr>" if raw[:1].isspace() else ""  # the dots of spaces allow no line break by themselves
-        cells.append(f'{gap}<span class="{names}"{style} title="{escape(clean(title))}">{shown}</span>')
+        cells.append(f'{gap}<span class="{names}"{style} title="{escape(printable(title))}">{shown}</span>')
     body = "".join(cells) or "No tokens"
     used = sorted({s for s in steps if s >= 0})
     legend = _legend(strip, ramp, missing=-1 in steps, special=any(f & SPECIAL for f in flags))
-    below = f'<div class="c">{escape(clean(caption))}</div>' if caption else ""
+    below = f'<div class="c">{escape(printable(caption))}</div>' if caption else ""
     inner = f'{legend}<div class="t">{body}</div>{below}'
     scope = "ls" + hashlib.blake2b(f"{colours.name}{inner}".encode(), digest_size=5).hexdigest()
     scope_style = _style(scope, colours, ramp, used)

@@ -78,22 +78,20 @@ class TokenTrace:
         return pd.DataFrame(
             {
                 "position": np.arange(len(self)),
-                "token": [_printable(t) for t in self.text],
+                "token": [printable(t) for t in self.text],
                 "token_id": self.token_id,
                 "start": self.start,
                 "end": self.end,
                 "is_special": self.is_special,
                 "context_tokens": self.context,
                 **{quantity.column_name(unit): quantity.in_unit(self, unit) for quantity in in_table},
-                "first_choice": [
-                    _printable(self.names[int(i)]) if i >= 0 else "" for i in self.top_ids[:, 0]
-                ],
+                "first_choice": [printable(self.names[int(i)]) if i >= 0 else "" for i in self.top_ids[:, 0]],
             }
         )
 
 
-def _printable(text: str) -> str:
-    """Text a table can hold: lone surrogates would raise in Arrow."""
+def printable(text: str) -> str:
+    """Text that can be stored and sent: a lone surrogate, which is no text, becomes a question mark."""
     return text.encode("utf-8", "replace").decode()
 
 

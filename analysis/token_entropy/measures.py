@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.results.tokens import TokenTrace
+from analysis.results.tokens import TokenTrace, printable
 
 FORKING_SHARE = 0.2
 """Share of tokens called forking, after "Beyond the 80/20 Rule" (Wang et al. 2025)."""
@@ -245,7 +245,7 @@ def by_token(tokens: TokenTrace) -> pd.DataFrame:
     known = np.flatnonzero(tokens.has_context)
     frame = pd.DataFrame(
         {
-            "token": [tokens.text[i].encode("utf-8", "replace").decode() for i in known],
+            "token": [printable(tokens.text[i]) for i in known],
             "mean_entropy": tokens.entropy[known].astype(np.float64),
             "mean_surprisal": tokens.surprisal[known].astype(np.float64),
         }
