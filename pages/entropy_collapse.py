@@ -1,12 +1,14 @@
 """Entropy collapse: over layers, over training, or live. The page always says which one it shows."""
 
+import streamlit as st
+
 from app import state
 from app.widgets.layout import heading
 from app.widgets.run_bar import run_bar
 
 VIEWS = ("over layers", "over training", "live lab")
 
-run_bar()
+bar = st.container()
 view = heading("entropy_collapse").segmented_control(
     "Which collapse",
     VIEWS,
@@ -16,6 +18,8 @@ view = heading("entropy_collapse").segmented_control(
     bind="query-params",
     label_visibility="collapsed",
 )
+with bar:
+    run_bar(starts=view == VIEWS[0])
 
 if view == "over layers":
     from app.panels.entropy_collapse.layers.view import over_layers

@@ -1,12 +1,14 @@
 """Pruning effects: what the model can forget of its cache, or of the prompt, and what that costs."""
 
+import streamlit as st
+
 from app import state
 from app.widgets.layout import heading
 from app.widgets.run_bar import run_bar
 
 VIEWS = ("KV cache", "prompt")
 
-run_bar()
+bar = st.container()
 view = heading("pruning_effects").segmented_control(
     "What is pruned",
     VIEWS,
@@ -16,6 +18,8 @@ view = heading("pruning_effects").segmented_control(
     bind="query-params",
     label_visibility="collapsed",
 )
+with bar:
+    run_bar(starts=view == VIEWS[0])
 
 if view == "prompt":
     from app.panels.pruning_effects.compression.view import prompt_compression

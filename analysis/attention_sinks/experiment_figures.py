@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.drawing.charts import MAX_POINTS, styled
-from analysis.drawing.labels import axis_label
+from analysis.drawing.labels import visible
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.units import Unit, from_nats
 
@@ -111,7 +111,7 @@ def surprisal_change_figure(
     step = max(1, -(-len(data) // MAX_POINTS))
     columns = ["surprisal_before", "surprisal_after", "change"]
     data = data.assign(
-        token=[axis_label(token) for token in data["token"]],
+        token=[visible(token) for token in data["token"]],
         **{name: from_nats(data[name].to_numpy(float), unit) for name in columns},
     )
     if step > 1:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 THIN_SPACE = "\u2009"
 MINUS = "\u2212"
+EXACT_DIGITS = 6
+"""Significant digits of a token's own value, here and in the browser's strip."""
+_EXACT = Context(prec=EXACT_DIGITS, rounding=ROUND_HALF_UP)
 
 
 def count(value: int) -> str:
@@ -35,6 +39,33 @@ def significant(value: float, *, signed: bool = False) -> str:
     if abs(value) < 1e-3 or abs(value) >= 1e7:
         text = f"{value:+.2e}" if signed else f"{value:.2e}"
     return text.replace(",", THIN_SPACE).replace("-", MINUS)
+
+
+def short(value: float, *, signed: bool = False) -> str:
+    """Up to three significant digits without zeros at the end: an end of a colour scale."""
+    if not math.isfinite(value):
+        return significant(value, signed=signed)
+    rounded = Decimal(f"{abs(value):.3g}")
+    sign = MINUS if value < 0 else "+" if signed else ""
+    return sign * bool(rounded) + f"{rounded:,f}".replace(",", THIN_SPACE)
+
+
+def exact(value: float) -> str:
+    """Six significant digits, as the strip in the browser writes them.
+
+    Notes
+    -----
+    The rule is that of ECMAScript's ``toPrecision``: halves go up, and a power of ten is written below 1e-6 and from
+    1e6. A browser test holds the two together.
+    """
+    if not math.isfinite(value):
+        return significant(value)
+    digits = _EXACT.create_decimal_from_float(abs(float(value)))
+    sign, power = MINUS if value < 0 else "", digits.adjusted()
+    if -7 < power < EXACT_DIGITS:
+        return f"{sign}{digits:.{EXACT_DIGITS - 1 - power}f}"
+    mantissa = digits.scaleb(-power)
+    return f"{sign}{mantissa:.{EXACT_DIGITS - 1}f}e{'+' if power > 0 else MINUS}{abs(power)}"
 
 
 def size(n_bytes: float) -> str:

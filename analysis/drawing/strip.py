@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from analysis.drawing.numbers import short
+
 SPECIAL = 1
 """Flag: a special token such as ``<|im_start|>``, not part of the text proper."""
 MARKED = 2
@@ -26,7 +28,7 @@ class Strip:
     """
 
     title: str
-    """What the colour shows, e.g. "Entropy before each token"."""
+    """What the colour shows."""
     unit: str
     """Unit of the values, may be empty."""
     values: np.ndarray
@@ -47,6 +49,8 @@ class Strip:
     """uint8, shape (256, 3): the ramp of the dark theme."""
     missing: str = "no context"
     """What a missing value means, for the legend and the hover."""
+    special: str = "special token"
+    """What the dashed frame means, for the legend and the hover."""
     marked: str = ""
     """What the mark means, for the legend; empty when nothing is marked."""
     span: str = ""
@@ -60,3 +64,9 @@ class Strip:
     def n_tokens(self) -> int:
         """Number of tokens T."""
         return len(self.values)
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """What the legend writes at the two ends of the ramp, the unit at the second."""
+        signed = self.low < 0
+        return short(self.low, signed=signed), f"{short(self.high, signed=signed)} {self.unit}".strip()

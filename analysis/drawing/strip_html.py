@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,16 +16,14 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.drawing.labels import SIGNS, runs, spelled
+from analysis.drawing.numbers import exact
 from analysis.drawing.strip import MARKED, SPAN, SPECIAL, Strip
 from analysis.drawing.theme import RAMP_STEPS, Theme, relative_luminance, rgb_to_hex, text_on, theme
+from analysis.results.tokens import printable
 
 _MONO = 'ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace'
 _SANS = 'Inter,system-ui,"Segoe UI",sans-serif'
-_STANDS_FOR = {" ": "·", "\t": "→", "\n": "↵", "\r": "\\r", "\u3000": "・"}
-_BLANK = frozenset("\u00a0\u1680\u202f\u205f\u115f\u1160\u3164\uffa0") | {
-    chr(c) for c in range(0x2000, 0x200B)
-}
-_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 
 
 @dataclass(frozen=True)
@@ -50,40 +47,17 @@ class HtmlFigure:
         return target
 
 
-def _clean(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
 @lru_cache(maxsize=65_536)
 def _shown(text: str) -> str:
     """Escaped text of a cell, with faint signs for what cannot be seen and real line breaks."""
     out = []
-    joiner_ok = False  # a joiner between two emoji belongs to the picture
-    for at, char in enumerate(text):
-        if char in _STANDS_FOR:
-            out.append(f"<i>{_STANDS_FOR[char]}</i>" + ("<br>" if char == "\n" else ""))
-        elif char == "\u200d" and joiner_ok and at + 1 < len(text):
-            out.append(char)
-        elif char in _BLANK or unicodedata.category(char) in _UNSEEN:
-            out.append(f"<i class=e>‹U+{ord(char):04X}›</i>")
-        elif at == 0 and unicodedata.category(char).startswith("M"):
-            out.append("◌" + char)
+    for shown, kind in runs(text):
+        if kind == "letters":
+            out.append(escape(shown))
         else:
-            out.append(escape(char))
-        joiner_ok = ord(char) >= 0x2190 and unicodedata.category(char) in ("So", "Sk", "Mn")
-    return "".join(out) or "<i>∅</i>"
-
-
-def _number(value: float, *, signed: bool = False) -> str:
-    """Three significant digits, thin spaces in thousands, a real minus sign."""
-    if not math.isfinite(value):
-        return str(value)
-    text = np.format_float_positional(float(f"{abs(value):.3g}"), trim="-")
-    whole, _, rest = text.partition(".")
-    body = f"{int(whole):,}".replace(",", "\u2009") + (f".{rest}" if rest else "")
-    if body == "0":
-        return body
-    return ("−" if value < 0 else "+" if signed else "") + body
+            out.append(f"<i{' class=e' * (kind == 'spelled')}>{shown}</i>")
+            out.append("<br>" * (shown == SIGNS["\n"]))
+    return "".join(out)
 
 
 def _steps(strip: Strip) -> np.ndarray:
@@ -136,10 +110,10 @@ def _style(scope: str, colours: Theme, ramp: np.ndarray, used: Sequence[int]) ->
 
 
 def _legend(strip: Strip, ramp: np.ndarray, *, missing: bool, special: bool) -> str:
-    out = [f"<b>{escape(_clean(strip.title))}</b>"] if strip.title else []
+    out = [f"<b>{escape(printable(strip.title))}</b>"] if strip.title else []
 
     def entry(swatch: str, name: str) -> None:
-        out.append(f"<span>{swatch}{escape(_clean(name))}</span>")
+        out.append(f"<span>{swatch}{escape(printable(name))}</span>")
 
     if strip.buckets:
         last = max(1, len(strip.buckets) - 1)
@@ -149,9 +123,8 @@ def _legend(strip: Strip, ramp: np.ndarray, *, missing: bool, special: bool) -> 
     else:
         stops = ",".join(rgb_to_hex(ramp[k]) for k in np.linspace(0, RAMP_STEPS - 1, 17).astype(int))
         bar = f'<u class=r style="background:linear-gradient(to right,{stops})"></u>'
-        signed = strip.low < 0
-        high = f"{_number(strip.high, signed=signed)} {strip.unit}".strip()
-        out.append(f"<span>{_number(strip.low, signed=signed)}{bar}{escape(_clean(high))}</span>")
+        low, high = strip.ends
+        out.append(f"<span>{low}{bar}{escape(printable(high))}</span>")
     if missing and strip.missing:
         entry("<u class=h></u>", strip.missing)
     if strip.marked:
@@ -159,7 +132,7 @@ def _legend(strip: Strip, ramp: np.ndarray, *, missing: bool, special: bool) -> 
     if strip.span:
         entry("<u class=p></u>", strip.span)
     if special:
-        entry("<u class=s></u>", "special token")
+        entry("<u class=s></u>", strip.special)
     return f'<div class="l">{"".join(out)}</div>'
 
 
@@ -171,7 +144,7 @@ def _said(strip: Strip, token: int, text: str) -> str:
     elif strip.buckets:
         amount = strip.buckets[int(value)] if 0 <= int(value) < len(strip.buckets) else f"{value:g}"
     else:
-        amount = f"{value:#.6g} {strip.unit}".rstrip()
+        amount = f"{exact(value)} {strip.unit}".rstrip()
     detail = f"\n{strip.details[token]}" if strip.details and strip.details[token] else ""
     return f"Token {token} {text} {amount}{detail}"
 
@@ -213,8 +186,7 @@ def strip_html(strip: Strip, *, theme_name: str = "light", caption: str = "") ->
     cells = []
     for c, raw in enumerate(strip.cell_text):
         first, last = bounds[c], bounds[c + 1]
-        text = _clean(raw)
-        shown = _shown(text)
+        shown = _shown(raw)
         if first == last:
             cells.append(shown)
             continue
@@ -230,14 +202,14 @@ def strip_html(strip: Strip, *, theme_name: str = "light", caption: str = "") ->
             middle = steps[(first + last - 1) // 2]
             ink = inks[middle] if middle >= 0 else colours.ink
             style = f' style="background:{_gradient(steps[first:last], ramp, colours)};color:{ink};padding:2px {2 * (last - first)}px"'
-        quoted = json.dumps(text, ensure_ascii=not text.isprintable())
+        quoted = json.dumps(spelled(raw), ensure_ascii=False)
         title = "\n".join(_said(strip, i, quoted) for i in range(first, last))
-        gap = "<wbr>" if text[:1].isspace() else ""  # the dots of spaces allow no line break by themselves
-        cells.append(f'{gap}<span class="{names}"{style} title="{escape(_clean(title))}">{shown}</span>')
+        gap = "<wbr>" if raw[:1].isspace() else ""  # the dots of spaces allow no line break by themselves
+        cells.append(f'{gap}<span class="{names}"{style} title="{escape(printable(title))}">{shown}</span>')
     body = "".join(cells) or "No tokens"
     used = sorted({s for s in steps if s >= 0})
     legend = _legend(strip, ramp, missing=-1 in steps, special=any(f & SPECIAL for f in flags))
-    below = f'<div class="c">{escape(_clean(caption))}</div>' if caption else ""
+    below = f'<div class="c">{escape(printable(caption))}</div>' if caption else ""
     inner = f'{legend}<div class="t">{body}</div>{below}'
     scope = "ls" + hashlib.blake2b(f"{colours.name}{inner}".encode(), digest_size=5).hexdigest()
     scope_style = _style(scope, colours, ramp, used)

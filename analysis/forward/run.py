@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from analysis.models.tokenization import TokenizedText, token_text
 from analysis.progress import Progress
 from analysis.results.attention import AttentionTrace
 from analysis.results.layers import SPECTRUM_FIELDS, LayerTrace
+from analysis.results.token_quantities import TOKEN_QUANTITIES, stored_quantities
 from analysis.results.tokens import NextToken, TokenTrace
 from analysis.results.trace import Check
 
@@ -56,9 +57,8 @@ class Run:
 
     def __post_init__(self) -> None:
         n, k = len(self.tokens), min(self.top_k, self.model.info.vocab_size)
-        names = ("entropy", "varentropy", "max_prob", "surprisal")
-        self.rows = {name: np.full(n, np.nan, np.float32) for name in names}
-        self.rank, self.context = np.zeros(n, np.int32), np.zeros(n, np.int32)
+        self.rows = {q.name: np.full(n, q.missing, q.stored) for q in stored_quantities()}
+        self.context = np.zeros(n, np.int32)
         self.top_ids, self.top_logprobs = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
         self.residual_norm = np.zeros((self.model.info.n_layers + 1, n), np.float32)
         n_lens = len(self.lens_layers)
@@ -201,11 +201,7 @@ class Run:
         )
         for name, values in self.rows.items():
             values[rows] = getattr(read, name)
-        self.rank[rows], self.top_ids[rows], self.top_logprobs[rows] = (
-            read.rank,
-            read.top_ids,
-            read.top_logprobs,
-        )
+        self.top_ids[rows], self.top_logprobs[rows] = read.top_ids, read.top_logprobs
         self.context[rows] = np.arange(local.start, local.stop) + 1
         self.residual_norm[:, window.seen] = measured.residual_norm[:, window.local_seen]
         if self.final_states is not None:
@@ -245,18 +241,14 @@ class Run:
     @property
     def next_token(self) -> NextToken:
         """The distribution after the last token."""
-        return NextToken(
-            float(self.rows["entropy"][-1]),
-            float(self.rows["varentropy"][-1]),
-            float(self.rows["max_prob"][-1]),
-            self.top_ids[-1],
-            self.top_logprobs[-1],
-        )
+        said = [f.name for f in fields(NextToken) if f.name in self.rows]
+        last = {name: float(self.rows[name][-1]) for name in said}
+        return NextToken(**last, top_ids=self.top_ids[-1], top_logprobs=self.top_logprobs[-1])
 
     def token_trace(self) -> TokenTrace:
         """Everything about the tokens, shifted so that entry t speaks about token t."""
         tokens, tokenizer = self.tokens, self.model.tokenizer
-        rows = {name: about_tokens(values, np.nan) for name, values in self.rows.items()}
+        rows = {name: about_tokens(row, TOKEN_QUANTITIES[name].missing) for name, row in self.rows.items()}
         known = np.unique(np.concatenate([tokens.token_id, self.top_ids.ravel(), self.lens_top.ravel()]))
         names = {int(i): token_text(tokenizer, i) for i in known if i >= 0}
         return TokenTrace(
@@ -269,7 +261,6 @@ class Run:
             cell=tokens.cell,
             cell_text=tokens.cell_text,
             context=about_tokens(self.context, 0),
-            rank=about_tokens(self.rank, 0),
             top_ids=about_tokens(self.top_ids.T, -1).T.copy(),
             top_logprobs=about_tokens(self.top_logprobs.T, np.nan).T.copy(),
             names=names,

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from analysis.models.anatomy import Anatomy, Head
+from analysis.results.token_quantities import stored_quantities
 from analysis.ties import ranked
 
 BLOCK_BYTES = 32 << 20
@@ -107,10 +108,7 @@ def read_rows(
     """
     n, k = len(states), min(top_k, head.vocab_size)
     m = 0 if targets is None else len(targets)
-    floats = {
-        name: np.full(n, np.nan, np.float32) for name in ("entropy", "varentropy", "max_prob", "surprisal")
-    }
-    rank = np.zeros(n, np.int32)
+    read = {q.name: np.full(n, q.missing, q.stored) for q in stored_quantities()}
     top_ids, top_logprobs = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
     buffers = _buffers(head, 3, n)
     for begin in range(0, n, rows_per_block(head)):
@@ -121,18 +119,18 @@ def read_rows(
             known = slice(begin, min(rows.stop, m))
             target = targets[known, None].to(log_probs.device)
             of_target = log_probs[: known.stop - begin].gather(1, target)
-            floats["surprisal"][known] = (-of_target[:, 0]).cpu().numpy()
+            read["surprisal"][known] = (-of_target[:, 0]).cpu().numpy()
             part = slice(0, known.stop - begin)
             better = torch.gt(log_probs[part], of_target, out=scratch[part]).sum(-1)
-            rank[known] = (better + 1).to(torch.int32).cpu().numpy()
+            read["rank"][known] = (better + 1).to(torch.int32).cpu().numpy()
         values, ids = ranked(log_probs, k)
         entropy = entropy_of(log_probs, probs, scratch)
         top_ids[rows], top_logprobs[rows] = ids.cpu().numpy(), values.cpu().numpy()
-        floats["entropy"][rows] = entropy.cpu().numpy()
-        floats["varentropy"][rows] = varentropy_of(log_probs, probs, entropy, scratch).cpu().numpy()
-        floats["max_prob"][rows] = values[:, 0].exp().cpu().numpy()
+        read["entropy"][rows] = entropy.cpu().numpy()
+        read["varentropy"][rows] = varentropy_of(log_probs, probs, entropy, scratch).cpu().numpy()
+        read["max_prob"][rows] = values[:, 0].exp().cpu().numpy()
         on_rows(rows.stop - begin)
-    return Rows(**floats, rank=rank, top_ids=top_ids, top_logprobs=top_logprobs)
+    return Rows(**read, top_ids=top_ids, top_logprobs=top_logprobs)
 
 
 def read_lens(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.units import Unit, from_nats
+from analysis.results.token_quantities import quantities_of
+from analysis.units import Unit
 
 
 @dataclass(frozen=True)
@@ -70,36 +71,27 @@ class TokenTrace:
     def to_frame(self, unit: Unit = "nats") -> pd.DataFrame:
         """Table with one row per token, information in the chosen unit.
 
-        Columns that carry a unit are named with it, e.g. ``entropy_nats``.
+        Columns that carry a unit are named with it, e.g. ``entropy_nats``. A quantity that the run
+        did not measure has no column.
         """
-
-        def information(values: np.ndarray, power: int = 1) -> np.ndarray:
-            return from_nats(values.astype(np.float64), unit, power=power)
-
+        in_table = sorted((q for q in quantities_of(self).values() if q.column), key=lambda q: q.column)
         return pd.DataFrame(
             {
                 "position": np.arange(len(self)),
-                "token": [_printable(t) for t in self.text],
+                "token": [printable(t) for t in self.text],
                 "token_id": self.token_id,
                 "start": self.start,
                 "end": self.end,
                 "is_special": self.is_special,
                 "context_tokens": self.context,
-                f"surprisal_{unit}": information(self.surprisal),
-                f"entropy_{unit}": information(self.entropy),
-                f"varentropy_{unit}2": information(self.varentropy, 2),
-                f"gap_{unit}": information(self.gap),
-                "max_prob": self.max_prob.astype(np.float64),
-                "rank": self.rank,
-                "first_choice": [
-                    _printable(self.names[int(i)]) if i >= 0 else "" for i in self.top_ids[:, 0]
-                ],
+                **{quantity.column_name(unit): quantity.in_unit(self, unit) for quantity in in_table},
+                "first_choice": [printable(self.names[int(i)]) if i >= 0 else "" for i in self.top_ids[:, 0]],
             }
         )
 
 
-def _printable(text: str) -> str:
-    """Text a table can hold: lone surrogates would raise in Arrow."""
+def printable(text: str) -> str:
+    """Text that can be stored and sent: a lone surrogate, which is no text, becomes a question mark."""
     return text.encode("utf-8", "replace").decode()
 
 

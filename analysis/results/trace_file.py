@@ -18,12 +18,13 @@ from analysis.errors import AnalysisError, BrokenFileError
 from analysis.paths import clean_path
 from analysis.results.attention import AttentionTrace
 from analysis.results.layers import LayerTrace
+from analysis.results.token_quantities import stored_quantities
 from analysis.results.tokens import NextToken, TokenTrace
 from analysis.results.trace import Check, Trace, TraceSpec
 from analysis.results.validate import check_trace
 
-SCHEMA_VERSION = 2
-"""Raised when a file may hold what earlier versions do not know. 2: attention of some layers only, chunks, gates."""
+SCHEMA_VERSION = max(2, *(quantity.since for quantity in stored_quantities()))
+"""Higher when a file may hold what earlier versions do not know. 2: attention of some layers only, chunks, gates."""
 
 _PARTS: dict[str, type] = {
     "tokens": TokenTrace,

@@ -7,17 +7,18 @@ that every figure and table relies on; numpy only, no model.
 from __future__ import annotations
 
 import hashlib
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from analysis.results.layers import SPECTRUM_FIELDS
+from analysis.results.token_quantities import stored_quantities
 from analysis.results.trace import Trace
 
 _TOKEN_ARRAYS = {
     **dict.fromkeys(("token_id",), np.int64),
-    **dict.fromkeys(("start", "end", "n_bytes", "cell", "context", "rank"), np.int32),
-    **dict.fromkeys(("surprisal", "entropy", "varentropy", "max_prob"), np.float32),
+    **dict.fromkeys(("start", "end", "n_bytes", "cell", "context"), np.int32),
     "is_special": np.bool_,
 }
 _SLACK = 0.01
@@ -81,15 +82,17 @@ def _check_plain(trace: Trace) -> None:
     require(all(isinstance(v, str) for v in trace.versions.values()), "versions")
     require(isinstance(trace.unavailable, dict), "unavailable")
     require(all(isinstance(v, str) for v in trace.unavailable.values()), "unavailable")
-    require(
-        all(isinstance(getattr(trace.next, f), float) for f in ("entropy", "varentropy", "max_prob")), "next"
-    )
+    numbers = [getattr(trace.next, f.name) for f in fields(trace.next) if f.type == "float"]
+    require(all(isinstance(number, float) for number in numbers), "next")
 
 
 def _check_tokens(trace: Trace) -> None:
     n, tokens = trace.spec.n_tokens, trace.tokens
     for name, dtype in _TOKEN_ARRAYS.items():
         _check_array(getattr(tokens, name), dtype, (n,), name)
+    for quantity in stored_quantities():
+        if quantity.since == 1 or quantity.values(tokens) is not None:
+            _check_array(quantity.values(tokens), quantity.stored, (n,), quantity.name)
     _check_array(tokens.top_ids, np.int64, (n, trace.spec.top_k), "top_ids")
     _check_array(tokens.top_logprobs, np.float32, (n, trace.spec.top_k), "top_logprobs")
     require(len(tokens.text) == n and all(isinstance(t, str) for t in tokens.text), "text of tokens")

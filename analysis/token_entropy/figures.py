@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.drawing.charts import MAX_POINTS, styled
-from analysis.drawing.labels import axis_label
+from analysis.drawing.labels import visible
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import theme
+from analysis.results.token_quantities import TOKEN_QUANTITIES
 from analysis.token_entropy.measures import (
     FORKING_SHARE,
     TRIGGER_FACTOR,
@@ -20,12 +21,13 @@ from analysis.token_entropy.measures import (
     quadrants,
     triggers,
 )
-from analysis.token_entropy.strips import Mark, Quantity, entropy_strip, marked_tokens
+from analysis.token_entropy.strips import Mark, entropy_strip, marked_tokens
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
     import altair as alt
 
+    from analysis.results.tokens import TokenTrace
     from analysis.results.trace import Trace
 
 QUADRANT_ORDER = ("sure", "spread", "torn", "lost", "between")
@@ -50,7 +52,7 @@ _TRIGGER = "trigger"
 
 def token_strip(
     trace: Trace,
-    quantity: Quantity = "entropy",
+    quantity: str = "entropy",
     *,
     unit: Unit = "nats",
     theme_name: str = "light",
@@ -66,7 +68,7 @@ def token_strip(
     trace : Trace
         A run.
     quantity : str
-        "entropy", "surprisal", "gap", "varentropy", "rank", "gltr" or "max_prob".
+        One of :data:`analysis.results.token_quantities.TOKEN_QUANTITIES`.
     unit : {"nats", "bits"}
         Unit of information.
     theme_name : {"light", "dark"}
@@ -84,6 +86,25 @@ def token_strip(
         marked_name=name,
     )
     return HtmlFigure(strip_html(strip, theme_name=theme_name, caption=trace.spec.subtitle))
+
+
+def _frame(tokens: TokenTrace, unit: Unit, *quantities: str) -> pd.DataFrame:
+    """One row per token: position, text, and quantities in the unit."""
+    values = {name: TOKEN_QUANTITIES[name].in_unit(tokens, unit) for name in quantities}
+    texts = [visible(text) for text in tokens.text]
+    return pd.DataFrame({"position": np.arange(len(tokens)), "token": texts, **values})
+
+
+def _hover(unit: Unit, *quantities: str) -> list[alt.Tooltip]:
+    """What a mark of :func:`_frame` says under the mouse."""
+    import altair as alt
+
+    titles = {name: TOKEN_QUANTITIES[name].label_with_unit(unit) for name in quantities}
+    return [
+        alt.Tooltip("position:Q", title="token"),
+        alt.Tooltip("token:N", title="text"),
+        *(alt.Tooltip(f"{name}:Q", format=".4f", title=title) for name, title in titles.items()),
+    ]
 
 
 def _pooled(frame: pd.DataFrame, columns: list[str]) -> tuple[pd.DataFrame, int]:
@@ -119,15 +140,8 @@ def along_text(
     colours, tokens = theme(theme_name), trace.tokens
     accent = colours.pictures["token_entropy"]
     threshold = moving_threshold(tokens.entropy, window, factor)
-    frame = pd.DataFrame(
-        {
-            "position": np.arange(len(tokens)),
-            "token": [axis_label(t) for t in tokens.text],
-            "entropy": from_nats(tokens.entropy.astype(float), unit),
-            "surprisal": from_nats(tokens.surprisal.astype(float), unit),
-            "threshold": from_nats(threshold, unit),
-        }
-    )
+    frame = _frame(tokens, unit, "entropy", "surprisal")
+    frame["threshold"] = from_nats(threshold, unit)
     forks = frame[forking_tokens(tokens.entropy, share)]
     jumps = frame[triggers(tokens.entropy, threshold) & show_threshold]
     lines, step = _pooled(frame, ["entropy", "surprisal", "threshold"])
@@ -136,12 +150,7 @@ def along_text(
     drawn = [lines[["entropy", "surprisal"]].to_numpy().ravel(), jumps["entropy"].to_numpy()]
     top = max(float(np.nanmax(np.concatenate(drawn))), 1e-6)
     scale = alt.Scale(domain=[0, top])
-    hover = [
-        alt.Tooltip("position:Q", title="token"),
-        alt.Tooltip("token:N", title="text"),
-        alt.Tooltip("entropy:Q", format=".4f", title=f"entropy ({unit})"),
-        alt.Tooltip("surprisal:Q", format=".4f", title=f"surprisal ({unit})"),
-    ]
+    hover = _hover(unit, "entropy", "surprisal")
     names = ["entropy", "surprisal"] + (["moving threshold"] if show_threshold else [])
     names += [_TRIGGER] if len(jumps) else []
     other = colours.pictures["attention_sinks"]
@@ -187,17 +196,10 @@ def surprisal_scatter(trace: Trace, *, unit: Unit = "nats", theme_name: str = "l
 
     alt.data_transformers.disable_max_rows()
     colours, tokens = theme(theme_name), trace.tokens
-    classes = quadrants(tokens.entropy, tokens.varentropy)
-    frame = pd.DataFrame(
-        {
-            "position": np.arange(len(tokens)),
-            "token": [axis_label(t) for t in tokens.text],
-            "entropy": from_nats(tokens.entropy.astype(float), unit),
-            "surprisal": from_nats(tokens.surprisal.astype(float), unit),
-            "varentropy": from_nats(tokens.varentropy.astype(float), unit, power=2),
-            "class": classes,
-        }
-    )[tokens.has_context]
+    shown = ("entropy", "surprisal", "varentropy")
+    frame = _frame(tokens, unit, *shown)
+    frame["class"] = quadrants(tokens.entropy, tokens.varentropy)
+    frame = frame[tokens.has_context]
     step = -(-len(frame) // MAX_POINTS)
     every = "" if step == 1 else f" (1 of {step} tokens drawn)"
     frame = frame.iloc[::step]
@@ -222,14 +224,7 @@ def surprisal_scatter(trace: Trace, *, unit: Unit = "nats", theme_name: str = "l
                 scale=alt.Scale(domain=order, range=[QUADRANT_SHAPES[c] for c in order]),
             ),
             stroke=alt.condition(pick, alt.value(colours.ink), alt.value("transparent")),
-            tooltip=[
-                alt.Tooltip("position:Q", title="token"),
-                alt.Tooltip("token:N", title="text"),
-                alt.Tooltip("entropy:Q", format=".4f", title=f"entropy ({unit})"),
-                alt.Tooltip("surprisal:Q", format=".4f", title=f"surprisal ({unit})"),
-                alt.Tooltip("varentropy:Q", format=".4f", title=f"varentropy ({unit}²)"),
-                alt.Tooltip("class:N", title="class"),
-            ],
+            tooltip=[*_hover(unit, *shown), alt.Tooltip("class:N", title="class")],
         )
         .add_params(pick)
     )

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.results.tokens import TokenTrace
+from analysis.results.tokens import TokenTrace, printable
 
 FORKING_SHARE = 0.2
 """Share of tokens called forking, after "Beyond the 80/20 Rule" (Wang et al. 2025)."""
-GLTR_LIMITS = (10, 100, 1000)
-"""Upper ranks of GLTR's first three buckets (Gehrmann et al. 2019)."""
-GLTR_NAMES = ("top 10", "top 100", "top 1000", "beyond")
 
 
 @dataclass(frozen=True)
@@ -58,18 +55,6 @@ def summary(tokens: TokenTrace) -> Summary:
         mean_entropy=float(entropy.mean()),
         excess=float(surprisal.mean() - entropy.mean()),
     )
-
-
-def gltr_bucket(rank: np.ndarray) -> np.ndarray:
-    """GLTR bucket of each rank: 0 top 10, 1 top 100, 2 top 1000, 3 beyond; NaN for rank 0.
-
-    Parameters
-    ----------
-    rank : numpy.ndarray of int, shape (T,)
-        1 is the model's first choice, so rank 10 is the last of "top 10".
-    """
-    bucket = np.searchsorted(GLTR_LIMITS, rank, side="left").astype(np.float32)
-    return np.where(rank > 0, bucket, np.nan).astype(np.float32)
 
 
 def forking_tokens(entropy: np.ndarray, share: float = FORKING_SHARE) -> np.ndarray:
@@ -260,7 +245,7 @@ def by_token(tokens: TokenTrace) -> pd.DataFrame:
     known = np.flatnonzero(tokens.has_context)
     frame = pd.DataFrame(
         {
-            "token": [tokens.text[i].encode("utf-8", "replace").decode() for i in known],
+            "token": [printable(tokens.text[i]) for i in known],
             "mean_entropy": tokens.entropy[known].astype(np.float64),
             "mean_surprisal": tokens.surprisal[known].astype(np.float64),
         }

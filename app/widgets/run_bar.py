@@ -27,8 +27,14 @@ _SHOWN_CHARACTERS = 160
 """Of the text, in the bar."""
 
 
-def run_bar() -> None:
-    """Draw the bar; pressing Run puts the request into the session."""
+def run_bar(*, starts: bool = True) -> None:
+    """Draw the bar; pressing Run puts the request into the session.
+
+    Parameters
+    ----------
+    starts : bool
+        Whether a first visit runs the example unasked. Not where the page draws something else.
+    """
     if state.TEXT not in st.session_state:
         _fill_in_example()
     run_again_if_dropped()
@@ -54,7 +60,7 @@ def run_bar() -> None:
     wanted, problem = _request(), None
     if isinstance(wanted, AnalysisError):
         problem = wanted if pressed else None
-    elif pressed or (state.RUN not in st.session_state and _is_safe_to_start(wanted)):
+    elif pressed or (starts and state.RUN not in st.session_state and _is_safe_to_start(wanted)):
         problem = _start(wanted)
     with middle:
         _what_happens(wanted)

@@ -32,6 +32,7 @@ function parse(data) {
   strip.ramps = { light: take(Uint8Array, 768), dark: take(Uint8Array, 768) };
   const cellText = texts(cells);
   strip.text = Array.from({ length: cells }, (_, c) => cellText(c));
+  strip.odd = new RegExp(`(${head.odd})`, "g");
   strip.detail = head.details ? texts(n) : () => "";
   strip.first = new Int32Array(cells + 1); // tokens of cell c: first[c] .. first[c + 1] - 1
   for (let i = 0; i < n; i++) strip.first[strip.cell[i] + 1]++;
@@ -41,26 +42,18 @@ function parse(data) {
 
 // ---------------------------------------------------------------- characters
 
-const HIDDEN = String.raw`\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\u00a0\u1680\u2000-\u200a\u202f\u205f\u115f\u1160\u3164\uffa0`;
-const EMOJI = String.raw`\p{Extended_Pictographic}[\uFE0F\p{Emoji_Modifier}]*`;
-const RUNS = new RegExp(
-  String.raw`${EMOJI}(?:\u200D${EMOJI})*|[ \t\n\r\u3000]|[${HIDDEN}]|[^ \u3000\p{Extended_Pictographic}${HIDDEN}]+`, "gu");
-const SIGN = 0.42, ESCAPE = 0.65; // opacity of what stands for a space and of a spelled-out code point
-const STANDS_FOR = { " ": "·", "\t": "→", "\n": "↵", "\r": "\\r", "\u3000": "・" };
-const IS_HIDDEN = new RegExp(`^[${HIDDEN}]$`, "u");
+const SIGN = 0.42, ESCAPE = 0.65; // opacity of what stands for a space and of a spelled-out code point, which Python names
 const PLAIN = /^[ -~]*$/;
-const WORD_END = /[\p{Alphabetic}\p{N}\p{M}_'’-]$/u, WORD_START = /^[\p{Alphabetic}\p{N}\p{M}_'’-]/u;
+const WORD_END = /[\p{Alphabetic}\p{N}\p{M}_'’-]$/u, WORD_START = /^◌?[\p{Alphabetic}\p{N}\p{M}_'’-]/u;
 const NO_SPACES = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Thai}\p{sc=Khmer}\p{sc=Lao}\p{sc=Myanmar}]/u;
 const CLOSING = /^[,.;:!?)\]}»”’%。、，！？」』）]/u;
 const segmenter = typeof Intl.Segmenter === "function" ? new Intl.Segmenter() : null;
 
-const escapeOf = char => `‹U+${char.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}›`;
-
-/** Readable, unambiguous, one line: JSON quotes plus escapes for what cannot be seen. */
-function quote(text) {
-  const shown = text.length > 120 ? `${text.slice(0, 120)}…` : text;
-  const quoted = JSON.stringify(shown).replace(new RegExp(`[${HIDDEN}]`, "gu"), escapeOf);
-  return text.length > 120 ? `${quoted} (${text.length} characters)` : quoted;
+/** Spelled text on one line, in the quotes and escapes of JSON. */
+function quote(text, odd) {
+  if (text.length <= 120) return JSON.stringify(text);
+  const length = text.replace(odd, "x").replace(/◌(?=\p{M})/gu, "").length;
+  return `${JSON.stringify(`${text.slice(0, 120)}…`)} (${length} characters)`;
 }
 
 /** Whether two neighbouring pieces belong to one word and should share a line. */
@@ -91,14 +84,6 @@ function palette(ramp, ink) {
     if (contrast(light, inkLight) < 4.5) text = contrast(light, 0) >= contrast(light, 1) ? "#000" : "#fff";
     return { fill: `rgb(${rgb.join()})`, text };
   });
-}
-
-function significant(value, signed) {
-  const rounded = Number(Math.abs(value).toPrecision(3));
-  const [whole, rest] = String(rounded).split(".");
-  const grouped = rounded < 1e15 ? whole.replace(/\B(?=(\d{3})+$)/g, "\u2009") : whole;
-  const sign = value < 0 && rounded ? "−" : signed && rounded ? "+" : "";
-  return sign + grouped + (rest ? `.${rest}` : "");
 }
 
 function element(parent, className, text = "") {
@@ -265,7 +250,8 @@ class StripView {
 
   /** Stretches of a piece too wide for one line: the first within `room`, the others within `width`. */
   chunks(piece, width, room) {
-    const units = PLAIN.test(piece) || !segmenter ? [...piece] : Array.from(segmenter.segment(piece), s => s.segment);
+    const letters = part => (PLAIN.test(part) || !segmenter ? [...part] : Array.from(segmenter.segment(part), s => s.segment));
+    const units = piece.split(this.strip.odd).flatMap((part, k) => (k % 2 ? part : letters(part)));
     const out = [];
     let run = "", used = 0;
     for (const unit of units) {
@@ -281,23 +267,21 @@ class StripView {
   glyphs(piece) {
     let made = this.glyphCache.get(piece);
     if (made) return made;
-    const runs = [];
+    const { signs, odd } = this.strip, runs = [];
     let width = 0;
     const push = (shown, strength) => {
       const w = this.fixed && PLAIN.test(shown) ? shown.length * this.advance : this.pen.measureText(shown).width;
       const last = runs.at(-1);
-      const wide = strength === SIGN && shown.length === 1 && shown !== "・" ? Math.max(w, this.advance) : w;
-      if (last && shown === "·" && last.shown.endsWith("·") && last.strength === SIGN) last.shown += shown;
+      const wide = strength === SIGN && shown.length === 1 ? Math.max(w, this.advance) : w;
+      if (last && shown === signs[" "] && last.shown.endsWith(shown) && last.strength === SIGN) last.shown += shown;
       else runs.push({ shown, strength, x: width });
       width += wide;
     };
     this.pen.font = this.font;
-    for (const [run] of piece.matchAll(RUNS)) {
-      if (STANDS_FOR[run]) push(STANDS_FOR[run], SIGN);
-      else if (IS_HIDDEN.test(run)) push(escapeOf(run), ESCAPE);
-      else push(/^\p{M}/u.test(run) ? `◌${run}` : run, 1);
-    }
-    if (!runs.length) push("∅", SIGN);
+    piece.split(odd).forEach((part, k) => { // every other part is what stood between two others
+      if (Object.hasOwn(signs, part) && (part || !piece)) push(signs[part], SIGN);
+      else if (part) push(part, k % 2 ? ESCAPE : 1);
+    });
     made = { runs, width };
     this.glyphCache.set(piece, made);
     return made;
@@ -351,16 +335,16 @@ class StripView {
     if (strip.buckets.length) {
       strip.buckets.forEach((name, k) => { key("", name).style.background = this.colours[this.step(k)].fill; });
     } else if (strip.n) {
-      const scale = element(legend, "ls-scale"), signed = strip.low < 0;
-      scale.append(significant(strip.low, signed));
+      const scale = element(legend, "ls-scale"), [low, high] = strip.ends;
+      scale.append(low);
       const stops = Array.from({ length: 17 }, (_, k) => this.colours[Math.round((255 * k) / 16)].fill);
       element(scale, "ls-bar").style.background = `linear-gradient(to right, ${stops.join()})`;
-      scale.append(`${significant(strip.high, signed)}${strip.unit ? ` ${strip.unit}` : ""}`);
+      scale.append(high);
     }
     if (strip.missing && strip.values.some(Number.isNaN)) key("hatch", strip.missing);
     if (strip.marked) key("mark", strip.marked);
     if (strip.span) key("span", strip.span);
-    if (strip.flags.some(f => f & SPECIAL)) key("special", "special token");
+    if (strip.flags.some(f => f & SPECIAL)) key("special", strip.special);
   }
 
   draw() {
@@ -507,10 +491,11 @@ class StripView {
   }
 
   valueText(i) {
-    const { values, buckets, missing, unit } = this.strip, value = values[i];
+    const { values, buckets, missing, unit, digits } = this.strip, value = values[i];
     if (Number.isNaN(value)) return missing || "no value";
     if (buckets.length) return buckets[value] ?? String(value);
-    return `${value.toPrecision(6).replace("-", "−")}${unit ? ` ${unit}` : ""}`;
+    const said = value.toPrecision(digits).replace("Infinity", "∞").replaceAll("-", "−");
+    return `${said}${unit ? ` ${unit}` : ""}`;
   }
 
   partText(i) {
@@ -527,8 +512,8 @@ class StripView {
     if (i < 0) return;
     const { strip, tip } = this, flag = strip.flags[i];
     tip.replaceChildren();
-    element(tip, "quiet", `Token ${i}${flag & SPECIAL ? ", special token" : ""}`);
-    element(tip, "text", quote(strip.text[strip.cell[i]]));
+    element(tip, "quiet", `Token ${i}${flag & SPECIAL ? `, ${strip.special}` : ""}`);
+    element(tip, "text", quote(strip.text[strip.cell[i]], strip.odd));
     element(tip, "value", this.valueText(i));
     const more = [this.partText(i), strip.detail(i), flag & MARKED ? strip.marked : "", flag & SPAN ? strip.span : ""];
     for (const line of more) if (line) element(tip, "quiet", line);
@@ -556,7 +541,7 @@ class StripView {
 
   speak() {
     const i = this.selected, part = this.partText(i);
-    const words = [`Token ${i}`, quote(this.strip.text[this.strip.cell[i]]), this.valueText(i), part];
+    const words = [`Token ${i}`, quote(this.strip.text[this.strip.cell[i]], this.strip.odd), this.valueText(i), part];
     this.live.textContent = words.filter(Boolean).join(", ");
   }
 

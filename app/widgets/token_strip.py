@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from analysis.drawing.labels import ODD, SIGNS, spelled_all
+from analysis.drawing.numbers import EXACT_DIGITS
 from analysis.drawing.strip import Strip
 from app import state
 
@@ -148,21 +150,25 @@ def pack(
     -------
     bytes
         Little endian: u32 header length, header (JSON), f32 values, i32 cell, u8 flags,
-        u8 light and dark ramp (256 x 3 each), cell texts, and details if there are any;
+        u8 light and dark ramp (256 x 3 each), spelled cell texts, and details if there are any;
         texts as u32 byte offsets followed by UTF-8. The same input gives the same bytes.
     """
     n, cells = strip.n_tokens, len(strip.cell_text)
-    low, high = float(strip.low), float(strip.high)
-    if not (math.isfinite(low) and math.isfinite(high)):
-        low, high = 0.0, 1.0
+    if not (math.isfinite(strip.low) and math.isfinite(strip.high)):
+        strip = replace(strip, low=0.0, high=1.0)
     header = {
         "n": n,
         "cells": cells,
         "title": strip.title,
         "unit": strip.unit,
-        "low": low,
-        "high": high,
+        "low": float(strip.low),
+        "high": float(strip.high),
+        "ends": strip.ends,
+        "digits": EXACT_DIGITS,
+        "signs": SIGNS,
+        "odd": ODD,
         "missing": strip.missing,
+        "special": strip.special,
         "marked": strip.marked,
         "span": strip.span,
         "buckets": list(strip.buckets),
@@ -190,7 +196,12 @@ def pack(
         raise ValueError(f"{len(strip.details)} details for {n} tokens")
     if n and (arrays[1][0] < 0 or arrays[1][-1] >= cells or bool((np.diff(arrays[1]) < 0).any())):
         raise ValueError(f"cell numbers have to rise from 0 or more to below {cells}")
-    blocks = [struct.pack("<I", len(head)), head, *(a.tobytes() for a in arrays), _texts(strip.cell_text)]
+    blocks = [
+        struct.pack("<I", len(head)),
+        head,
+        *(a.tobytes() for a in arrays),
+        _texts(spelled_all(strip.cell_text)),
+    ]
     return b"".join([*blocks, _texts(strip.details)] if strip.details else blocks)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 from dataclasses import replace
 from itertools import pairwise
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from analysis.drawing.labels import SIGNS
 from analysis.drawing.strip import MARKED, Strip
 from analysis.drawing.theme import amount_ramp
 from app.widgets.token_strip import Selection, pack, resolve, text_identity
@@ -95,6 +97,22 @@ def test_payload_of_an_empty_text() -> None:
 def test_lone_surrogates_are_replaced() -> None:
     read = unpack(pack(make(["a\ud800b"], title="t\udfff")))
     assert read["cell_text"] == ["a?b"]
+
+
+def test_texts_and_numbers_come_ready_to_be_drawn() -> None:
+    strip = make(["a\u200b", " b\n", ""], low=-1234.5, high=1234.5, unit="bits")
+    read = unpack(pack(strip))
+    assert read["cell_text"] == ["a‹U+200B›", " b\n", ""]
+    assert read["signs"] == SIGNS and re.findall(read["odd"], "a‹U+200B› b") == ["‹U+200B›", " "]
+    assert read["ends"] == ["−1\u2009230", "+1\u2009230 bits"] and read["digits"] == 6
+    assert read["special"] == "special token"
+
+
+def test_a_payload_is_a_few_bytes_a_token() -> None:
+    """Value, cell and flag (9), a place and the letters of the text; what never changes is under 3 kB."""
+    texts = [f" w{i % 500}" for i in range(32_768)]
+    letters = len("".join(texts))
+    assert len(pack(make(texts))) < 13 * 32_768 + letters + 3000
 
 
 def test_same_strip_same_bytes_and_other_selection_same_text() -> None:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
 
-from tests.architecture.test_imports import name_of, only
+from analysis.drawing.labels import SIGNS
+from tests.architecture.test_imports import FILES, ROOT, name_of, only
+
+
+def test_the_strip_in_the_browser_has_no_text_and_no_number_of_its_own():
+    """What stands for white space, what cannot be seen and how a number is written comes from Python."""
+    script = (ROOT / "app/widgets/token_strip.js").read_text()
+    for own in (*SIGNS.values(), "U+", "Cf}", "u200", "2009", "toPrecision(6", "toFixed", "toLocaleString"):
+        assert own not in script, own
+    for sent in ("signs", "odd", "ends", "digits", "special"):
+        assert re.search(rf"\b{sent}\b", script), sent
 
 
 @pytest.mark.parametrize(
@@ -21,3 +32,14 @@ from tests.architecture.test_imports import name_of, only
 def test_is_in_one_place(what, where):
     found = {name_of(path) for path in (*only("app"), *only("pages")) if re.search(what, path.read_text())}
     assert found == {f"app/widgets/{name}" for name in where}
+
+
+@pytest.mark.parametrize("sign", [*SIGNS.values(), "⇥", "◌"])
+def test_a_sign_for_white_space_is_in_one_place(sign):
+    found = {
+        name_of(path)
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value == sign
+    }
+    assert found <= {"analysis/drawing/labels.py"}

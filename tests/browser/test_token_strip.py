@@ -9,7 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+
+from analysis.drawing.labels import runs, spelled
+from analysis.drawing.numbers import exact
+from tests.figures.test_token_text import TEXTS
 
 pytestmark = pytest.mark.browser
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
@@ -85,6 +90,45 @@ def test_click_reaches_python_and_everything_is_local(visit: Open) -> None:
     assert seen.errors == []
     if SHOTS:
         page.screenshot(path=f"{SHOTS}_light.png")
+
+
+def test_numbers_are_written_as_python_writes_them(visit: Open) -> None:
+    """The canvas and the HTML of a file say the same value under the mouse."""
+    powers = np.geomspace(1e-9, 1e9, 1000)
+    halves = [100000.5, 100001.5, 0.5, 2.5, 999999.5, 1e-6, 1e-7, 0.0, -0.0, np.inf, -np.inf]
+    values = np.float32([*powers, *-powers, *halves])
+    page, _ = visit("story")
+    written = page.locator(".ls-strip").evaluate(
+        """(root, values) => {
+            const strip = { ...root._view.strip, unit: "", values: Float32Array.from(values, Number) };
+            const view = Object.assign(Object.create(root._view), { strip });
+            return values.map((_, i) => view.valueText(i));
+        }""",
+        [str(value).replace("inf", "Infinity") for value in values.astype(float)],
+    )
+    assert written == [exact(value) for value in values.tolist()]
+
+
+def test_texts_are_drawn_as_python_writes_them(visit: Open) -> None:
+    page, _ = visit("story")
+    drawn = page.locator(".ls-strip").evaluate(
+        "(root, texts) => texts.map(text => root._view.glyphs(text).runs.map(run => [run.shown, run.strength]))",
+        [spelled(text) for text in TEXTS],
+    )
+    strengths = {"letters": 1, "sign": 0.42, "spelled": 0.65}
+
+    def joined(pieces: list[Any]) -> list[Any]:
+        """Spaces in a row are one run of the canvas."""
+        out: list[Any] = []
+        for shown, strength in pieces:
+            if out and shown[0] == "·" == out[-1][0][-1] and strength == out[-1][1] == 0.42:
+                out[-1] = [out[-1][0] + shown, strength]
+            else:
+                out.append([shown, strength])
+        return out
+
+    for text, pieces in zip(TEXTS, drawn, strict=True):
+        assert pieces == joined([[shown, strengths[kind]] for shown, kind in runs(text)]), repr(text)
 
 
 def test_keys_move_the_selection(visit: Open) -> None:

@@ -17,10 +17,11 @@ import pytest
 from analysis import figures
 from analysis.drawing.charts import MAX_POINTS, chart_svg, plotly_html
 from analysis.drawing.theme import theme
+from analysis.results.token_quantities import TOKEN_QUANTITIES
 from analysis.token_entropy.figures import QUADRANT_ORDER
 from analysis.token_entropy.lens_figures import MAX_COLUMNS
 from analysis.token_entropy.measures import forking_tokens, moving_threshold, quadrants
-from analysis.token_entropy.strips import QUANTITIES, marked_tokens
+from analysis.token_entropy.strips import marked_tokens
 from tests.figures.synthetic import HOSTILE, run
 
 ALTAIR = {
@@ -361,7 +362,7 @@ def test_hostile_tokens_are_letters_in_a_hover():
     shown = [text for row in [*sent["customdata"], *sent["text"]] for text in row]
     assert shown and not any("<" in text for text in shown)
     assert "&lt;|im_end|&gt;" in shown and "&amp;lt;" in shown
-    assert any("↵" in text and "⇥" in text and "·" in text for text in shown)
+    assert any("↵" in text and "→" in text and "·" in text for text in shown)
 
 
 @pytest.mark.parametrize(("first", "last"), [(60, 61), (5, 5), (-1, 4), (0, 61), (9, 3)])
@@ -399,7 +400,7 @@ def test_plotly_html_needs_nothing_from_outside():
 # Strip --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("quantity", QUANTITIES)
+@pytest.mark.parametrize("quantity", TOKEN_QUANTITIES)
 def test_token_strip_draws_every_quantity(quantity):
     trace = run(texts=HOSTILE)
     light = figures.token_strip(trace, quantity)

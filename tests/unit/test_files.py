@@ -15,6 +15,7 @@ import pytest
 import analysis as an
 from analysis.errors import AnalysisError, BrokenFileError
 from analysis.results import trace_file as files
+from analysis.results.token_quantities import stored_quantities
 
 TEXT = "The cat 🙂 sat on the mat.\n\x00\u202e <b>Then</b> it </s> left, naïve."
 
@@ -269,14 +270,17 @@ def test_deep_json_inside(data):
     broken(with_header(data, lambda h: '{"schema": 1, "plain": ' + "[" * 990 + "]" * 990 + "}"))
 
 
-@pytest.mark.parametrize("schema", [0, 3, 99, -1, "1", None, 1.5, [1], {"a": 1}, "x" * 100_000, True])
+NEWER = files.SCHEMA_VERSION + 1
+
+
+@pytest.mark.parametrize("schema", [0, NEWER, 99, -1, "1", None, 1.5, [1], {"a": 1}, "x" * 100_000, True])
 def test_another_schema(data, schema):
     broken(with_header(data, lambda h: h.update(schema=schema)))
 
 
 def test_a_newer_schema_is_named(data):
-    with pytest.raises(BrokenFileError, match="trace format 3; this version reads up to 2"):
-        files.trace_from_bytes(with_header(data, lambda h: h.update(schema=3)))
+    with pytest.raises(BrokenFileError, match=f"trace format {NEWER}; this version reads up to {NEWER - 1}"):
+        files.trace_from_bytes(with_header(data, lambda h: h.update(schema=NEWER)))
 
 
 VALID = (("text", "x"), ("checks", []), ("seconds", {"x": 1}))
@@ -364,8 +368,9 @@ def resaved(data, change):
 
 
 ARRAYS = (
-    *("token_id", "start", "end", "n_bytes", "is_special", "cell", "context", "surprisal", "entropy"),
-    *("varentropy", "max_prob", "rank", "top_ids", "top_logprobs"),
+    *("token_id", "start", "end", "n_bytes", "is_special", "cell", "context"),
+    *(quantity.name for quantity in stored_quantities()),
+    *("top_ids", "top_logprobs"),
 )
 ALL_ARRAYS = (
     *(f"tokens.{name}" for name in ARRAYS),

@@ -8,6 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from analysis.results import token_quantities as quantities
 from analysis.results.tokens import TokenTrace
 from analysis.token_entropy import measures as m
 from analysis.units import UNITS, from_nats, unit_label
@@ -122,9 +123,9 @@ def test_summary_without_bytes_and_in_long_texts():
 def test_gltr_boundaries():
     ranks = np.array([0, 1, 9, 10, 11, 99, 100, 101, 999, 1000, 1001, 10**6])
     expected = [NAN, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
-    np.testing.assert_array_equal(m.gltr_bucket(ranks), np.array(expected, np.float32))
-    assert m.gltr_bucket(ranks).dtype == np.float32
-    assert len(m.GLTR_NAMES) == len(m.GLTR_LIMITS) + 1
+    np.testing.assert_array_equal(quantities.gltr_bucket(ranks), np.array(expected, np.float32))
+    assert quantities.gltr_bucket(ranks).dtype == np.float32
+    assert len(quantities.GLTR_NAMES) == len(quantities.GLTR_LIMITS) + 1
 
 
 # Forking tokens ---------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from analysis.results.tokens import printable
+
 SCORERS = (
     "self-information",
     "selective-context",
@@ -84,7 +86,7 @@ class Compressed:
         pandas.DataFrame
             ``position``, ``text`` (of its cell), ``score`` and ``kept``.
         """
-        texts = [self.cell_text[c].encode("utf-8", "replace").decode() for c in self.cell]
+        texts = [printable(self.cell_text[c]) for c in self.cell]
         return pd.DataFrame(
             {
                 "position": np.arange(len(self.keep)),

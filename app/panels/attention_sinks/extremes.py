@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from app.panels.attention_sinks import help as readings
 from app.widgets.on_demand import Wanted, on_demand
-from app.widgets.plain import plain, visible
+from app.widgets.plain import plain
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.massive import Extremes

@@ -8,12 +8,12 @@ import numpy as np
 import streamlit as st
 
 from analysis.attention_sinks import figures, measures
+from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from app import state
 from app.panels.attention_sinks import help as readings
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import number_line, side_by_side
-from app.widgets.plain import visible
 
 if TYPE_CHECKING:
     from analysis.results.attention import AttentionTrace

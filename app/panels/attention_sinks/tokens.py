@@ -11,6 +11,7 @@ import streamlit as st
 from analysis.attention_sinks import figures, measures
 from analysis.attention_sinks.curve_figures import entropy_against_position, triad_chart, triad_panels
 from analysis.drawing.charts import styled
+from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.units import from_nats
 from app import state
@@ -18,7 +19,7 @@ from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import altair_card, figure_card, notebook_code
 from app.widgets.layout import side_by_side
-from app.widgets.plain import plain, visible
+from app.widgets.plain import plain
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis import figures
+from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count
 from analysis.drawing.strip_html import HtmlFigure
 from analysis.token_entropy import measures
@@ -16,7 +17,7 @@ from analysis.units import from_nats
 from app import state
 from app.panels.token_entropy import help as readings
 from app.widgets.figure_card import altair_card, figure_card, notebook_code
-from app.widgets.plain import plain, visible
+from app.widgets.plain import plain
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -158,7 +159,7 @@ def token_table(trace: Trace) -> None:
         least = st.number_input("Seen at least this often", 1, 1000, 1, key="by_token_least")
         frame = table()
         frame = frame[frame["count"] >= least]
-        frame["token"] = frame["token"].str.replace(" ", "·").str.replace("\n", "↵")
+        frame["token"] = frame["token"].map(visible)
         st.dataframe(
             frame,
             hide_index=True,

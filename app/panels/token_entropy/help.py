@@ -1,14 +1,13 @@
 """Longer explanations of the figures: definition, formula, what to look for, source."""
 
-STRIP = r"""
+from analysis.results.token_quantities import TOKEN_QUANTITIES
+
+_QUANTITIES = "\n".join(quantity.help_line for quantity in TOKEN_QUANTITIES.values())
+
+STRIP = rf"""
 Before every token the model gives each token of its vocabulary a probability $p$.
 
-- **Entropy** $H = -\sum p \ln p$: how many ways to go on it saw. $e^H$ is the number of equally likely tokens
-  that would be as uncertain.
-- **Surprisal** $-\ln p(\text{token})$: how unexpected the token was that came.
-- **Gap** $= $ surprisal $- H$: unexpected, given how uncertain the model was.
-- **Varentropy** $\sum p\,(\ln p + H)^2$: high when a few likely ways stand beside many unlikely ones.
-- **Rank**: 1 for the model's first choice. The classes are GLTR's (Gehrmann et al. 2019): top 10, 100, 1000.
+{_QUANTITIES}
 - **Forking tokens**: the most uncertain positions; in reasoning models they decide where the text goes
   (Wang et al. 2025, arXiv:2506.01939, who take the top 20 % of a training batch; here it is the share of this text).
 - **High-entropy windows** are ARES's only in width and percentile (Chen et al. 2025): its windows follow words of a list, its threshold is

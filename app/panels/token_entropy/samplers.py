@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.errors import AnalysisError
 from analysis.units import from_nats
@@ -14,7 +15,6 @@ from app import state
 from app.compute import requests as runs
 from app.panels.token_entropy import help as readings
 from app.widgets.messages import show_unavailable
-from app.widgets.plain import visible
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace

@@ -8,16 +8,9 @@ import streamlit as st
 
 from analysis import figures
 from analysis.drawing.numbers import count, significant
+from analysis.results.token_quantities import TokenQuantity, quantities_of
 from analysis.token_entropy import measures
-from analysis.token_entropy.strips import (
-    MARKS,
-    QUANTITIES,
-    TEXTS,
-    Mark,
-    Quantity,
-    entropy_strip,
-    marked_tokens,
-)
+from analysis.token_entropy.strips import MARKS, Mark, entropy_strip, marked_tokens
 from analysis.units import from_nats
 from app import state
 from app.panels.token_entropy import help as readings
@@ -71,20 +64,20 @@ def strip_and_detail(trace: Trace) -> None:
         quantity, strip, marks = _strip_controls(trace)
         with figure_card(
             "The text, token by token",
-            f"{TEXTS[quantity].reading} Click a token, or focus the strip and use the arrow keys.",
+            f"{quantity.colours} Click a token, or focus the strip and use the arrow keys.",
             name="token_strip",
             table=lambda: trace.tokens.to_frame(state.unit()),
             figure=lambda: (
                 figures.token_strip(
-                    trace, quantity, unit=state.unit(), theme_name=state.theme_name(), **marks
+                    trace, quantity.name, unit=state.unit(), theme_name=state.theme_name(), **marks
                 )
-                .document(title=TEXTS[quantity].title)
+                .document(title=quantity.title)
                 .encode()
             ),
             figure_ending="html",
             code=notebook_code(
                 trace,
-                f"an.figures.token_strip(trace, {quantity!r}, unit={state.unit()!r}"
+                f"an.figures.token_strip(trace, {quantity.name!r}, unit={state.unit()!r}"
                 + "".join(f", {name}={value!r}" for name, value in marks.items())
                 + ")",
             ),
@@ -97,15 +90,16 @@ def strip_and_detail(trace: Trace) -> None:
         token_detail(trace, _run_key(trace), state.chosen_token(trace.tokens))
 
 
-def _strip_controls(trace: Trace) -> tuple[Quantity, Strip, dict[str, Any]]:
+def _strip_controls(trace: Trace) -> tuple[TokenQuantity, Strip, dict[str, Any]]:
     """The quantity, the strip, and what it marks, as arguments of :func:`figures.marked_tokens`."""
     left, right = st.columns([4, 1.1], vertical_alignment="center")
-    quantity: Quantity = left.segmented_control(
+    quantities = quantities_of(trace.tokens)
+    name: str = left.segmented_control(
         "Colour by",
-        QUANTITIES,
-        default=QUANTITIES[0],
+        list(quantities),
+        default=next(iter(quantities)),
         required=True,
-        format_func=lambda q: TEXTS[q].label,
+        format_func=lambda name: quantities[name].label,
         key=state.QUANTITY,
         label_visibility="collapsed",
         bind="query-params",
@@ -151,26 +145,26 @@ def _strip_controls(trace: Trace) -> tuple[Quantity, Strip, dict[str, Any]]:
         percentile = st.slider(
             "Percentile of all windows", 50, 99, 95, key=state.WINDOW_PERCENTILE, bind="query-params"
         )
-    span, name = None, ""
+    span, span_name = None, ""
     if show:
         span, limit = measures.high_entropy_windows(trace.tokens.entropy, width, percentile)
         limit = from_nats(limit, state.unit())
-        name = f"mean of {width} tokens at or above {significant(limit)} {state.unit()}"
+        span_name = f"mean of {width} tokens at or above {significant(limit)} {state.unit()}"
     marks: dict[str, Any] = {} if share == measures.FORKING_SHARE else {"share": share}
     if mark != MARKS[0]:
         marks = {"mark": mark, "window": window, "factor": factor}
     marked, marked_name = marked_tokens(trace.tokens.entropy, **marks)
     strip = entropy_strip(
         trace.tokens,
-        quantity,
+        name,
         unit=state.unit(),
         vocab_size=trace.spec.vocab_size,
         marked=marked,
         marked_name=marked_name,
         span=span,
-        span_name=name,
+        span_name=span_name,
     )
-    return quantity, strip, marks
+    return quantities[name], strip, marks
 
 
 def _trigger_rule() -> tuple[int, float]:

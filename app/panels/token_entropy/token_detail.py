@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.figures import entropy_histogram
 from analysis.token_entropy.measures import percentile_of
@@ -15,7 +16,6 @@ from analysis.units import Unit, from_nats
 from app import state
 from app.panels.token_entropy.samplers import samplers
 from app.widgets.figure_card import show_chart
-from app.widgets.plain import visible
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace

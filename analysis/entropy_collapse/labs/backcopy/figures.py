@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.drawing.charts import styled
-from analysis.drawing.labels import axis_label
+from analysis.drawing.labels import visible
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.labs.backcopy.results import VARIANTS
 from analysis.units import Unit, from_nats
@@ -169,7 +169,7 @@ def first_token_figure(run: BackcopyRun, layer: int | None = None, *, theme_name
 
     layer = run.sink_layer if layer is None else layer
     frame = character_frame(run, layer)
-    frame["character"] = [axis_label(c) for c in frame["character"]]
+    frame["character"] = [visible(c) for c in frame["character"]]
     top = max(1.0, float(frame["attention"].max()))  # ReLU weights may exceed 1
     names, colours = ["ordinary", "trigger"], theme(theme_name)
     chart = (

@@ -103,9 +103,9 @@ def _example() -> str:
 
 def _shown(character: str) -> str:
     """A character as Markdown, white space visible."""
-    from analysis.drawing.labels import axis_label
+    from analysis.drawing.labels import visible
 
-    return plain(axis_label(character))
+    return plain(visible(character))
 
 
 def _form() -> BackcopySettings | None:

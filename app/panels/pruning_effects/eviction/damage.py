@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.pruning_effects.eviction.figures import damage_tokens
 from analysis.pruning_effects.eviction.strips import DamageQuantity, damage_strip
@@ -17,7 +18,6 @@ from app.panels.pruning_effects.eviction import help as readings
 from app.panels.pruning_effects.eviction.kept import named
 from app.widgets.figure_card import figure_card, notebook_code
 from app.widgets.layout import side_by_side
-from app.widgets.plain import visible
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count
 from analysis.pruning_effects.eviction.figures import kept_positions, overlap_matrix, phrase_heatmap
 from analysis.pruning_effects.eviction.overlap import overlap_frame, positions_frame, survival_frame
@@ -14,7 +15,6 @@ from analysis.pruning_effects.eviction.texts import find_phrase
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
 from app.widgets.figure_card import altair_card, notebook_code, plotly_card
-from app.widgets.plain import visible
 
 if TYPE_CHECKING:
     import numpy as np
