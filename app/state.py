@@ -38,12 +38,21 @@ SHOWN = "shown"
 """The last request that was finished: its pictures stay while a newer one runs."""
 EDIT = "edit"
 """Whether the form of the text is open."""
+BACKGROUND = "background"
+"""Keys of what was computed about the run on screen without being asked for; dropped with a new run."""
 OPENED = "opened_trace"
 """A run opened from a file; shown instead of :data:`RUN` until the next run."""
 OPENED_ID = "opened_id"
 """The upload it came from."""
 TOKEN = "token"
 """Position of the chosen token, also in the URL."""
+
+# Overview
+XRAY_COLOUR = "show"
+"""What colours the text."""
+XRAY_SINKS = "overview_sinks"
+XRAY_ENTROPY = "overview_entropy"
+"""The two charts over layers; their clicks choose layer and head."""
 
 # Attention sinks
 HEAD_QUANTITY = "heads"

@@ -5,8 +5,9 @@ from app.widgets.run_bar import run_bar
 from app.widgets.run_status import shown_run
 
 run_bar()
-heading("overview")
+line = heading("overview")
 
-from app.panels.overview.view import pictures  # noqa: E402 - after the heading is on screen
+from app.panels.overview.view import colour_switch, xray  # noqa: E402 - after the heading is on screen
 
-pictures(shown_run())
+trace = shown_run()
+xray(trace, colour_switch(line, trace))

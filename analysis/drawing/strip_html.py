@@ -19,7 +19,7 @@ import numpy as np
 from analysis.drawing.labels import SIGNS, runs, spelled
 from analysis.drawing.numbers import exact
 from analysis.drawing.strip import MARKED, SPAN, SPECIAL, Strip
-from analysis.drawing.theme import RAMP_STEPS, Theme, relative_luminance, rgb_to_hex, text_on, theme
+from analysis.drawing.theme import RAMP_STEPS, Theme, inks_on, rgb_to_hex, theme
 from analysis.results.tokens import printable
 
 _MONO = 'ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace'
@@ -71,21 +71,9 @@ def _steps(strip: Strip) -> np.ndarray:
     return np.where(np.isnan(values), -1, step)
 
 
-def _inks(ramp: np.ndarray, colours: Theme) -> list[str]:
-    """Text colour of each ramp step: the theme's ink while it reads at 4.5 : 1, else black or white."""
-    ink = np.array([int(colours.ink[i : i + 2], 16) for i in (1, 3, 5)])
-    ground, own = relative_luminance(ramp), relative_luminance(ink)
-    ratio = (np.maximum(ground, own) + 0.05) / (np.minimum(ground, own) + 0.05)
-    flip = text_on(ramp)
-    return [
-        colours.ink if keeps else "#fff" if white else "#000"
-        for keeps, white in zip(ratio >= 4.5, flip, strict=True)
-    ]
-
-
 def _style(scope: str, colours: Theme, ramp: np.ndarray, used: Sequence[int]) -> str:
     hatch = f"repeating-linear-gradient(135deg,{colours.muted}66 0 1px,transparent 1px 4px)"
-    inks = _inks(ramp, colours)
+    inks = inks_on(ramp, colours)
     rules = [
         f".{scope}{{background:{colours.panel};color:{colours.ink};padding:16px;border-radius:10px;"
         f"border:1px solid {colours.line};font:13px/1.4 {_SANS}}}",
@@ -181,7 +169,7 @@ def strip_html(strip: Strip, *, theme_name: str = "light", caption: str = "") ->
     colours = theme(theme_name)
     ramp = np.asarray(strip.dark if colours.name == "dark" else strip.light)
     steps, flags = _steps(strip).tolist(), np.asarray(strip.flags).tolist()
-    inks = _inks(ramp, colours)
+    inks = inks_on(ramp, colours)
     bounds = np.searchsorted(np.asarray(strip.cell), np.arange(len(strip.cell_text) + 1)).tolist()
     cells = []
     for c, raw in enumerate(strip.cell_text):

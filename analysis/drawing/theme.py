@@ -178,6 +178,18 @@ def text_on(rgb: np.ndarray) -> np.ndarray:
     return (1.05 / (luminance + 0.05)) > ((luminance + 0.05) / 0.05)
 
 
+def inks_on(ramp: np.ndarray, colours: Theme) -> list[str]:
+    """Text colour of each ramp step: the theme's ink while it reads at 4.5 : 1, else black or white."""
+    ink = np.array([int(colours.ink[i : i + 2], 16) for i in (1, 3, 5)])
+    ground, own = relative_luminance(ramp), relative_luminance(ink)
+    ratio = (np.maximum(ground, own) + 0.05) / (np.minimum(ground, own) + 0.05)
+    flip = text_on(ramp)
+    return [
+        colours.ink if keeps else "#fff" if white else "#000"
+        for keeps, white in zip(ratio >= 4.5, flip, strict=True)
+    ]
+
+
 def plotly_scale(ramp: np.ndarray) -> list[list[float | str]]:
     """Ramp as a Plotly colour scale of 17 stops."""
     index = np.linspace(0, len(ramp) - 1, 17).astype(int)

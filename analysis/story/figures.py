@@ -27,13 +27,13 @@ REFUSED = "╱"
 """Drawn where a method refuses a share."""
 
 
-def _layers(n_layers: int, title: str | None) -> Any:
+def _layers(column: str, n_layers: int, title: str | None) -> Any:
     """The axis that pictures over layers share: cells of layer l from l - 0.5 to l + 0.5, states at l."""
     import altair as alt
 
     step = max(1, round(n_layers / _TICKS))
     return alt.X(
-        "layer:Q",
+        f"{column}:Q",
         title=title,
         axis=alt.Axis(
             values=list(range(0, n_layers + 1, step)), grid=False, domain=False, tickSize=0, format="d"
@@ -78,7 +78,8 @@ def sinks_by_layer(
         alt.Chart(frame)
         .mark_rect(stroke=colours.panel, strokeWidth=1)
         .encode(
-            x=_layers(n_layers, None),
+            x=_layers("left", n_layers, None),
+            x2="right:Q",
             y=alt.Y(
                 "head:O",
                 title="head",
@@ -97,11 +98,9 @@ def sinks_by_layer(
             tooltip=["layer:Q", "head:O", alt.Tooltip("sink_mass:Q", title="attention on token 0", format=".3f")],
         )
     )  # fmt: skip
-    left = alt.X("left:Q", title=None, scale=alt.Scale(domain=[-0.5, n_layers + 0.5], nice=False))
-    cells = cells.encode(x=left.axis(**_layers(n_layers, None).axis.to_dict()), x2="right:Q")
     if pick:
         cells = cells.add_params(alt.selection_point(name="pick", fields=["layer", "head"], on="click"))
-    height = max(110, min(14 * len(heads) + 22, 190))
+    height = max(112, min(14 * len(heads), 180))
     return styled(
         alt.layer(cells, _line(layer, theme_name)).properties(width="container", height=height), theme_name
     )
@@ -136,7 +135,7 @@ def entropy_by_layer(
         scale=alt.Scale(zero=False),
         axis=alt.Axis(minExtent=_LEFT, maxExtent=_LEFT, domain=False, tickSize=0, tickCount=4),
     )
-    base = alt.Chart(frame).encode(x=_layers(trace.spec.n_layers, "layer"), y=y)
+    base = alt.Chart(frame).encode(x=_layers("layer", trace.spec.n_layers, "layer"), y=y)
     lines = base.mark_line(color=accent, strokeWidth=2).encode(
         strokeDash=alt.StrokeDash(
             "tokens:N",
@@ -156,7 +155,7 @@ def entropy_by_layer(
         nearest = alt.selection_point(name="pick", fields=["layer"], nearest=True, on="click", clear=False)
         points = points.add_params(nearest)
     return styled(
-        alt.layer(_line(layer, theme_name), lines, chosen, points).properties(width="container", height=140),
+        alt.layer(_line(layer, theme_name), lines, chosen, points).properties(width="container", height=136),
         theme_name,
     )
 
@@ -202,7 +201,12 @@ def who_keeps(survived: Survival, token: int, *, theme_name: str = "light") -> a
         "method:N",
         title=None,
         sort=list(survived.labels),
-        axis=alt.Axis(domain=False, tickSize=0, labelColor=colours.ink, labelLimit=110),
+        axis=alt.Axis(
+            domain=False,
+            tickSize=0,
+            labelColor=colours.ink,
+            labelExpr="length(datum.label) > 12 ? split(datum.label, ' ') : datum.label",
+        ),
         scale=alt.Scale(paddingInner=0.16),
     )
     tooltip = ["method:N", alt.Tooltip("kept:O", title="% kept"), alt.Tooltip("survived:Q", format=".0%")]
@@ -229,7 +233,7 @@ def who_keeps(survived: Survival, token: int, *, theme_name: str = "light") -> a
     rows = len(survived.labels)
     begins = (
         base.transform_filter("datum.from")
-        .mark_tick(orient="vertical", color=colours.ink, thickness=1.8, size=31)
+        .mark_tick(orient="vertical", color=colours.ink, thickness=1.8, size=32)
         .encode(x=alt.X("kept:O", bandPosition=0))
     )
     chart = alt.layer(cells, refused, begins).properties(width="container", height=36 * rows)

@@ -105,6 +105,8 @@ class Said:
     name: str
     entropy: float
     """Nats."""
+    shade: float
+    """The same as a share of the strongest colour, 0 to 1: that of the run's 99th percentile, rounded up."""
     is_output: bool
     """Whether the output's first choice is the same."""
 
@@ -115,8 +117,15 @@ def path(trace: Trace, position: int) -> tuple[Said, ...] | None:
     if layers.lens_layers is None or layers.lens_entropy is None or layers.lens_top_ids is None:
         return None
     says = layers.lens_top_ids[:, position]
+    top = max(1.0, float(np.ceil(np.nanpercentile(trace.tokens.entropy, 99))))
     return tuple(
-        Said(int(layer), trace.tokens.names[int(i)], float(entropy), bool(i == says[-1]))
+        Said(
+            int(layer),
+            trace.tokens.names[int(i)],
+            float(entropy),
+            min(1.0, float(entropy) / top),
+            bool(i == says[-1]),
+        )
         for layer, i, entropy in zip(layers.lens_layers, says, layers.lens_entropy[:, position], strict=True)
         if i >= 0
     )

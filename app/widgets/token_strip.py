@@ -205,6 +205,13 @@ def pack(
     return b"".join([*blocks, _texts(strip.details)] if strip.details else blocks)
 
 
+def picked_token(strip: Strip, *, key: str, selected: int | None = None) -> int | None:
+    """The token that :func:`token_strip` is about to show as selected, for a strip that is drawn from it."""
+    raw = (st.session_state.get(key) or {}).get("token")
+    before = st.session_state.get(state.strip_selection(key), Selection())
+    return resolve(before, raw, selected, text_identity(strip), strip.n_tokens).current
+
+
 def token_strip(strip: Strip, *, key: str, selected: int | None = None, height: int = 420) -> int | None:
     """Draw a strip and return the selected token.
 

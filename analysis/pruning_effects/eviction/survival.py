@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.pruning_effects.eviction.overlap import labels
 from analysis.pruning_effects.eviction.results import Sweep
+from analysis.results.tokens import TokenTrace
 
 HALF = 0.5
 """A token counts as kept while at least this share of the caches holds it."""
@@ -57,6 +58,14 @@ class Survival:
         """Share of the caches that hold each token, mean over the methods that can keep such a share, float32, (n,)."""
         rows = self.survived[:, self.at(share)]
         return np.asarray(rows[np.isfinite(rows[:, 0])].mean(0))
+
+
+def is_cut_from(sweep: Sweep, tokens: TokenTrace) -> bool:
+    """Whether context and continuation of a sweep are the tokens of a run, in order: then its tokens can be followed."""
+    n, ids = sweep.spec.n_context, sweep.continuation_ids
+    return np.array_equal(sweep.context_encoding.token_id, tokens.token_id[:n]) and np.array_equal(
+        ids, tokens.token_id[n : n + len(ids)]
+    )
 
 
 def survival(sweep: Sweep) -> Survival:

@@ -1,139 +1,67 @@
-"""The small pictures of the overview, one per page, all of the same run."""
+"""An X-ray of one run: the text, two pictures over layers, what methods keep, and the chosen token's story."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from analysis.attention_sinks.figures import head_map
-from analysis.drawing.numbers import significant
-from analysis.entropy_collapse.layers.curves import collapse_layer
-from analysis.entropy_collapse.layers.figures import matrix_entropy
-from analysis.figures import along_text
-from analysis.pruning_effects.eviction.attention_mass import heavy_frame, heavy_tokens
-from analysis.token_entropy.measures import forking_tokens, summary
-from analysis.token_entropy.strips import entropy_strip
-from analysis.units import from_nats
+from analysis.story.strips import COLOURS, Colour, story_strip, with_lookers
 from app import state
-from app.navigation import page
-from app.widgets.figure_card import show_chart
-from app.widgets.messages import unavailable
-from app.widgets.plain import plain
-from app.widgets.token_strip import token_strip
+from app.panels.overview.background import looks_of, survival_of
+from app.panels.overview.keeps import keeps
+from app.panels.overview.layers import over_layers
+from app.panels.overview.story import story
+from app.widgets.layout import reading_and_choice, side_by_side
+from app.widgets.token_strip import picked_token, token_strip
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
-
-def pictures(trace: Trace) -> None:
-    """Draw the run's token entropy, attention sinks, entropy collapse and pruning effects, with a sentence and a link each."""
-    unit, numbers = state.unit(), summary(trace.tokens)
-    with st.container(border=True):
-        st.markdown("**Token entropy**")
-        st.caption(
-            "How unsure was the model, just before each token? A stronger colour means more ways to go on."
-        )
-        strip = entropy_strip(
-            trace.tokens,
-            unit=unit,
-            vocab_size=trace.spec.vocab_size,
-            marked=forking_tokens(trace.tokens.entropy),
-            marked_name="forking token: top 20 % entropy",
-        )
-        chosen = token_strip(
-            strip, key="overview_strip", selected=state.chosen_token(trace.tokens), height=260
-        )
-        if chosen is not None:
-            state.choose_token(chosen)
-        show_chart(
-            along_text(trace, unit=unit, theme_name=state.theme_name(), show_threshold=False).properties(
-                height=150
-            ),
-            alt="Entropy and surprisal along the text",
-            key="overview_curve",
-        )
-        direction = "more" if numbers.excess >= 0 else "less"
-        st.markdown(
-            f"Over these {numbers.n_tokens} tokens the model hesitated by "
-            f"**{significant(from_nats(numbers.mean_entropy, unit))} {unit}** on average, and the text surprised it by "
-            f"**{significant(abs(from_nats(numbers.excess, unit)))} {unit}** {direction} than it expected."
-        )
-        st.page_link(
-            page("token_entropy"), label="Look closer: token entropy", icon=":material/arrow_forward:"
-        )
-    if trace.attention is not None:
-        with st.container(border=True):
-            st.markdown("**Attention sinks**")
-            st.caption(
-                "Where does every head look? One cell per layer and head: its attention on the first token."
-            )
-            show_chart(
-                head_map(trace, theme_name=state.theme_name()),
-                alt="Attention on token 0, one cell per layer and head",
-                key="overview_heads",
-            )
-            share, uniform = trace.attention.sink_mass.mean(), trace.attention.sink_baseline.mean()
-            st.markdown(
-                f"Heads give the first token **{significant(100 * float(share))} %** of their attention on average; "
-                f"attention without any preference would give it **{significant(100 * float(uniform))} %**."
-            )
-            st.page_link(
-                page("attention_sinks"), label="Look closer: attention sinks", icon=":material/arrow_forward:"
-            )
-    else:
-        unavailable(
-            "Attention sinks and pruning effects",
-            trace.unavailable.get("attention", "The opened file was made without attention."),
-        )
-    if trace.layers.spectrum is not None:
-        _entropy_collapse(trace)
-    else:
-        unavailable(
-            "Entropy collapse, over layers",
-            trace.unavailable.get("spectra", "The opened file was made without spectra."),
-        )
-    if trace.attention is not None:
-        _pruning_effects(trace)
-    st.caption(plain(trace.spec.subtitle))
+_STRIP = "overview_strip"
+_STRIP_HEIGHT = 440
 
 
-def _pruning_effects(trace: Trace) -> None:
-    assert trace.attention is not None
-    with st.container(border=True):
-        st.markdown("**Pruning effects**")
-        st.caption("What could be forgotten? How much of each head's attention its heaviest tokens draw.")
-        show_chart(
-            heavy_tokens(trace, theme_name=state.theme_name()),
-            alt="Attention drawn by the heaviest tokens",
-            key="overview_heavy",
-        )
-        frame = heavy_frame(trace.attention)
-        drawn = dict(zip(frame["kept"], 100 * frame["mean"], strict=True))
-        st.markdown(
-            f"A tenth of the tokens draws **{significant(float(drawn[0.1]))} %** of all attention, "
-            f"half of them **{significant(float(drawn[0.5]))} %**: what happens when the rest is thrown away?"
-        )
-        st.page_link(
-            page("pruning_effects"), label="Look closer: pruning effects", icon=":material/arrow_forward:"
-        )
+def colour_switch(line: Any, trace: Trace) -> Colour:
+    """What colours the text, at the end of the heading's line."""
+    names = [name for name in COLOURS if trace.attention is not None or name in COLOURS[:2]]
+    chosen: Colour = line.segmented_control(
+        "Colour",
+        names,
+        default=names[0],
+        required=True,
+        key=state.XRAY_COLOUR,
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    return chosen
 
 
-def _entropy_collapse(trace: Trace) -> None:
-    with st.container(border=True):
-        st.markdown("**Entropy collapse, over layers**")
-        st.caption("In how many ways do the tokens differ, layer by layer? Dashed: token 0 left out.")
-        show_chart(
-            matrix_entropy(trace, unit=state.unit(), theme_name=state.theme_name()).properties(height=210),
-            alt="Matrix entropy of the token states over layers",
-            key="overview_layers",
-        )
-        found, without = collapse_layer([trace]), collapse_layer([trace], first_token=False)
-        drops = [100 * float(max(layer.median_drop[layer.candidate - 1], 0)) for layer in (found, without)]
-        st.markdown(
-            f"The largest drop takes **{significant(drops[0])} %** of the matrix entropy, in block {found.candidate}; "
-            f"without token 0 it takes **{significant(drops[1])} %**, in block {without.candidate}."
-        )
-        st.page_link(
-            page("entropy_collapse"), label="Look closer: entropy collapse", icon=":material/arrow_forward:"
-        )
+@st.fragment
+def xray(trace: Trace, colour: Colour) -> None:
+    """Draw the run and the chosen token; a choice draws this again and nothing else."""
+    looks, survived = looks_of(trace), survival_of(trace)
+    left, right = reading_and_choice("xray")
+    with left:
+        position = _text(trace, colour, looks.value, survived.value)
+        over, kept = side_by_side("xray", [1.85, 1])
+        with over:
+            over_layers(trace)
+        with kept:
+            keeps(trace, position, survived)
+    with right:
+        story(trace, position, looks, survived)
+
+
+def _text(trace: Trace, colour: Colour, looks: Any, survived: Any) -> int:
+    """The strip; gives the chosen token."""
+    strip = story_strip(trace, colour, survived, unit=state.unit())
+    before = state.chosen_token(trace.tokens)
+    chosen = picked_token(strip, key=_STRIP, selected=before)
+    position = before if chosen is None else chosen
+    if looks is not None:
+        strip = with_lookers(strip, looks, position)
+    with st.container(border=True, key="panel_text"):
+        token_strip(strip, key=_STRIP, selected=before, height=_STRIP_HEIGHT)
+    state.choose_token(position)
+    return position

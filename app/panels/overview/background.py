@@ -1,0 +1,150 @@
+"""What the overview wants beside the run, computed once after it: who looks at whom, and what methods keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from analysis.drawing.numbers import duration
+from analysis.errors import AnalysisError
+from app import state
+from app.compute import requests as runs
+from app.panels.pruning_effects.eviction.asked import compute, standard
+from app.widgets.messages import show_error
+from app.widgets.plain import plain
+from app.widgets.run_status import finished_run, model_run, progress
+
+if TYPE_CHECKING:
+    from analysis.attention_sinks.looks import Looks
+    from analysis.models.loading import LanguageModel
+    from analysis.pruning_effects.eviction.results import Sweep
+    from analysis.pruning_effects.eviction.survival import Survival
+    from analysis.results.trace import Trace
+    from app.compute.job import Job
+
+AT_ONCE_SECONDS = 120
+"""What is expected to take longer is computed only when a person asks for it."""
+_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that comes after the run, or why it is not there."""
+
+    name: str
+    value: Any = None
+    job: Job | None = None
+    """While it is computed."""
+    why: str = ""
+    ask: Callable[[], object] | None = None
+    """Computes it when a person presses the button that stands in its place."""
+
+    def in_its_place(self) -> None:
+        """Draw what stands where it will be: how far it is, or why it is not there."""
+        if self.job is not None:
+            _watch(self.job.key, self.name)
+        elif self.why:
+            st.caption(plain(self.why))
+            if self.ask is not None:
+                st.button("Compute", key=f"compute_{self.name}", on_click=self.ask)
+
+
+@st.fragment(run_every=_POLL_SECONDS)
+def _watch(key: str, name: str) -> None:
+    """Progress, time left and cancel; redraws the page once when it ends."""
+    job = runs.engine().worker.get(key)
+    if job is None or not job.is_live:
+        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center", key=f"watch_{name}"):
+        progress(job)
+
+
+def looks_of(trace: Trace) -> Part:
+    """Who looks at whom in the run on screen; the value is a :class:`Looks`."""
+
+    def work(model: LanguageModel, job: Job) -> Looks:
+        from analysis.attention_sinks.looks import who_looks
+
+        return who_looks(model, trace, on_progress=job.report)
+
+    missing = _missing(trace)
+    if missing:
+        return Part("looks", why=missing)
+    request = model_run()
+    assert request is not None
+    return _part(runs.Experiment(request, "looks"), work)
+
+
+def survival_of(trace: Trace) -> Part:
+    """What methods keep of the text on screen; the value is a :class:`Survival`."""
+    missing = _missing(trace)
+    if missing:
+        return Part("eviction", why=missing)
+    request, asked = model_run(), standard(trace)
+    assert request is not None
+    experiment = asked.experiment(request)
+    found = _part(experiment, compute(asked, request), asked.seconds(trace))
+    if found.value is None:
+        return found
+    reduced = _survival(experiment.key, found.value, trace)
+    if isinstance(reduced, str):
+        return Part(found.name, why=reduced)
+    return Part(found.name, reduced)
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _survival(key: str, _sweep: Sweep, _trace: Trace) -> Survival | str:  # noqa: ARG001 - what it is kept under
+    """The sweep reduced to single tokens, or why that cannot be; once per sweep."""
+    from analysis.pruning_effects.eviction.survival import is_cut_from, survival
+
+    if not is_cut_from(_sweep, _trace.tokens):
+        return "The text alone becomes other tokens than in one piece, so its tokens cannot be followed."
+    try:
+        return survival(_sweep)
+    except ValueError:
+        return " ".join(["No method could be run.", *dict.fromkeys(_sweep.skipped.values())])
+
+
+def _missing(trace: Trace) -> str:
+    """Why nothing can be computed about the run on screen; empty where it can."""
+    if finished_run() is None:
+        return "It comes with the first run."
+    if model_run() is None:
+        return "Not available: an opened file has no model."
+    if trace.attention is None:
+        return f"Not available: {trace.unavailable.get('attention', 'the run did not measure attention.')}"
+    return ""
+
+
+def _part(experiment: runs.Experiment, work: Callable[..., object], seconds: float = 0.0) -> Part:
+    """An experiment as it stands; it is asked for where nobody did and it is cheap."""
+
+    def ask() -> None:
+        try:
+            submit()
+        except AnalysisError as refused:
+            show_error(refused)
+
+    def submit() -> Job:
+        job = runs.submit_experiment(experiment, work)
+        st.session_state.setdefault(state.BACKGROUND, set()).add(experiment.key)
+        return job
+
+    job, name = runs.find(experiment), experiment.name
+    if job is None:
+        if seconds > AT_ONCE_SECONDS:
+            return Part(name, why=f"It takes about {duration(seconds)}.", ask=ask)
+        try:
+            job = submit()
+        except AnalysisError as refused:
+            return Part(name, why=f"{refused.message} {refused.hint}")
+    if job.is_live:
+        return Part(name, job=job)
+    if job.state == "done":
+        return Part(name, job.result)
+    if job.error is not None:
+        return Part(name, why=f"Not available: {job.error.message} {job.error.hint}")
+    return Part(name, why="It was cancelled.", ask=ask)

@@ -1,0 +1,129 @@
+"""The story of the chosen token: expected, looked at, kept and forgotten."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from analysis.drawing.numbers import count, significant
+from analysis.story.numbers import choices, forgotten, lookers, path, repeat_of
+from analysis.story.sentence import sentence
+from analysis.units import from_nats
+from app import state
+from app.panels.overview import story_html as html
+
+if TYPE_CHECKING:
+    from analysis.attention_sinks.looks import Looks
+    from analysis.pruning_effects.eviction.survival import Survival
+    from analysis.results.trace import Trace
+    from app.panels.overview.background import Part
+
+
+def story(trace: Trace, position: int, looks: Part, survived: Part) -> None:
+    """Draw the panel; what is not there yet keeps its place."""
+    with st.container(border=True, key="panel_story"):
+        _which(trace, position)
+        _place("sentence", html.sentence_html(_said(trace, position, looks.value, survived.value)))
+        _before(trace, position)
+        _path(trace, position)
+        _lookers(trace, position, looks)
+        _forgotten(trace, position, looks.value, survived)
+
+
+def _said(trace: Trace, position: int, looks: Looks | None, survived: Survival | None) -> tuple[str, ...]:
+    return sentence(trace, position, looks, survived, unit=state.unit())
+
+
+def _place(name: str, content: str) -> None:
+    """A part of the panel that keeps its height, see ``app/style.css``."""
+    with st.container(key=f"story_{name}"):
+        st.html(content)
+
+
+def _which(trace: Trace, position: int) -> None:
+    """The token, its neighbours, where it is and where it comes again."""
+    n, again = len(trace.tokens), repeat_of(trace.tokens, position)
+    with st.container(key="story_token", horizontal=True, vertical_alignment="center", gap="xsmall"):
+        for name, step in (("Previous", -1), ("Next", 1)):
+            if step > 0:
+                st.html(
+                    f"<div class=story-word>{html.word(trace.tokens.text[position])}</div>", width="content"
+                )
+            st.button(
+                "",
+                icon=f":material/chevron_{'left' if step < 0 else 'right'}:",
+                key=f"story_{name.lower()}",
+                type="tertiary",
+                help=f"{name} token",
+                disabled=not 0 <= position + step < n,
+                on_click=state.choose_token,
+                args=(position + step,),
+            )
+        where = f"token {count(position)} of {count(n)}"
+        comes = f"comes again as {count(again.position)}" if again else "never comes again"
+        st.caption(f"{where}  \n{comes}", width="stretch")
+
+
+def _before(trace: Trace, position: int) -> None:
+    tokens, unit = trace.tokens, state.unit()
+    listed = choices(tokens, position)
+    said, content = "", "<p>Nothing came before it: no prediction.</p>"
+    if listed:
+        entropy, surprisal = (
+            significant(from_nats(float(x[position]), unit)) for x in (tokens.entropy, tokens.surprisal)
+        )
+        said, content = f"entropy {entropy} · surprisal {surprisal} {unit}", html.choices_html(listed)
+    _place("before", html.head("token_entropy", "Before it came", said) + content)
+
+
+def _path(trace: Trace, position: int) -> None:
+    said = path(trace, position)
+    content = html.path_html(said, state.unit()) if said else "<p>Nothing came before it.</p>"
+    if said is None:
+        content = "<p>Not available: this run was made without the lens. Token entropy offers it.</p>"
+    _place("path", html.head("token_entropy", "Its path, layer by layer", "what each would say") + content)
+
+
+def _lookers(trace: Trace, position: int, looks: Part) -> None:
+    with st.container(key="story_looks"):
+        said, content = "attention paid, mean over heads", ""
+        if looks.value is not None:
+            found = lookers(trace, looks.value, position)
+            if found.peak >= 0:
+                said = html.most_html(found, trace.tokens.text[found.peak])
+            content = html.lookers_html(found, position, len(trace.tokens))
+        st.html(html.head("attention_sinks", "Who looks at it", said) + content)
+        looks.in_its_place()
+
+
+def _forgotten(trace: Trace, position: int, looks: Looks | None, survived: Part) -> None:
+    with st.container(key="story_forgotten"):
+        said, content = "being computed" * (survived.job is not None), ""
+        if survived.value is not None:
+            kept: Survival = survived.value
+            found = forgotten(trace.tokens, kept, position, looks)
+            if found is None:
+                content = f"<p>{after_the_cut(kept.n_context)}</p>"
+            else:
+                needed = trace.tokens.text[found.needed] if found.needed >= 0 else None
+                said = f"and what that does to token {count(found.needed)}" if needed is not None else ""
+                again = repeat_of(trace.tokens, position, found.needed)
+                content = html.forgotten_html(
+                    found,
+                    kept.kept,
+                    state.unit(),
+                    needed,
+                    is_repeat=again is not None and again.position == found.needed,
+                )
+        st.html(html.head("pruning_effects", "When it is forgotten", said) + content)
+        if survived.job is None:  # how far it is stands where the methods are drawn
+            survived.in_its_place()
+
+
+def after_the_cut(n_context: int) -> str:
+    """Why nothing evicts a token behind the context."""
+    return (
+        f"The cache of tokens 0 to {count(n_context - 1)} is pruned once, before this one is read: nothing evicts it. "
+        "Choose an earlier token."
+    )

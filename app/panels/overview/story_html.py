@@ -1,0 +1,136 @@
+"""The story of a token as HTML: bars, cells and rows of words. Colours follow a switch of the theme at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.drawing.labels import runs
+from analysis.drawing.numbers import count, significant
+from analysis.drawing.theme import DARK, LIGHT, RAMP_STEPS, Picture, amount_ramp, inks_on, rgb_to_hex
+from analysis.pruning_effects.eviction.looks import looks_of
+from analysis.story.numbers import BUDGET
+from analysis.story.sentence import Word
+from analysis.units import Unit, from_nats
+
+if TYPE_CHECKING:
+    from analysis.story.numbers import Choice, Forgotten, Lookers, Said
+
+_PLAIN_DIGITS = 1e-5
+
+
+def word(text: str) -> str:
+    """A token's text, its white space faint."""
+    shown = (
+        escape(piece) if kind == "letters" else f"<i>{escape(piece)}</i>" for piece, kind in runs(text[:60])
+    )
+    return f"<code>{''.join(shown)}{'…' * (len(text) > 60)}</code>"
+
+
+def percent(share: float) -> str:
+    """A share in plain decimals."""
+    return f"{significant(100 * share)} %" if share >= _PLAIN_DIGITS or not share else "&lt; 0.001 %"
+
+
+def sentence_html(pieces: Iterable[str]) -> str:
+    """The sentence; tokens in their own letters."""
+    return f"<p>{''.join(word(p) if isinstance(p, Word) else escape(p) for p in pieces)}</p>"
+
+
+def head(picture: Picture, title: str, said: str = "") -> str:
+    """Title line of a part; ``said`` is HTML."""
+    return f'<div class="story-head {picture}"><b>{escape(title)}</b><span>{said}</span></div>'
+
+
+def choices_html(choices: tuple[Choice, ...]) -> str:
+    """What might have come, as bars; the token that came in ink."""
+    most = max((c.probability for c in choices), default=1.0)
+    rows = (
+        f'<div class="story-choice{" came" * c.came}">{word(c.name)}'
+        f'<s><u style="width:{100 * c.probability / most:.1f}%"></u></s><span>{percent(c.probability)}</span></div>'
+        for c in choices
+    )
+    return "".join(rows)
+
+
+def path_html(path: tuple[Said, ...], unit: Unit) -> str:
+    """One cell per layer: its first choice, its entropy as colour, outlined where the output says the same."""
+    cells = []
+    for said in path:
+        step = round((RAMP_STEPS - 1) * said.shade)
+        entropy = f"{significant(from_nats(said.entropy, unit))} {unit}"
+        cells.append(
+            f'<span class="{"same" * said.is_output}" style="{_fill("token_entropy", step)}" '
+            f'title="layer {said.layer}, entropy {entropy}">{word(said.name)}</span>'
+        )
+    ends = f"<div class=story-ends><span>layer {path[0].layer}</span><span>{path[-1].layer}</span></div>"
+    return f"<div class=story-path>{''.join(cells)}</div>{ends}"
+
+
+def lookers_html(found: Lookers, position: int, n_tokens: int) -> str:
+    """What later tokens pay, as bars along the text, and the heads that look hardest."""
+    top = max(float(found.paid[1:].max(initial=0.0)), 1e-9)
+    before = 100 * position / n_tokens
+    bars = "".join(f'<u style="height:{100 * min(1.0, float(p) / top):.1f}%"></u>' for p in found.paid)
+    label = "before it" if before > 16 else ""
+    rows = "".join(
+        f"<div class=story-look><span>{count(x.position)}</span>{word(x.name)}"
+        f"<span>layer {x.layer}, head {x.head}</span><span>{percent(x.weight)}</span></div>"
+        for x in found.hardest
+    )
+    return (
+        f'<div class=story-bars><s style="width:{before:.1f}%">{label}</s>{bars}</div>'
+        f'<div class=story-ends><span style="margin-left:{min(before, 80):.1f}%">{count(position)}</span>'
+        f"<span>{count(n_tokens - 1)}</span></div>{rows or '<p>No later token looks at it.</p>'}"
+    )
+
+
+def most_html(found: Lookers, name: str) -> str:
+    """Who pays most, for the title line."""
+    return f"{word(name)} {count(found.peak)} pays {percent(found.peak_paid)}"
+
+
+def forgotten_html(
+    found: Forgotten, kept: np.ndarray, unit: Unit, needed: str | None, *, is_repeat: bool
+) -> str:
+    """One row per method: when it forgets the token, and the surprisal of the token that needed it."""
+    column = ""
+    if needed is not None:
+        column = f"{word(needed)} {'again, ' if is_repeat else ''}{100 * BUDGET:g} % kept"
+    rows = []
+    for method, (colour, dash) in zip(
+        found.methods, looks_of([m.method for m in found.methods]), strict=True
+    ):
+        below = _percent_of(method.below) if np.isfinite(method.below) else f"&gt; {_percent_of(kept[-1])}"
+        below = f"&lt; {below}" if method.always else below
+        line = {0: "solid", 2: "dotted"}.get(dash[1], "dashed")
+        mark = f'<u style="border-top:3px {line} {colour}"></u>'
+        surprisal = _information(method.surprisal, unit) if needed is not None else ""
+        rows.append(f"<tr><td>{mark}{escape(method.label)}</td><td>{below}</td><td>{surprisal}</td></tr>")
+    if needed is not None:
+        rows.append(f"<tr><td>full cache</td><td></td><td>{_information(found.full, unit)}</td></tr>")
+    return (
+        f"<table><thead><tr><th>method</th><th>lost below</th><th>{column}</th></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _percent_of(share: float) -> str:
+    return f"{100 * share:g} %"
+
+
+def _information(nats: float, unit: Unit) -> str:
+    return f"{significant(from_nats(nats, unit))} {unit}" if np.isfinite(nats) else "refused"
+
+
+def _fill(picture: Picture, step: int) -> str:
+    """Ground and letters of a step of a ramp, in both themes."""
+    ground, ink = [], []
+    for theme in (LIGHT, DARK):
+        row = amount_ramp(picture, theme.name)[step : step + 1]
+        ground.append(rgb_to_hex(row[0]))
+        ink += inks_on(row, theme)
+    return f"background:light-dark({','.join(ground)});color:light-dark({','.join(ink)})"
