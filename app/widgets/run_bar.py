@@ -87,8 +87,10 @@ def _what_happens(wanted: runs.RunRequest | AnalysisError) -> None:
         st.caption("The pictures show an example. Press Run for yours.", width="content")
     elif job.state == "cancelled":
         st.caption("The run was cancelled. Press Run to start it again.", width="content")
-    elif wanted != st.session_state[state.RUN]:
-        st.caption("Text or options changed, the pictures show the last run.", width="content")
+    elif job.state == "failed" or wanted != st.session_state[state.RUN]:
+        last = "an example" if finished_run() is None else "the last run"
+        reason = "The run failed" if job.state == "failed" else "Text or options changed"
+        st.caption(f"{reason}, the pictures show {last}.", width="content")
     trace = finished_run()
     if trace is not None:
         st.caption(f"{count(len(trace.tokens))} tokens", width="content")

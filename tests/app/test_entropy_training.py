@@ -94,7 +94,7 @@ def test_a_refused_law_says_why_and_shows_the_points(page, finish):
 def test_uploads_are_read_and_outlive_the_uploader(page, finish):
     files = ["verl.jsonl", "verl_console.log", "wandb_history.parquet"]
     uploads = [(name, (GOLDEN / name).read_bytes(), "application/octet-stream") for name in files]
-    at = settle(page.file_uploader[0].set_value(uploads).run(), finish)
+    at = settle(page.file_uploader(key=state.LOG_UPLOADS).set_value(uploads).run(), finish)
     assert at.dataframe[0].value["run"].tolist() == files
     assert at.dataframe[0].value["entropy from"].tolist() == [
         "actor/entropy",
@@ -268,13 +268,13 @@ def test_panels_that_are_uploaded_together_are_one_source(page, finish):
     reward = panel("train/reward", {"a": [k / 40 for k in range(12)], "b": [k / 20 for k in range(12)]})
     files = [("entropy.csv", entropy.encode(), "text/csv"), ("reward.csv", reward.encode(), "text/csv")]
     uploads = [*files, ("other.jsonl", rows(1, 12).encode(), "text/plain")]
-    at = settle(page.file_uploader[0].set_value(uploads).run(), finish)
+    at = settle(page.file_uploader(key=state.LOG_UPLOADS).set_value(uploads).run(), finish)
     table = at.dataframe[0].value
     assert table["run"].tolist() == ["b", "a", "other.jsonl"]
     assert table["reward from"].tolist() == ["train/reward", "train/reward", "reward"]
     names = [source.name for source in at.session_state[state.LOG_SOURCES]]
     assert names == ["entropy.csv + reward.csv", "other.jsonl"]
-    at = settle(at.file_uploader[0].set_value(uploads[:1]).run(), finish)
+    at = settle(at.file_uploader(key=state.LOG_UPLOADS).set_value(uploads[:1]).run(), finish)
     assert at.dataframe[0].value["reward from"].tolist() == ["not available"] * 2
     assert [source.name for source in at.session_state[state.LOG_SOURCES]] == ["entropy.csv"]
 

@@ -88,7 +88,7 @@ def test_a_link_to_a_model_waits_for_run(page, query, open_page, loads, submitte
     assert not at.exception
     assert loads == [] and submitted == []
     assert len(at.error) <= 1, "the sidebar says what is wrong with it, once"
-    assert any("press Run" in info.value for info in at.info)
+    assert any("The pictures show an example. Press Run" in caption.value for caption in at.caption)
     assert all("![" not in e.value and "<" not in e.value.replace("\\<", "") for e in at.error)
 
 

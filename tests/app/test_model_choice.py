@@ -1,4 +1,4 @@
-"""The sidebar offers what a folder holds, and says what should be known about a model and a text."""
+"""The choice of a model offers what a folder holds, and says what should be known about a model and a text."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_model_with_an_adapter_beside_it_offers_both(open_page, finish, loads,
     assert at.selectbox(key=state.ADAPTER).value == "base"
     at = finish(press_run(at))
     assert not at.exception and not at.error
-    assert loads[-1].adapter is None and any("not applied" in caption.value for caption in at.sidebar.caption)
+    assert loads[-1].adapter is None and any("not applied" in caption.value for caption in at.caption)
     plain = result(at)
     at = finish(press_run(at.selectbox(key=state.ADAPTER).set_value(ADAPTED).run()))
     assert not at.exception and not at.error
@@ -63,7 +63,7 @@ def test_a_model_with_an_adapter_beside_it_offers_both(open_page, finish, loads,
     merged = result(at)
     assert merged.spec.adapter == f"{both}/" and merged.spec.model == "both + both"
     assert (merged.tokens.surprisal[1:] != plain.tokens.surprisal[1:]).any()
-    assert any("is merged" in caption.value.replace("\\", "") for caption in at.sidebar.caption)
+    assert any("is merged" in caption.value.replace("\\", "") for caption in at.caption)
 
 
 @pytest.mark.parametrize("typed", ["", "its own"])

@@ -16,6 +16,7 @@ from analysis.units import Unit, from_nats
 from app import state
 from app.panels.token_entropy.samplers import samplers
 from app.widgets.figure_card import show_chart
+from app.widgets.run_status import finished_run
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -35,7 +36,8 @@ def token_detail(trace: Trace, run_key: str, position: int) -> None:
             return
         _numbers(trace, position, unit)
         _alternatives(trace, position)
-        samplers(trace, run_key, position)
+        if finished_run() is not None:  # the stored example has no model to ask
+            samplers(trace, run_key, position)
 
 
 def _numbers(trace: Trace, position: int, unit: Unit) -> None:
