@@ -53,6 +53,8 @@ XRAY_COLOUR = "show"
 XRAY_SINKS = "overview_sinks"
 XRAY_ENTROPY = "overview_entropy"
 """The two charts over layers; their clicks choose layer and head."""
+XRAY_PICKED = "xray_picked"
+"""Clicks that were taken, by chart."""
 
 # Attention sinks
 HEAD_QUANTITY = "heads"

@@ -149,15 +149,14 @@ class _Watcher:
     def result(self) -> Looks:
         """Means, and the strongest of the later queries."""
         self.best.tril_(-1)
-        weight, query = self.best.topk(min(N_STRONGEST, len(self.best)), dim=0)
-        where = self.where.gather(0, query)
+        weight, keyed = self.best.topk(min(N_STRONGEST, len(self.best)), dim=0)
+        where = self.where.gather(0, keyed)
         missing = weight <= 0
-        strongest = [
+        query, layer, head = (
             _filled(x.masked_fill(missing, -1))
-            for x in (query.int(), where // self.n_heads, where % self.n_heads)
-        ]
-        weights = _filled(weight, 0.0)
-        return Looks((self.total / self.n_maps).cpu().numpy(), *strongest, weights)
+            for x in (keyed.int(), where // self.n_heads, where % self.n_heads)
+        )
+        return Looks((self.total / self.n_maps).cpu().numpy(), query, layer, head, _filled(weight, 0.0))
 
 
 def _filled(found: Tensor, missing: float = -1) -> np.ndarray:

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 _LEFT = 34
 """Pixels of the vertical axis: the same in all pictures that stand under each other."""
 _TICKS = 6
+_TWO_LINES = (
+    "length(datum.label) > 11 && indexof(datum.label, ' ') > 0 ? "
+    "[slice(datum.label, 0, lastindexof(datum.label, ' ')), slice(datum.label, lastindexof(datum.label, ' ') + 1)] : "
+    "datum.label"
+)
+"""A long name of a method breaks at its last space."""
 REFUSED = "╱"
 """Drawn where a method refuses a share."""
 
@@ -100,7 +106,7 @@ def sinks_by_layer(
     )  # fmt: skip
     if pick:
         cells = cells.add_params(alt.selection_point(name="pick", fields=["layer", "head"], on="click"))
-    height = max(112, min(14 * len(heads), 180))
+    height = max(130, min(15 * len(heads) + 18, 190))
     return styled(
         alt.layer(cells, _line(layer, theme_name)).properties(width="container", height=height), theme_name
     )
@@ -155,7 +161,7 @@ def entropy_by_layer(
         nearest = alt.selection_point(name="pick", fields=["layer"], nearest=True, on="click", clear=False)
         points = points.add_params(nearest)
     return styled(
-        alt.layer(_line(layer, theme_name), lines, chosen, points).properties(width="container", height=136),
+        alt.layer(_line(layer, theme_name), lines, chosen, points).properties(width="container", height=168),
         theme_name,
     )
 
@@ -205,7 +211,7 @@ def who_keeps(survived: Survival, token: int, *, theme_name: str = "light") -> a
             domain=False,
             tickSize=0,
             labelColor=colours.ink,
-            labelExpr="length(datum.label) > 12 ? split(datum.label, ' ') : datum.label",
+            labelExpr=_TWO_LINES,
         ),
         scale=alt.Scale(paddingInner=0.16),
     )
@@ -233,8 +239,8 @@ def who_keeps(survived: Survival, token: int, *, theme_name: str = "light") -> a
     rows = len(survived.labels)
     begins = (
         base.transform_filter("datum.from")
-        .mark_tick(orient="vertical", color=colours.ink, thickness=1.8, size=32)
+        .mark_tick(orient="vertical", color=colours.ink, thickness=1.8, size=34)
         .encode(x=alt.X("kept:O", bandPosition=0))
     )
-    chart = alt.layer(cells, refused, begins).properties(width="container", height=36 * rows)
+    chart = alt.layer(cells, refused, begins).properties(width="container", height=40 * rows + 40)
     return styled(chart, theme_name)

@@ -126,16 +126,11 @@ def _without(trace: Trace, position: int, looks: Looks | None, survived: Surviva
     if not losing:
         return [f" With {100 * BUDGET:g} % of the context kept, every method still holds it."]
     lost = float(np.median(losing))
-    numbers = f"{_of(found.full, unit)} to {_of(lost, unit)} {unit}"
-    word = Word(trace.tokens.text[found.needed])
-    if lost - found.full >= _CLEARLY:
-        return [
-            " Evict it from the cache, and the surprise comes back: ", word,
-            f" (token {count(found.needed)}) rises from {numbers}.",
-        ]  # fmt: skip
+    comes_back = lost - found.full >= _CLEARLY
+    effect = "Evict it, and the surprise comes back" if comes_back else "Evicting it changes little"
     return [
-        " Evicting it changes little: the surprisal of ", word,
-        f" (token {count(found.needed)}) goes from {numbers}.",
+        f" {effect}: ", Word(trace.tokens.text[found.needed]),
+        f" (token {count(found.needed)}) goes from {_of(found.full, unit)} to {_of(lost, unit)} {unit}.",
     ]  # fmt: skip
 
 

@@ -70,6 +70,12 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
+def dear_lens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run never takes the lens along."""
+    monkeypatch.setattr(runs, "LENS_SECONDS", -1.0)
+
+
+@pytest.fixture
 def open_page(loads: list[Any]) -> Callable[..., AppTest]:
     """Opens a page at an address, as a new browser tab would; runs are not waited for."""
 

@@ -134,7 +134,8 @@ def test_queries_keys_and_values_are_offered_then_measured(page, finish, submitt
     assert at.number_input(key="spectrum_input").min == 0
 
 
-def test_the_lens_is_offered_then_computed(page, finish):
+def test_the_lens_is_offered_then_computed(dear_lens, open_page, finish):
+    page = finish(open_page("entropy_collapse"))
     at = calm(page.selectbox(key=state.LAYER_QUANTITY).set_value("lens entropy").run())
     assert "Logit-lens entropy over layers" not in texts(at)
     at = calm(finish(at.button(key="collapse_lens_button").click().run()))

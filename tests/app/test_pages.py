@@ -40,6 +40,11 @@ def press_run(at: AppTest, text: str | None = None) -> AppTest:
     return at.run()
 
 
+def story(at: AppTest) -> str:
+    """HTML of the chosen token's story on the overview."""
+    return "\n".join(element.proto.body for element in at.get("html") if "<style>" not in element.proto.body)
+
+
 def n_charts(at: AppTest) -> int:
     return len(at.get("vega_lite_chart"))
 
@@ -185,7 +190,7 @@ def test_an_address_restores_the_view(page, open_page, finish):
     assert result(at).spec.bos == "never"
     assert "nats" not in " ".join(str(metric.value) for metric in at.metric)
     if page == "overview":
-        assert re.search(r"hesitated by \*\*[\d.]+ bits\*\*", texts(at))
+        assert re.search(r"entropy [\d.]+ · surprisal [\d.]+ bits", story(at)) and "token 7 of" in texts(at)
     if page == "token_entropy":
         assert at.session_state[state.QUANTITY] == "gap"
         assert "**Token 7**" in texts(at) and re.search(r"entropy \*\*[\d.]+\*\* bits", texts(at))
@@ -215,8 +220,6 @@ def test_every_file_of_a_page_can_be_made(open_page, finish, monkeypatch):
     )
     monkeypatch.setattr(figure_card, "_download_action", lambda name, table: tables.update({name: table()}))
     at = finish(open_page("token_entropy"))
-    at.button(key="lens_button").click()
-    at = finish(at.run())
     at.segmented_control(key=state.UNIT).set_value("bits")
     at = at.run()
     assert not at.exception

@@ -123,7 +123,7 @@ def test_hostile_text_is_only_text(open_page, finish):
 # The lens -----------------------------------------------------------------------------------------
 
 
-def test_the_lens_runs_when_asked_and_stays(open_page, finish, submitted):
+def test_the_lens_runs_when_asked_and_stays(dear_lens, open_page, finish, submitted):
     at = finish(open_page("token_entropy"))
     assert len(at.get("plotly_chart")) == 0
     at.selectbox(key=state.LENS_STEP).set_value(1)
@@ -141,7 +141,15 @@ def test_the_lens_runs_when_asked_and_stays(open_page, finish, submitted):
     assert len(run_keys(submitted)) == 2
 
 
-def test_the_lens_slider_at_its_ends(open_page, finish):
+def test_a_cheap_lens_comes_with_the_run(open_page, finish, submitted):
+    at = finish(open_page("token_entropy"))
+    assert not at.exception and len(at.get("plotly_chart")) == 1 and len(run_keys(submitted)) == 1
+    assert not [b for b in at.button if b.key == "lens_button"]
+    spec = result(at).spec
+    assert spec.lens_layers == tuple(range(spec.n_layers + 1))
+
+
+def test_the_lens_slider_at_its_ends(dear_lens, open_page, finish):
     at = finish(open_page("token_entropy"))
     at.button(key="lens_button").click()
     at = finish(at.run())
@@ -152,7 +160,7 @@ def test_the_lens_slider_at_its_ends(open_page, finish):
         assert not at.exception and len(at.get("plotly_chart")) == 1, ends
 
 
-def test_a_cancelled_lens_can_be_asked_for_again(open_page, finish, blocked):
+def test_a_cancelled_lens_can_be_asked_for_again(dear_lens, open_page, finish, blocked):
     at = open_page("token_entropy")
     blocked.set()
     at = finish(at)
@@ -209,7 +217,7 @@ def test_cancel_says_so_and_run_starts_again(open_page, finish, blocked):
     assert not at.exception and len(at.get("bidi_component")) == 1
 
 
-def test_a_full_queue_is_a_sentence_not_a_crash(open_page, finish, submitted, monkeypatch):
+def test_a_full_queue_is_a_sentence_not_a_crash(dear_lens, open_page, finish, submitted, monkeypatch):
     at = finish(open_page("token_entropy"))
     monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.2)
     worker = runs.engine().worker

@@ -168,7 +168,7 @@ def test_the_sentence_says_what_was_measured():
     )
     whole = said(trace, 2, made_looks(), made_survival())
     assert "return, the ‹ b› before them looks back here with 90.0 % of head 4 in layer 1, and" in whole
-    assert whole.endswith("the surprise comes back: ‹ c› (token 8) rises from 1.40 to 5.00 nats.")
+    assert whole.endswith("the surprise comes back: ‹ c› (token 8) goes from 1.40 to 5.00 nats.")
     assert said(trace, 2, None, made_survival(), unit="bits").endswith("from 2.02 to 7.21 bits.")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -13,9 +13,8 @@ from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
 from app.panels.pruning_effects.eviction.asked import compute, standard
-from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import finished_run, model_run, progress
+from app.widgets.run_status import ask, finished_run, model_run, progress
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.looks import Looks
@@ -39,7 +38,7 @@ class Part:
     job: Job | None = None
     """While it is computed."""
     why: str = ""
-    ask: Callable[[], object] | None = None
+    ask: Callable[[], Job] | None = None
     """Computes it when a person presses the button that stands in its place."""
 
     def in_its_place(self) -> None:
@@ -49,7 +48,11 @@ class Part:
         elif self.why:
             st.caption(plain(self.why))
             if self.ask is not None:
-                st.button("Compute", key=f"compute_{self.name}", on_click=self.ask)
+                st.button("Compute", key=f"compute_{self.name}", on_click=_ask, args=(self.ask,))
+
+
+def _ask(submit: Callable[[], Job]) -> None:
+    ask(submit)
 
 
 @st.fragment(run_every=_POLL_SECONDS)
@@ -75,7 +78,20 @@ def looks_of(trace: Trace) -> Part:
         return Part("looks", why=missing)
     request = model_run()
     assert request is not None
-    return _part(runs.Experiment(request, "looks"), work)
+    wanted = runs.Experiment(request, "looks")
+    return _part("looks", wanted, lambda: runs.submit_experiment(wanted, work))
+
+
+def lens_of(trace: Trace) -> Part:
+    """The run with the lens: the one on screen, or the same text read once more; the value is a :class:`Trace`."""
+    if trace.layers.lens_layers is not None:
+        return Part("lens", trace)
+    request = model_run()
+    if request is None:
+        return Part("lens", why="Not available: the opened file was made without the lens.")
+    wanted = replace(request, lens_step=1)
+    seconds = trace.seconds["body"] + trace.seconds["head"] * (trace.spec.n_layers + 2)
+    return _part("lens", wanted, lambda: runs.submit(wanted), seconds)
 
 
 def survival_of(trace: Trace) -> Part:
@@ -85,11 +101,11 @@ def survival_of(trace: Trace) -> Part:
         return Part("eviction", why=missing)
     request, asked = model_run(), standard(trace)
     assert request is not None
-    experiment = asked.experiment(request)
-    found = _part(experiment, compute(asked, request), asked.seconds(trace))
+    wanted, work = asked.experiment(request), compute(asked, request)
+    found = _part("eviction", wanted, lambda: runs.submit_experiment(wanted, work), asked.seconds(trace))
     if found.value is None:
         return found
-    reduced = _survival(experiment.key, found.value, trace)
+    reduced = _survival(wanted.key, found.value, trace)
     if isinstance(reduced, str):
         return Part(found.name, why=reduced)
     return Part(found.name, reduced)
@@ -119,26 +135,22 @@ def _missing(trace: Trace) -> str:
     return ""
 
 
-def _part(experiment: runs.Experiment, work: Callable[..., object], seconds: float = 0.0) -> Part:
-    """An experiment as it stands; it is asked for where nobody did and it is cheap."""
+def _part(
+    name: str, wanted: runs.RunRequest | runs.Experiment, submit: Callable[[], Job], seconds: float = 0.0
+) -> Part:
+    """Something as it stands; it is asked for where nobody did and it is cheap."""
 
-    def ask() -> None:
-        try:
-            submit()
-        except AnalysisError as refused:
-            show_error(refused)
-
-    def submit() -> Job:
-        job = runs.submit_experiment(experiment, work)
-        st.session_state.setdefault(state.BACKGROUND, set()).add(experiment.key)
+    def start() -> Job:
+        job = submit()
+        st.session_state.setdefault(state.BACKGROUND, set()).add(wanted.key)
         return job
 
-    job, name = runs.find(experiment), experiment.name
+    job = runs.find(wanted)
     if job is None:
         if seconds > AT_ONCE_SECONDS:
-            return Part(name, why=f"It takes about {duration(seconds)}.", ask=ask)
+            return Part(name, why=f"It takes about {duration(seconds)}.", ask=start)
         try:
-            job = submit()
+            job = start()
         except AnalysisError as refused:
             return Part(name, why=f"{refused.message} {refused.hint}")
     if job.is_live:
@@ -147,4 +159,4 @@ def _part(experiment: runs.Experiment, work: Callable[..., object], seconds: flo
         return Part(name, job.result)
     if job.error is not None:
         return Part(name, why=f"Not available: {job.error.message} {job.error.hint}")
-    return Part(name, why="It was cancelled.", ask=ask)
+    return Part(name, why="It was cancelled.", ask=start)

@@ -28,7 +28,7 @@ def keeps(trace: Trace, position: int, survived: Part) -> None:
     """Draw methods by share kept, or what stands in their place."""
     name = visible(trace.tokens.text[position])
     name = name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…"
-    with st.container(border=True, key="panel_keeps"):
+    with st.container(border=True, height="stretch", key="panel_keeps"):
         title_line("overview_keeps", f"Who keeps {plain(name)}", "", "pruning_effects")
         if survived.value is None:
             st.caption("How long each method keeps the chosen token in its cache.")

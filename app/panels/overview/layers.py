@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -19,10 +19,22 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
 
+def take_clicks() -> None:
+    """Let a new click in one of the charts choose the layer, and the head where it names one."""
+    for key in (state.XRAY_SINKS, state.XRAY_ENTROPY):
+        rows = (st.session_state.get(key) or {}).get("selection", {}).get("pick", [])
+        seen = st.session_state.setdefault(state.XRAY_PICKED, {})
+        if rows and rows[0] != seen.get(key):
+            seen[key] = rows[0]
+            for name, place in (("layer", state.LAYER), ("head", state.HEAD)):
+                if name in rows[0]:
+                    st.session_state[place] = int(rows[0][name])
+
+
 def over_layers(trace: Trace) -> None:
     """Draw both with the chosen layer as a line; a click in either chooses it."""
     layer = _chosen_layer(trace)
-    with st.container(border=True, key="panel_layers"):
+    with st.container(border=True, height="stretch", key="panel_layers"):
         if trace.attention is None:
             unavailable(
                 "Attention sinks",
@@ -63,7 +75,7 @@ def _sinks(trace: Trace, layer: int) -> None:
         sinks_by_layer(trace, layer, theme_name=state.theme_name(), pick=True),
         alt=f"Attention on token 0, one cell per layer and head, layer {layer} marked",
         key=state.XRAY_SINKS,
-        on_select=_take_head,
+        on_select="rerun",
         selection_mode="pick",
     )
 
@@ -75,14 +87,14 @@ def _entropy(trace: Trace, layer: int) -> None:
     title_line(
         "overview_entropy",
         "Matrix entropy",
-        f"layer {layer}: {' → '.join(values)} {unit} · dashed: without token 0",
+        f"layer {layer}: {' → '.join(values)} {unit}; dashed: no token 0",
         "entropy_collapse",
     )
     show_chart(
         entropy_by_layer(trace, layer, unit=unit, theme_name=state.theme_name(), pick=True),
         alt=f"Matrix entropy of the token states over layers, with and without token 0, layer {layer} marked",
         key=state.XRAY_ENTROPY,
-        on_select=_take_layer,
+        on_select="rerun",
         selection_mode="pick",
     )
 
@@ -97,22 +109,3 @@ def _chosen_layer(trace: Trace) -> int:
         if trace.layers.spectrum is not None and trace.spec.n_layers > 1
         else 0
     )
-
-
-def _picked(key: str) -> dict[str, Any]:
-    """What was clicked last; nothing where a click took the choice away."""
-    rows = (st.session_state.get(key) or {}).get("selection", {}).get("pick", [])
-    return dict(rows[0]) if rows else {}
-
-
-def _take_head() -> None:
-    if chosen := _picked(state.XRAY_SINKS):
-        st.session_state[state.LAYER], st.session_state[state.HEAD] = (
-            int(chosen["layer"]),
-            int(chosen["head"]),
-        )
-
-
-def _take_layer() -> None:
-    if chosen := _picked(state.XRAY_ENTROPY):
-        st.session_state[state.LAYER] = int(chosen["layer"])

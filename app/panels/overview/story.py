@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from app.panels.overview.background import Part
 
 
-def story(trace: Trace, position: int, looks: Part, survived: Part) -> None:
+def story(trace: Trace, position: int, lens: Part, looks: Part, survived: Part) -> None:
     """Draw the panel; what is not there yet keeps its place."""
     with st.container(border=True, key="panel_story"):
         _which(trace, position)
         _place("sentence", html.sentence_html(_said(trace, position, looks.value, survived.value)))
         _before(trace, position)
-        _path(trace, position)
+        _path(position, lens)
         _lookers(trace, position, looks)
         _forgotten(trace, position, looks.value, survived)
 
@@ -77,12 +77,14 @@ def _before(trace: Trace, position: int) -> None:
     _place("before", html.head("token_entropy", "Before it came", said) + content)
 
 
-def _path(trace: Trace, position: int) -> None:
-    said = path(trace, position)
-    content = html.path_html(said, state.unit()) if said else "<p>Nothing came before it.</p>"
-    if said is None:
-        content = "<p>Not available: this run was made without the lens. Token entropy offers it.</p>"
-    _place("path", html.head("token_entropy", "Its path, layer by layer", "what each would say") + content)
+def _path(position: int, lens: Part) -> None:
+    with st.container(key="story_path"):
+        content = ""
+        if lens.value is not None:
+            said = path(lens.value, position)
+            content = html.path_html(said, state.unit()) if said else "<p>Nothing came before it.</p>"
+        st.html(html.head("token_entropy", "Its path, layer by layer", "what each would say") + content)
+        lens.in_its_place()
 
 
 def _lookers(trace: Trace, position: int, looks: Part) -> None:
@@ -107,15 +109,8 @@ def _forgotten(trace: Trace, position: int, looks: Looks | None, survived: Part)
                 content = f"<p>{after_the_cut(kept.n_context)}</p>"
             else:
                 needed = trace.tokens.text[found.needed] if found.needed >= 0 else None
-                said = f"and what that does to token {count(found.needed)}" if needed is not None else ""
-                again = repeat_of(trace.tokens, position, found.needed)
-                content = html.forgotten_html(
-                    found,
-                    kept.kept,
-                    state.unit(),
-                    needed,
-                    is_repeat=again is not None and again.position == found.needed,
-                )
+                said = f"its loss at token {count(found.needed)}" if needed is not None else ""
+                content = html.forgotten_html(found, kept.kept, state.unit(), needed)
         st.html(html.head("pruning_effects", "When it is forgotten", said) + content)
         if survived.job is None:  # how far it is stands where the methods are drawn
             survived.in_its_place()

@@ -93,13 +93,11 @@ def most_html(found: Lookers, name: str) -> str:
     return f"{word(name)} {count(found.peak)} pays {percent(found.peak_paid)}"
 
 
-def forgotten_html(
-    found: Forgotten, kept: np.ndarray, unit: Unit, needed: str | None, *, is_repeat: bool
-) -> str:
+def forgotten_html(found: Forgotten, kept: np.ndarray, unit: Unit, needed: str | None) -> str:
     """One row per method: when it forgets the token, and the surprisal of the token that needed it."""
     column = ""
     if needed is not None:
-        column = f"{word(needed)} {'again, ' if is_repeat else ''}{100 * BUDGET:g} % kept"
+        column = f"{word(needed)} at {100 * BUDGET:g} %"
     rows = []
     for method, (colour, dash) in zip(
         found.methods, looks_of([m.method for m in found.methods]), strict=True

@@ -8,9 +8,9 @@ import streamlit as st
 
 from analysis.story.strips import COLOURS, Colour, story_strip, with_lookers
 from app import state
-from app.panels.overview.background import looks_of, survival_of
+from app.panels.overview.background import lens_of, looks_of, survival_of
 from app.panels.overview.keeps import keeps
-from app.panels.overview.layers import over_layers
+from app.panels.overview.layers import over_layers, take_clicks
 from app.panels.overview.story import story
 from app.widgets.layout import reading_and_choice, side_by_side
 from app.widgets.token_strip import picked_token, token_strip
@@ -40,7 +40,8 @@ def colour_switch(line: Any, trace: Trace) -> Colour:
 @st.fragment
 def xray(trace: Trace, colour: Colour) -> None:
     """Draw the run and the chosen token; a choice draws this again and nothing else."""
-    looks, survived = looks_of(trace), survival_of(trace)
+    looks, lens, survived = looks_of(trace), lens_of(trace), survival_of(trace)  # in the order of their price
+    take_clicks()
     left, right = reading_and_choice("xray")
     with left:
         position = _text(trace, colour, looks.value, survived.value)
@@ -50,7 +51,7 @@ def xray(trace: Trace, colour: Colour) -> None:
         with kept:
             keeps(trace, position, survived)
     with right:
-        story(trace, position, looks, survived)
+        story(trace, position, lens, looks, survived)
 
 
 def _text(trace: Trace, colour: Colour, looks: Any, survived: Any) -> int:
