@@ -12,8 +12,8 @@ import pytest
 
 from analysis.attention_sinks.looks import who_looks
 from analysis.errors import AnalysisError
-from analysis.pruning_effects.eviction.sweep import sweep_eviction
 from analysis.pruning_effects.eviction.survival import survival
+from analysis.pruning_effects.eviction.sweep import sweep_eviction
 from analysis.story.sentence import sentence
 from app import state
 from app.compute import requests as runs
