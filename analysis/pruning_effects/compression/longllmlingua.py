@@ -92,7 +92,7 @@ def longllmlingua(task: Task) -> Scored:
         given = reader.surprisal([*asked_first, *ids], len(asked_first), part(told, 1, 2), "LongLLMLingua")
         return without - given
 
-    rest = task.at(task.kept, lambda share, what: report(0.3 + 0.7 * share, what))
+    rest = task.at(task.kept, part(report, 0.3, 1, of=0.7))
     scores, keep = iterate(rest, score_chunk, shares)
     note = f"{len(spans)} paragraphs ranked by the question" if len(spans) > 1 else ""
     return Scored(scores, "surprisal lowered by the question, nats", preferred=keep, note=note)

@@ -86,29 +86,6 @@ def cache_bytes(cache: Any) -> int:
     return sum(x.numel() * x.element_size() for layer in cache.layers for x in (layer.keys, layer.values))
 
 
-def physical_logits(model: LanguageModel, cache: Any, ids: Tensor, start: int) -> Tensor:
-    """Logits (m, V) that the library gives for tokens read one at a time after an evicted cache.
-
-    Parameters
-    ----------
-    model : LanguageModel
-        Its lock is held by the caller.
-    cache : DynamicCache
-        From :func:`evicted_cache`; grows.
-    ids : Tensor, int64, shape (m,)
-        The continuation.
-    start : int
-        Position of its first token: the context's full length unless kept keys were moved together.
-    """
-    device = model.anatomy.head.weight.device
-    rows = []
-    for t, token in enumerate(ids.to(device)):
-        places = torch.tensor([[start + t]], device=device)
-        output = model.model(token[None, None], past_key_values=cache, position_ids=places)
-        rows.append(output.logits[0].float())
-    return torch.cat(rows)
-
-
 def physical_costs(
     model: LanguageModel,
     context: str,

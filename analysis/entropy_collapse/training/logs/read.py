@@ -13,9 +13,10 @@ from analysis.entropy_collapse.training.logs.folders import MAX_RUNS, Group, gro
 from analysis.entropy_collapse.training.logs.joining import by_run, separate
 from analysis.entropy_collapse.training.logs.one_file import PathLike, existing, label, read_file
 from analysis.entropy_collapse.training.logs.panels import plain_run
-from analysis.entropy_collapse.training.logs.raw import Progress, RawLog, Wanted
+from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
 from analysis.entropy_collapse.training.results import Meaning, TrainingCurve
 from analysis.errors import AnalysisError
+from analysis.progress import Progress, part, silent
 
 
 def read_training_log(
@@ -61,7 +62,7 @@ def read_training_log(
         found), or the log holds several runs and ``name`` is none of them.
     """
     choice = Choice(entropy, reward, step, meaning, temperature)
-    curves, _ = _read(path_or_paths, choice, Wanted(entropy, reward, step), on_progress or _quiet)
+    curves, _ = _read(path_or_paths, choice, Wanted(entropy, reward, step), on_progress or silent)
     if len(curves) == 1:
         return replace(curves[0], name=name) if name else curves[0]
     named = [c for c in curves if name is not None and c.name in (name, plain_run(name))]
@@ -116,13 +117,9 @@ def read_training_logs(
     """
     choice = Choice(entropy, reward, step, meaning, temperature)
     wanted = Wanted(entropy, reward, step, whole_lines=growing)
-    curves, left_out = _read(path_or_paths, choice, wanted, on_progress or _quiet, name)
+    curves, left_out = _read(path_or_paths, choice, wanted, on_progress or silent, name)
     curves[0] = replace(curves[0], notes=(*curves[0].notes, *left_out))
     return curves
-
-
-def _quiet(_share: float, _what: str) -> None:
-    """Progress that nobody asked for."""
 
 
 def _read(
@@ -143,7 +140,7 @@ def _read(
         raise AnalysisError(f"{folder.name} is a folder among files.", "Name files, or one folder.")
     names = [name] * len(given) if isinstance(name, str) else name or [label(path) for path in given]
     files = [
-        read_file(path, called, wanted, _part(report, k, len(given)))
+        read_file(path, called, wanted, part(report, k, len(given)))
         for k, (path, called) in enumerate(zip(given, names, strict=True))
     ]
     skipped: list[str] = []
@@ -159,7 +156,7 @@ def _read_folder(
     skipped: list[str] = []
     for k, group in enumerate(found):
         try:
-            curves += _curves(_of_group(group, wanted, _part(report, k, len(found))), choice, skipped)
+            curves += _curves(_of_group(group, wanted, part(report, k, len(found))), choice, skipped)
         except AnalysisError as error:
             skipped.append(error.message.rstrip("."))
             if len(found) == 1:
@@ -175,20 +172,15 @@ def _read_folder(
     return curves, [f"Left out of the folder: {'; '.join(skipped[:3])}{more}."] if skipped else []
 
 
-def _part(report: Progress, k: int, n: int) -> Progress:
-    """Progress of one of several files."""
-    return lambda share, what: report((k + share) / n, what)
-
-
 def _of_group(group: Group, wanted: Wanted, report: Progress) -> list[RawLog]:
     """The runs that some files of a folder hold together."""
     n = len(group.files)
     if n == 1 or group.events:
         files = [
-            read_file(path, group.name, wanted, _part(report, k, n)) for k, path in enumerate(group.files)
+            read_file(path, group.name, wanted, part(report, k, n)) for k, path in enumerate(group.files)
         ]
         return files[0] if n == 1 else separate([log for found in files for log in found], wanted)
-    files = [read_file(path, path.name, wanted, _part(report, k, n)) for k, path in enumerate(group.files)]
+    files = [read_file(path, path.name, wanted, part(report, k, n)) for k, path in enumerate(group.files)]
     return [log if log.run else replace(log, name=group.name) for log in by_run(files, wanted)]
 
 

@@ -17,9 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analysis.entropy_collapse.training.logs.raw import Progress, RawLog, Wanted
+from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
 from analysis.entropy_collapse.training.logs.rows import Rows
 from analysis.errors import BrokenFileError
+from analysis.progress import Progress
 
 MAGIC = b":W&B\xe1\xbe\x00"
 _HEADER = struct.Struct("<IHB")

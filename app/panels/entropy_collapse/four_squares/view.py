@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.errors import AnalysisError
+from analysis.progress import part
 from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.four_squares.cards import cards, live
@@ -154,9 +155,7 @@ def _training(missing: list[LabSettings], finished: dict[str, LabRun]) -> Callab
 
         done: list[LabRun] = []
         for number, settings in enumerate(missing):
-
-            def report(share: float, what: str, at: int = number, settings: LabSettings = settings) -> None:
-                job.report((at + share) / len(missing), f"{settings.intervention.name}: {what}")
+            report = part(job.report, number, len(missing), name=settings.intervention.name)
 
             def show(partial: LabRun, before: tuple[LabRun, ...] = tuple(done)) -> None:
                 job.show([*before, partial])
