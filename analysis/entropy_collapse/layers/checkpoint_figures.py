@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.drawing.charts import styled
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.layers.checkpoints import ModelShape, phases, shapes_frame
-from analysis.entropy_collapse.layers.figures import CURVE_COLOURS
+from analysis.entropy_collapse.layers.figures import CURVE_COLOURS, layer_axis
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -71,9 +71,7 @@ def model_curves(
         colour = alt.Color("model:N", title=None, legend=None, scale=alt.Scale(range=[colours.muted]))
     title = f"matrix entropy, {unit}" if order == 1 else f"matrix entropy of order {order:g}, {unit}"
     base = alt.Chart(frame).encode(
-        x=alt.X(
-            "layer:Q", title="layer", axis=alt.Axis(tickMinStep=1, grid=False), scale=alt.Scale(nice=False)
-        ),
+        x=layer_axis("layer"),
         y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False)),
         detail="model:N",
         tooltip=["model:N", "layer:Q", alt.Tooltip("value:Q", format=".4f")],

@@ -53,6 +53,15 @@ def colours_of(names: Sequence[str]) -> dict[str, str]:
     return {name: OKABE_ITO[k % len(OKABE_ITO)] for k, name in enumerate(names)}
 
 
+def run_colour(names: Sequence[str], colours: Mapping[str, str]) -> alt.Color:
+    """Colour channel of the drawn runs, with a legend if there are several."""
+    import altair as alt
+
+    scale = alt.Scale(domain=list(names), range=[colours[name] for name in names])
+    legend = alt.Legend(labelLimit=190, symbolOpacity=1, columns=4) if len(names) > 1 else None
+    return alt.Color("run:N", title=None, scale=scale, legend=legend)
+
+
 def training_chart(
     curves: Sequence[TrainingCurve],
     column: str = "entropy",
@@ -127,7 +136,6 @@ def training_chart(
     )
     title = entropy_title(drawn[0].meaning, unit) if column == "entropy" else _UNITS.get(column, column)
     thinned = "" if every == 1 else f", every {every} rows"
-    shown = [c.name for c in drawn]
     base = alt.Chart(rows).encode(
         x=alt.X(
             "x:Q",
@@ -135,12 +143,7 @@ def training_chart(
             axis=alt.Axis(grid=False, format="~s"),
             scale=alt.Scale(zero=False, nice=False),
         ),
-        color=alt.Color(
-            "run:N",
-            title=None,
-            scale=alt.Scale(domain=shown, range=[colours[n] for n in shown]),
-            legend=alt.Legend(labelLimit=190, symbolOpacity=1, columns=4) if len(shown) > 1 else None,
-        ),
+        color=run_colour([c.name for c in drawn], colours),
         tooltip=[
             alt.Tooltip("run:N"),
             alt.Tooltip("step:Q", format="~g"),
@@ -243,6 +246,3 @@ def _onsets(
         rule = alt.Chart(mark).mark_rule(color=colours[curve.name], strokeDash=[3, 3], strokeWidth=1.4)
         parts.append(rule.encode(x="x:Q", tooltip=alt.Tooltip("what:N", title="onset")))
     return parts
-
-
-__all__ = ["apart", "colours_of", "entropy_title", "training_chart"]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.drawing.charts import MAX_POINTS, styled
 from analysis.drawing.theme import OKABE_ITO, amount_ramp, rgb_to_hex, theme
-from analysis.entropy_collapse.training.figures import colours_of, entropy_title
+from analysis.entropy_collapse.training.figures import colours_of, entropy_title, run_colour
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -213,8 +213,7 @@ def spent_chart(
     import altair as alt
 
     alt.data_transformers.disable_max_rows()
-    names = list(runs)
-    colours = dict(colours or colours_of(names))
+    colours = dict(colours or colours_of(list(runs)))
     every = -(-sum(len(spent.step) for spent in runs.values()) // MAX_POINTS)
     frames = []
     for name, spent in runs.items():
@@ -233,12 +232,7 @@ def spent_chart(
         ),
         y=alt.Y("reward_gained:Q", title="reward gained since the start"),
         order="order:Q",
-        color=alt.Color(
-            "run:N",
-            title=None,
-            scale=alt.Scale(domain=names, range=[colours[n] for n in names]),
-            legend=alt.Legend(labelLimit=190, symbolOpacity=1, columns=4) if len(names) > 1 else None,
-        ),
+        color=run_colour(list(runs), colours),
         tooltip=[
             alt.Tooltip("run:N"),
             alt.Tooltip("step:Q", format="~g"),
@@ -251,6 +245,3 @@ def spent_chart(
     dots = base.transform_filter("datum.tenth").mark_point(filled=True, size=42, opacity=1)
     layers = alt.layer(base.mark_line(strokeWidth=2), dots)
     return styled(layers.properties(width="container", height=250), theme_name)
-
-
-__all__ = ["law_chart", "points_chart", "spent_chart"]

@@ -15,7 +15,7 @@ SLOPE = 0.3
 _REMINDER = " The text above holds the answer to this question."
 
 
-def document_shares(losses: np.ndarray, kept: float, slope: float = SLOPE) -> np.ndarray:
+def document_shares(losses: np.ndarray, kept: float) -> np.ndarray:
     """Share to keep of each document, by how likely it makes the question.
 
     Parameters
@@ -24,17 +24,16 @@ def document_shares(losses: np.ndarray, kept: float, slope: float = SLOPE) -> np
         Mean loss of the question after each document; lower is better.
     kept : float
         Share asked for.
-    slope : float
-        The best document gets ``kept + slope``, the worst ``kept - slope``, those between
-        at equal steps.
 
     Returns
     -------
     numpy.ndarray, shape (K,), in [0, 1]
+        The best document gets ``kept + SLOPE``, the worst ``kept - SLOPE``, those between
+        at equal steps.
     """
     k = len(losses)
     rank = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
-    tilt = slope * (1 - 2 * rank / (k - 1)) if k > 1 else np.zeros(k)
+    tilt = SLOPE * (1 - 2 * rank / (k - 1)) if k > 1 else np.zeros(k)
     return np.clip(kept + tilt, 0.0, 1.0)
 
 

@@ -72,7 +72,7 @@ def evicted_cache(model: LanguageModel, prefix: Prefix, keep: Tensor, special: S
     dtype = model.anatomy.head.weight.dtype
     for layer, mask in enumerate(keep):
         parts = []
-        for states in (extra.keys or prefix.keys, extra.values or prefix.values):
+        for states in (extra.keys or prefix.keys, prefix.values):
             where = mask.to(states[layer].device)
             parts.append(
                 torch.stack([x[kept] for x, kept in zip(states[layer], where, strict=True)])[None].to(dtype)

@@ -12,7 +12,7 @@ from analysis.attention_sinks import figures, measures
 from analysis.attention_sinks.curve_figures import entropy_against_position, triad_chart, triad_panels
 from analysis.drawing.charts import styled
 from analysis.drawing.numbers import count, significant
-from analysis.units import from_nats
+from analysis.units import table_in
 from app import state
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
@@ -161,9 +161,7 @@ def dilution(trace: Trace) -> None:
 
     def table() -> pd.DataFrame:
         frame = measures.entropy_by_position(figures.need_attention(trace))
-        for column in ("entropy", "uniform", "below_uniform"):
-            frame[f"{column}_{unit}"] = from_nats(frame.pop(column), unit)
-        return frame
+        return table_in(frame, ("entropy", "uniform", "below_uniform"), unit)
 
     with altair_card(
         "Does attention dilute?",

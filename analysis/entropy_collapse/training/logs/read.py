@@ -14,7 +14,7 @@ from analysis.entropy_collapse.training.logs.joining import by_run, separate
 from analysis.entropy_collapse.training.logs.one_file import PathLike, existing, label, read_file
 from analysis.entropy_collapse.training.logs.panels import plain_run
 from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
-from analysis.entropy_collapse.training.results import Meaning, TrainingCurve
+from analysis.entropy_collapse.training.results import Meaning, TrainingCurve, distinct
 from analysis.errors import AnalysisError
 from analysis.progress import Progress, part, silent
 
@@ -145,7 +145,7 @@ def _read(
     ]
     skipped: list[str] = []
     curves = _curves(files[0] if len(files) == 1 else by_run(files, wanted), choice, skipped)
-    return _distinct(curves), [f"Left out: {'; '.join(skipped[:3])}."] if skipped else []
+    return distinct(curves), [f"Left out: {'; '.join(skipped[:3])}."] if skipped else []
 
 
 def _read_folder(
@@ -167,7 +167,7 @@ def _read_folder(
             )
     if not curves:
         raise AnalysisError(f"No training log can be read in {folder.name}.", f"{'; '.join(skipped[:3])}.")
-    curves = _distinct(_once(curves, skipped))
+    curves = distinct(_once(curves, skipped))
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return curves, [f"Left out of the folder: {'; '.join(skipped[:3])}{more}."] if skipped else []
 
@@ -200,17 +200,6 @@ def _same(one: TrainingCurve, other: TrainingCurve) -> bool:
     if one.meaning != other.meaning or not np.array_equal(one.step, other.step):
         return False
     return bool(np.allclose(one.entropy, other.entropy, rtol=1e-5, atol=1e-9, equal_nan=True))
-
-
-def _distinct(curves: list[TrainingCurve]) -> list[TrainingCurve]:
-    """Curves whose names differ: runs of one name are numbered."""
-    out: list[TrainingCurve] = []
-    for own in curves:
-        taken, name, k = {c.name for c in out}, own.name, 2
-        while name in taken:
-            name, k = f"{own.name} ({k})", k + 1
-        out.append(replace(own, name=name))
-    return out
 
 
 def _curves(logs: list[RawLog], choice: Choice, skipped: list[str]) -> list[TrainingCurve]:

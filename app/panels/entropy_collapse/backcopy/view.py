@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
     from app.compute.job import Job
 
-"""Settings run in this tab, oldest first."""
 _MOST_RUNS = 8
 _MOST_STEPS = 5000.0
 _EXAMPLE_SEED, _EXAMPLE_LENGTH = 593, 46

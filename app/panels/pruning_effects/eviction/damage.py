@@ -11,7 +11,7 @@ import streamlit as st
 from analysis.drawing.numbers import count, significant
 from analysis.pruning_effects.eviction.figures import damage_tokens
 from analysis.pruning_effects.eviction.strips import DamageQuantity, damage_strip
-from analysis.units import from_nats
+from analysis.units import from_nats, table_in
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
 from app.panels.pruning_effects.eviction.kept import named
@@ -73,12 +73,9 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
 
 
 def _table(sweep: Sweep, setting: int) -> pd.DataFrame:
-    unit, frame = state.unit(), sweep.per_token(setting)
-    names = ["surprisal_full", "surprisal", "change", "kl"]
-    for name in names:
-        frame[name] = from_nats(frame[name].to_numpy(float), unit)
+    frame = sweep.per_token(setting)
     frame["token"] = [visible(token) for token in frame["token"]]
-    return frame.rename(columns={name: f"{name}_{unit}" for name in names})
+    return table_in(frame, ("surprisal_full", "surprisal", "change", "kl"), state.unit())
 
 
 def _predictions(sweep: Sweep, setting: int, at: int | None) -> None:
