@@ -12,6 +12,7 @@ from analysis.entropy_collapse.labs.four_squares.policy import Policy
 from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
+from tests.app.conftest import shown
 from tests.patience import PATIENCE
 
 LAB = {"view": "live lab", "lab": "four squares"}
@@ -28,11 +29,6 @@ def _quick_base(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lab(open_page):
     return open_page("entropy_collapse", **LAB, steps="2", interventions="entropy bonus")
-
-
-def shown(at: Any) -> str:
-    kinds = ("markdown", "caption", "error", "info")
-    return "\n".join(str(element.value) for kind in kinds for element in at.get(kind)).replace("\\", "")
 
 
 def press_run(at: Any) -> Any:
