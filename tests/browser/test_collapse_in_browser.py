@@ -10,14 +10,7 @@ import pytest
 pytestmark = [pytest.mark.browser, pytest.mark.embedded]
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from tests.browser.test_whole_path import (  # noqa: E402, F401
-    Open,
-    _embedded_weights,
-    address,
-    from_menu,
-    settle,
-    visit,
-)
+from tests.browser.test_whole_path import Open, _embedded_weights, address, from_menu, settle, visit  # noqa: E402, F401
 
 
 def spectrum_layer(page: Any) -> int:

@@ -149,11 +149,7 @@ def _records(path: Path, notes: list[str]) -> Iterator[tuple[int, bytes]]:
 @cache
 def _record_type() -> Any:
     """The class of a record, made from :data:`_FIELDS`."""
-    from google.protobuf import (  # type: ignore[import-untyped]
-        descriptor_pb2,
-        descriptor_pool,
-        message_factory,
-    )
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 
     kinds = {"string": 9, "strings": 9, "int": 3}
     file = descriptor_pb2.FileDescriptorProto(
