@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.layers.curves import (
     LEAST_DROP,
@@ -22,8 +22,6 @@ from analysis.results.spectra import FIRST_FITTED, LAST_FITTED, alpha_req
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.results.trace import Trace
 
 CURVE_COLOURS = tuple(colour for colour in OKABE_ITO if colour != "#009E73")
@@ -105,8 +103,6 @@ def matrix_entropy(
     pick : bool, default False
         Add a click selection called ``pick`` on the layers.
     """
-    import altair as alt
-
     named = dict(traces) if isinstance(traces, Mapping) else {"this text": traces}
     frame = curves_frame(named, quantity, kind=kind, order=order, scale=scale, unit=unit)
     colours, title = theme(theme_name), axis_title(quantity, scale, unit, order)
@@ -147,22 +143,16 @@ _AXIS = {
 
 def layer_axis(title: str) -> alt.X:
     """Layers from left to right, a tick at whole ones only."""
-    import altair as alt
-
     axis = alt.Axis(tickMinStep=1, grid=False)
     return alt.X("layer:Q", title=title, axis=axis, scale=alt.Scale(nice=False))
 
 
 def _dash(*, legend: bool = True) -> alt.StrokeDash:
-    import altair as alt
-
     scale = alt.Scale(domain=list(_TOKENS), range=[[1, 0], [4, 3]])
     return alt.StrokeDash("tokens:N", title=None, scale=scale, legend=alt.Legend() if legend else None)
 
 
 def _mark_layer(layer: int, colour: str, label: str) -> Any:
-    import altair as alt
-
     at = alt.Chart(pd.DataFrame({"layer": [layer], "label": [f"{label} {layer}"]}))
     rule = at.mark_rule(color=colour, strokeWidth=1.5).encode(x="layer:Q")
     text = at.mark_text(color=colour, align="left", dx=-2, dy=-2, baseline="bottom").encode(
@@ -184,8 +174,6 @@ def spectrum_frame(trace: Trace, layer: int, *, kind: str = "states") -> pd.Data
 
 def spectrum(trace: Trace, layer: int, *, kind: str = "states", theme_name: str = "light") -> alt.LayerChart:
     """Eigenvalue spectrum of one layer on two logarithmic axes, with the power law where it can be fitted."""
-    import altair as alt
-
     colours = theme(theme_name)
     accent = colours.pictures["entropy_collapse"]
     frame = spectrum_frame(trace, layer, kind=kind)
@@ -222,8 +210,6 @@ def spectrum(trace: Trace, layer: int, *, kind: str = "states", theme_name: str 
 
 def layer_drops(found: CollapseLayer, *, theme_name: str = "light") -> alt.LayerChart:
     """Evidence for a collapse layer: every text's drop into every layer, and the median."""
-    import altair as alt
-
     colours = theme(theme_name)
     accent = colours.pictures["entropy_collapse"]
     frame = found.to_frame()

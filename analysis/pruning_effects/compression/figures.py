@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.strip import Strip
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import OKABE_ITO, amount_ramp, theme
 from analysis.pruning_effects.compression.results import BOTTOM, METHODS, Compressed, CompressionSweep
 from analysis.units import Unit, from_nats
-
-if TYPE_CHECKING:
-    import altair as alt
 
 _SCORERS = {
     "self-information": OKABE_ITO[0],
@@ -105,8 +100,6 @@ def compression_curves(
     are drawn as the mean of their seeds, random with a band from the least to the most. The upper dotted
     line is the question without any context, the one at 0 the whole context; nothing is clipped.
     """
-    import altair as alt
-
     colours = theme(theme_name)
     data = compression_frame(sweep, unit)
     names = [name for name in METHODS if name in set(data["method"])]

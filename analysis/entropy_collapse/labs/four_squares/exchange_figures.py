@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import theme
 from analysis.entropy_collapse.labs.four_squares.figures import WHO, colour, curve_frame, dash, run_frame
 from analysis.entropy_collapse.labs.four_squares.results import LabRun, correlation
@@ -37,8 +37,6 @@ def reward_against_entropy(
     theme_name : {"light", "dark"}
         Colours.
     """
-    import altair as alt
-
     points = pd.concat(
         run_frame(
             run, step=np.arange(len(run.reward)), entropy=from_nats(run.entropy, unit), reward=run.reward
@@ -104,8 +102,6 @@ def change_scatter(
 
 def change_scatters(runs: Sequence[LabRun], *, unit: Unit = "nats", theme_name: str = "light") -> Any:
     """Both predictions next to each other, as :func:`change_scatter` draws them."""
-    import altair as alt
-
     panels = [
         _scatter(runs, by, unit, theme_name).properties(width=380, height=250)
         for by in ("exact", "covariance")
@@ -114,8 +110,6 @@ def change_scatters(runs: Sequence[LabRun], *, unit: Unit = "nats", theme_name: 
 
 
 def _scatter(runs: Sequence[LabRun], by: Literal["exact", "covariance"], unit: Unit, theme_name: str) -> Any:
-    import altair as alt
-
     colours = theme(theme_name)
     frame = pd.concat(_changes(run, by, unit) for run in runs)
     name = "exact term" if by == "exact" else "covariance"
@@ -165,8 +159,6 @@ def entropy_path(runs: Sequence[LabRun], *, unit: Unit = "nats", theme_name: str
     theme_name : {"light", "dark"}
         Colours.
     """
-    import altair as alt
-
     tokens = curve_frame(runs, "token_entropy", unit)
     frame = tokens.rename(columns={"value": "token"}).assign(
         answer=curve_frame(runs, "answer_entropy", unit)["value"],

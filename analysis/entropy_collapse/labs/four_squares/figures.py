@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.labs.four_squares.interventions import RESCALED
 from analysis.entropy_collapse.labs.four_squares.results import EVALUATION_ARRAYS, IN_NATS, LabRun
@@ -107,8 +107,6 @@ def lab_curves(
     theme_name: str = "light",
 ) -> Any:
     """Several quantities next to each other in one figure, as :func:`lab_curve` draws them."""
-    import altair as alt
-
     panels = [
         _panel(runs, quantity, unit, theme_name).properties(width=380, height=220) for quantity in quantities
     ]
@@ -116,8 +114,6 @@ def lab_curves(
 
 
 def _panel(runs: Sequence[LabRun], quantity: Quantity, unit: Unit, theme_name: str) -> Any:
-    import altair as alt
-
     curve, settings = _CURVES[quantity], runs[0].settings
     title = curve.title.format(unit=unit, k=settings.k, answers=settings.answers)
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True))
@@ -165,8 +161,6 @@ def names_of(runs: Sequence[LabRun]) -> list[str]:
 
 def colour(runs: Sequence[LabRun], theme_name: str) -> Any:
     """Colour channel: one fixed colour per intervention."""
-    import altair as alt
-
     names, ink = names_of(runs), theme(theme_name).muted
     colours = [ink if name == "none" else COLOURS[name] for name in names]
     scale = alt.Scale(domain=names, range=colours)
@@ -176,8 +170,6 @@ def colour(runs: Sequence[LabRun], theme_name: str) -> Any:
 
 def dash(runs: Sequence[LabRun]) -> Any:
     """Dash channel: tells the two interventions of a colour apart."""
-    import altair as alt
-
     names = names_of(runs)
     scale = alt.Scale(domain=names, range=[DASHES[name] for name in names])
     return alt.StrokeDash("intervention:N", title=None, scale=scale)
