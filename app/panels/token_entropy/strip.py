@@ -20,6 +20,7 @@ from analysis.token_entropy.strips import (
 )
 from analysis.units import from_nats
 from app import state
+from app.choice import choose
 from app.panels.token_entropy import help as readings
 from app.panels.token_entropy.token_detail import token_detail
 from app.widgets.figure_card import figure_card, notebook_code
@@ -102,21 +103,17 @@ def strip_and_detail(trace: Trace) -> None:
 def _strip_controls(trace: Trace) -> tuple[Quantity, Strip, dict[str, Any]]:
     """The quantity, the strip, and what it marks, as arguments of :func:`figures.marked_tokens`."""
     left, right = st.columns([4, 1.1], vertical_alignment="center")
-    quantity: Quantity = left.segmented_control(
+    quantity: Quantity = choose(
         "Colour by",
         QUANTITIES,
-        default=QUANTITIES[0],
-        required=True,
-        format_func=lambda q: TEXTS[q].label,
         key=state.QUANTITY,
-        label_visibility="collapsed",
-        bind="query-params",
+        place=left,
+        titled=False,
+        format_func=lambda q: TEXTS[q].label,
         wrap=True,
     )
     with right.popover("Marks", width="stretch"):
-        mark: Mark = st.segmented_control(
-            "Triangles mark", MARKS, default=MARKS[0], required=True, key=state.MARK, bind="query-params"
-        )
+        mark: Mark = choose("Triangles mark", MARKS, key=state.MARK)
         window, factor = _trigger_rule()
         share = st.slider(
             "Forking tokens: share with the highest entropy",

@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.errors import AnalysisError
 from app import state
+from app.choice import choose
 from app.panels.entropy_collapse.training import help as readings
 from app.panels.entropy_collapse.training.columns import choose_columns
 from app.panels.entropy_collapse.training.follow import follow, say_threshold
@@ -58,9 +59,7 @@ def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
 
     with st.container(border=True):
         left, middle, right = side_by_side("controls_training", [1.2, 1.2, 1.6], "bottom")
-        x = left.segmented_control(
-            "Along", X_AXES, default="step", required=True, key=state.LOG_X, bind="query-params"
-        )
+        x = choose("Along", X_AXES, key=state.LOG_X, place=left)
         there = [column for column in _OTHER if any(curve.has(column) for curve in curves)]
         other = middle.selectbox(
             "Beside entropy", _OTHER, key=state.LOG_METRIC, bind="query-params", help="From the same log."

@@ -1,1 +1,0 @@
-"""Parts of pages: prompt, run status, figure card, token strip."""
