@@ -11,6 +11,7 @@ from analysis.models.spec import EMBEDDED, PRECISIONS, ModelSpec
 from analysis.paths import clean_path
 from analysis.units import UNITS
 from app import state
+from app.choice import choose
 from app.compute import requests as runs
 from app.widgets.messages import show_unavailable
 from app.widgets.plain import plain
@@ -53,14 +54,8 @@ def sidebar() -> None:
             "the rest on the disk, which is slow.",
         )
         right.selectbox("Precision", PRECISIONS, key=state.PRECISION, bind="query-params")
-        st.segmented_control(
-            "Unit",
-            UNITS,
-            default=UNITS[0],
-            required=True,
-            key=state.UNIT,
-            bind="query-params",
-            help="Information in natural or binary units: 1 nat = 1.443 bits.",
+        choose(
+            "Unit", UNITS, key=state.UNIT, help="Information in natural or binary units: 1 nat = 1.443 bits."
         )
         try:
             model_spec()

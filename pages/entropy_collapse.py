@@ -3,21 +3,14 @@
 import streamlit as st
 
 from app import state
+from app.choice import choose
 from app.navigation import question
 
 VIEWS = ("over layers", "over training", "live lab")
 
 st.title("Entropy collapse")
 st.caption(question("entropy_collapse"))
-view = st.segmented_control(
-    "Which collapse",
-    VIEWS,
-    default=VIEWS[0],
-    required=True,
-    key=state.COLLAPSE_VIEW,
-    bind="query-params",
-    label_visibility="collapsed",
-)
+view = choose("Which collapse", VIEWS, key=state.COLLAPSE_VIEW, titled=False)
 
 if view == "over layers":
     from app.panels.entropy_collapse.layers.view import over_layers

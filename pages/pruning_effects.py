@@ -3,21 +3,14 @@
 import streamlit as st
 
 from app import state
+from app.choice import choose
 from app.navigation import question
 
 VIEWS = ("KV cache", "prompt")
 
 st.title("Pruning effects")
 st.caption(question("pruning_effects"))
-view = st.segmented_control(
-    "What is pruned",
-    VIEWS,
-    default=VIEWS[0],
-    required=True,
-    key=state.PRUNING_VIEW,
-    bind="query-params",
-    label_visibility="collapsed",
-)
+view = choose("What is pruned", VIEWS, key=state.PRUNING_VIEW, titled=False)
 
 if view == "prompt":
     from app.panels.pruning_effects.compression.view import prompt_compression

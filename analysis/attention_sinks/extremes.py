@@ -27,15 +27,13 @@ TOP = 3
 """Largest activations kept per layer."""
 
 
-def largest_activations(states: Tensor, n: int = TOP) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Largest activations of one layer.
+def largest_activations(states: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
+    """The :data:`TOP` largest activations of one layer.
 
     Parameters
     ----------
     states : Tensor, shape (T, D)
         Residual stream.
-    n : int, default 3
-        How many.
 
     Returns
     -------
@@ -46,7 +44,7 @@ def largest_activations(states: Tensor, n: int = TOP) -> tuple[Tensor, Tensor, T
     """
     flat = states.float().flatten()
     sizes = flat.abs()
-    _, at = ranked(sizes, min(n, len(flat)))
+    _, at = ranked(sizes, min(TOP, len(flat)))
     return at // states.shape[1], at % states.shape[1], flat[at], float(sizes.median())
 
 

@@ -9,14 +9,12 @@ import pandas as pd
 
 from analysis.attention_sinks.curve_figures import entropy_against_position, need_attention, triad_chart
 from analysis.attention_sinks.measures import COLLAPSED, OVERLOADED, heads_frame
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.strip import SPECIAL, Strip
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import amount_ramp, rgb_to_hex, signed_ramp, theme
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.results.trace import Trace
 
 HeadQuantity = Literal[
@@ -59,8 +57,6 @@ def head_map(
     high : float, optional
         Value of the last colour; 1 for shares, the largest value otherwise.
     """
-    import altair as alt
-
     alt.data_transformers.disable_max_rows()
     column, title = HEAD_QUANTITIES[quantity]
     frame = heads_frame(need_attention(trace))
@@ -89,8 +85,6 @@ def _cells(
     theme_name: str,
 ) -> Any:
     """One cell per head; layers of the model without attention are struck through."""
-    import altair as alt
-
     colours = theme(theme_name)
     pick = alt.selection_point(name="pick", fields=["layer", "head"], on="click", empty=False)
     layers = alt.X(
@@ -129,8 +123,6 @@ def _cells(
 
 def _struck_through(missing: list[int], heads: list[int], layers: Any, theme_name: str) -> Any:
     """Cells of layers that have no attention."""
-    import altair as alt
-
     rows = [(layer, head, "no softmax attention") for layer in missing for head in heads]
     frame = pd.DataFrame(rows, columns=["layer", "head", "not available"])
     return (

@@ -85,8 +85,8 @@ def is_massive_by_ratio(value: np.ndarray, median: np.ndarray) -> np.ndarray:
     return (np.abs(value) > 0) & (np.abs(value) >= RATIO_ONLY * median[:, None])
 
 
-def output_drain(extremes: Extremes, position: int = 0) -> np.ndarray:
-    """Norm of one token's projected value over the median of the others'; below 1 is drained.
+def output_drain(extremes: Extremes) -> np.ndarray:
+    """Norm of token 0's projected value over the median of the others'; below 1 is drained.
 
     Returns
     -------
@@ -104,5 +104,5 @@ def output_drain(extremes: Extremes, position: int = 0) -> np.ndarray:
     norms = extremes.value_out_norm
     if norms is None or norms.shape[2] < 2:
         raise ValueError(extremes.unavailable or "there is no other token to compare with")
-    others = np.median(np.delete(norms, position, axis=2), axis=2)
-    return norms[:, :, position] / np.maximum(others, 1e-12)
+    others = np.median(norms[:, :, 1:], axis=2)
+    return norms[:, :, 0] / np.maximum(others, 1e-12)

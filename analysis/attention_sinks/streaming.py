@@ -17,7 +17,7 @@ from analysis.forward.trace import trace
 from analysis.forward.visibility import Visibility
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos, encode
-from analysis.progress import Progress, silent
+from analysis.progress import Progress, part, silent
 
 POLICIES = ("full attention", "window only", "sinks + window")
 """What a token may see in the streaming comparison."""
@@ -172,10 +172,6 @@ def streaming_curves(
     views = equal_views(window, n_sink)
     # Limited runs first: a model whose attention cannot be limited says so before the long one.
     for done, policy in enumerate((*POLICIES[1:], POLICIES[0])):
-
-        def part(share: float, what: str, done: int = done, policy: str = policy) -> None:
-            report((done + share) / len(POLICIES), f"{policy}: {what}")
-
         visibility = views[policy]
         run = trace(
             model,
@@ -185,7 +181,7 @@ def streaming_curves(
             parse_special=parse_special,
             attention=visibility is not None,
             visibility=visibility,
-            on_progress=part,
+            on_progress=part(report, done, len(POLICIES), name=policy),
         )
         found[policy] = run.tokens.surprisal
     return StreamingResult(

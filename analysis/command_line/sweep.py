@@ -6,21 +6,14 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis.command_line.models import EXTRA, add_model_options, model_spec, opened
 from analysis.command_line.read import print_checks
 from analysis.command_line.values import for_json, plain, positive, read_text, require_folder, write
 from analysis.errors import AnalysisError
-from analysis.units import UNITS, Unit, from_nats
+from analysis.units import UNITS, table_in
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from analysis.pruning_effects.eviction.results import Sweep
-
-_INFORMATION = ("nll", "delta_nll", "kl", "kl_p95", "answer_logp")
-"""Columns of a sweep's table that are in nats."""
 _PRINTED = ("policy", "kept", "seed", "kv_budget", "nll", "delta_nll", "kl", "top1_agreement", "answer_logp")
 
 
@@ -85,7 +78,9 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
             on_progress=progress,
             **choices,
         )
-    table = sweep_frame(sweep, asked.unit)
+        from analysis.pruning_effects.eviction.results import INFORMATION
+
+    table = table_in(sweep.to_frame(), INFORMATION, asked.unit)
     if asked.csv is not None:
         write(asked.csv, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
     return dict(
@@ -101,15 +96,6 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
             }
         )
     )
-
-
-def sweep_frame(sweep: Sweep, unit: Unit) -> pd.DataFrame:
-    """The sweep's table, one row per setting, with a unit in the name of every column that has one."""
-    frame = sweep.to_frame()
-    for name in _INFORMATION:
-        if name in frame:
-            frame[name] = from_nats(frame[name].to_numpy(float), unit)
-    return frame.rename(columns={name: f"{name}_{unit}" for name in _INFORMATION})
 
 
 def _texts(asked: argparse.Namespace) -> tuple[str, str]:
@@ -137,7 +123,9 @@ def _print(answer: dict[str, Any]) -> None:
     if answer["file"] is None:
         import pandas as pd
 
-        names = {name: f"{name}_{answer['unit']}" if name in _INFORMATION else name for name in _PRINTED}
+        from analysis.pruning_effects.eviction.results import INFORMATION
+
+        names = {name: f"{name}_{answer['unit']}" if name in INFORMATION else name for name in _PRINTED}
         table = pd.DataFrame(answer["rows"])
         shown = [column for column in names.values() if column in table]
         print(plain(answer["subtitle"]))

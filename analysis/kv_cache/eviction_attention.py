@@ -38,8 +38,6 @@ class Special:
     """Position of the first token after the context; the context's length by default."""
     keys: list[Tensor] | None = None
     """Per layer with attention (G, n, d): the context's keys as this setting has them."""
-    values: list[Tensor] | None = None
-    """Per layer (G, n, dv)."""
     choose: Chooser | None = None
     active: Tensor | None = None
     """bool, (L, m): layers that each new token runs; it passes the others by."""
@@ -47,7 +45,7 @@ class Special:
     @property
     def alone(self) -> bool:
         """Whether the row shares no scores with its neighbours."""
-        return self.keys is not None or self.values is not None or self.choose is not None
+        return self.keys is not None or self.choose is not None
 
 
 @dataclass(eq=False)
@@ -158,10 +156,8 @@ class KeptAttention:
 
     def _context(self, layer: int, row: int) -> tuple[Tensor, Tensor]:
         """The context's keys and values (G, n, d) as one row has them."""
-        extra = self.special.get(row, Special())
-        keys = self.prefix.keys if extra.keys is None else extra.keys
-        values = self.prefix.values if extra.values is None else extra.values
-        return keys[layer], values[layer]
+        keys = self.special.get(row, Special()).keys or self.prefix.keys
+        return keys[layer], self.prefix.values[layer]
 
     def _attend_gathered(
         self, call: _Call, together: list[list[int]], query: Tensor, key: Tensor, value: Tensor, out: Tensor

@@ -52,7 +52,6 @@ class Job:
     """
     error: AnalysisError | None = None
     """Why it failed, once the state is "failed"."""
-    created: float = field(default_factory=monotonic)
     started: float | None = None
     ended: float | None = None
     stop_asked: bool = field(default=False, repr=False)

@@ -8,14 +8,11 @@ import pytest
 from analysis.attention_sinks import measures
 from app import state
 from app.compute import requests as runs
+from tests.app.conftest import shown
 
 
 def result(at):
     return runs.find(at.session_state[state.RUN]).result
-
-
-def shown(at):
-    return "\n".join(str(e.value) for kind in ("markdown", "caption", "error") for e in at.get(kind))
 
 
 @pytest.fixture

@@ -13,14 +13,10 @@ from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.training import help as training_readings
 from app.panels.entropy_collapse.training import sources as training_sources
+from tests.app.conftest import shown
 from tests.patience import PATIENCE
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training_logs"
-
-
-def shown(at):
-    kinds = ("markdown", "caption", "error", "info", "text")
-    return "\n".join(str(e.value) for kind in kinds for e in at.get(kind)).replace("\\", "")
 
 
 def charts(at):

@@ -204,16 +204,8 @@ def test_the_choice_survives_a_walk_between_pages(open_page, finish, loads):
     assert not at.exception and len(loads) == 1
 
 
-def test_every_file_of_a_page_can_be_made(open_page, finish, monkeypatch):
-    """Files are made on a click, which no test of elements presses: make them all at once."""
-    made: dict[str, bytes] = {}
-    tables: dict[str, Any] = {}
-    monkeypatch.setattr(
-        figure_card,
-        "_figure_action",
-        lambda name, figure, ending: made.update({f"{name}.{ending}": figure()}),
-    )
-    monkeypatch.setattr(figure_card, "_download_action", lambda name, table: tables.update({name: table()}))
+def test_every_file_of_a_page_can_be_made(open_page, finish, files):
+    made, tables = files.figures, files.tables
     at = finish(open_page("token_entropy"))
     at.button(key="lens_button").click()
     at = finish(at.run())

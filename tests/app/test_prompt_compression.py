@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
+from tests.app.conftest import shown
 from tests.patience import PATIENCE
 
 CONTEXT = "The hat is in the hall. A cat sat on it, and he did not see the rat."
@@ -17,11 +18,6 @@ def script():
     from app.panels.pruning_effects.compression.view import prompt_compression
 
     prompt_compression()
-
-
-def shown(at):
-    kinds = ("markdown", "caption", "error", "info")
-    return "\n".join(str(e.value) for kind in kinds for e in at.get(kind)).replace("\\", "")
 
 
 @pytest.fixture

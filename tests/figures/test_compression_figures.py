@@ -143,14 +143,6 @@ def test_the_strip_marks_kept_words_in_their_place():
     assert "2 of 5 tokens" in html
 
 
-def test_the_score_strip_is_coloured_by_score():
-    strip = figures.score_strip(compressed())
-    assert np.isnan(strip.values[2]) and strip.missing == "no score"
-    assert strip.low < strip.high and strip.details == ("kept", "left out", "left out", "left out", "kept")
-    empty = figures.score_strip(compressed(scores=np.full(5, np.nan, np.float32)))
-    assert (empty.low, empty.high) == (0, 1)
-
-
 def test_a_sweep_without_readings_can_be_drawn(sweep):
     from dataclasses import replace
 

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis.drawing.charts import chart_svg, plotly_html
@@ -19,11 +18,8 @@ from analysis.pruning_effects.eviction import figures
 from analysis.pruning_effects.eviction.looks import STYLES, looks_of
 from analysis.pruning_effects.eviction.map_figures import MAX_COLUMNS, kept_values
 from analysis.pruning_effects.eviction.strips import damage_strip, kept_strip
+from tests.figures.synthetic import data_of
 from tests.figures.synthetic_sweep import CONTEXT, G, L, N, sweep
-
-
-def data_of(spec, layer):
-    return pd.DataFrame(spec["datasets"][(layer.get("data") or spec["data"])["name"]])
 
 
 def layers(spec, kind):

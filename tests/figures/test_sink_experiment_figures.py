@@ -14,7 +14,7 @@ from analysis.attention_sinks.maps import HeadMap
 from analysis.attention_sinks.streaming import POLICIES, StreamingResult
 from analysis.drawing.charts import MAX_POINTS, chart_svg, plotly_html
 from analysis.drawing.theme import OKABE_ITO, theme
-from tests.figures.synthetic import HOSTILE, run
+from tests.figures.synthetic import HOSTILE, data_of, run
 
 
 def head_map(n=60, step=1, pool="max"):
@@ -50,10 +50,6 @@ def change():
             "change": before + delta - before,
         }
     )
-
-
-def data_of(spec, layer):
-    return pd.DataFrame(spec["datasets"][(layer.get("data") or spec["data"])["name"]])
 
 
 def test_a_map_is_query_by_key_with_token_0_in_the_corner():

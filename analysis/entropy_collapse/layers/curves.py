@@ -10,12 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.results.layers import SPECTRUM_FIELDS
-from analysis.results.spectra import (
-    alpha_req,
-    effective_rank,
-    effective_rank_singular,
-    renyi_entropy,
-)
+from analysis.results.spectra import alpha_req, effective_rank, effective_rank_singular, renyi_entropy
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace

@@ -15,7 +15,7 @@ SLOPE = 0.3
 _REMINDER = " The text above holds the answer to this question."
 
 
-def document_shares(losses: np.ndarray, kept: float, slope: float = SLOPE) -> np.ndarray:
+def document_shares(losses: np.ndarray, kept: float) -> np.ndarray:
     """Share to keep of each document, by how likely it makes the question.
 
     Parameters
@@ -24,17 +24,16 @@ def document_shares(losses: np.ndarray, kept: float, slope: float = SLOPE) -> np
         Mean loss of the question after each document; lower is better.
     kept : float
         Share asked for.
-    slope : float
-        The best document gets ``kept + slope``, the worst ``kept - slope``, those between
-        at equal steps.
 
     Returns
     -------
     numpy.ndarray, shape (K,), in [0, 1]
+        The best document gets ``kept + SLOPE``, the worst ``kept - SLOPE``, those between
+        at equal steps.
     """
     k = len(losses)
     rank = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
-    tilt = slope * (1 - 2 * rank / (k - 1)) if k > 1 else np.zeros(k)
+    tilt = SLOPE * (1 - 2 * rank / (k - 1)) if k > 1 else np.zeros(k)
     return np.clip(kept + tilt, 0.0, 1.0)
 
 
@@ -92,7 +91,7 @@ def longllmlingua(task: Task) -> Scored:
         given = reader.surprisal([*asked_first, *ids], len(asked_first), part(told, 1, 2), "LongLLMLingua")
         return without - given
 
-    rest = task.at(task.kept, lambda share, what: report(0.3 + 0.7 * share, what))
+    rest = task.at(task.kept, part(report, 0.3, 1, of=0.7))
     scores, keep = iterate(rest, score_chunk, shares)
     note = f"{len(spans)} paragraphs ranked by the question" if len(spans) > 1 else ""
     return Scored(scores, "surprisal lowered by the question, nats", preferred=keep, note=note)

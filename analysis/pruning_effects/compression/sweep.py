@@ -18,12 +18,7 @@ from analysis.pruning_effects.compression.compress import (
 )
 from analysis.pruning_effects.compression.pieces import Unit
 from analysis.pruning_effects.compression.reading import reading_device
-from analysis.pruning_effects.compression.results import (
-    BOTTOM,
-    DRAWN_BY_SEED,
-    CompressionSweep,
-    Reading,
-)
+from analysis.pruning_effects.compression.results import BOTTOM, DRAWN_BY_SEED, CompressionSweep, Reading
 from analysis.pruning_effects.compression.task import Scored, Task
 
 KEPT = (0.7, 0.5, 0.3, 0.2, 0.1)

@@ -38,7 +38,7 @@ class Shape:
         """Tokens whose keys and values, at batch 1, take as much memory as the weights."""
         return self.weight_bytes / self.bytes_per_token
 
-    def flops(self, n_tokens: int, n_keys: float, *, n_logits: int = 1) -> float:
+    def flops(self, n_tokens: int, n_keys: float) -> float:
         """Operations of a pass: a multiply-add counts 2.
 
         Parameters
@@ -47,16 +47,14 @@ class Shape:
             New tokens.
         n_keys : float
             Keys each of them attends to, mean over layers and KV heads.
-        n_logits : int
-            Tokens whose logits are computed.
 
         Notes
         -----
-        2 n (weights of the blocks) + 4 n keys H d per layer + 2 (weights of the head) per row of logits. Norms,
+        2 n (weights of the blocks) + 4 n keys H d per layer + 2 (weights of the head): the logits of one token. Norms,
         activations and the softmax are left out, as everywhere in the field.
         """
         attention = 4.0 * n_tokens * n_keys * self.n_heads * self.head_size * self.n_layers
-        return 2.0 * n_tokens * self.block_parameters + attention + 2.0 * n_logits * self.head_parameters
+        return 2.0 * n_tokens * self.block_parameters + attention + 2.0 * self.head_parameters
 
 
 def shape_of(model: LanguageModel) -> Shape:

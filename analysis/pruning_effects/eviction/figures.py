@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import theme
 from analysis.pruning_effects.eviction.looks import looks_of
@@ -19,8 +19,6 @@ from analysis.pruning_effects.eviction.strips import DamageQuantity, damage_stri
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.pruning_effects.eviction.results import Sweep
 
 Metric = Literal["kl", "kl_p95", "delta_nll", "top1_agreement", "answer_logp", "retained_mass"]
@@ -116,8 +114,6 @@ def pruning_curves(
     -----
     Methods drawn several times show the mean over seeds in a band from the lowest to the highest.
     """
-    import altair as alt
-
     colours, text = theme(theme_name), METRIC_TEXTS[metric]
     frame = curve_frame(sweep, metric, unit=unit)
     reference = float(frame.loc[frame["policy"] == "full", "mean"].iloc[0])

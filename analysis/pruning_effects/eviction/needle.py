@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.progress import Progress, part, silent
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
@@ -99,7 +100,7 @@ def needle_grid(
     kept: Sequence[float] = (0.25,),
     *,
     seed: int = 0,
-    on_progress: Callable[[float, str], None] | None = None,
+    on_progress: Progress | None = None,
     on_partial: Callable[[NeedleGrid], None] | None = None,
 ) -> NeedleGrid:
     """Hide a fact at every depth of contexts of every length and ask for it after pruning.
@@ -127,11 +128,7 @@ def needle_grid(
     cells = [(length, depth) for length in lengths for depth in depths]
     frames: list[pd.DataFrame] = []
     for number, (length, depth) in enumerate(cells):
-
-        def report(share: float, what: str, at: int = number, length: int = length) -> None:
-            if on_progress is not None:
-                on_progress((at + share) / len(cells), f"{length} tokens: {what}")
-
+        report = part(on_progress or silent, number, len(cells), name=f"{length} tokens")
         frames.append(_cell(model, length, depth, policies, kept, seed + number, report))
         if on_partial is not None:
             on_partial(NeedleGrid(pd.concat(frames, ignore_index=True), model.info.name))
@@ -145,7 +142,7 @@ def _cell(
     policies: Sequence[str | Policy],
     kept: Sequence[float],
     seed: int,
-    report: Callable[[float, str], None],
+    report: Progress,
 ) -> pd.DataFrame:
     from analysis.models.tokenization import encode
     from analysis.pruning_effects.eviction.sweep import sweep_eviction

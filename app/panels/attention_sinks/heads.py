@@ -11,6 +11,7 @@ from analysis.attention_sinks import figures, measures
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from app import state
+from app.choice import choose
 from app.panels.attention_sinks import help as readings
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import side_by_side
@@ -71,15 +72,12 @@ def heads(trace: Trace) -> None:
 def _map(trace: Trace, attention: AttentionTrace) -> None:
     missing = {"learned_sink": attention.learned_sink is None, "gate": attention.gate is None}
     options = [q for q in figures.HEAD_QUANTITIES if not missing.get(q)]
-    quantity = st.segmented_control(
+    quantity = choose(
         "Colour by",
         options,
-        default=options[0],
-        required=True,
-        format_func=lambda q: readings.HEAD_LABELS[q],
         key=state.HEAD_QUANTITY,
-        label_visibility="collapsed",
-        bind="query-params",
+        titled=False,
+        format_func=lambda q: readings.HEAD_LABELS[q],
         wrap=True,
     )
 

@@ -12,6 +12,7 @@ from analysis.attention_sinks.figures import need_attention
 from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.drawing.numbers import significant
 from app import state
+from app.choice import choose
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import notebook_code, plotly_card
@@ -36,9 +37,7 @@ def one_head(trace: Trace) -> None:
     n = len(trace.tokens)
 
     def controls(_request: RunRequest, left: Any, middle: Any) -> Wanted:
-        pool = left.segmented_control(
-            "Cell shows", ["max", "mean"], default="max", required=True, key=state.POOL, bind="query-params"
-        )
+        pool = choose("Cell shows", ["max", "mean"], key=state.POOL, place=left)
         low, high = middle.slider("Tokens", 0, n, (0, n), key=f"zoom_{n}") if n > 2 else (0, n)
         part = range(min(low, n - 1), max(high, min(low, n - 1) + 1))
 

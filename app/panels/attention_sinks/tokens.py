@@ -13,8 +13,9 @@ from analysis.attention_sinks.curve_figures import entropy_against_position, tri
 from analysis.drawing.charts import styled
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
-from analysis.units import from_nats
+from analysis.units import table_in
 from app import state
+from app.choice import choose
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import altair_card, figure_card, notebook_code
@@ -36,10 +37,7 @@ def received(trace: Trace) -> None:
     layer, head = chosen_head(attention)
     left, right = side_by_side("received", [1.9, 1])
     with left:
-        scope = st.segmented_control(
-            "From", _SCOPES, default=_SCOPES[0], required=True, key=state.RECEIVED, bind="query-params",
-            label_visibility="collapsed",
-        )  # fmt: skip
+        scope = choose("From", _SCOPES, key=state.RECEIVED, titled=False)
         at_layer = layer if scope != "all heads" else None
         at_head = head if scope == "chosen head" else None
         strip = figures.received_strip(trace, layer=at_layer, head=at_head)
@@ -162,9 +160,7 @@ def dilution(trace: Trace) -> None:
 
     def table() -> pd.DataFrame:
         frame = measures.entropy_by_position(figures.need_attention(trace))
-        for column in ("entropy", "uniform", "below_uniform"):
-            frame[f"{column}_{unit}"] = from_nats(frame.pop(column), unit)
-        return frame
+        return table_in(frame, ("entropy", "uniform", "below_uniform"), unit)
 
     with altair_card(
         "Does attention dilute?",

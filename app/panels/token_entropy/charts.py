@@ -13,7 +13,7 @@ from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count
 from analysis.drawing.strip_html import HtmlFigure
 from analysis.token_entropy import measures
-from analysis.units import from_nats
+from analysis.units import from_nats, table_in
 from app import state
 from app.panels.token_entropy import help as readings
 from app.widgets.figure_card import altair_card, figure_card, notebook_code
@@ -136,12 +136,7 @@ def token_table(trace: Trace) -> None:
     unit = state.unit()
 
     def table() -> pd.DataFrame:
-        frame = measures.by_token(trace.tokens)
-        for column in ("mean_entropy", "mean_surprisal"):
-            frame[column] = from_nats(frame[column], unit)
-        return frame.rename(
-            columns={"mean_entropy": f"mean_entropy_{unit}", "mean_surprisal": f"mean_surprisal_{unit}"}
-        )
+        return table_in(measures.by_token(trace.tokens), ("mean_entropy", "mean_surprisal"), unit)
 
     with figure_card(
         "Mean entropy by token",

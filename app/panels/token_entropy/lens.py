@@ -12,6 +12,7 @@ from analysis.drawing.numbers import duration, size
 from analysis.errors import AnalysisError
 from analysis.units import unit_label
 from app import state
+from app.choice import choose
 from app.compute import requests as runs
 from app.panels.token_entropy import help as readings
 from app.widgets.checks import check_line
@@ -103,14 +104,12 @@ def _draw_lens(trace: Trace) -> None:
         more=readings.LENS,
     ) as draw:
         left, right = st.columns([1, 2], vertical_alignment="bottom")
-        kind = left.segmented_control(
+        kind = choose(
             "Colour",
             ["entropy", "kl"],
-            default="entropy",
-            required=True,
-            format_func=lambda k: {"entropy": "entropy", "kl": "KL to the output"}[k],
             key=state.LENS_QUANTITY,
-            bind="query-params",
+            place=left,
+            format_func=lambda k: {"entropy": "entropy", "kl": "KL to the output"}[k],
         )
         first, last = 0, n
         if n > 2:

@@ -13,6 +13,7 @@ from analysis.token_entropy import measures
 from analysis.token_entropy.strips import MARKS, Mark, entropy_strip, marked_tokens
 from analysis.units import from_nats
 from app import state
+from app.choice import choose
 from app.panels.token_entropy import help as readings
 from app.panels.token_entropy.token_detail import token_detail
 from app.widgets.figure_card import figure_card, notebook_code
@@ -96,21 +97,17 @@ def _strip_controls(trace: Trace) -> tuple[TokenQuantity, Strip, dict[str, Any]]
     """The quantity, the strip, and what it marks, as arguments of :func:`figures.marked_tokens`."""
     left, right = st.columns([4, 1.1], vertical_alignment="center")
     quantities = quantities_of(trace.tokens)
-    name: str = left.segmented_control(
+    name: str = choose(
         "Colour by",
         list(quantities),
-        default=next(iter(quantities)),
-        required=True,
-        format_func=lambda name: quantities[name].label,
         key=state.QUANTITY,
-        label_visibility="collapsed",
-        bind="query-params",
+        place=left,
+        titled=False,
+        format_func=lambda name: quantities[name].label,
         wrap=True,
     )
     with right.popover("Marks", width="stretch"):
-        mark: Mark = st.segmented_control(
-            "Triangles mark", MARKS, default=MARKS[0], required=True, key=state.MARK, bind="query-params"
-        )
+        mark: Mark = choose("Triangles mark", MARKS, key=state.MARK)
         window, factor = _trigger_rule()
         share = st.slider(
             "Forking tokens: share with the highest entropy",

@@ -13,6 +13,7 @@ from analysis.drawing.numbers import significant
 from analysis.errors import AnalysisError
 from analysis.units import from_nats
 from app import state
+from app.choice import choose
 from app.compute import requests as runs
 from app.panels.entropy_collapse.backcopy.cards import cards, live
 from app.widgets.messages import show_error
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
     from app.compute.job import Job
 
-"""Settings run in this tab, oldest first."""
 _MOST_RUNS = 8
 _MOST_STEPS = 5000.0
 _EXAMPLE_SEED, _EXAMPLE_LENGTH = 593, 46
@@ -122,9 +122,9 @@ def _form() -> BackcopySettings | None:
 
 def _controls() -> BackcopySettings | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        layers = _choice("Layers", ("1", "3"), state.BACKCOPY_LAYERS)
-        optimizer = _choice("Optimizer", ("adam", "sgd"), state.BACKCOPY_OPTIMIZER)
-        attention = _choice("Attention", ("softmax", "relu"), state.BACKCOPY_ATTENTION)
+        layers = choose("Layers", ("1", "3"), key=state.BACKCOPY_LAYERS)
+        optimizer = choose("Optimizer", ("adam", "sgd"), key=state.BACKCOPY_OPTIMIZER)
+        attention = choose("Attention", ("softmax", "relu"), key=state.BACKCOPY_ATTENTION)
         steps = st.number_input(
             "Steps",
             10.0,
@@ -145,19 +145,13 @@ def _controls() -> BackcopySettings | None:
     try:
         return BackcopySettings(
             int(layers),
-            optimizer,  # type: ignore[arg-type]
-            attention,  # type: ignore[arg-type]
+            optimizer,
+            attention,
             int(steps) if math.isfinite(steps) else 0,
         )
     except AnalysisError as error:
         show_error(error)
         return None
-
-
-def _choice(label: str, options: tuple[str, ...], key: str) -> str:
-    return str(
-        st.segmented_control(label, options, default=options[0], required=True, key=key, bind="query-params")
-    )
 
 
 def _clear() -> None:

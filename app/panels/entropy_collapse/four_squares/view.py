@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.errors import AnalysisError
+from analysis.progress import part
 from app import state
+from app.choice import choose
 from app.compute import requests as runs
 from app.panels.entropy_collapse.four_squares.cards import cards, live
 from app.widgets.messages import show_error
@@ -96,14 +98,7 @@ def _form() -> tuple[list[LabSettings], bool]:
             bind="query-params",
         )
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            scale = st.segmented_control(
-                "Constants",
-                SCALES,
-                default=SCALES[0],
-                required=True,
-                key=state.LAB_CONSTANTS,
-                bind="query-params",
-            )
+            scale = choose("Constants", SCALES, key=state.LAB_CONSTANTS)
             seed = st.number_input(
                 "Seed", 0.0, _MOST_SEED, 0.0, 1.0, "%.0f", key=state.LAB_SEED, bind="query-params", width=110
             )
@@ -154,9 +149,7 @@ def _training(missing: list[LabSettings], finished: dict[str, LabRun]) -> Callab
 
         done: list[LabRun] = []
         for number, settings in enumerate(missing):
-
-            def report(share: float, what: str, at: int = number, settings: LabSettings = settings) -> None:
-                job.report((at + share) / len(missing), f"{settings.intervention.name}: {what}")
+            report = part(job.report, number, len(missing), name=settings.intervention.name)
 
             def show(partial: LabRun, before: tuple[LabRun, ...] = tuple(done)) -> None:
                 job.show([*before, partial])

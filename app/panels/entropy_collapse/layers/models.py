@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from analysis.paths import clean_path
+from analysis.progress import part
 from app import state
 from app.panels.entropy_collapse.layers import help as readings
 from app.widgets.on_demand import Wanted, on_demand
@@ -125,7 +126,7 @@ def _compare(trace: Trace, request: RunRequest, way: str, lines: tuple[str, ...]
             parse_special=request.parse_special,
             attention=False,
             spectra=["states"],
-            on_progress=lambda share, what: job.report(0.3 + 0.7 * share, what),
+            on_progress=part(job.report, 0.3, 1, of=0.7),
         )
         return [mine, model_shape(run, "untrained twin")]
 

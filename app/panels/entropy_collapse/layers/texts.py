@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from analysis.progress import part
 from app import state
 from app.examples import EXAMPLES
 from app.panels.entropy_collapse.layers import help as readings
@@ -61,10 +62,6 @@ def _read(request: RunRequest, slugs: list[str]) -> Any:
 
         done: dict[str, Trace] = {}
         for number, slug in enumerate(slugs):
-
-            def report(share: float, what: str, at: int = number, slug: str = slug) -> None:
-                job.report((at + share) / len(slugs), f"{slug}: {what}")
-
             run = trace(
                 model,
                 EXAMPLES[slug].text,
@@ -72,7 +69,7 @@ def _read(request: RunRequest, slugs: list[str]) -> Any:
                 parse_special=request.parse_special,
                 attention=False,
                 spectra=["states"],
-                on_progress=report,
+                on_progress=part(job.report, number, len(slugs), name=slug),
             )
             done = done | {slug: replace(run, final_states=None)}
             job.show(done)

@@ -156,7 +156,7 @@ def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisEr
 def _code(curve: TrainingCurve, call: str) -> str:
     return (
         "from analysis import read_training_log\n"
-        "from analysis.entropy_collapse import law_figures\n"
+        "from analysis.entropy_collapse.training import law_figures\n"
         "from analysis.entropy_collapse.training.law import law_of\n\n"
         f"curve = read_training_log({curve.name!r})  # path of the log\n"
         f"{call}\n"

@@ -12,6 +12,7 @@ import streamlit as st
 from analysis.errors import AnalysisError
 from analysis.pruning_effects.compression.results import METHODS
 from app import state
+from app.choice import choose
 from app.compute import requests as runs
 from app.panels.pruning_effects.compression import help as readings
 from app.panels.pruning_effects.compression.cards import live_curves, sweep_cards
@@ -100,13 +101,11 @@ def _form() -> tuple[str, _Settings, bool]:
             wrap=True,
             help="How long the shorter text may be. Of units with equal scores the earlier one stays.",
         )
-        chosen = unit.segmented_control(
+        chosen = choose(
             "Unit",
             _UNITS,
-            default=_UNITS[0],
-            required=True,
             key=state.COMPRESSION_UNIT,
-            bind="query-params",
+            place=unit,
             help="What is kept or left out as a whole.",
             wrap=True,
         )

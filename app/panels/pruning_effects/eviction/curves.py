@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from analysis.drawing.numbers import count, significant, size
 from analysis.pruning_effects.eviction.figures import METRIC_TEXTS, METRICS, Metric, pruning_curves
-from analysis.units import from_nats
+from analysis.pruning_effects.eviction.results import INFORMATION
+from analysis.units import from_nats, table_in
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
 from app.widgets.figure_card import altair_card, notebook_code, show_chart
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
 _BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
-_INFORMATION = ("nll", "delta_nll", "kl", "kl_p95", "answer_logp")
 
 
 def live(sweep: Sweep) -> None:
@@ -87,15 +87,6 @@ def numbers(sweep: Sweep) -> None:
         column.metric(name, value, help=explanation, border=True)
 
 
-def sweep_table(sweep: Sweep, unit: Any) -> pd.DataFrame:
-    """All settings, information in a unit that the column names say."""
-    frame = sweep.to_frame()
-    for name in _INFORMATION:
-        if name in frame:
-            frame[name] = from_nats(frame[name].to_numpy(float), unit)
-    return frame.rename(columns={name: f"{name}_{unit}" for name in _INFORMATION})
-
-
 @st.fragment
 def curves(trace: Trace, sweep: Sweep, code: str) -> None:
     """Trade-off curves with a choice of what is measured."""
@@ -124,7 +115,7 @@ def curves(trace: Trace, sweep: Sweep, code: str) -> None:
         alt=f"{METRIC_TEXTS[metric].title} against the share kept",
         key="eviction_chart",
         name="eviction_curves",
-        table=lambda: sweep_table(sweep, unit),
+        table=lambda: table_in(sweep.to_frame(), INFORMATION, unit),
         code=notebook_code(trace, call),
         spec=sweep.spec.subtitle,
         more=readings.CURVES,

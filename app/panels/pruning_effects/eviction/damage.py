@@ -12,8 +12,9 @@ from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.pruning_effects.eviction.figures import damage_tokens
 from analysis.pruning_effects.eviction.strips import DamageQuantity, damage_strip
-from analysis.units import from_nats
+from analysis.units import from_nats, table_in
 from app import state
+from app.choice import choose
 from app.panels.pruning_effects.eviction import help as readings
 from app.panels.pruning_effects.eviction.kept import named
 from app.widgets.figure_card import figure_card, notebook_code
@@ -63,22 +64,16 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
         more=readings.DAMAGE,
     ):
-        st.segmented_control(
-            "Colour by", list(_LABELS), default="KL", required=True, key=state.DAMAGE, bind="query-params",
-            label_visibility="collapsed",
-        )  # fmt: skip
+        choose("Colour by", list(_LABELS), key=state.DAMAGE, titled=False)
         n_answer = sweep.spec.n_answer
         first = len(strip.values) - n_answer if n_answer else int(np.argmax(sweep.kl[setting]))
         return token_strip(strip, key="damage_strip_canvas", selected=first, height=300)
 
 
 def _table(sweep: Sweep, setting: int) -> pd.DataFrame:
-    unit, frame = state.unit(), sweep.per_token(setting)
-    names = ["surprisal_full", "surprisal", "change", "kl"]
-    for name in names:
-        frame[name] = from_nats(frame[name].to_numpy(float), unit)
+    frame = sweep.per_token(setting)
     frame["token"] = [visible(token) for token in frame["token"]]
-    return frame.rename(columns={name: f"{name}_{unit}" for name in names})
+    return table_in(frame, ("surprisal_full", "surprisal", "change", "kl"), state.unit())
 
 
 def _predictions(sweep: Sweep, setting: int, at: int | None) -> None:

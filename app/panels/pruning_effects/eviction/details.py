@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.pruning_effects.eviction.overlap import labels, settings_at
 from app import state
+from app.choice import choose
 from app.panels.pruning_effects.eviction.curves import best_at, middle_share
 from app.panels.pruning_effects.eviction.damage import damage
 from app.panels.pruning_effects.eviction.kept import kept_map
@@ -58,14 +59,8 @@ def _share(sweep: Sweep) -> float:
         key=state.METHOD,
         bind="query-params",
     )
-    chosen = right.segmented_control(
-        "Share kept, %",
-        list(words),
-        default=usual,
-        required=True,
-        key=state.METHOD_KEPT,
-        bind="query-params",
-        wrap=True,
+    chosen = choose(
+        "Share kept, %", list(words), key=state.METHOD_KEPT, place=right, default=usual, wrap=True
     )
     return words[chosen]
 

@@ -11,6 +11,7 @@ from analysis.drawing.numbers import count, duration
 from analysis.errors import AnalysisError
 from analysis.ties import RULE
 from app import state
+from app.choice import choose
 from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE, Asked
 from app.panels.pruning_effects.eviction.options import common, constants, said
 from app.widgets.layout import side_by_side
@@ -95,15 +96,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
 
 def _texts(trace: Trace) -> tuple[str, str, str]:
     """Context, continuation and answer, as typed."""
-    follows = st.segmented_control(
-        "What follows",
-        (CONTINUE, ASK),
-        default=CONTINUE,
-        required=True,
-        key=state.FOLLOWS,
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+    follows = choose("What follows", (CONTINUE, ASK), key=state.FOLLOWS, titled=False)
     n = len(trace.tokens)
     if follows == ASK:
         left, right = side_by_side("question", [2, 1])
