@@ -1,4 +1,4 @@
-"""What every panel needs is written once: where a chart is drawn, and who asks whether there is a model."""
+"""What many need is written once: drawing a chart, asking for a model, memory that runs out."""
 
 from __future__ import annotations
 
@@ -21,3 +21,17 @@ from tests.architecture.test_imports import name_of, only
 def test_is_in_one_place(what, where):
     found = {name_of(path) for path in (*only("app"), *only("pages")) if re.search(what, path.read_text())}
     assert found == {f"app/widgets/{name}" for name in where}
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        (r"cannot allocate memory|bad_alloc", {"analysis/out_of_memory.py"}),
+        (r"torch\.OutOfMemoryError|except .*MemoryError.*RuntimeError", set()),
+        (r"lock, torch\.inference_mode", {"analysis/forward/trace.py", "analysis/models/loading.py"}),
+        (r"Conv1D\b.*(isinstance|__name__)|isinstance\(.*Conv1D", {"analysis/models/output_projection.py"}),
+    ],
+)
+def test_is_in_one_place_of_all(what, where):
+    paths = (*only("analysis"), *only("app"), *only("pages"))
+    assert {name_of(path) for path in paths if re.search(what, path.read_text(), re.MULTILINE)} == where

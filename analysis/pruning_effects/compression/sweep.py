@@ -17,7 +17,6 @@ from analysis.pruning_effects.compression.compress import (
     score,
 )
 from analysis.pruning_effects.compression.pieces import Unit
-from analysis.pruning_effects.compression.reading import reading_device
 from analysis.pruning_effects.compression.results import (
     BOTTOM,
     DRAWN_BY_SEED,
@@ -114,7 +113,7 @@ def sweep_compression(
     methods, kept = list(dict.fromkeys(methods)), list(dict.fromkeys(kept))
     require_settings(methods, kept, unit)
     report = on_progress or silent
-    with reading_device(model):
+    with model.held("while compressing", instead="leave out the gradient"):
         tail_of(model.tokenizer, question, answer)
         task = make_task(
             model,

@@ -112,7 +112,7 @@ def generate_greedy(
     report = on_progress or silent
     if n_new < 1:
         raise AnalysisError("No tokens are to be written.", "Ask for 1 or more.")
-    with model.lock, torch.inference_mode():
+    with model.held("while writing"):
         texts = encode_texts(model, context, question, bos=bos, parse_special=parse_special)
         ids = texts.continuation.ids
         limit, total = model.info.context_length, len(texts.context) + len(ids) + n_new

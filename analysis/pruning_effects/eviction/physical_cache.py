@@ -147,7 +147,7 @@ def physical_costs(
     """
     report = on_progress or silent
     rows: list[dict[str, object]] = []
-    with model.lock, torch.inference_mode():
+    with model.held("while timing caches"):
         text = encode_context(model, context, bos=bos, parse_special=parse_special)
         plan = plan_settings(model, text, policies, kept)
         require_room(model, "Context and timed steps", len(text) + steps + _WARM_UP)

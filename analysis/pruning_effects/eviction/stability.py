@@ -112,7 +112,7 @@ def rank_stability(
             if on_progress is not None:
                 on_progress((at + share) / len(draws), f"noise {noise:g}: {what}")
 
-        with model.lock, torch.inference_mode():
+        with model.held("while adding noise"):
             texts = encode_texts(model, context, continuation, bos=bos, parse_special=parse_special)
             plan = plan_settings(model, texts.context, policies, [kept])
             if len(plan.settings) < 2:
