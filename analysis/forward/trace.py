@@ -17,6 +17,7 @@ from analysis.forward.visibility import Visibility
 from analysis.forward.windows import plan_windows
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos, encode
+from analysis.out_of_memory import when_memory_runs_out
 from analysis.progress import Progress, silent
 from analysis.results.trace import Trace, TraceSpec
 
@@ -108,8 +109,8 @@ def trace(
             window=span if len(windows) > 1 else None,
             attention=attention,
         )
-        with model.held(f"at {len(tokens):,} tokens", instead="read it in windows"):
-            started = time.perf_counter()
+        started = time.perf_counter()
+        with when_memory_runs_out(model.full(f"at {len(tokens):,} tokens", "read it in windows")):
             run = Run(model, tokens, windows, layers, top_k, plan, report, attention, visibility)
             _take_spectra(run, kinds, forced=spectra is not True)
             run.measure()

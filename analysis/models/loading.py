@@ -86,9 +86,8 @@ class LanguageModel:
     """What other rooms have found out about this model, by the kind of fact; gone with it."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
-    @contextmanager
-    def held(self, doing: str, *, instead: str = "") -> Iterator[None]:
-        """Hold the model without gradients, and say plainly when its memory runs out.
+    def full(self, doing: str, instead: str = "") -> OutOfMemoryError:
+        """What is said when the memory of its device runs out.
 
         Parameters
         ----------
@@ -96,17 +95,16 @@ class LanguageModel:
             How the sentence ends, such as "while writing".
         instead : str, optional
             What else than a shorter text would help.
-
-        Raises
-        ------
-        OutOfMemoryError
-            If the device runs out of memory.
         """
-        refusal = OutOfMemoryError(
+        return OutOfMemoryError(
             f"{self.info.device_name} ran out of memory {doing}.",
             f"Shorten the text, {instead and f'{instead}, '}choose a lower precision, or free the device.",
         )
-        with self.lock, torch.inference_mode(), when_memory_runs_out(refusal):
+
+    @contextmanager
+    def held(self, doing: str, instead: str = "") -> Iterator[None]:
+        """Hold the model without gradients; parameters as :meth:`full`, which is raised when memory runs out."""
+        with self.lock, torch.inference_mode(), when_memory_runs_out(self.full(doing, instead)):
             yield
 
 

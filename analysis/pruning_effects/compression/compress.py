@@ -102,7 +102,7 @@ def compress(
         If there is no such method or unit.
     """
     require_settings([method], [kept], unit)
-    with model.held("while compressing", instead="leave out the gradient"):
+    with model.held("while compressing", "leave out the gradient"):
         task = make_task(
             model,
             text,

@@ -113,7 +113,7 @@ def sweep_compression(
     methods, kept = list(dict.fromkeys(methods)), list(dict.fromkeys(kept))
     require_settings(methods, kept, unit)
     report = on_progress or silent
-    with model.held("while compressing", instead="leave out the gradient"):
+    with model.held("while compressing", "leave out the gradient"):
         tail_of(model.tokenizer, question, answer)
         task = make_task(
             model,
