@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from analysis import figures
 from analysis.drawing.numbers import count
 from analysis.drawing.strip_html import HtmlFigure
 from analysis.token_entropy import measures
+from analysis.token_entropy.triggers import trigger_positions
 from analysis.units import from_nats
 from app import state
 from app.panels.token_entropy import help as readings
@@ -19,6 +18,8 @@ from app.widgets.figure_card import altair_card, figure_card, notebook_code
 from app.widgets.plain import plain, visible
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.results.trace import Trace
 
 _TOLD_TRIGGERS = 5
@@ -74,11 +75,10 @@ def _trigger_rule() -> tuple[int, float]:
 
 def _triggers_said(trace: Trace, window: int, factor: float) -> str:
     """Where SRGen would stop, in a sentence, and in what that differs from SRGen."""
-    threshold = measures.moving_threshold(trace.tokens.entropy, window, factor)
-    at = np.flatnonzero(measures.triggers(trace.tokens.entropy, threshold))
-    if np.isnan(threshold).all():
+    at = trigger_positions(trace.tokens.entropy, window, factor)
+    if at is None:
         said = f"No threshold: it needs {window} tokens before it."
-    elif not len(at):
+    elif not at:
         said = (
             "No token is above the threshold; it was set for reasoning models, which are sure of most tokens."
         )

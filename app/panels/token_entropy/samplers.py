@@ -105,7 +105,8 @@ def _top_h(order: TopHOrder, actual: int) -> None:
         f"transformers keeps {count(order.n_library)}, whose sum is within {library} {unit}. "
         f"The paper's constraint keeps {count(order.n_paper)}, whose entropy is within {paper} {unit}."
     )
-    if (frame["place"].diff().dropna() == 1).all():
+    places = frame["place"].tolist()
+    if places == list(range(places[0], places[0] + len(places))):
         shown = shown.drop(columns="place")  # the panel is narrow, and nothing is left out of the list
     _frame(shown, "detail_top_h")
     st.caption(readings.TOP_H)

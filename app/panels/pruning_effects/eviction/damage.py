@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from analysis.drawing.numbers import count, significant
 from analysis.pruning_effects.eviction.figures import damage_tokens
 from analysis.pruning_effects.eviction.strips import DamageQuantity, damage_strip
+from analysis.pruning_effects.eviction.summary import hardest_hit, top_frame
 from analysis.units import from_nats
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
@@ -21,6 +20,8 @@ from app.widgets.plain import visible
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace
 
@@ -67,8 +68,7 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
             "Colour by", list(_LABELS), default="KL", required=True, key=state.DAMAGE, bind="query-params",
             label_visibility="collapsed",
         )  # fmt: skip
-        n_answer = sweep.spec.n_answer
-        first = len(strip.values) - n_answer if n_answer else int(np.argmax(sweep.kl[setting]))
+        first = hardest_hit(sweep, setting)
         return token_strip(strip, key="damage_strip_canvas", selected=first, height=300)
 
 
@@ -118,12 +118,6 @@ def _predictions(sweep: Sweep, setting: int, at: int | None) -> None:
 
 
 def _top(sweep: Sweep, setting: int, at: int, name: str) -> pd.DataFrame:
-    ids = sweep.top_ids[setting, at]
-    actual = int(sweep.continuation_ids[at])
-    return pd.DataFrame(
-        {
-            "": ["●" if int(i) == actual else "" for i in ids],
-            name: [visible(sweep.names[int(i)]) for i in ids],
-            "%": 100 * np.exp(sweep.top_logprobs[setting, at].astype(float)),
-        }
-    )
+    frame = top_frame(sweep, setting, at)
+    shown = {"": frame["came"].map({True: "●", False: ""}), name: frame["token"].map(visible)}
+    return frame.assign(**shown, **{"%": 100 * frame["probability"]})[["", name, "%"]]
