@@ -12,6 +12,7 @@ from analysis.paths import clean_path
 from analysis.units import UNITS
 from app import state
 from app.compute import requests as runs
+from app.widgets.layout import one_of
 from app.widgets.messages import show_unavailable
 from app.widgets.plain import plain
 
@@ -53,14 +54,8 @@ def sidebar() -> None:
             "the rest on the disk, which is slow.",
         )
         right.selectbox("Precision", PRECISIONS, key=state.PRECISION, bind="query-params")
-        st.segmented_control(
-            "Unit",
-            UNITS,
-            default=UNITS[0],
-            required=True,
-            key=state.UNIT,
-            bind="query-params",
-            help="Information in natural or binary units: 1 nat = 1.443 bits.",
+        one_of(
+            "Unit", UNITS, key=state.UNIT, help="Information in natural or binary units: 1 nat = 1.443 bits."
         )
         try:
             model_spec()

@@ -4,20 +4,13 @@ import streamlit as st
 
 from app import state
 from app.navigation import question
+from app.widgets.layout import one_of
 
 VIEWS = ("over layers", "over training", "live lab")
 
 st.title("Entropy collapse")
 st.caption(question("entropy_collapse"))
-view = st.segmented_control(
-    "Which collapse",
-    VIEWS,
-    default=VIEWS[0],
-    required=True,
-    key=state.COLLAPSE_VIEW,
-    bind="query-params",
-    label_visibility="collapsed",
-)
+view = one_of("Which collapse", VIEWS, key=state.COLLAPSE_VIEW, bare=True)
 
 if view == "over layers":
     from app.panels.entropy_collapse.layers.view import over_layers

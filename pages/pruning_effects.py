@@ -4,20 +4,13 @@ import streamlit as st
 
 from app import state
 from app.navigation import question
+from app.widgets.layout import one_of
 
 VIEWS = ("KV cache", "prompt")
 
 st.title("Pruning effects")
 st.caption(question("pruning_effects"))
-view = st.segmented_control(
-    "What is pruned",
-    VIEWS,
-    default=VIEWS[0],
-    required=True,
-    key=state.PRUNING_VIEW,
-    bind="query-params",
-    label_visibility="collapsed",
-)
+view = one_of("What is pruned", VIEWS, key=state.PRUNING_VIEW, bare=True)
 
 if view == "prompt":
     from app.panels.pruning_effects.compression.view import prompt_compression

@@ -13,7 +13,7 @@ from tests.architecture.test_imports import name_of, only
     ("what", "where"),
     [
         (r"\.(altair|plotly)_chart\(", {"figure_card.py"}),
-        (r"chart_svg|plotly_html", {"figure_card.py"}),
+        (r"chart_svg|plotly_html|\.document\(|[^_]figure_card\(", {"figure_card.py"}),
         (r"state\.OPENED in", {"run_status.py", "trace_files.py"}),
         (r"def ask\(", {"run_status.py"}),
     ],

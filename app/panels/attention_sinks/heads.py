@@ -12,7 +12,7 @@ from analysis.drawing.numbers import count, significant
 from app import state
 from app.panels.attention_sinks import help as readings
 from app.widgets.figure_card import altair_card, notebook_code
-from app.widgets.layout import side_by_side
+from app.widgets.layout import one_of, side_by_side
 from app.widgets.plain import visible
 
 if TYPE_CHECKING:
@@ -65,15 +65,12 @@ def heads(trace: Trace) -> None:
 def _map(trace: Trace, attention: AttentionTrace) -> None:
     missing = {"learned_sink": attention.learned_sink is None, "gate": attention.gate is None}
     options = [q for q in figures.HEAD_QUANTITIES if not missing.get(q)]
-    quantity = st.segmented_control(
+    quantity = one_of(
         "Colour by",
         options,
-        default=options[0],
-        required=True,
-        format_func=lambda q: readings.HEAD_LABELS[q],
         key=state.HEAD_QUANTITY,
-        label_visibility="collapsed",
-        bind="query-params",
+        bare=True,
+        format_func=lambda q: readings.HEAD_LABELS[q],
         wrap=True,
     )
 

@@ -13,6 +13,7 @@ from app import state
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import notebook_code, plotly_card
+from app.widgets.layout import one_of
 from app.widgets.on_demand import Wanted, on_demand
 from app.widgets.plain import plain
 
@@ -34,9 +35,7 @@ def one_head(trace: Trace) -> None:
     n = len(trace.tokens)
 
     def controls(_request: RunRequest, left: Any, middle: Any) -> Wanted:
-        pool = left.segmented_control(
-            "Cell shows", ["max", "mean"], default="max", required=True, key=state.POOL, bind="query-params"
-        )
+        pool = one_of("Cell shows", ["max", "mean"], key=state.POOL, place=left)
         low, high = middle.slider("Tokens", 0, n, (0, n), key=f"zoom_{n}") if n > 2 else (0, n)
         part = range(min(low, n - 1), max(high, min(low, n - 1) + 1))
 

@@ -16,8 +16,8 @@ from analysis.units import from_nats
 from app import state
 from app.panels.attention_sinks import help as readings
 from app.panels.attention_sinks.heads import chosen_head
-from app.widgets.figure_card import altair_card, figure_card, notebook_code
-from app.widgets.layout import side_by_side
+from app.widgets.figure_card import altair_card, html_card, notebook_code
+from app.widgets.layout import one_of, side_by_side, table_height
 from app.widgets.plain import plain, visible
 from app.widgets.token_strip import token_strip
 
@@ -36,10 +36,7 @@ def received(trace: Trace) -> None:
     layer, head = chosen_head(attention)
     left, right = side_by_side("received", [1.9, 1])
     with left:
-        scope = st.segmented_control(
-            "From", _SCOPES, default=_SCOPES[0], required=True, key=state.RECEIVED, bind="query-params",
-            label_visibility="collapsed",
-        )  # fmt: skip
+        scope = one_of("From", _SCOPES, key=state.RECEIVED, bare=True)
         at_layer = layer if scope != "all heads" else None
         at_head = head if scope == "chosen head" else None
         strip = figures.received_strip(trace, layer=at_layer, head=at_head)
@@ -49,17 +46,12 @@ def received(trace: Trace) -> None:
             frame.insert(1, "token", [visible(t) for t in trace.tokens.text])
             return frame
 
-        with figure_card(
+        with html_card(
             "Attention received",
             "Stronger colour: more of the later tokens' attention. Click a token to see who feeds on it.",
+            lambda: figures.received(trace, layer=at_layer, head=at_head, theme_name=state.theme_name()),
             name="received",
             table=table,
-            figure=lambda: (
-                figures.received(trace, layer=at_layer, head=at_head, theme_name=state.theme_name())
-                .document(title="Attention received")
-                .encode()
-            ),
-            figure_ending="html",
             code=notebook_code(trace, f"an.figures.received(trace, layer={at_layer}, head={at_head})"),
             spec=trace.spec.subtitle,
             more=readings.RECEIVED,
@@ -88,7 +80,7 @@ def _who_feeds(trace: Trace, position: int) -> None:
             gets.heads.assign(gives=100 * gets.heads["gives"]),
             hide_index=True,
             key="feeders",
-            height=35 * len(gets.heads) + 38,
+            height=table_height(len(gets.heads)),
             column_config={
                 "gives": st.column_config.ProgressColumn(format="%.1f %%", min_value=0.0, max_value=100.0)
             },

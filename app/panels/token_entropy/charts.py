@@ -14,7 +14,7 @@ from analysis.token_entropy.triggers import trigger_positions
 from analysis.units import from_nats
 from app import state
 from app.panels.token_entropy import help as readings
-from app.widgets.figure_card import altair_card, figure_card, notebook_code
+from app.widgets.figure_card import altair_card, html_card, notebook_code
 from app.widgets.plain import plain, visible
 
 if TYPE_CHECKING:
@@ -142,17 +142,12 @@ def token_table(trace: Trace) -> None:
             columns={"mean_entropy": f"mean_entropy_{unit}", "mean_surprisal": f"mean_surprisal_{unit}"}
         )
 
-    with figure_card(
+    with html_card(
         "Mean entropy by token",
         "The strings before which the model was least sure, over this text.",
+        lambda: HtmlFigure(table().to_html(index=False, escape=True)),
         name="by_token",
         table=table,
-        figure=lambda: (
-            HtmlFigure(table().to_html(index=False, escape=True))
-            .document(title="Mean entropy by token")
-            .encode()
-        ),
-        figure_ending="html",
         code=notebook_code(
             trace, "from analysis.token_entropy.measures import by_token\nby_token(trace.tokens)"
         ),

@@ -16,6 +16,7 @@ from app.compute import requests as runs
 from app.panels.token_entropy import help as readings
 from app.widgets.checks import check_line
 from app.widgets.figure_card import notebook_code, plotly_card
+from app.widgets.layout import one_of
 from app.widgets.messages import show_error, show_unavailable
 from app.widgets.plain import plain
 from app.widgets.run_status import ask, current_run, model_run
@@ -103,14 +104,12 @@ def _draw_lens(trace: Trace) -> None:
         more=readings.LENS,
     ) as draw:
         left, right = st.columns([1, 2], vertical_alignment="bottom")
-        kind = left.segmented_control(
+        kind = one_of(
             "Colour",
             ["entropy", "kl"],
-            default="entropy",
-            required=True,
-            format_func=lambda k: {"entropy": "entropy", "kl": "KL to the output"}[k],
             key=state.LENS_QUANTITY,
-            bind="query-params",
+            place=left,
+            format_func=lambda k: {"entropy": "entropy", "kl": "KL to the output"}[k],
         )
         first, last = 0, n
         if n > 2:

@@ -13,6 +13,7 @@ from analysis.units import from_nats
 from app import state
 from app.compute import requests as runs
 from app.panels.token_entropy import help as readings
+from app.widgets.layout import table_height
 from app.widgets.messages import show_unavailable
 from app.widgets.plain import visible
 
@@ -140,6 +141,6 @@ def _frame(shown: pd.DataFrame, key: str) -> None:
         shown,
         hide_index=True,
         key=key,
-        height=35 * min(len(shown), 12) + 38,
+        height=table_height(len(shown)),
         column_config=numbers | {"place": st.column_config.NumberColumn(width=44)},
     )

@@ -22,8 +22,8 @@ from analysis.units import from_nats
 from app import state
 from app.panels.token_entropy import help as readings
 from app.panels.token_entropy.token_detail import token_detail
-from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.layout import side_by_side
+from app.widgets.figure_card import html_card, notebook_code
+from app.widgets.layout import one_of, side_by_side
 from app.widgets.run_status import model_run
 from app.widgets.token_strip import token_strip
 
@@ -70,19 +70,14 @@ def strip_and_detail(trace: Trace) -> None:
     left, right = side_by_side("strip", [1.7, 1])
     with left:
         quantity, strip, marks = _strip_controls(trace)
-        with figure_card(
+        with html_card(
             "The text, token by token",
             f"{TEXTS[quantity].reading} Click a token, or focus the strip and use the arrow keys.",
+            lambda: figures.token_strip(
+                trace, quantity, unit=state.unit(), theme_name=state.theme_name(), **marks
+            ),
             name="token_strip",
             table=lambda: trace.tokens.to_frame(state.unit()),
-            figure=lambda: (
-                figures.token_strip(
-                    trace, quantity, unit=state.unit(), theme_name=state.theme_name(), **marks
-                )
-                .document(title=TEXTS[quantity].title)
-                .encode()
-            ),
-            figure_ending="html",
             code=notebook_code(
                 trace,
                 f"an.figures.token_strip(trace, {quantity!r}, unit={state.unit()!r}"
@@ -102,21 +97,17 @@ def strip_and_detail(trace: Trace) -> None:
 def _strip_controls(trace: Trace) -> tuple[Quantity, Strip, dict[str, Any]]:
     """The quantity, the strip, and what it marks, as arguments of :func:`figures.marked_tokens`."""
     left, right = st.columns([4, 1.1], vertical_alignment="center")
-    quantity: Quantity = left.segmented_control(
+    quantity: Quantity = one_of(
         "Colour by",
         QUANTITIES,
-        default=QUANTITIES[0],
-        required=True,
-        format_func=lambda q: TEXTS[q].label,
         key=state.QUANTITY,
-        label_visibility="collapsed",
-        bind="query-params",
+        place=left,
+        bare=True,
+        format_func=lambda q: TEXTS[q].label,
         wrap=True,
     )
     with right.popover("Marks", width="stretch"):
-        mark: Mark = st.segmented_control(
-            "Triangles mark", MARKS, default=MARKS[0], required=True, key=state.MARK, bind="query-params"
-        )
+        mark: Mark = one_of("Triangles mark", MARKS, key=state.MARK)
         window, factor = _trigger_rule()
         share = st.slider(
             "Forking tokens: share with the highest entropy",

@@ -15,6 +15,7 @@ from analysis.units import Unit, from_nats
 from app import state
 from app.panels.token_entropy.samplers import samplers
 from app.widgets.figure_card import show_chart
+from app.widgets.layout import table_height
 from app.widgets.plain import visible
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _alternatives(trace: Trace, position: int) -> None:
         frame[["", "would say", "probability"]],
         hide_index=True,
         key="detail_alternatives",
-        height=35 * min(len(frame), 10) + 38,
+        height=table_height(len(frame), 10),
         column_config={
             "": st.column_config.TextColumn(width=24, help="● is the token that came"),
             "probability": st.column_config.ProgressColumn(

@@ -16,7 +16,7 @@ from app.compute import requests as runs
 from app.panels.pruning_effects.compression import help as readings
 from app.panels.pruning_effects.compression.cards import live_curves, sweep_cards
 from app.sidebar import model_spec
-from app.widgets.layout import side_by_side
+from app.widgets.layout import one_of, side_by_side
 from app.widgets.messages import show_error
 from app.widgets.run_status import outcome
 
@@ -100,13 +100,11 @@ def _form() -> tuple[str, _Settings, bool]:
             wrap=True,
             help="How long the shorter text may be. Of units with equal scores the earlier one stays.",
         )
-        chosen = unit.segmented_control(
+        chosen = one_of(
             "Unit",
             _UNITS,
-            default=_UNITS[0],
-            required=True,
             key=state.COMPRESSION_UNIT,
-            bind="query-params",
+            place=unit,
             help="What is kept or left out as a whole.",
             wrap=True,
         )

@@ -14,8 +14,8 @@ from analysis.units import from_nats
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
 from app.panels.pruning_effects.eviction.kept import named
-from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.layout import side_by_side
+from app.widgets.figure_card import html_card, notebook_code
+from app.widgets.layout import one_of, side_by_side, table_height
 from app.widgets.plain import visible
 from app.widgets.token_strip import token_strip
 
@@ -47,27 +47,19 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
     label = st.session_state.get(state.DAMAGE, "KL")
     quantity = _LABELS.get(label, "kl")
     strip = damage_strip(sweep, setting, quantity, unit=unit)
-    with figure_card(
+    with html_card(
         f"The damage, token by token: {named(sweep, setting)}",
         f"{_READINGS[quantity]} Click a token to see both predictions.",
+        lambda: damage_tokens(sweep, setting, quantity, unit=unit, theme_name=state.theme_name()),
         name="damage_strip",
         table=lambda: _table(sweep, setting),
-        figure=lambda: (
-            damage_tokens(sweep, setting, quantity, unit=unit, theme_name=state.theme_name())
-            .document(title=strip.title)
-            .encode()
-        ),
-        figure_ending="html",
         code=notebook_code(
             trace, f"{code}an.figures.damage_tokens(sweep, {setting}, {quantity!r}, unit={unit!r})"
         ),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
         more=readings.DAMAGE,
     ):
-        st.segmented_control(
-            "Colour by", list(_LABELS), default="KL", required=True, key=state.DAMAGE, bind="query-params",
-            label_visibility="collapsed",
-        )  # fmt: skip
+        one_of("Colour by", list(_LABELS), key=state.DAMAGE, bare=True)
         first = hardest_hit(sweep, setting)
         return token_strip(strip, key="damage_strip_canvas", selected=first, height=300)
 
@@ -109,7 +101,7 @@ def _predictions(sweep: Sweep, setting: int, at: int | None) -> None:
                 _top(sweep, number, at, name),
                 hide_index=True,
                 key=f"damage_top_{name}",
-                height=35 * sweep.top_ids.shape[2] + 38,
+                height=table_height(sweep.top_ids.shape[2], 20),
                 column_config={
                     "": st.column_config.TextColumn(width=20, help="● is the token that came"),
                     "%": st.column_config.NumberColumn(format="%.1f", width=52, help="Probability"),

@@ -12,7 +12,7 @@ from app import state
 from app.panels.pruning_effects.eviction.damage import damage
 from app.panels.pruning_effects.eviction.kept import kept_map
 from app.panels.pruning_effects.eviction.overlap import agreement, needle
-from app.widgets.layout import side_by_side
+from app.widgets.layout import one_of, side_by_side
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
@@ -57,14 +57,8 @@ def _share(sweep: Sweep) -> float:
         key=state.METHOD,
         bind="query-params",
     )
-    chosen = right.segmented_control(
-        "Share kept, %",
-        list(words),
-        default=usual,
-        required=True,
-        key=state.METHOD_KEPT,
-        bind="query-params",
-        wrap=True,
+    chosen = one_of(
+        "Share kept, %", list(words), default=usual, key=state.METHOD_KEPT, place=right, wrap=True
     )
     return words[chosen]
 

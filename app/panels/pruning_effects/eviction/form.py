@@ -14,7 +14,7 @@ from analysis.ties import RULE
 from app import state
 from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE, Asked
 from app.panels.pruning_effects.eviction.options import common, constants, said
-from app.widgets.layout import side_by_side
+from app.widgets.layout import one_of, side_by_side
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
 
@@ -94,15 +94,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
 
 def _texts(trace: Trace) -> tuple[str, str, str]:
     """Context, continuation and answer, as typed."""
-    follows = st.segmented_control(
-        "What follows",
-        (CONTINUE, ASK),
-        default=CONTINUE,
-        required=True,
-        key=state.FOLLOWS,
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+    follows = one_of("What follows", (CONTINUE, ASK), key=state.FOLLOWS, bare=True)
     n = len(trace.tokens)
     if follows == ASK:
         left, right = side_by_side("question", [2, 1])

@@ -14,8 +14,8 @@ from analysis.pruning_effects.eviction.strips import kept_strip
 from analysis.pruning_effects.eviction.summary import future_attention, kept_frame, most_missed, pairs_frame
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
-from app.widgets.figure_card import figure_card, notebook_code, plotly_card
-from app.widgets.layout import side_by_side
+from app.widgets.figure_card import html_card, notebook_code, plotly_card
+from app.widgets.layout import side_by_side, table_height
 from app.widgets.plain import visible
 from app.widgets.token_strip import token_strip
 
@@ -52,15 +52,12 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
         frame = kept_frame(sweep, setting)
         return frame.assign(token=frame["token"].map(visible))
 
-    with figure_card(
+    with html_card(
         f"What survived: {named(sweep, setting)}",
         "Stronger colour: kept in more layers and KV heads. Click a token to see who keeps it.",
+        lambda: kept_tokens(sweep, setting, theme_name=state.theme_name()),
         name="kept_strip",
         table=table,
-        figure=lambda: (
-            kept_tokens(sweep, setting, theme_name=state.theme_name()).document(title=strip.title).encode()
-        ),
-        figure_ending="html",
         code=notebook_code(trace, f"{code}an.figures.kept_tokens(sweep, {setting})"),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
         more=readings.KEPT,
@@ -88,7 +85,7 @@ def _fate(sweep: Sweep, setting: int, position: int | None) -> None:
             frame[["method", "survived"]],
             hide_index=True,
             key="kept_fate",
-            height=35 * min(len(frame), 9) + 38,
+            height=table_height(len(frame), 9),
             column_config={
                 "method": st.column_config.TextColumn(width=150),
                 "survived": st.column_config.ProgressColumn(
