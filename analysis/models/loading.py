@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from analysis.errors import ModelNotFoundError, OutOfMemoryError
+from analysis.errors import ModelNotFoundError, OutOfMemoryError, TooLongError
 from analysis.models.adapter_files import ADAPTER_CONFIG
 from analysis.models.adapters import adapter_folder, merge_adapter, require_mergeable
 from analysis.models.anatomy import Anatomy, find_anatomy
@@ -100,6 +100,21 @@ class LanguageModel:
             f"{self.info.device_name} ran out of memory {doing}.",
             f"Shorten the text, {instead and f'{instead}, '}choose a lower precision, or free the device.",
         )
+
+    def require_room(self, what: str, n_tokens: int) -> None:
+        """Refuse more tokens than the model reads.
+
+        Raises
+        ------
+        TooLongError
+            With ``what`` these tokens are, in the plural.
+        """
+        limit = self.info.context_length
+        if limit is not None and n_tokens > limit:
+            raise TooLongError(
+                f"{what} have {n_tokens:,} tokens together and {self.info.name} reads at most {limit:,}.",
+                "Shorten one of them.",
+            )
 
     @contextmanager
     def held(self, doing: str, instead: str = "") -> Iterator[None]:

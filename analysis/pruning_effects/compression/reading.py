@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from analysis.errors import TooLongError, UnsupportedModelError
+from analysis.errors import UnsupportedModelError
 from analysis.forward.attention_probe import require_attention
 from analysis.forward.body_pass import run_pass
 from analysis.forward.plan import plan_run, require_fit
@@ -65,12 +65,7 @@ class Reader:
         TooLongError
             If it is longer than the model's context, or than memory allows.
         """
-        context = self.model.info.context_length
-        if context is not None and n_tokens > context:
-            raise TooLongError(
-                f"Context, question and answer have {n_tokens:,} tokens and {self.model.info.name} reads at most {context:,}.",
-                "Shorten the context.",
-            )
+        self.model.require_room("Context, question and answer", n_tokens)
         if n_tokens > self._fitting:
             require_fit(
                 self.model, plan_run(self.model, n_tokens, attention=False), window=None, attention=False

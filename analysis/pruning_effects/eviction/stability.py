@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from analysis.errors import AnalysisError
+from analysis.models.body import hooks
 from analysis.pruning_effects.eviction.context_run import ContextRun, read_context
 from analysis.pruning_effects.eviction.planned import Planned, plan_settings
 from analysis.pruning_effects.eviction.sweep import evaluate
@@ -49,11 +50,9 @@ def noisy_embeddings(model: LanguageModel, relative: float, seed: int) -> Iterat
         length = torch.linalg.vector_norm(output, dim=-1, keepdim=True)
         return output + relative * length * torch.nn.functional.normalize(noise, dim=-1)
 
-    handle = model.model.get_input_embeddings().register_forward_hook(add)
-    try:
+    with hooks() as handles:
+        handles.append(model.model.get_input_embeddings().register_forward_hook(add))
         yield
-    finally:
-        handle.remove()
 
 
 def rank_stability(
