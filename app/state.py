@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import streamlit as st
 
 from analysis.units import Unit
@@ -190,7 +189,7 @@ def chosen_token(tokens: TokenTrace) -> int:
         return int(value)
     from analysis.token_entropy.measures import forking_tokens  # pandas comes with it: not before the heading
 
-    return int(np.flatnonzero(forking_tokens(tokens.entropy))[0])
+    return int(forking_tokens(tokens.entropy).nonzero()[0][0])
 
 
 def choose_token(position: int) -> None:

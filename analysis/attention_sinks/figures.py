@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.attention_sinks.curve_figures import entropy_against_position, need_attention, triad_chart
 from analysis.attention_sinks.measures import COLLAPSED, OVERLOADED, heads_frame
+from analysis.attention_sinks.summary import mean_received
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.strip import SPECIAL, Strip
 from analysis.drawing.strip_html import HtmlFigure, strip_html
@@ -183,9 +184,7 @@ def received_strip(
         If the run did not measure attention, or the layer has none.
     """
     attention = need_attention(trace)
-    picked = attention.received if layer is None else attention.received[attention.row_of(layer)][None]
-    picked = picked if head is None else picked[:, head : head + 1]
-    values = picked.astype(np.float64).mean((0, 1)).astype(np.float32)
+    values = mean_received(attention, layer, head)
     where = "all heads" if layer is None else f"layer {layer}" + ("" if head is None else f", head {head}")
     others = values[1:] if len(values) > 1 else values
     return Strip(

@@ -136,6 +136,17 @@ class Triad:
     residual_max: np.ndarray
     """(L + 1,): largest norm of the others' states."""
 
+    @property
+    def state_peak(self) -> tuple[float, int]:
+        """Largest norm of its state over the median of the others', and before which layer that is, L after the last."""
+        times = self.residual_token / np.maximum(self.residual_median, 1e-12)
+        return float(times.max()), int(times.argmax())
+
+    @property
+    def smallest_value(self) -> float:
+        """Smallest of ``value_drain``; NaN where no values are known."""
+        return float(self.value_drain.min())
+
 
 def triad(attention: AttentionTrace, residual_norm: np.ndarray, position: int = 0) -> Triad:
     """Sink strength, value drain and residual peak of one token.

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from analysis.errors import AnalysisError, OutOfMemoryError
+from analysis.errors import AnalysisError
 from analysis.forward.attention_probe import require_attention
 from analysis.forward.visibility import Visibility
-from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
 from analysis.results.trace import Trace
 
@@ -51,17 +50,9 @@ def reading_again(model: LanguageModel, trace: Trace, visibility: Visibility | N
             f"The run hid {trace.spec.visibility or 'nothing'!r}, and this picture would hide {hidden or 'nothing'!r}.",
             "Ask for the picture with what the run hid.",
         )
-    with model.lock, torch.inference_mode():
+    with model.held(f"at {len(trace.tokens):,} tokens"):
         require_attention(model)
-        try:
-            yield torch.from_numpy(trace.tokens.token_id)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemoryError(
-                f"{model.info.device_name} ran out of memory at {len(trace.tokens):,} tokens.",
-                "Shorten the text or free the device.",
-            ) from error
+        yield torch.from_numpy(trace.tokens.token_id)
 
 
 def _require_own(model: LanguageModel, trace: Trace) -> None:

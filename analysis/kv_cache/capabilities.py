@@ -87,7 +87,7 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
         size = view.query.shape[0], view.value.shape[-1]
         seen.append((view.module, *size, view.span, view.softcap))
 
-    with model.lock, torch.inference_mode():
+    with model.held("while its attention was probed"):
         prefix = read_prefix(model, ids, look, layout="halves")
         counts = _counts_positions(model, ids)
         step_error = _step_error(model)

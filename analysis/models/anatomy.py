@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from analysis.errors import UnsupportedModelError
 from analysis.models.body import first_tensor, hooks
 from analysis.models.linear import linear
-from analysis.models.load_errors import is_out_of_memory
+from analysis.out_of_memory import is_out_of_memory
 
 PROBE_TOKENS = 8
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}

@@ -77,7 +77,8 @@ def read_gguf(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    from analysis.models.load_errors import is_out_of_memory, require_all_weights
+    from analysis.models.load_errors import require_all_weights
+    from analysis.out_of_memory import is_out_of_memory
 
     try:
         facts = _look_into(path)

@@ -15,6 +15,8 @@ from app.widgets.plain import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from analysis.drawing.strip_html import HtmlFigure
+
 
 @contextmanager
 def figure_card(
@@ -143,6 +145,19 @@ def plotly_card(
     file: dict[str, Any] = {"figure": lambda: plotly_html(figure()), "figure_ending": "html"}
     with figure_card(title, reading, name=name, **file, **card):
         yield draw
+
+
+@contextmanager
+def html_card(
+    title: str, reading: str, figure: Callable[[], HtmlFigure], *, name: str, **card: Any
+) -> Iterator[None]:
+    """Frame for a strip or table whose file is a page: ``figure`` makes that, the rest is as for :func:`figure_card`."""
+    file: dict[str, Any] = {
+        "figure": lambda: figure().document(title=title).encode(),
+        "figure_ending": "html",
+    }
+    with figure_card(title, reading, name=name, **file, **card):
+        yield
 
 
 def _table_action(name: str, table: Callable[[], pd.DataFrame]) -> None:

@@ -23,3 +23,8 @@ def side_by_side(name: str, widths: int | list[float], align: Align = "top") -> 
     """
     with st.container(key=f"side_by_side_{name}"):
         return list(st.columns(widths, vertical_alignment=align))
+
+
+def table_height(n_rows: int, most: int = 12) -> int:
+    """Pixels of a table with a heading that shows up to so many rows without scrolling."""
+    return 35 * min(n_rows, most) + 38

@@ -127,9 +127,8 @@ def test_llmlingua_is_a_plain_loop(llama, exact, monkeypatch, kept):
 
 def scored(model, method, kept, **more):
     from analysis.pruning_effects.compression.compress import make_task
-    from analysis.pruning_effects.compression.reading import reading_device
 
-    with reading_device(model):
+    with model.held("while reading"):
         return method(make_task(model, TEXT, "token", **more).at(kept, lambda share, what: None))
 
 

@@ -20,7 +20,7 @@ from analysis.pruning_effects.compression.llmlingua import llmlingua
 from analysis.pruning_effects.compression.llmlingua2 import llmlingua2
 from analysis.pruning_effects.compression.longllmlingua import longllmlingua
 from analysis.pruning_effects.compression.pieces import UNITS, Unit, joined, kept_spans, units_of
-from analysis.pruning_effects.compression.reading import Reader, reading_device
+from analysis.pruning_effects.compression.reading import Reader
 from analysis.pruning_effects.compression.reagent import reagent
 from analysis.pruning_effects.compression.results import BOTTOM, METHODS, Compressed
 from analysis.pruning_effects.compression.self_information import selective_context, self_information
@@ -102,7 +102,7 @@ def compress(
         If there is no such method or unit.
     """
     require_settings([method], [kept], unit)
-    with reading_device(model):
+    with model.held("while compressing", "leave out the gradient"):
         task = make_task(
             model,
             text,

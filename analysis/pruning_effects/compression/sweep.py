@@ -17,7 +17,6 @@ from analysis.pruning_effects.compression.compress import (
     score,
 )
 from analysis.pruning_effects.compression.pieces import Unit
-from analysis.pruning_effects.compression.reading import reading_device
 from analysis.pruning_effects.compression.results import BOTTOM, DRAWN_BY_SEED, CompressionSweep, Reading
 from analysis.pruning_effects.compression.task import Scored, Task
 
@@ -109,7 +108,7 @@ def sweep_compression(
     methods, kept = list(dict.fromkeys(methods)), list(dict.fromkeys(kept))
     require_settings(methods, kept, unit)
     report = on_progress or silent
-    with reading_device(model):
+    with model.held("while compressing", "leave out the gradient"):
         tail_of(model.tokenizer, question, answer)
         task = make_task(
             model,

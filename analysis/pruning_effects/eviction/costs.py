@@ -59,8 +59,6 @@ class Shape:
 
 def shape_of(model: LanguageModel) -> Shape:
     """Sizes of a loaded model, its cache those of the layers that have attention."""
-    import torch
-
     from analysis.forward.attention_probe import require_attention
 
     config = model.model.config.get_text_config()
@@ -76,7 +74,7 @@ def shape_of(model: LanguageModel) -> Shape:
             if ".experts." in name and p.dim() > 1
         )
         matrices -= of_experts - of_experts * int(config.num_experts_per_tok) // experts
-    with model.lock, torch.inference_mode():
+    with model.held("while its attention was probed"):
         n_layers = len(require_attention(model).layers)
     return Shape(
         n_layers,
@@ -103,7 +101,7 @@ def measured_flops(model: LanguageModel, n_tokens: int) -> float | None:
 
     ids = torch.ones(1, n_tokens, dtype=torch.int64, device=model.anatomy.head.weight.device)
     before = model.model.config._attn_implementation
-    with model.lock, torch.inference_mode():
+    with model.held("while its operations were counted"):
         try:
             model.model.set_attn_implementation("eager")
         except (ValueError, AttributeError):

@@ -112,15 +112,10 @@ def generate_greedy(
     report = on_progress or silent
     if n_new < 1:
         raise AnalysisError("No tokens are to be written.", "Ask for 1 or more.")
-    with model.lock, torch.inference_mode():
+    with model.held("while writing"):
         texts = encode_texts(model, context, question, bos=bos, parse_special=parse_special)
         ids = texts.continuation.ids
-        limit, total = model.info.context_length, len(texts.context) + len(ids) + n_new
-        if limit is not None and total > limit:
-            raise AnalysisError(
-                f"Context, question and {n_new} new tokens are {total:,} and {model.info.name} reads at most {limit:,}.",
-                "Shorten the context or ask for fewer tokens.",
-            )
+        model.require_room("Context, question and new text", len(texts.context) + len(ids) + n_new)
         plan = plan_settings(model, texts.context, policies, kept, seeds=seeds)
         run = read_context(model, texts.context.ids, plan, ids, report=report)
         settings: list[Setting] = []

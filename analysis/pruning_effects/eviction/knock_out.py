@@ -60,8 +60,6 @@ def knock_out_horizon(
     The *horizon* is the first layer from which on hiding the tokens changes nothing: what they said has by then
     been copied elsewhere, or was never needed.
     """
-    import torch
-
     from analysis.forward.attention_probe import require_attention
     from analysis.models.tokenization import encode
     from analysis.pruning_effects.eviction.sweep import sweep_eviction
@@ -81,7 +79,7 @@ def knock_out_horizon(
             f"The context has {n} tokens, and the chosen ones go from {chosen[0]} to {chosen[-1]}.",
             f"Choose some of 0 to {n - 1}, not all.",
         )
-    with model.lock, torch.inference_mode():
+    with model.held("while hiding tokens"):
         numbers = require_attention(model).layers
     n_layers = len(numbers)
     methods = [KnockOut(chosen, layer) for layer in range(n_layers)]

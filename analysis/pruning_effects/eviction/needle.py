@@ -91,6 +91,12 @@ class NeedleGrid:
     ``needle_kept`` (share of the needle's keys that were kept)."""
     model: str
 
+    @property
+    def answered_in_full(self) -> tuple[int, int]:
+        """Cells that the model answers with the full cache, and how many there are."""
+        full = self.frame.loc[self.frame["policy"] == "full", "answered"]
+        return int(full.sum()), len(full)
+
 
 def needle_grid(
     model: LanguageModel,

@@ -6,6 +6,7 @@ Sets of kept tokens are compared per layer and KV head; random methods are avera
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -179,7 +180,7 @@ def survival(sweep: Sweep, tokens: np.ndarray, kept: float) -> dict[str, np.ndar
     }
 
 
-def survival_frame(sweep: Sweep, tokens: np.ndarray, kept: float) -> pd.DataFrame:
+def survival_frame(sweep: Sweep, tokens: Sequence[int] | np.ndarray, kept: float) -> pd.DataFrame:
     """Whether some tokens survived: one row per method.
 
     Returns

@@ -22,7 +22,7 @@ from analysis.pruning_effects.eviction.context_run import READ_SHARE, read_conte
 from analysis.pruning_effects.eviction.planned import plan_settings
 from analysis.pruning_effects.eviction.policies import Policy
 from analysis.pruning_effects.eviction.results import Setting
-from analysis.pruning_effects.eviction.texts import encode_context, require_room
+from analysis.pruning_effects.eviction.texts import encode_context
 
 _WARM_UP = 2
 """Steps before those that are timed."""
@@ -124,10 +124,10 @@ def physical_costs(
     """
     report = on_progress or silent
     rows: list[dict[str, object]] = []
-    with model.lock, torch.inference_mode():
+    with model.held("while timing caches"):
         text = encode_context(model, context, bos=bos, parse_special=parse_special)
         plan = plan_settings(model, text, policies, kept)
-        require_room(model, "Context and timed steps", len(text) + steps + _WARM_UP)
+        model.require_room("Context and timed steps", len(text) + steps + _WARM_UP)
         # The timed steps read the last token again and again.
         run = read_context(model, text.ids, plan, text.ids[-1:].expand(steps), report=report)
         for number, planned in enumerate(plan.settings):

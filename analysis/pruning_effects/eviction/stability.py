@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from analysis.errors import AnalysisError
+from analysis.models.body import hooks
 from analysis.progress import Progress, part, silent
 from analysis.pruning_effects.eviction.context_run import ContextRun, read_context
 from analysis.pruning_effects.eviction.planned import Planned, plan_settings
@@ -50,11 +51,9 @@ def noisy_embeddings(model: LanguageModel, relative: float, seed: int) -> Iterat
         length = torch.linalg.vector_norm(output, dim=-1, keepdim=True)
         return output + relative * length * torch.nn.functional.normalize(noise, dim=-1)
 
-    handle = model.model.get_input_embeddings().register_forward_hook(add)
-    try:
+    with hooks() as handles:
+        handles.append(model.model.get_input_embeddings().register_forward_hook(add))
         yield
-    finally:
-        handle.remove()
 
 
 def rank_stability(
@@ -109,7 +108,7 @@ def rank_stability(
     rows: list[dict[str, object]] = []
     for number, (noise, seed) in enumerate(draws):
         report = part(on_progress or silent, number, len(draws), name=f"noise {noise:g}")
-        with model.lock, torch.inference_mode():
+        with model.held("while adding noise"):
             texts = encode_texts(model, context, continuation, bos=bos, parse_special=parse_special)
             plan = plan_settings(model, texts.context, policies, [kept])
             if len(plan.settings) < 2:

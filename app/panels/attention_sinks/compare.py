@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.attention_sinks import figures
+from analysis.attention_sinks.summary import switching_heads
 from analysis.models.spec import EMBEDDED
 from app import state
 from app.compute import requests as runs
@@ -19,8 +20,6 @@ from app.widgets.run_status import current_run, model_run_or_none
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
-
-_LISTED = 10
 
 
 @st.fragment
@@ -74,10 +73,9 @@ def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
         more=readings.ACTIVE,
     ) as draw:
         draw()
-        order = frame["difference"].abs().sort_values(ascending=False).index[:_LISTED]
         st.caption("The heads that switch most:")
         st.dataframe(
-            frame.loc[order],
+            switching_heads(frame),
             hide_index=True,
             key="switching",
             column_config={

@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
 from analysis.attention_sinks.figures import head_difference, need_attention
+from analysis.attention_sinks.summary import sink_numbers
 from analysis.drawing.numbers import significant
 from analysis.units import from_nats
 from app import state
@@ -72,7 +73,7 @@ def break_it(trace: Trace) -> None:
 
 
 def _draw_break(before: Trace, after: Trace, how: str) -> None:
-    from analysis.attention_sinks.experiments import mean_change, surprisal_change
+    from analysis.attention_sinks.experiments import largest_state, mean_change, surprisal_change
 
     unit, frame = state.unit(), surprisal_change(before, after)
     call = f"an.figures.surprisal_change_figure(an.surprisal_change(trace, an.break_sink(model, trace, {how!r})))"
@@ -88,12 +89,10 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
         more=readings.BREAK,
     ) as draw:
         change = from_nats(mean_change(frame), unit)
-        peaks = [float((t.layers.residual_norm.max(1)).max()) for t in (before, after)]
+        peaks = [largest_state(run) for run in (before, after)]
         line = f"Mean change **{significant(change, signed=True)} {unit}** per token"
         if after.attention is not None and before.attention is not None:
-            shares = [
-                100 * float(t.attention.sink_mass.mean()) for t in (before, after) if t.attention is not None
-            ]
+            shares = [100 * sink_numbers(run.attention).on_first for run in (before, after) if run.attention]
             line += f" · attention on token 0 **{significant(shares[0])} % → {significant(shares[1])} %**"
         st.caption(line + f" · largest state norm **{significant(peaks[0])} → {significant(peaks[1])}**")
         draw()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import streamlit as st
 
 from analysis.attention_sinks import figures, measures
+from analysis.attention_sinks.summary import leaning_head, sink_numbers
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from app import state
@@ -25,8 +25,7 @@ def chosen_head(attention: AttentionTrace) -> tuple[int, int]:
     """Layer and head chosen by a person, else the head that leans most on token 0."""
     layer, head = st.session_state.get(state.LAYER), st.session_state.get(state.HEAD)
     if layer is None or layer not in attention.layer_numbers or head is None or head >= attention.n_heads:
-        row, head = np.unravel_index(int(attention.sink_mass.argmax()), attention.sink_mass.shape)
-        layer = attention.layer_numbers[row]
+        return leaning_head(attention)
     return int(layer), int(head)
 
 
@@ -34,25 +33,20 @@ def numbers(trace: Trace) -> None:
     """The five numbers at the head of the page."""
     attention = figures.need_attention(trace)
     epsilon = st.session_state.get(state.EPSILON, measures.SINK_EPSILON)
-    ratio = measures.against_baseline(attention)
-    rate = measures.sink_rate(attention, epsilon)
-    position, received = measures.strongest_sink(attention)
-    best = int(np.nanargmax(received)) if np.isfinite(received).any() else 0
-    where = int(position.ravel()[best])
-    triad = measures.triad(attention, trace.layers.residual_norm)
-    peak = triad.residual_token / np.maximum(triad.residual_median, 1e-12)
+    sinks = sink_numbers(attention, epsilon)
+    peak, at = measures.triad(attention, trace.layers.residual_norm).state_peak
     cells = [
-        ("on token 0", f"{significant(100 * float(attention.sink_mass.mean()))} %",
+        ("on token 0", f"{significant(100 * sinks.on_first)} %",
          "Mean over all heads and over the queries after token 0."),
-        ("times uniform", significant(float(ratio.mean())),
+        ("times uniform", significant(sinks.times_uniform),
          "The same divided by what uniform causal attention over this text would give: 1 is no preference."),
-        ("sink rate", f"{significant(100 * float(rate[0]))} %",
+        ("sink rate", f"{significant(100 * sinks.rate)} %",
          f"Share of heads that give token 0 more than {epsilon:g} on average (Gu et al. 2024)."),
-        ("strongest sink", f"token {count(where)}" if where >= 0 else "not available",
+        ("strongest sink", f"token {count(sinks.strongest)}" if sinks.strongest >= 0 else "not available",
          f"Where the largest mean attention of any head goes, among tokens that at least "
          f"{measures.MIN_QUERIES} queries can see."),
-        ("state peak", f"× {significant(float(peak.max()))}",
-         f"Largest norm of token 0's state over the median of the others, at layer {int(peak.argmax())}."),
+        ("state peak", f"× {significant(peak)}",
+         f"Largest norm of token 0's state over the median of the others, at layer {at}."),
     ]  # fmt: skip
     for column, (label, value, explanation) in zip(side_by_side("numbers", 5), cells, strict=True):
         column.metric(label, value, help=explanation, border=True)

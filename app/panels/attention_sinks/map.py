@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from analysis.attention_sinks.figures import need_attention
@@ -71,7 +69,7 @@ def _draw(trace: Trace, drawn: HeadMap) -> None:
         lambda: head_map_figure(drawn, trace, state.theme_name()),
         name="one_head",
         alt="Attention of one head, query by key",
-        table=lambda: _table(drawn),
+        table=drawn.to_frame,
         code=notebook_code(trace, call),
         spec=f"{trace.spec.subtitle} · layer {drawn.layer}, head {drawn.head}, {drawn.pool} of each cell",
         more=readings.HEAD_MAP,
@@ -79,13 +77,5 @@ def _draw(trace: Trace, drawn: HeadMap) -> None:
         draw()
         st.caption(
             f"Rows sum to 1 within {plain(f'{drawn.row_sum_error:.0e}')}. {plain(drawn.note)} "
-            f"Largest weight drawn: {significant(float(np.nanmax(drawn.values)))}."
+            f"Largest weight drawn: {significant(drawn.largest)}."
         )
-
-
-def _table(drawn: HeadMap) -> pd.DataFrame:
-    rows, keys = np.meshgrid(drawn.row_edges[:-1], drawn.key_edges[:-1], indexing="ij")
-    frame = pd.DataFrame(
-        {"query": rows.ravel(), "key": keys.ravel(), "weight": drawn.values.ravel().astype(float)}
-    )
-    return frame[frame["weight"].notna()]

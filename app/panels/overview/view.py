@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.attention_sinks.figures import head_map
+from analysis.attention_sinks.summary import sink_numbers
 from analysis.drawing.numbers import significant
 from analysis.entropy_collapse.layers.curves import collapse_layer
 from analysis.entropy_collapse.layers.figures import matrix_entropy
@@ -73,10 +74,10 @@ def pictures(trace: Trace) -> None:
                 alt="Attention on token 0, one cell per layer and head",
                 key="overview_heads",
             )
-            share, uniform = trace.attention.sink_mass.mean(), trace.attention.sink_baseline.mean()
+            sinks = sink_numbers(trace.attention)
             st.markdown(
-                f"Heads give the first token **{significant(100 * float(share))} %** of their attention on average; "
-                f"attention without any preference would give it **{significant(100 * float(uniform))} %**."
+                f"Heads give the first token **{significant(100 * sinks.on_first)} %** of their attention on average; "
+                f"attention without any preference would give it **{significant(100 * sinks.uniform)} %**."
             )
             st.page_link(
                 page("attention_sinks"), label="Look closer: attention sinks", icon=":material/arrow_forward:"
@@ -129,7 +130,7 @@ def _entropy_collapse(trace: Trace) -> None:
             key="overview_layers",
         )
         found, without = collapse_layer([trace]), collapse_layer([trace], first_token=False)
-        drops = [100 * float(max(layer.median_drop[layer.candidate - 1], 0)) for layer in (found, without)]
+        drops = [100 * max(layer.largest_drop, 0.0) for layer in (found, without)]
         st.markdown(
             f"The largest drop takes **{significant(drops[0])} %** of the matrix entropy, in block {found.candidate}; "
             f"without token 0 it takes **{significant(drops[1])} %**, in block {without.candidate}."

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from analysis import figures
@@ -13,13 +11,16 @@ from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count
 from analysis.drawing.strip_html import HtmlFigure
 from analysis.token_entropy import measures
+from analysis.token_entropy.triggers import trigger_positions
 from analysis.units import from_nats, table_in
 from app import state
 from app.panels.token_entropy import help as readings
-from app.widgets.figure_card import altair_card, figure_card, notebook_code
+from app.widgets.figure_card import altair_card, html_card, notebook_code
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.results.trace import Trace
 
 _TOLD_TRIGGERS = 5
@@ -75,11 +76,10 @@ def _trigger_rule() -> tuple[int, float]:
 
 def _triggers_said(trace: Trace, window: int, factor: float) -> str:
     """Where SRGen would stop, in a sentence, and in what that differs from SRGen."""
-    threshold = measures.moving_threshold(trace.tokens.entropy, window, factor)
-    at = np.flatnonzero(measures.triggers(trace.tokens.entropy, threshold))
-    if np.isnan(threshold).all():
+    at = trigger_positions(trace.tokens.entropy, window, factor)
+    if at is None:
         said = f"No threshold: it needs {window} tokens before it."
-    elif not len(at):
+    elif not at:
         said = (
             "No token is above the threshold; it was set for reasoning models, which are sure of most tokens."
         )
@@ -138,17 +138,12 @@ def token_table(trace: Trace) -> None:
     def table() -> pd.DataFrame:
         return table_in(measures.by_token(trace.tokens), ("mean_entropy", "mean_surprisal"), unit)
 
-    with figure_card(
+    with html_card(
         "Mean entropy by token",
         "The strings before which the model was least sure, over this text.",
+        lambda: HtmlFigure(table().to_html(index=False, escape=True)),
         name="by_token",
         table=table,
-        figure=lambda: (
-            HtmlFigure(table().to_html(index=False, escape=True))
-            .document(title="Mean entropy by token")
-            .encode()
-        ),
-        figure_ending="html",
         code=notebook_code(
             trace, "from analysis.token_entropy.measures import by_token\nby_token(trace.tokens)"
         ),

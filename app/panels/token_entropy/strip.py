@@ -16,7 +16,7 @@ from app import state
 from app.choice import choose
 from app.panels.token_entropy import help as readings
 from app.panels.token_entropy.token_detail import token_detail
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import html_card, notebook_code
 from app.widgets.layout import side_by_side
 from app.widgets.run_status import model_run
 from app.widgets.token_strip import token_strip
@@ -64,19 +64,14 @@ def strip_and_detail(trace: Trace) -> None:
     left, right = side_by_side("strip", [1.7, 1])
     with left:
         quantity, strip, marks = _strip_controls(trace)
-        with figure_card(
+        with html_card(
             "The text, token by token",
             f"{quantity.colours} Click a token, or focus the strip and use the arrow keys.",
+            lambda: figures.token_strip(
+                trace, quantity.name, unit=state.unit(), theme_name=state.theme_name(), **marks
+            ),
             name="token_strip",
             table=lambda: trace.tokens.to_frame(state.unit()),
-            figure=lambda: (
-                figures.token_strip(
-                    trace, quantity.name, unit=state.unit(), theme_name=state.theme_name(), **marks
-                )
-                .document(title=quantity.title)
-                .encode()
-            ),
-            figure_ending="html",
             code=notebook_code(
                 trace,
                 f"an.figures.token_strip(trace, {quantity.name!r}, unit={state.unit()!r}"

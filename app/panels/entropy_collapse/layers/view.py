@@ -68,7 +68,7 @@ def _numbers(trace: Trace) -> None:
         ("without token 0", f"{significant(float(entropy[1, at - 1]))} → {significant(float(entropy[1, at]))}",
          "The same layer with token 0 left out before centring."),
         ("largest without it", f"layer {without.candidate}",
-         f"Largest drop that is left when token 0 is not counted: {significant(100 * float(without.median_drop.max()))} % of the entropy before it."),
+         f"Largest drop that is left when token 0 is not counted: {significant(100 * without.largest_drop)} % of the entropy before it."),
         ("rank at the end", f"{significant(float(effective_rank(shares[0, -1])))} of {most}",
          "Effective rank of the last layer's states (from eigenvalues), and the most that this text allows."),
     ]  # fmt: skip

@@ -11,7 +11,7 @@ from analysis.pruning_effects.compression.results import BOTTOM, DRAWN_BY_SEED, 
 from analysis.units import from_nats
 from app import state
 from app.panels.pruning_effects.compression import help as readings
-from app.widgets.figure_card import altair_card, figure_card, show_chart
+from app.widgets.figure_card import altair_card, html_card, show_chart
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 from app.widgets.token_strip import token_strip
@@ -115,13 +115,12 @@ def _kept_words(sweep: CompressionSweep) -> None:
     one = sweep.find(method, share, seed)
     if one is None:
         return
-    with figure_card(
+    with html_card(
         f"What {method} keeps at {share:.0%}",
         "The original text; coloured words were kept.",
+        lambda: figures.compression_strip(one, theme_name=state.theme_name()),
         name="compressed",
         table=one.to_frame,
-        figure=lambda: figures.compression_strip(one, theme_name=state.theme_name()).document().encode(),
-        figure_ending="html",
         code=_code(sweep, f"compression_strip(sweep.find({method!r}, {share}, {seed}))"),
         spec=sweep.subtitle,
         more=readings.STRIP,

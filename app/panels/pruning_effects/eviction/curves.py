@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from analysis.drawing.numbers import count, significant, size
 from analysis.pruning_effects.eviction.figures import METRIC_TEXTS, METRICS, Metric, pruning_curves
 from analysis.pruning_effects.eviction.results import INFORMATION
+from analysis.pruning_effects.eviction.summary import best_method, middle_share
 from analysis.units import from_nats, table_in
 from app import state
 from app.panels.pruning_effects.eviction import help as readings
@@ -19,8 +20,6 @@ from app.widgets.layout import side_by_side
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace
-
-_BYTES = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
 
 
 def live(sweep: Sweep) -> None:
@@ -42,44 +41,20 @@ def so_far(sweep: Sweep) -> str:
     return f"{count(len(sweep.settings))} settings, method by method"
 
 
-def best_at(sweep: Sweep, share: float) -> str:
-    """Method with the smallest mean KL at a share, among those that delete what they do not keep, if there are any."""
-    frame = sweep.to_frame().assign(deletes=[setting.deletes for setting in sweep.settings])
-    here = frame[(frame["kept"] == share) & (frame["policy"] != "full")]
-    freeing = here[here["deletes"]]
-    return str((here if freeing.empty else freeing).groupby("policy", sort=False)["kl"].mean().idxmin())
-
-
-def middle_share(frame: pd.DataFrame) -> float:
-    """The share nearest to one half that was run."""
-    kept = frame.loc[frame["policy"] != "full", "kept"]
-    return float(kept.iloc[(kept - 0.5).abs().argmin()])
-
-
 def numbers(sweep: Sweep) -> None:
     """The five numbers at the head of the pictures."""
-    frame, unit = sweep.to_frame(), state.unit()
-    share = middle_share(frame)
-    best = best_at(sweep, share)
-    here = frame[frame["kept"] == share]
-    means = here.groupby("policy")[["kl", "delta_nll"]].mean().to_dict()
-    label = str(here.loc[here["policy"] == best, "label"].iloc[0])
-    spec = sweep.spec
-    kl, delta = (from_nats(float(means[name][best]), unit) for name in ("kl", "delta_nll"))
-    random = (
-        significant(from_nats(float(means["kl"]["random"]), unit)) if "random" in means["kl"] else "not run"
-    )
-    budget, whole = int(here.loc[here["policy"] == best, "kv_budget"].iloc[0]), sweep.settings[0].budget
-    width = 2 * spec.head_size * _BYTES.get(spec.dtype, 0)
+    unit, share = state.unit(), middle_share(sweep)
+    best, spec = best_method(sweep, share), sweep.spec
     pairs = spec.n_layers * spec.n_kv_heads
+    random = significant(from_nats(best.chance, unit)) if math.isfinite(best.chance) else "not run"
     cells = [
-        (f"best at {share:.0%}", label, f"Smallest mean KL(full ‖ pruned) with {share:.0%} of the context kept, among methods that free memory."),
-        (f"KL, {unit}", significant(kl), "Mean over the tokens after the first of KL(full ‖ pruned): 0 says nothing was lost."),
-        (f"ΔNLL, {unit}", significant(delta, signed=True),
+        (f"best at {share:.0%}", best.label, f"Smallest mean KL(full ‖ pruned) with {share:.0%} of the context kept, among methods that free memory."),
+        (f"KL, {unit}", significant(from_nats(best.kl, unit)), "Mean over the tokens after the first of KL(full ‖ pruned): 0 says nothing was lost."),
+        (f"ΔNLL, {unit}", significant(from_nats(best.delta_nll, unit), signed=True),
          "Mean change of the surprisal of the tokens that came. Below 0 the pruned cache predicted them better, which happens by chance."),
         (f"chance, {unit}", random, f"KL of the control at {share:.0%}: uniformly random tokens, mean over seeds. A method that does not beat it has learnt nothing."),
-        ("KV cache", size(budget * width) if width else "not available",
-         f"Keys and values that stay, of {size(whole * width)}: {significant(budget / pairs)} of {count(spec.n_context)} tokens "
+        ("KV cache", size(best.kept_bytes) if best.kept_bytes else "not available",
+         f"Keys and values that stay, of {size(best.full_bytes)}: {significant(best.tokens_per_pair)} of {count(spec.n_context)} tokens "
          f"in each of {count(pairs)} (layer, KV head) pairs, on average. Logical bytes: in this comparison evicted tokens are hidden, not freed."),
     ]  # fmt: skip
     columns = side_by_side("numbers_eviction", [1.86, 1.08, 1.14, 1.22, 1.04])

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.pruning_effects.eviction.overlap import labels, settings_at
+from analysis.pruning_effects.eviction.summary import best_at, middle_share
 from app import state
 from app.choice import choose
-from app.panels.pruning_effects.eviction.curves import best_at, middle_share
 from app.panels.pruning_effects.eviction.damage import damage
 from app.panels.pruning_effects.eviction.kept import kept_map
 from app.panels.pruning_effects.eviction.overlap import agreement, needle
@@ -41,10 +41,9 @@ def details(trace: Trace, sweep: Sweep, code: str) -> None:
 
 
 def _share(sweep: Sweep) -> float:
-    frame = sweep.to_frame()
     shares = sorted({s.kept for s in sweep.settings[1:]}, reverse=True)
     words = {f"{100 * share:g}": share for share in shares}
-    usual = f"{100 * middle_share(frame):g}"
+    usual = f"{100 * middle_share(sweep):g}"
     left, right = side_by_side("controls_setting", [1.5, 1], "bottom")
     names = labels(sweep)
     best = names[best_at(sweep, words[usual])]

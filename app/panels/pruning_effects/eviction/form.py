@@ -9,6 +9,7 @@ import streamlit as st
 
 from analysis.drawing.numbers import count, duration
 from analysis.errors import AnalysisError
+from analysis.pruning_effects.eviction.estimate import context_tokens, sweep_seconds
 from analysis.ties import RULE
 from app import state
 from app.choice import choose
@@ -25,8 +26,6 @@ CONTINUE, ASK = "the text goes on", "question and answer"
 _SHARES = ("95", "90", "80", "70", "60", "50", "40", "30", "20", "10", "5", "2")
 _USUAL_SHARES = ("90", "70", "50", "30", "10")
 _CONTINUATION_TOKENS, _MOST_METHODS = 64.0, 24
-_PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
-"""Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
 
 
 def form(trace: Trace) -> tuple[Asked | None, bool]:
@@ -69,7 +68,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Compare methods", type="primary", key="eviction_button")
             with st.popover("Options"):
-                n_context = _n_context(trace, context)
+                n_context = context_tokens(trace, context)
                 seeds, window, evicted = common(n_context)
                 methods = [policy(names[label]) for label in chosen]
                 set_to = constants(methods, n_context, {OBSERVATION.key: window})
@@ -163,11 +162,6 @@ def _fill_in(end: str) -> None:
     st.session_state[state.CONTINUATION_FILLED] = end
 
 
-def _n_context(trace: Trace, context: str) -> int:
-    """Tokens of the context, as the run on screen cut them."""
-    return int((trace.tokens.start < len(context)).sum())
-
-
 def _n_settings(asked: Asked) -> int:
     methods = [m for m in asked.methods() if m.stepwise or asked.evicted == ONCE]
     return 1 + sum(len(asked.kept) * (asked.seeds if m.is_random else 1) for m in methods)
@@ -177,13 +171,8 @@ def _estimate(trace: Trace, asked: Asked) -> str:
     """What the comparison will cost, from the speed of the run on screen."""
     from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
-    n_context = _n_context(trace, asked.context)
-    letters = len(asked.continuation) + len(asked.answer)
-    after = letters / max(len(trace.text), 1) * len(trace.tokens)
-    n_settings = _n_settings(asked)
-    per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
-    pace = _PACE_STEPWISE if asked.evicted == STEPWISE else _PACE_ONCE
-    seconds = per_token * (n_context + pace * n_settings * after)
+    n_settings, after = _n_settings(asked), len(asked.continuation) + len(asked.answer)
+    seconds = sweep_seconds(trace, asked.context, after, n_settings, stepwise=asked.evicted == STEPWISE)
     set_to = dict(asked.constants)
     window = f"the observation window is {set_to[OBSERVATION.key]} tokens"
     words = ", ".join([window, *said(asked.methods(), set_to)])

@@ -79,5 +79,5 @@ def _draw_needle(grid: NeedleGrid, share: float, code: str) -> None:
         more=readings.NEEDLE,
     ) as draw:
         draw()
-        full = grid.frame[grid.frame["policy"] == "full"]
-        st.caption(f"With the full cache the model answers **{int(full['answered'].sum())} of {len(full)}**.")
+        answered, asked = grid.answered_in_full
+        st.caption(f"With the full cache the model answers **{answered} of {asked}**.")

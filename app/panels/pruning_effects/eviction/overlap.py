@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from analysis.drawing.labels import visible
@@ -18,6 +17,7 @@ from app.widgets.figure_card import altair_card, notebook_code, plotly_card
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace

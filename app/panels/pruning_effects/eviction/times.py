@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from analysis.drawing.strip_html import HtmlFigure
 from app.panels.pruning_effects import help as readings
 from app.panels.pruning_effects.eviction.asked import reading, reading_code
 from app.panels.pruning_effects.eviction.options import share_kept
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import html_card, notebook_code
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -57,13 +58,12 @@ def times(trace: Trace, asked: Asked) -> None:
 
 
 def _draw(frame: pd.DataFrame, code: str, spec: str) -> None:
-    with figure_card(
+    with html_card(
         "Seconds of eviction and decoding",
         "Median of a few timed steps on this machine, as it is now; other work on it counts too.",
+        lambda: HtmlFigure(frame.to_html(index=False, escape=True)),
         name="times",
         table=lambda: frame,
-        figure=lambda: frame.to_html(index=False, escape=True).encode(),
-        figure_ending="html",
         code=code,
         spec=f"{spec} · greedy decoding, library's own cache",
         more=readings.TIMES,

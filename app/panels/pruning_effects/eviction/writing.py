@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from analysis.drawing.strip_html import HtmlFigure
 from app.panels.pruning_effects import help as readings
 from app.panels.pruning_effects.eviction.asked import reading, reading_code
 from app.panels.pruning_effects.eviction.options import share_kept
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import html_card, notebook_code
 from app.widgets.on_demand import Wanted, on_demand
 from app.widgets.plain import plain
 
@@ -88,13 +89,12 @@ def _start(asked: Asked) -> str:
 
 def _draw(written: Generations, code: str) -> None:
     frame = written.to_frame()
-    with figure_card(
+    with html_card(
         "Texts with full and pruned cache",
         "Highlighted: words that the full cache did not write. Struck out: words of its that are missing.",
+        lambda: HtmlFigure(frame.to_html(index=False, escape=True)),
         name="writing",
         table=lambda: frame,
-        figure=lambda: _page(frame),
-        figure_ending="html",
         code=code,
         spec=f"{written.model} · greedy",
         more=readings.WRITING,
@@ -125,8 +125,3 @@ def _difference(full: str, pruned: str) -> str:
         if d > c:
             parts.append(f":orange-background[{plain(' '.join(after[c:d]))}]")
     return " ".join(parts)
-
-
-def _page(frame: Any) -> bytes:
-    """The texts as one HTML file."""
-    return frame.to_html(index=False, escape=True).encode()
