@@ -128,11 +128,10 @@ def merge_adapter(model: Any, folder: Path, shown: str) -> Any:
         held = tensors_of(folder / ADAPTER_WEIGHTS)
         _resize_for(model, held)
         config.inference_mode = True
-        mapping = getattr(model, "_checkpoint_conversion_mapping", {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft's calls of what transformers will drop
             attached = PeftModel(model, config)
-            result = attached.load_adapter(str(folder), "default", torch_device="cpu", key_mapping=mapping)
+            result = attached.load_adapter(str(folder), "default", torch_device="cpu")
             # Rows of embeddings may be held twice, under a name that fits nowhere; parts of the adapter may not.
             prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
             homeless = [key for key in result.unexpected_keys if prefix in key]

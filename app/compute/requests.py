@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from analysis.errors import AnalysisError
 from analysis.models.spec import ModelSpec
@@ -73,27 +73,15 @@ def engine() -> Engine:
     return Engine(Worker(keep=MAX_RESULTS), Shelf())
 
 
-class _Session:
-    """A browser tab, so that its jobs can be dropped when it closes."""
-
-    def __init__(self) -> None:
-        context = get_script_run_ctx()
-        self.id = context.session_id if context else "no browser"
-
-
 @st.cache_resource(
     scope="session",
     show_spinner=False,
     max_entries=1,
-    on_release=lambda session: engine().worker.drop_owner(session.id),
+    on_release=lambda tab: engine().worker.drop_owner(tab),
 )
-def _session() -> _Session:
-    return _Session()
-
-
 def owner() -> str:
-    """Id of this browser tab."""
-    return _session().id
+    """Id of this browser tab; its jobs are dropped when it closes."""
+    return uuid.uuid4().hex
 
 
 def submit(request: RunRequest) -> Job:

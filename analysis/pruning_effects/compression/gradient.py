@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import OutOfMemoryError
+from analysis.models.attention_choice import attends_eagerly
 from analysis.models.body import first_tensor, hooks
 from analysis.models.loading import LanguageModel
 from analysis.models.memory import free_bytes
@@ -36,7 +37,7 @@ def bytes_for_gradient(model: LanguageModel, n_tokens: int) -> int:
     inner = int(getattr(config, "intermediate_size", None) or 4 * width)
     inner *= int(getattr(config, "num_experts_per_tok", None) or 1)
     per_layer = n_tokens * (_WIDTHS * width + _INNER * inner)
-    if getattr(model.model.config, "_attn_implementation", "") == "eager":
+    if attends_eagerly(model.model):
         per_layer += _MAPS * int(getattr(config, "num_attention_heads", None) or 1) * n_tokens**2
     return per_layer * model.info.n_layers * model.anatomy.head.weight.element_size()
 

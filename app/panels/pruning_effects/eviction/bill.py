@@ -25,7 +25,7 @@ def sizes(request: runs.RunRequest) -> Any:
     """Ask for the sizes of the model that decide the bill; a small job."""
     experiment = runs.Experiment(request, "sizes")
 
-    def compute(model: LanguageModel, _job: Job) -> tuple[Shape, float | None]:
+    def compute(model: LanguageModel, _job: Job) -> tuple[Shape, float]:
         from analysis.pruning_effects.eviction.costs import measured_flops, shape_of
 
         return shape_of(model), measured_flops(model, 128)
@@ -63,14 +63,10 @@ def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, asked: Asked) -> 
         draw()
         heavy = count(round(shape.tokens_as_heavy_as_weights))
         formula = shape.flops(128, 128)
-        check = (
-            f"; torch counts **{significant(measured / 1e9)}** billion for 128 tokens, the formula **{significant(formula / 1e9)}**"
-            if measured
-            else ""
-        )
+        check = f"torch counts **{significant(measured / 1e9)}** billion for 128 tokens, the formula **{significant(formula / 1e9)}**"
         st.caption(
             f"One token takes **{size(shape.bytes_per_token)}**; keys and values weigh as much as the weights at **{heavy}** tokens. "
-            f"A step of decoding on the full cache takes **{significant(shape.flops(1, sweep.spec.n_context + 1) / 1e9)}** billion operations{check}."
+            f"A step of decoding on the full cache takes **{significant(shape.flops(1, sweep.spec.n_context + 1) / 1e9)}** billion operations; {check}."
         )
         spent = ", ".join(f"{name} {significant(seconds)} s" for name, seconds in sweep.seconds.items())
         st.caption(f"This sweep of {len(sweep.settings)} settings: {spent}.")
