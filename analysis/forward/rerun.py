@@ -17,7 +17,7 @@ from analysis.results.trace import Trace
 
 
 @contextmanager
-def reading_again(model: LanguageModel, trace: Trace, visibility: Visibility | None) -> Iterator[Tensor]:
+def rerun(model: LanguageModel, trace: Trace, visibility: Visibility | None) -> Iterator[Tensor]:
     """Hold the model and give the ids of a run's tokens, to be read as the run read them.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.errors import AnalysisError, BrokenFileError, ModelNotFoundError, UnsupportedModelError
 from analysis.models.adapter_files import ADAPTER_CONFIG, adapter_settings
-from analysis.models.hub import ask_hub
+from analysis.models.hub import query_hub
 from analysis.models.load_errors import as_analysis_error
 from analysis.models.spec import ModelSpec, is_folder
 from analysis.models.stored import ADAPTER_WEIGHTS, tensors_of
@@ -33,7 +33,7 @@ def adapter_folder(adapter: str) -> Path:
         spec = ModelSpec(adapter)
         patterns = ["*.json", ADAPTER_WEIGHTS, "*.model", "*.txt", "*.jinja"]
         try:
-            offline = not ask_hub(spec).reachable
+            offline = not query_hub(spec).reachable
             path = Path(snapshot_download(adapter, allow_patterns=patterns, local_files_only=offline))
         except Exception as error:
             raise as_analysis_error(error, spec) from error

@@ -32,7 +32,7 @@ class QuantityText:
 
     label: str
     title: str
-    reading: str
+    caption: str
     power: int
     """Power of the unit: 1 information, 2 its square, 0 no unit."""
 

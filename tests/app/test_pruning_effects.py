@@ -103,9 +103,9 @@ def test_looking_around_runs_nothing(submitted, compared):
 
 
 def test_a_needle_is_followed_through_the_methods(compared):
-    at = compared.text_input(key=state.NEEDLE).set_value("grey cat").run()
+    at = compared.text_input(key=state.PHRASE).set_value("grey cat").run()
     assert not at.exception and "The phrase, by method, layer and KV head" in shown(at)
-    at = at.text_input(key=state.NEEDLE).set_value("green dog").run()
+    at = at.text_input(key=state.PHRASE).set_value("green dog").run()
     assert "These words are not in the context" in shown(at)
 
 
@@ -352,7 +352,7 @@ def test_every_file_can_be_made(page, finish, monkeypatch):
     monkeypatch.setattr(figure_card, "_download_action", lambda name, table: tables.update({name: table()}))
     monkeypatch.setattr(figure_card, "_code_action", lambda name, code: codes.update({name: code}))
     at = compare(page, finish)
-    at = at.text_input(key=state.NEEDLE).set_value("cat").run()
+    at = at.text_input(key=state.PHRASE).set_value("cat").run()
     assert not at.exception
     assert set(made) == FIGURES | {"phrase.html", "bill.svg"}
     for name, data in made.items():

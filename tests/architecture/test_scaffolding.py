@@ -15,7 +15,7 @@ from tests.architecture.test_imports import name_of, only
         (r"\.(altair|plotly)_chart\(", {"figure_card.py"}),
         (r"chart_svg|plotly_html", {"figure_card.py"}),
         (r"state\.OPENED in", {"run_status.py", "trace_files.py"}),
-        (r"def ask\(", {"run_status.py"}),
+        (r"def try_submit\(", {"run_status.py"}),
     ],
 )
 def test_is_in_one_place(what, where):

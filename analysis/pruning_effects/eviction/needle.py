@@ -24,7 +24,7 @@ _NAMES = ("Avela", "Borrin", "Cassum", "Dorvik", "Elstow", "Farrow")
 
 
 @dataclass(frozen=True)
-class Haystack:
+class NeedleText:
     """A generated context with one fact in it, and the question for that fact."""
 
     context: str
@@ -35,7 +35,7 @@ class Haystack:
     answer: str
 
 
-def haystack(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0) -> Haystack:
+def needle_text(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0) -> NeedleText:
     """Generate a context of about ``n_tokens`` with the needle at a depth.
 
     Parameters
@@ -72,7 +72,7 @@ def haystack(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0
         sentences.append(sentence)
     before = "".join(sentences[: round(depth * len(sentences))])
     context = before + needle + "".join(sentences[round(depth * len(sentences)) :])
-    return Haystack(
+    return NeedleText(
         context.rstrip(),
         len(before),
         len(before) + len(needle.rstrip()),
@@ -150,7 +150,7 @@ def _cell(
     from analysis.models.tokenization import encode
     from analysis.pruning_effects.eviction.sweep import sweep_eviction
 
-    hay = haystack(model, length, depth, seed=seed)
+    hay = needle_text(model, length, depth, seed=seed)
     sweep = sweep_eviction(
         model, hay.context, hay.question, policies, kept, answer=hay.answer, seeds=1, on_progress=report
     )

@@ -12,7 +12,7 @@ from analysis.models.spec import EMBEDDED
 from app import state
 from app.compute import requests as runs
 from app.examples import EXAMPLES
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.messages import unavailable
 from app.widgets.run_status import current_run, model_run_or_none
@@ -43,7 +43,8 @@ def active_or_dormant(trace: Trace) -> None:
         )
         found = runs.find(other)
         if found is None and not (
-            st.button("Compare", key="compare_button") or (request.model.kind == EMBEDDED and _asked(slug))
+            st.button("Compare", key="compare_button")
+            or (request.model.kind == EMBEDDED and _was_compared(slug))
         ):
             return
         st.session_state[state.COMPARED] = slug
@@ -56,7 +57,7 @@ def active_or_dormant(trace: Trace) -> None:
     _draw(trace, second, (here, slug))
 
 
-def _asked(slug: str) -> bool:
+def _was_compared(slug: str) -> bool:
     return bool(st.session_state.get(state.COMPARED) == slug)
 
 
@@ -71,7 +72,7 @@ def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
         table=lambda: frame,
         code=notebook_code(first, "an.figures.head_difference(trace, other, (“one”, “other”))"),
         spec=f"{first.spec.subtitle} · against {second.spec.n_tokens} tokens",
-        more=readings.ACTIVE,
+        more=explained.ACTIVE,
     ) as draw:
         draw()
         order = frame["difference"].abs().sort_values(ascending=False).index[:_LISTED]

@@ -11,7 +11,7 @@ from analysis.attention_sinks.figures import head_difference, need_attention
 from analysis.drawing.numbers import significant
 from analysis.units import from_nats
 from app import state
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import altair_card, notebook_code, show_chart
 from app.widgets.on_demand import Wanted, on_demand
@@ -31,7 +31,7 @@ _UNSETTLED_TOKENS = 16
 
 
 @st.fragment
-def break_it(trace: Trace) -> None:
+def without_sink(trace: Trace) -> None:
     """Take the sink away and see what it was good for."""
     attention = need_attention(trace)
     layer, head = chosen_head(attention)
@@ -85,7 +85,7 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
         table=lambda: frame,
         code=notebook_code(before, call),
         spec=after.spec.subtitle,
-        more=readings.BREAK,
+        more=explained.BREAK,
     ) as draw:
         change = from_nats(mean_change(frame), unit)
         peaks = [float((t.layers.residual_norm.max(1)).max()) for t in (before, after)]
@@ -163,7 +163,7 @@ def _draw_streaming(trace: Trace, result: StreamingResult) -> None:
         table=lambda: frame,
         code=notebook_code(trace, call),
         spec=f"{trace.spec.subtitle} · window {result.window}, first {result.n_sink} kept",
-        more=readings.STREAMING,
+        more=explained.STREAMING,
     ) as draw:
         draw()
         st.dataframe(

@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.attention_sinks import figures, measures
 from analysis.drawing.numbers import count, significant
 from app import state
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import side_by_side
 from app.widgets.plain import visible
@@ -76,7 +76,7 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
         options,
         default=options[0],
         required=True,
-        format_func=lambda q: readings.HEAD_LABELS[q],
+        format_func=lambda q: explained.HEAD_LABELS[q],
         key=state.HEAD_QUANTITY,
         label_visibility="collapsed",
         bind="query-params",
@@ -101,14 +101,14 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
 
     with altair_card(
         "Every head of every layer",
-        readings.HEAD_READINGS[quantity],
+        explained.HEAD_CAPTIONS[quantity],
         lambda: figures.head_map(trace, quantity, theme_name=state.theme_name()),
         alt="One cell per layer and head",
         name="head_map",
         table=lambda: measures.heads_frame(attention),
         code=notebook_code(trace, f"an.figures.head_map(trace, {quantity!r})"),
         spec=trace.spec.subtitle,
-        more=readings.SINKS,
+        more=explained.SINKS,
     ) as draw:
         event = draw(on_select="rerun", selection_mode="pick")
         picked = event.get("selection", {}).get("pick", []) if event else []

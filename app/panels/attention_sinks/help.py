@@ -17,7 +17,7 @@ HEAD_LABELS = {
     "gate": "passed on",
 }
 
-HEAD_READINGS = {
+HEAD_CAPTIONS = {
     "sink_mass": "Stronger colour: the head puts more of its attention on the first token. Click a cell.",
     "times_uniform": "Against what uniform attention would give: 1 is no preference, so short texts fake nothing.",
     "strongest": "The most any one token gets from the head, wherever it stands. Click a cell to see which.",

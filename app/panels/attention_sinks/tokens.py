@@ -14,7 +14,7 @@ from analysis.drawing.charts import styled
 from analysis.drawing.numbers import count, significant
 from analysis.units import from_nats
 from app import state
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import altair_card, figure_card, notebook_code
 from app.widgets.layout import side_by_side
@@ -63,7 +63,7 @@ def received(trace: Trace) -> None:
             figure_ending="html",
             code=notebook_code(trace, f"an.figures.received(trace, layer={at_layer}, head={at_head})"),
             spec=trace.spec.subtitle,
-            more=readings.RECEIVED,
+            more=explained.RECEIVED,
         ):
             chosen = token_strip(
                 strip, key="received_strip", selected=state.chosen_token(trace.tokens), height=300
@@ -117,7 +117,7 @@ def triad(trace: Trace) -> None:
         table=lambda: _triad_frame(trace, position),
         code=notebook_code(trace, "an.figures.triad_chart(trace, 0)"),
         spec=trace.spec.subtitle,
-        more=readings.TRIAD,
+        more=explained.TRIAD,
     ) as draw:
         position: int = int(st.number_input("Token", 0, n - 1, 0, key="triad_token"))
         values = measures.triad(attention, trace.layers.residual_norm, position)
@@ -174,6 +174,6 @@ def dilution(trace: Trace) -> None:
         table=table,
         code=notebook_code(trace, f"an.figures.entropy_against_position(trace, unit={unit!r})"),
         spec=trace.spec.subtitle,
-        more=readings.DILUTION,
+        more=explained.DILUTION,
     ) as draw:
         draw()

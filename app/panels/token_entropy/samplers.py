@@ -12,7 +12,7 @@ from analysis.errors import AnalysisError
 from analysis.units import from_nats
 from app import state
 from app.compute import requests as runs
-from app.panels.token_entropy import help as readings
+from app.panels.token_entropy import help as explained
 from app.widgets.messages import show_unavailable
 from app.widgets.plain import visible
 
@@ -89,7 +89,7 @@ def _typical(order: TypicalOrder, actual: int) -> None:
         )
     )
     _frame(shown, "detail_typical")
-    st.caption(readings.TYPICAL)
+    st.caption(explained.TYPICAL)
 
 
 def _top_h(order: TopHOrder, actual: int) -> None:
@@ -108,7 +108,7 @@ def _top_h(order: TopHOrder, actual: int) -> None:
     if (frame["place"].diff().dropna() == 1).all():
         shown = shown.drop(columns="place")  # the panel is narrow, and nothing is left out of the list
     _frame(shown, "detail_top_h")
-    st.caption(readings.TOP_H)
+    st.caption(explained.TOP_H)
 
 
 def _listed(frame: pd.DataFrame, actual: int) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from analysis.token_entropy.strips import (
 )
 from analysis.units import from_nats
 from app import state
-from app.panels.token_entropy import help as readings
+from app.panels.token_entropy import help as explained
 from app.panels.token_entropy.token_detail import token_detail
 from app.widgets.figure_card import figure_card, notebook_code
 from app.widgets.layout import side_by_side
@@ -72,7 +72,7 @@ def strip_and_detail(trace: Trace) -> None:
         quantity, strip, marks = _strip_controls(trace)
         with figure_card(
             "The text, token by token",
-            f"{TEXTS[quantity].reading} Click a token, or focus the strip and use the arrow keys.",
+            f"{TEXTS[quantity].caption} Click a token, or focus the strip and use the arrow keys.",
             name="token_strip",
             table=lambda: trace.tokens.to_frame(state.unit()),
             figure=lambda: (
@@ -90,7 +90,7 @@ def strip_and_detail(trace: Trace) -> None:
                 + ")",
             ),
             spec=trace.spec.subtitle,
-            more=readings.STRIP,
+            more=explained.STRIP,
         ):
             chosen = token_strip(strip, key="entropy_strip", selected=state.chosen_token(trace.tokens))
     if chosen is not None and chosen < len(trace.tokens):
@@ -135,7 +135,7 @@ def _strip_controls(trace: Trace) -> tuple[Quantity, Strip, dict[str, Any]]:
             "Underline high-entropy windows",
             key=state.SHOW_WINDOWS,
             bind="query-params",
-            help=readings.WINDOWS,
+            help=explained.WINDOWS,
         )
         # Floats, because Streamlit fails on a link with an infinite whole number.
         width = int(

@@ -17,7 +17,7 @@ from app.compute import requests as runs
 from app.panels.entropy_collapse.backcopy.cards import cards, live
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, outcome
+from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
@@ -34,10 +34,10 @@ def backcopy() -> None:
     """Draw the lab: the task, a form, and every run of this tab overlaid."""
     _task()
     settings = _form()
-    asked: list[BackcopySettings] = st.session_state.setdefault(state.BACKCOPY_ASKED, [])
-    if settings is not None and ask(runs.submit_task, _request(settings), _training(settings)):
-        asked[:] = [*(one for one in asked if one != settings), settings][-_MOST_RUNS:]
-    known = [(one, job) for one in asked if (job := runs.find(_request(one))) is not None]
+    settings_of_tab: list[BackcopySettings] = st.session_state.setdefault(state.BACKCOPY_REQUEST, [])
+    if settings is not None and try_submit(runs.submit_calculation, _request(settings), _training(settings)):
+        settings_of_tab[:] = [*(one for one in settings_of_tab if one != settings), settings][-_MOST_RUNS:]
+    known = [(one, job) for one in settings_of_tab if (job := runs.find(_request(one))) is not None]
     finished = [job.result for _, job in known if job.state == "done"]
     if not known:
         st.info("Nothing has been trained yet. Press Run; the curves grow while it learns.")
@@ -161,11 +161,11 @@ def _choice(label: str, options: tuple[str, ...], key: str) -> str:
 
 
 def _clear() -> None:
-    st.session_state[state.BACKCOPY_ASKED] = []
+    st.session_state[state.BACKCOPY_REQUEST] = []
 
 
-def _request(settings: BackcopySettings) -> runs.Task:
-    return runs.Task("backcopy", tuple(asdict(settings).items()))
+def _request(settings: BackcopySettings) -> runs.Calculation:
+    return runs.Calculation("backcopy", tuple(asdict(settings).items()))
 
 
 def _training(settings: BackcopySettings) -> Callable[[Job], BackcopyRun]:

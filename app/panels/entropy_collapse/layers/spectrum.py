@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import state
-from app.panels.entropy_collapse.layers import help as readings
+from app.panels.entropy_collapse.layers import help as explained
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -51,7 +51,7 @@ def spectrum(trace: Trace, kind: str) -> None:
         table=lambda: figures.spectrum_frame(trace, layer, kind=kind),
         code=notebook_code(trace, f"an.figures.spectrum(trace, {layer}, kind={kind!r})"),
         spec=trace.spec.subtitle,
-        more=readings.SPECTRUM,
+        more=explained.SPECTRUM,
     ) as draw:
         st.session_state[state.SPECTRUM_INPUT] = layer
         st.number_input(

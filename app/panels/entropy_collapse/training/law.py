@@ -9,7 +9,7 @@ import streamlit as st
 from analysis.drawing.numbers import significant
 from analysis.errors import AnalysisError
 from app import state
-from app.panels.entropy_collapse.training import help as readings
+from app.panels.entropy_collapse.training import help as explained
 from app.widgets.figure_card import altair_card
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_unavailable
@@ -71,7 +71,7 @@ def _refused(curve: TrainingCurve, refusal: AnalysisError) -> None:
         table=curve.to_frame,
         code=_code(curve, "law_figures.points_chart(curve)"),
         spec=curve.subtitle,
-        more=readings.LAW,
+        more=explained.LAW,
     ) as draw:
         draw()
 
@@ -138,7 +138,7 @@ def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisEr
         table=table,
         code=_code(curve, "law_figures.law_chart(law_of(curve))"),
         spec=curve.subtitle,
-        more=readings.LAW,
+        more=explained.LAW,
     ) as draw:
         st.caption(
             plain(
@@ -201,6 +201,6 @@ def exchange(curves: list[TrainingCurve]) -> None:
         f"curve = read_training_log({next(iter(spent))!r})  # path of the log\n"
         "spent_chart({curve.name: entropy_spent(curve)})\n",
         spec=" · ".join(f"{c.name}: {c.chosen['entropy']}" for c in curves if c.name in spent),
-        more=readings.SPENT,
+        more=explained.SPENT,
     ) as draw:
         draw()

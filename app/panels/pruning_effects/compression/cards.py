@@ -10,7 +10,7 @@ from analysis.drawing.numbers import significant
 from analysis.pruning_effects.compression.results import BOTTOM, DRAWN_BY_SEED, METHODS, NEEDS_ANSWER
 from analysis.units import from_nats
 from app import state
-from app.panels.pruning_effects.compression import help as readings
+from app.panels.pruning_effects.compression import help as explained
 from app.widgets.figure_card import altair_card, figure_card, show_chart
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
@@ -77,7 +77,7 @@ def _curves_card(sweep: CompressionSweep) -> None:
         table=sweep.to_frame,
         code=_code(sweep, f"compression_curves(sweep, unit={state.unit()!r})"),
         spec=sweep.subtitle,
-        more=readings.CURVES,
+        more=explained.CURVES,
     ) as draw:
         draw()
         if told:
@@ -124,7 +124,7 @@ def _kept_words(sweep: CompressionSweep) -> None:
         figure_ending="html",
         code=_code(sweep, f"compression_strip(sweep.find({method!r}, {share}, {seed}))"),
         spec=sweep.subtitle,
-        more=readings.STRIP,
+        more=explained.STRIP,
     ):
         token_strip(figures.kept_strip(one), key="compression_strip", height=300)
         row = rows[(rows["kept"] == share) & (rows["seed"] == seed)].iloc[0]

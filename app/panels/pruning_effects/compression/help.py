@@ -16,7 +16,7 @@ lighthouse is lit for an hour, and the ferry sounds its horn in reply. Nobody re
 nobody wants it to end."""
 QUESTION = "Question: Who keeps the key of the lighthouse?\nAnswer:"
 ANSWER = "Agnes Holloway"
-LOOK_FOR = "One sentence holds the answer. Which methods still have it at half of the tokens, and do they beat random words?"
+HINT = "One sentence holds the answer. Which methods still have it at half of the tokens, and do they beat random words?"
 
 CURVES = r"""
 The context is made shorter, then the model reads *shorter context, question, answer*. Nothing else changes: the

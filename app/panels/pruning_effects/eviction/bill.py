@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.compute import requests as runs
-from app.panels.pruning_effects import help as readings
+from app.panels.pruning_effects import help as explained
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.run_status import outcome
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace
     from app.compute.job import Job
-    from app.panels.pruning_effects.eviction.asked import Asked
+    from app.panels.pruning_effects.eviction.sweep_request import SweepRequest
 
 
 def sizes(request: runs.RunRequest) -> Any:
@@ -34,7 +34,7 @@ def sizes(request: runs.RunRequest) -> Any:
 
 
 @st.fragment
-def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, asked: Asked) -> None:
+def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, sweep_request: SweepRequest) -> None:
     """Bytes and operations of every setting."""
     from analysis.drawing.numbers import count, significant, size
     from analysis.pruning_effects.eviction.cost_figures import bill_chart
@@ -54,11 +54,11 @@ def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, asked: Asked) -> 
         table=lambda: frame,
         code=notebook_code(
             trace,
-            f"{asked.code(trace)}shape = an.shape_of(model)\n"
+            f"{sweep_request.code(trace)}shape = an.shape_of(model)\n"
             "an.figures.bill_chart(an.bill(shape, sweep), shape.weight_bytes)",
         ),
         spec=sweep.spec.subtitle,
-        more=readings.BILL,
+        more=explained.BILL,
     ) as draw:
         draw()
         heavy = count(round(shape.tokens_as_heavy_as_weights))

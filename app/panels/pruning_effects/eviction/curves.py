@@ -11,7 +11,7 @@ from analysis.drawing.numbers import count, significant, size
 from analysis.pruning_effects.eviction.figures import METRIC_TEXTS, METRICS, Metric, pruning_curves
 from analysis.units import from_nats
 from app import state
-from app.panels.pruning_effects.eviction import help as readings
+from app.panels.pruning_effects.eviction import help as explained
 from app.widgets.figure_card import altair_card, notebook_code, show_chart
 from app.widgets.layout import side_by_side
 
@@ -119,7 +119,7 @@ def curves(trace: Trace, sweep: Sweep, code: str) -> None:
     call = f"{code}an.figures.pruning_curves(sweep, {metric!r}{', log=True' if log else ''}, unit={unit!r})"
     with altair_card(
         "What is lost, against the share kept",
-        f"{readings.METRICS[metric]} Click a name in the legend to single out its curve.",
+        f"{explained.METRICS[metric]} Click a name in the legend to single out its curve.",
         lambda: pruning_curves(sweep, metric, log=log, unit=unit, theme_name=state.theme_name()),
         alt=f"{METRIC_TEXTS[metric].title} against the share kept",
         key="eviction_chart",
@@ -127,7 +127,7 @@ def curves(trace: Trace, sweep: Sweep, code: str) -> None:
         table=lambda: sweep_table(sweep, unit),
         code=notebook_code(trace, call),
         spec=sweep.spec.subtitle,
-        more=readings.CURVES,
+        more=explained.CURVES,
     ) as draw:
         draw()
         if log:

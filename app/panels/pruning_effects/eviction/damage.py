@@ -13,7 +13,7 @@ from analysis.pruning_effects.eviction.figures import damage_tokens
 from analysis.pruning_effects.eviction.strips import DamageQuantity, damage_strip
 from analysis.units import from_nats
 from app import state
-from app.panels.pruning_effects.eviction import help as readings
+from app.panels.pruning_effects.eviction import help as explained
 from app.panels.pruning_effects.eviction.kept import named
 from app.widgets.figure_card import figure_card, notebook_code
 from app.widgets.layout import side_by_side
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
 _LABELS: dict[str, DamageQuantity] = {"KL": "kl", "surprisal": "change"}
-_READINGS = {
+_CAPTIONS = {
     "kl": "Stronger colour: the prediction of this token moved further.",
     "change": "Orange: the token became more surprising. Blue: less.",
 }
@@ -48,7 +48,7 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
     strip = damage_strip(sweep, setting, quantity, unit=unit)
     with figure_card(
         f"The damage, token by token: {named(sweep, setting)}",
-        f"{_READINGS[quantity]} Click a token to see both predictions.",
+        f"{_CAPTIONS[quantity]} Click a token to see both predictions.",
         name="damage_strip",
         table=lambda: _table(sweep, setting),
         figure=lambda: (
@@ -61,7 +61,7 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
             trace, f"{code}an.figures.damage_tokens(sweep, {setting}, {quantity!r}, unit={unit!r})"
         ),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
-        more=readings.DAMAGE,
+        more=explained.DAMAGE,
     ):
         st.segmented_control(
             "Colour by", list(_LABELS), default="KL", required=True, key=state.DAMAGE, bind="query-params",

@@ -11,7 +11,7 @@ from app import state
 from app.panels.pruning_effects.eviction.curves import best_at, middle_share
 from app.panels.pruning_effects.eviction.damage import damage
 from app.panels.pruning_effects.eviction.kept import kept_map
-from app.panels.pruning_effects.eviction.overlap import agreement, needle
+from app.panels.pruning_effects.eviction.overlap import agreement, phrase_survival
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 
@@ -36,7 +36,7 @@ def details(trace: Trace, sweep: Sweep, code: str) -> None:
         damage(trace, sweep, setting, code)
     st.subheader(f"All methods with {share:.0%} kept")
     agreement(trace, sweep, share, code)
-    needle(trace, sweep, share, code)
+    phrase_survival(trace, sweep, share, code)
 
 
 def _share(sweep: Sweep) -> float:

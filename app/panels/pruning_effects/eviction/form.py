@@ -11,8 +11,8 @@ from analysis.drawing.numbers import count, duration
 from analysis.errors import AnalysisError
 from analysis.ties import RULE
 from app import state
-from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE, Asked
 from app.panels.pruning_effects.eviction.options import common, constants, said
+from app.panels.pruning_effects.eviction.sweep_request import ONCE, STEPWISE, SweepRequest
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
@@ -28,12 +28,12 @@ _PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
 """Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
 
 
-def form(trace: Trace) -> tuple[Asked | None, bool]:
+def form(trace: Trace) -> tuple[SweepRequest | None, bool]:
     """Draw the form.
 
     Returns
     -------
-    Asked or None
+    SweepRequest or None
         What is asked for; None while something is missing, which is said.
     bool
         Whether the button was pressed.
@@ -72,7 +72,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
                 seeds, window, evicted = common(n_context)
                 methods = [policy(names[label]) for label in chosen]
                 set_to = constants(methods, n_context, {OBSERVATION.key: window})
-            asked = Asked(
+            sweep_request = SweepRequest(
                 context,
                 continuation,
                 answer,
@@ -82,7 +82,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
                 tuple(set_to.items()),
                 evicted,
             )
-            st.caption(_estimate(trace, asked))
+            st.caption(_estimate(trace, sweep_request))
         with st.expander("Where the methods come from"):
             for label in chosen:
                 st.caption(f"**{plain(label)}**: {plain(POLICIES[names[label]].source)}")
@@ -90,7 +90,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         if pressed:
             show_error(AnalysisError("There is nothing to compare.", "Choose a method and a share kept."))
         return None, False
-    return asked, pressed
+    return sweep_request, pressed
 
 
 def _texts(trace: Trace) -> tuple[str, str, str]:
@@ -175,23 +175,23 @@ def _n_context(trace: Trace, context: str) -> int:
     return int((trace.tokens.start < len(context)).sum())
 
 
-def _n_settings(asked: Asked) -> int:
-    methods = [m for m in asked.methods() if m.stepwise or asked.evicted == ONCE]
-    return 1 + sum(len(asked.kept) * (asked.seeds if m.is_random else 1) for m in methods)
+def _n_settings(sweep_request: SweepRequest) -> int:
+    methods = [m for m in sweep_request.methods() if m.stepwise or sweep_request.evicted == ONCE]
+    return 1 + sum(len(sweep_request.kept) * (sweep_request.seeds if m.is_random else 1) for m in methods)
 
 
-def _estimate(trace: Trace, asked: Asked) -> str:
+def _estimate(trace: Trace, sweep_request: SweepRequest) -> str:
     """What the comparison will cost, from the speed of the run on screen."""
     from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
-    n_context = _n_context(trace, asked.context)
-    letters = len(asked.continuation) + len(asked.answer)
+    n_context = _n_context(trace, sweep_request.context)
+    letters = len(sweep_request.continuation) + len(sweep_request.answer)
     after = letters / max(len(trace.text), 1) * len(trace.tokens)
-    n_settings = _n_settings(asked)
+    n_settings = _n_settings(sweep_request)
     per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
-    pace = _PACE_STEPWISE if asked.evicted == STEPWISE else _PACE_ONCE
+    pace = _PACE_STEPWISE if sweep_request.evicted == STEPWISE else _PACE_ONCE
     seconds = per_token * (n_context + pace * n_settings * after)
-    set_to = dict(asked.constants)
+    set_to = dict(sweep_request.constants)
     window = f"the observation window is {set_to[OBSERVATION.key]} tokens"
-    words = ", ".join([window, *said(asked.methods(), set_to)])
+    words = ", ".join([window, *said(sweep_request.methods(), set_to)])
     return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {words}"

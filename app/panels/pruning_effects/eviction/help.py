@@ -47,7 +47,7 @@ came became less expected; blue: more). A mean hides that damage is uneven: most
 that was thrown away.
 """
 
-NEEDLE = r"""
+PHRASE = r"""
 A phrase of the context: each cell says how much of it a method kept in one layer and KV head. A fact can only be read back through cells that kept it;
 what earlier layers passed on in later tokens may still help.
 """

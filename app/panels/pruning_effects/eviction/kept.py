@@ -14,7 +14,7 @@ from analysis.pruning_effects.eviction.map_figures import kept_heatmap
 from analysis.pruning_effects.eviction.overlap import survival_frame
 from analysis.pruning_effects.eviction.strips import kept_strip
 from app import state
-from app.panels.pruning_effects.eviction import help as readings
+from app.panels.pruning_effects.eviction import help as explained
 from app.widgets.figure_card import figure_card, notebook_code, plotly_card
 from app.widgets.layout import side_by_side
 from app.widgets.plain import visible
@@ -72,7 +72,7 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
         figure_ending="html",
         code=notebook_code(trace, f"{code}an.figures.kept_tokens(sweep, {setting})"),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
-        more=readings.KEPT,
+        more=explained.KEPT,
     ):
         lost = sweep.future.mean((0, 1)) * (1 - strip.values)
         return token_strip(strip, key="kept_strip_canvas", selected=int(np.argmax(lost)), height=300)
@@ -127,7 +127,7 @@ def _by_layer(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
         table=lambda: _layers_frame(sweep, setting),
         code=notebook_code(trace, call),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
-        more=readings.KEPT,
+        more=explained.KEPT,
     ) as draw:
         st.selectbox("KV head", heads, key=state.KV_HEAD, bind="query-params", width=140)
         draw()

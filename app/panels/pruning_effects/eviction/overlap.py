@@ -12,7 +12,7 @@ from analysis.pruning_effects.eviction.figures import kept_positions, overlap_ma
 from analysis.pruning_effects.eviction.overlap import overlap_frame, positions_frame, survival_frame
 from analysis.pruning_effects.eviction.texts import find_phrase
 from app import state
-from app.panels.pruning_effects.eviction import help as readings
+from app.panels.pruning_effects.eviction import help as explained
 from app.widgets.figure_card import altair_card, notebook_code, plotly_card
 from app.widgets.plain import visible
 
@@ -39,7 +39,7 @@ def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
         table=lambda: overlap_frame(sweep, share),
         code=notebook_code(trace, f"{code}an.figures.overlap_matrix(sweep, {share:g})"),
         spec=spec,
-        more=readings.OVERLAP,
+        more=explained.OVERLAP,
     ) as draw:
         draw()
     with altair_card(
@@ -51,19 +51,19 @@ def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
         table=lambda: positions_frame(sweep, share),
         code=notebook_code(trace, f"{code}an.figures.kept_positions(sweep, {share:g})"),
         spec=spec,
-        more=readings.POSITIONS,
+        more=explained.POSITIONS,
     ) as draw:
         draw()
 
 
 @st.fragment
-def needle(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
+def phrase_survival(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
     """Whether a phrase of the context survived, by method, layer and KV head."""
     with st.container(border=True):
         st.markdown("**Did a phrase survive?**")
         phrase = st.text_input(
             "A phrase of the context",
-            key=state.NEEDLE,
+            key=state.PHRASE,
             persist_state="session",
             max_chars=400,
             placeholder="Type some words of the context, such as a name or a number",
@@ -81,10 +81,10 @@ def needle(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
         said = "".join(visible(sweep.context_tokens[t]) + " " for t in tokens[:_SHOWN_TOKENS])
         st.caption(f"{count(len(tokens))} tokens of the context, written out below.")
         st.code(said + ("…" if len(tokens) > _SHOWN_TOKENS else ""), language=None)
-    _draw_needle(trace, sweep, share, code, phrase, tokens)
+    _draw_phrase(trace, sweep, share, code, phrase, tokens)
 
 
-def _draw_needle(
+def _draw_phrase(
     trace: Trace, sweep: Sweep, share: float, code: str, phrase: str, tokens: np.ndarray
 ) -> None:
     frame = survival_frame(sweep, tokens, share)
@@ -102,7 +102,7 @@ def _draw_needle(
         table=lambda: frame,
         code=notebook_code(trace, call),
         spec=f"{sweep.spec.subtitle} · {share:.0%} kept",
-        more=readings.NEEDLE,
+        more=explained.PHRASE,
     ) as draw:
         draw()
         st.dataframe(_percent(frame), hide_index=True, key="phrase_frame_shown", column_config=_COLUMNS)

@@ -24,7 +24,7 @@ from analysis.progress import Progress
 
 
 @contextmanager
-def reading_device(model: LanguageModel) -> Iterator[None]:
+def hold_model(model: LanguageModel) -> Iterator[None]:
     """Hold the model without gradients, and say plainly when its memory runs out.
 
     Raises
@@ -52,7 +52,7 @@ def _anchor(tokenizer: Any) -> list[int]:
 
 
 class Reader:
-    """Reads ids with one model. Its caller holds the model (:func:`reading_device`).
+    """Reads ids with one model. Its caller holds the model (:func:`hold_model`).
 
     Parameters
     ----------
