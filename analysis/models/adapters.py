@@ -91,7 +91,7 @@ def require_mergeable(folder: Path, shown: str) -> Any:
     if config.is_prompt_learning or kind in _NOT_WEIGHTS:
         raise UnsupportedModelError(
             f"The adapter {shown} is of the kind {kind[:40]}, which cannot be merged into weights.",
-            "LoRA and its kin can; choose the base alone, or such an adapter.",
+            "LoRA and similar ones can; choose the base alone, or such an adapter.",
         )
     return config
 

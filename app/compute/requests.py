@@ -179,7 +179,7 @@ def _answer(key: str, work: object) -> object:
     if job.error is not None:
         raise job.error
     if job.state != "done":  # dropped while it waited, for example with the tab that asked first
-        raise DeviceBusyError("The question was dropped.", "Ask again.")
+        raise DeviceBusyError("The request was dropped.", "Try again.")
     return job.result
 
 

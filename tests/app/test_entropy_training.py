@@ -132,7 +132,7 @@ def test_a_ninth_log_says_whose_place_it_takes(page, finish, tmp_path):
         said = [toast.value for toast in at.toast]
         assert (said == []) == (k < training_sources.MAX_SOURCES)
         at = finish(at)
-    assert not at.exception and "run" in said[0] and "was taken off: 8 logs fit" in said[0]
+    assert not at.exception and "run" in said[0] and "was removed: the page holds 8 logs" in said[0]
     names = [source.name for source in at.session_state[state.LOG_SOURCES]]
     assert len(names) == training_sources.MAX_SOURCES and not any("run_0" in name for name in names)
 

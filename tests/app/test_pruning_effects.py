@@ -96,7 +96,7 @@ def test_looking_around_runs_nothing(submitted, compared):
         at = getattr(at, kind)(key=key).set_value(value).run()
         assert not at.exception and not at.error
     assert evictions(submitted) == ran
-    assert "What survived: random, 10% kept" in shown(at) and "The first of 5 seeds is drawn" in shown(at)
+    assert "Kept tokens: random, 10% kept" in shown(at) and "The first of 5 seeds is drawn" in shown(at)
     assert "KL, bits" in {m.label for m in at.metric}
     other = at.switch_page("../pages/token_entropy.py").run().switch_page("../pages/pruning_effects.py").run()
     assert evictions(submitted) == ran and len(other.metric) == 5

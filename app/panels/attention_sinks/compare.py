@@ -39,7 +39,7 @@ def active_or_dormant(trace: Trace) -> None:
         slug = left.selectbox("Compare with", others, default, key=state.OTHER_EXAMPLE)
         other = replace(request, text=EXAMPLES[slug].text, lens_step=0)
         right.caption(
-            "A head can rest on token 0 for one kind of text and work on another: active or dormant."
+            "A head can give its attention to token 0 in one kind of text and to other tokens in another: dormant or active."
         )
         found = runs.find(other)
         if found is None and not (
@@ -65,7 +65,7 @@ def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
     frame = figures.difference_frame(first, second, names)
     with altair_card(
         "Active or dormant",
-        f"Orange: the head leans more on token 0 in “{names[0]}”. Blue: more in “{names[1]}”.",
+        f"Orange: the head attends more to token 0 in “{names[0]}”. Blue: more in “{names[1]}”.",
         lambda: figures.head_difference(first, second, names, theme_name=state.theme_name()),
         alt="Difference of sink strength by head",
         name="difference",
@@ -76,7 +76,7 @@ def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
     ) as draw:
         draw()
         order = frame["difference"].abs().sort_values(ascending=False).index[:_LISTED]
-        st.caption("The heads that switch most:")
+        st.caption("The heads that differ most:")
         st.dataframe(
             frame.loc[order],
             hide_index=True,

@@ -85,7 +85,7 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
 
     with st.popover("Threshold"):
         st.slider(
-            "A head has a sink where it gives more than",
+            "A head has a sink where a token gets more than",
             0.05,
             0.95,
             measures.SINK_EPSILON,
@@ -140,7 +140,7 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
             f"attention on token 0 **{significant(100 * float(attention.sink_mass[at]))} %**, "
             f"**{significant(float(measures.against_baseline(attention)[at]))}** times uniform",
             f"row entropy **{significant(100 * float(entropy[at]))} %** of uniform: {name or 'not available'}",
-            f"looks back **{significant(float(attention.distance[at]))}** tokens on average",
+            f"attends **{significant(float(attention.distance[at]))}** tokens back on average",
             f"shares its keys and values with KV head **{attention.kv_head(head)}**",
         ]
         if attention.window[at[0]]:
@@ -156,7 +156,7 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
         st.caption("  \n".join(rows))
         if where >= 0:
             st.caption(
-                f"Leans most on token {count(where)}, "
+                f"Attends most to token {count(where)}, "
                 f"**{significant(100 * float(received[at]))} %** on average:"
             )
             st.code(visible(trace.tokens.text[where]), language=None)

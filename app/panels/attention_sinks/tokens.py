@@ -52,7 +52,7 @@ def received(trace: Trace) -> None:
         )
         with figure_card(
             "Attention received",
-            "Stronger colour: more of the later tokens' attention. Click a token to see who feeds on it.",
+            "Stronger colour: more of the later tokens' attention. Click a token to see which heads attend to it.",
             name="received",
             table=lambda: frame,
             figure=lambda: (

@@ -3,7 +3,7 @@
 STRIP = r"""
 Before every token the model gives each token of its vocabulary a probability $p$.
 
-- **Entropy** $H = -\sum p \ln p$: how many ways to go on it saw. $e^H$ is the number of equally likely tokens
+- **Entropy** $H = -\sum p \ln p$: how open the next token was. $e^H$ is the number of equally likely tokens
   that would be as uncertain.
 - **Surprisal** $-\ln p(\text{token})$: how unexpected the token was that came.
 - **Gap** $= $ surprisal $- H$: unexpected, given how uncertain the model was.
@@ -59,7 +59,7 @@ Thresholds of entropix, in nats and nats²: *sure* $H<0.3, V<1.2$; *spread* $H>2
 
 LENS = r"""
 The state after each layer goes through the model's final norm and vocabulary head (the *logit lens*,
-nostalgebraist 2020). Early layers were not trained for that, so read their rows as a direction, not as a belief.
+nostalgebraist 2020). Early layers were not trained for that, so their rows show where the prediction goes, not what the layer predicts.
 **KL** $= \sum p_\text{out} (\ln p_\text{out} - \ln p_\text{layer})$, in nats or bits: 0 where the layer already says
 what the output says. The last row always equals the output; the run checks it.
 Layer 0 is what enters block 1.

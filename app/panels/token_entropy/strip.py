@@ -46,7 +46,7 @@ def numbers(trace: Trace) -> None:
         (
             "perplexity",
             significant(values.perplexity),
-            "exp(mean surprisal in nats): 1 is certain, V is clueless.",
+            "exp(mean surprisal in nats): 1: every token was certain. The size of the vocabulary: all tokens were equally likely.",
         ),
         (
             "bits per byte",
@@ -140,7 +140,7 @@ def _strip_controls(trace: Trace) -> tuple[Quantity, Strip, dict[str, Any]]:
         # Floats, because Streamlit fails on a link with an infinite whole number.
         width = int(
             st.number_input(
-                "Window, tokens",
+                "Entropy window, tokens",
                 1.0,
                 64.0,
                 4.0,

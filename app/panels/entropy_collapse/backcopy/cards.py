@@ -101,8 +101,8 @@ def _character_card(run: BackcopyRun) -> None:
     from analysis.entropy_collapse.labs.backcopy.figures import character_frame, first_token_figure
 
     with altair_card(
-        f"Who rests on token 0: {run.settings.variant}, layer {run.sink_layer}",
-        "By the character that attends, at the last step. A sink: tall bars for ordinary characters, none for triggers.",
+        f"Attention on token 0 by character: {run.settings.variant}, layer {run.sink_layer}",
+        "At the last step. A sink: tall bars for ordinary characters, none for triggers.",
         lambda: first_token_figure(run, theme_name=state.theme_name()),
         alt="Attention on token 0 by character",
         key="backcopy_chars",

@@ -64,18 +64,18 @@ def _task() -> None:
     unit = state.unit()
     names = " ".join(f":orange-background[**{_shown(task.characters[c])}**]" for c in task.triggers)
     with st.container(border=True):
-        st.markdown("**Bigram-Backcopy**: a small model learns two rules, and grows a sink")
+        st.markdown("**Bigram-Backcopy**: a small model learns two rules, and forms a sink")
         st.markdown(
             f"After an ordinary character the next one follows the character pairs of a short story; after a "
             f"trigger, {names}, comes :blue-background[the character before it] once more. Only the second rule "
-            f"needs attention: everywhere else the head has nothing to add and needs somewhere harmless to look."
+            f"needs attention: everywhere else the head has nothing to add, and gives its weight to a token with a tiny value."
         )
         st.markdown(_example())
         st.caption(
-            f"Who knows both rules still pays **{significant(from_nats(oracle.markov, unit))} {unit}** after "
-            f"ordinary characters, nothing after triggers (they are {significant(100 * oracle.trigger_share)} % of "
-            f"the characters), {significant(from_nats(oracle.overall, unit))} {unit} overall. Who knows only the "
-            f"pairs pays {significant(from_nats(oracle.bigram_on_triggers, unit))} {unit} after triggers."
+            f"With both rules the mean loss is **{significant(from_nats(oracle.markov, unit))} {unit}** after "
+            f"ordinary characters, 0 after triggers (they are {significant(100 * oracle.trigger_share)} % of "
+            f"the characters), {significant(from_nats(oracle.overall, unit))} {unit} overall. With only the "
+            f"pairs it is {significant(from_nats(oracle.bigram_on_triggers, unit))} {unit} after triggers."
         )
 
 

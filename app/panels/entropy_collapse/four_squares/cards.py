@@ -67,7 +67,7 @@ def cards(drawn: list[LabRun]) -> None:
     held = numbers == "held out"
     with st.container(horizontal=True, horizontal_alignment="right"):
         st.segmented_control(
-            "Numbers asked",
+            "Numbers evaluated",
             ("training", "held out"),
             default="training",
             required=True,

@@ -76,9 +76,7 @@ def _explain() -> None:
         f":orange-background[{sign}]" if at in FORKS else plain(sign) for at, sign in enumerate(signs)
     )
     with st.container(border=True):
-        st.markdown(
-            "**Four squares**: a small policy learns to be right, and forgets how many ways there were"
-        )
+        st.markdown("**Four squares**: a small policy learns to be right, and its right answers become alike")
         st.markdown(
             "The prompt is a number from 5 to 99; the policy takes four squares away from it, one true step at "
             "a time, and earns 1 if nothing is left. Which :orange-background[square] to take is a fork with many "

@@ -44,7 +44,7 @@ def spectrum(trace: Trace, kind: str) -> None:
     layer = chosen_layer(trace, kind)
     with altair_card(
         f"Spectrum of layer {layer}",
-        "One direction far above the rest means that it carries the cloud.",
+        "One direction far above the rest: the tokens differ mostly along it.",
         lambda: figures.spectrum(trace, layer, kind=kind, theme_name=state.theme_name()),
         alt=f"Eigenvalue spectrum of layer {layer}",
         name="spectrum",

@@ -46,7 +46,7 @@ def texts(trace: Trace) -> None:
     on_demand(
         "texts",
         "Many texts",
-        "A collapse layer is one at which every text loses its variety, not only this one.",
+        "A collapse layer is one at which the matrix entropy of every text falls, not only of this one.",
         "Compare",
         controls,
         why="An opened file has no model to read other texts with.",

@@ -36,7 +36,7 @@ def over_layers() -> None:
             trace.unavailable.get("spectra", "The opened file was made without them."),
         )
         if trace.spec.window is None:  # over windows there are none, whatever they may cost
-            _offer_all("Take them all the same")
+            _offer_all("Measure spectra")
         st.caption(plain(trace.spec.subtitle))
         return
     from app.panels.entropy_collapse.layers.models import models
@@ -118,7 +118,7 @@ def _controls() -> tuple[Any, str, float, Any]:
         1.0,
         key=state.RENYI_ORDER,
         disabled=not is_entropy,
-        help="1 is the usual entropy. Larger orders listen to the largest directions, smaller ones to all alike.",
+        help="1 is the usual entropy. Larger orders give more weight to the largest directions, smaller ones equal weight to all.",
     )
     scale = columns[3].selectbox(
         "Scale",
@@ -246,6 +246,6 @@ def _sentence(found: Any) -> str:
     if found.layer is None:
         return f"For this text there is no collapse layer: {found.reason}."
     return (
-        f"Block {found.layer} takes away {significant(100 * float(found.median_drop[found.layer - 1]))} % of this text's matrix entropy. "
+        f"Block {found.layer} removes {significant(100 * float(found.median_drop[found.layer - 1]))} % of this text's matrix entropy. "
         "Whether it does so to every text is seen under Many texts."
     )

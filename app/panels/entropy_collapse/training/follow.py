@@ -43,10 +43,10 @@ def follow(
     """
     there = [source for source in sources if source.kind == "path"]
     with st.container(border=True):
-        st.markdown("**A run that still goes**")
+        st.markdown("**Follow a run that is not finished**")
         left, middle, right = side_by_side("controls_follow", [1.4, 0.7, 1.3], "bottom")
         left.segmented_control(
-            "Look for new rows", [*_SECONDS], default=_OFF, required=True, key=state.LOG_EVERY, disabled=not there,
+            "Check for new rows", [*_SECONDS], default=_OFF, required=True, key=state.LOG_EVERY, disabled=not there,
             help="A log is read again when its file has changed, and only then.",
         )  # fmt: skip
         middle.button(

@@ -89,7 +89,7 @@ def _numbers(fit: LawFit, prediction: Prediction | AnalysisError) -> None:
     cells = [
         ("a", significant(fit.a), f"95 % interval {_interval(fit.a_interval)}"),
         ("b", significant(fit.b), f"95 % interval {_interval(fit.b_interval)}"),
-        ("ceiling b − a", significant(fit.ceiling), f"Reward at no entropy. 95 % interval {_interval(fit.ceiling_interval)}"),
+        ("ceiling b − a", significant(fit.ceiling), f"Reward where the entropy is 0. 95 % interval {_interval(fit.ceiling_interval)}"),
         ("R², law", f"{fit.r2:.3f}", f"Of the straight line: {fit.line_r2:.3f}"),
         ("error, rest", rest, why),
     ]  # fmt: skip
@@ -190,7 +190,7 @@ def exchange(curves: list[TrainingCurve]) -> None:
 
     with altair_card(
         "Entropy spent against reward gained",
-        "From the bottom left: what each run paid in entropy for its reward. A dot after every tenth of the rows.",
+        "From the bottom left: how much entropy each run lost for its reward. A dot after every tenth of the rows.",
         lambda: spent_chart(spent, colours=colours, unit=state.unit(), theme_name=state.theme_name()),
         alt="Entropy spent against reward gained",
         name="spent",

@@ -87,7 +87,7 @@ def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
         )
         missing = [axis for axis in ("tokens", "time") if all(c.x(axis) is None for c in curves)]
         if missing:
-            st.caption(f"No log here tells {' or '.join(missing)}.")
+            st.caption(f"No log here has the {' or '.join(missing)}.")
     onsets = _onsets(curves)
     groups = apart([curve for curve in curves if curve.has("entropy")])
     if len(groups) > 1:

@@ -52,7 +52,7 @@ def _numbers(sweep: CompressionSweep) -> None:
         (
             "difference",
             f"{significant(without - full, signed=True)} {unit}",
-            "What the context is worth per answer token: the most that lies in it to be lost.",
+            "What the context is worth per answer token: the most that a shorter context can lose.",
         ),
     ]
     for column, (label, value, explanation) in zip(
@@ -69,7 +69,7 @@ def _curves_card(sweep: CompressionSweep) -> None:
 
     told = [name for name in NEEDS_ANSWER if name in set(sweep.to_frame()["method"])]
     with altair_card(
-        "What a shorter context costs the answer",
+        "Damage of a shorter context to the answer",
         "Lower is better. Compare with the grey band, words left out at random, at the same number of tokens.",
         lambda: _curves(sweep),
         alt="Change of the answer's NLL against the share kept",
@@ -82,7 +82,7 @@ def _curves_card(sweep: CompressionSweep) -> None:
         draw()
         if told:
             st.caption(
-                f"{' and '.join(told)}: told the answer. A limit to compare with, not a method to use."
+                f"{' and '.join(told)}: these methods know the answer. A limit to compare with, not a method to use."
             )
 
 

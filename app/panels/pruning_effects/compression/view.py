@@ -79,7 +79,10 @@ def _form() -> tuple[str, _Settings, bool]:
             "Context, to be made shorter", key=state.COMPRESSION_CONTEXT, height=232, persist_state="session"
         )
         question = right.text_area(
-            "Question, read after it", key=state.COMPRESSION_QUESTION, height=104, persist_state="session"
+            "Question, read after the context",
+            key=state.COMPRESSION_QUESTION,
+            height=104,
+            persist_state="session",
         )
         answer = right.text_area(
             "Answer, whose probability counts",

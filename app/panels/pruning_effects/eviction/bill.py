@@ -46,7 +46,7 @@ def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, sweep_request: Sw
     shape, measured = found
     frame = bill_of(shape, sweep)
     with altair_card(
-        "Bill",
+        "Cost",
         "Memory of keys and values while the next token is generated, alone and for 16 texts at once.",
         lambda: bill_chart(frame, shape.weight_bytes, theme_name=state.theme_name()),
         alt="Bytes of keys and values by share kept",

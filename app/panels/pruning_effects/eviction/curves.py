@@ -26,7 +26,7 @@ _INFORMATION = ("nll", "delta_nll", "kl", "kl_p95", "answer_logp")
 def live(sweep: Sweep) -> None:
     """Draw the curves of a sweep that is still running."""
     with st.container(border=True):
-        st.markdown("**What is lost, against the share kept**")
+        st.markdown("**Damage against the share kept**")
         st.caption(f"So far: {so_far(sweep)}.")
         show_chart(
             pruning_curves(sweep, "kl", unit=state.unit(), theme_name=state.theme_name()),
@@ -77,7 +77,7 @@ def numbers(sweep: Sweep) -> None:
         (f"KL, {unit}", significant(kl), "Mean over the tokens after the first of KL(full ‖ pruned): 0 says nothing was lost."),
         (f"ΔNLL, {unit}", significant(delta, signed=True),
          "Mean change of the surprisal of the tokens that came. Below 0 the pruned cache predicted them better, which happens by chance."),
-        (f"chance, {unit}", random, f"KL of the control at {share:.0%}: uniformly random tokens, mean over seeds. A method that does not beat it has learnt nothing."),
+        (f"chance, {unit}", random, f"KL of the control at {share:.0%}: uniformly random tokens, mean over seeds. A method that is not better says nothing about these tokens."),
         ("KV cache", size(budget * width) if width else "not available",
          f"Keys and values that stay, of {size(whole * width)}: {significant(budget / pairs)} of {count(spec.n_context)} tokens "
          f"in each of {count(pairs)} (layer, KV head) pairs, on average. Logical bytes: in this comparison evicted tokens are hidden, not freed."),
@@ -118,8 +118,8 @@ def curves(trace: Trace, sweep: Sweep, code: str) -> None:
 
     call = f"{code}an.figures.pruning_curves(sweep, {metric!r}{', log=True' if log else ''}, unit={unit!r})"
     with altair_card(
-        "What is lost, against the share kept",
-        f"{explained.METRICS[metric]} Click a name in the legend to single out its curve.",
+        "Damage against the share kept",
+        f"{explained.METRICS[metric]} Click a name in the legend to see its curve alone.",
         lambda: pruning_curves(sweep, metric, log=log, unit=unit, theme_name=state.theme_name()),
         alt=f"{METRIC_TEXTS[metric].title} against the share kept",
         key="eviction_chart",
@@ -132,5 +132,5 @@ def curves(trace: Trace, sweep: Sweep, code: str) -> None:
         draw()
         if log:
             st.caption(
-                "Zeros have no place on a logarithmic axis: the full cache and settings without any loss are left out."
+                "A logarithmic axis has no zero: the full cache and settings without any loss are left out."
             )

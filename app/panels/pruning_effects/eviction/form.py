@@ -44,7 +44,7 @@ def form(trace: Trace) -> tuple[SweepRequest | None, bool]:
 
     names = {kind.label: name for name, kind in POLICIES.items() if name != "full"}
     with st.container(border=True):
-        st.markdown("**What follows the context, and what may be forgotten**")
+        st.markdown("**What follows the context, and what may be evicted**")
         context, continuation, answer = _texts(trace)
         left, middle = side_by_side("controls_methods", [2.2, 1.5], "top")
         chosen = left.multiselect(
@@ -154,7 +154,7 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
         key="continuation_reset",
         on_click=lambda: st.session_state.pop(state.CONTINUATION, None),
         disabled=not own,
-        help="Take the end of the text again.",
+        help="Use the end of the text again.",
         width="stretch",
     )
     which = "your own words" if own else f"its last {count(after)}"

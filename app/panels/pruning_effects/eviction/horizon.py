@@ -65,8 +65,8 @@ def horizon(trace: Trace, sweep: Sweep, sweep_request: SweepRequest) -> None:
     on_demand(
         "horizon",
         "Knock-out horizon",
-        "Hides a phrase of the context from layer l on, for every l: when has the model read all it needs from it? "
-        "Followed is the log-probability of the answer, or without one of the whole continuation.",
+        "Hides a phrase of the context from layer l on, for every l: from which layer on is it no longer needed? "
+        "Drawn is the log-probability of the answer, or of the whole continuation where there is no answer.",
         "Run knock-out",
         controls,
         widths=[3, 1],

@@ -62,8 +62,8 @@ def kept_map(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
 def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
     strip = kept_strip(sweep, setting)
     with figure_card(
-        f"What survived: {named(sweep, setting)}",
-        "Stronger colour: kept in more layers and KV heads. Click a token to see who keeps it.",
+        f"Kept tokens: {named(sweep, setting)}",
+        "Stronger colour: kept in more layers and KV heads. Click a token to see which methods keep it.",
         name="kept_strip",
         table=lambda: kept_frame(sweep, setting),
         figure=lambda: (
@@ -117,13 +117,13 @@ def _by_layer(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
 
     call = f"{code}an.figures.kept_heatmap(sweep, {setting}{'' if head is None else f', kv_head={head}'})"
     with plotly_card(
-        f"What survived, token by layer: {named(sweep, setting)}",
+        f"Kept tokens by layer: {named(sweep, setting)}",
         "Each column is a token of the context, each row a layer. Full colour: every KV head keeps it."
         if head is None
         else "Each column is a token of the context, each row a layer. Coloured: this KV head keeps it.",
         lambda: kept_heatmap(sweep, setting, kv_head=head, theme_name=state.theme_name()),
         name="kept_layers",
-        alt="Which tokens of the context survive, by layer",
+        alt="Which tokens of the context are kept, by layer",
         table=lambda: _layers_frame(sweep, setting),
         code=notebook_code(trace, call),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",

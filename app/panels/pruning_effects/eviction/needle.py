@@ -60,7 +60,7 @@ def needle(trace: Trace, sweep_request: SweepRequest) -> None:
 
     on_demand(
         "needle",
-        "Needle in a haystack",
+        "Needle test",
         "A made-up fact in a generated text. The cache is pruned before the question is asked: was the fact kept?",
         "Run needle test",
         controls,

@@ -31,7 +31,7 @@ def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
     name = state.theme_name()
     spec = f"{sweep.spec.subtitle} · {share:.0%} kept"
     with altair_card(
-        "Who keeps the same tokens",
+        "Overlap of the kept tokens",
         "1: the same set in every layer and KV head. Oracle: what the continuation really attended to.",
         lambda: overlap_matrix(sweep, share, theme_name=name),
         alt="Jaccard overlap between the kept sets of two methods",
@@ -43,10 +43,10 @@ def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
     ) as draw:
         draw()
     with altair_card(
-        "Where they keep",
-        "Stronger colour: more of this stretch survives. The tick is the mean position of what is kept.",
+        "Position of the kept tokens",
+        "Stronger colour: more of this stretch is kept. The tick is the mean position of what is kept.",
         lambda: kept_positions(sweep, share, theme_name=name),
-        alt="Survival along the context, one row per method",
+        alt="Kept tokens along the context, one row per method",
         name="positions",
         table=lambda: positions_frame(sweep, share),
         code=notebook_code(trace, f"{code}an.figures.kept_positions(sweep, {share:g})"),
@@ -60,7 +60,7 @@ def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
 def phrase_survival(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
     """Whether a phrase of the context survived, by method, layer and KV head."""
     with st.container(border=True):
-        st.markdown("**Did a phrase survive?**")
+        st.markdown("**How much of a phrase is kept?**")
         phrase = st.text_input(
             "A phrase of the context",
             key=state.PHRASE,
@@ -95,7 +95,7 @@ def _draw_phrase(
     )
     with plotly_card(
         "The phrase, by method, layer and KV head",
-        "Full colour: this KV head keeps all of it. Empty: nothing of it is left to look up there.",
+        "Full colour: this KV head keeps all of it. Empty: nothing of it can be read there.",
         lambda: phrase_heatmap(sweep, tokens, share, theme_name=state.theme_name()),
         name="phrase",
         alt="Share of the phrase kept, by method, layer and KV head",

@@ -60,7 +60,7 @@ def stability(trace: Trace, sweep_request: SweepRequest) -> None:
     on_demand(
         "stability",
         "Stability",
-        "Adds small noise to the context's embeddings: do the methods still keep the same tokens, and who pays for it?",
+        "Adds small noise to the context's embeddings: do the methods still keep the same tokens, and how far do the predictions move?",
         "Add noise",
         controls,
         widths=[1.2, 1],
@@ -74,7 +74,7 @@ def _draw_stability(frame: Any, share: float, code: str) -> None:
 
     unit = state.unit()
     with altair_card(
-        "Ranks under noise, and what the noise costs",
+        "Ranks under noise, and the damage of the noise",
         "Left: 1 means that the noise changed nothing. Right: what it did to the predictions, with and without pruning.",
         lambda: stability_chart(frame, unit=unit, theme_name=state.theme_name()),
         alt="Rank stability and damage by method and noise",

@@ -54,7 +54,7 @@ def times(trace: Trace, sweep_request: SweepRequest) -> None:
         "times",
         "Time of decoding",
         "Really removes the keys and values, then times steps of decoding for one text and for 16 at once. On a short "
-        "context the weights decide, not the cache.",
+        "context the weights decide the time, not the cache.",
         "Measure times",
         controls,
         widths=[1.2, 1],

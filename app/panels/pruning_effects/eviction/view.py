@@ -72,7 +72,7 @@ def _comparison(trace: Trace, request: runs.RunRequest) -> None:
     if sweep is not None:
         if sweep_request is not None and sweep_request != shown:
             st.caption(
-                "These pictures are of the comparison before the last change. Press Compare methods to renew them."
+                "These pictures are of the comparison before the last change. Press Compare methods to update them."
             )
         _pictures(trace, sweep, shown)
         if job.state == "done":
@@ -93,9 +93,9 @@ def _on_screen(
 
 def _nothing_yet() -> None:
     st.info(
-        "Nothing has been pruned yet. Press **Compare methods**: the context is read once, then each method throws "
-        "away part of what the model remembers of it, and the continuation is read with what is left. You see what each "
-        "method keeps, and what that does to the very next predictions. The first curves come after a few seconds."
+        "Nothing has been pruned yet. Press **Compare methods**: the context is read once, then each method drops "
+        "a part of its keys and values, and the continuation is read with what is left. You see what each "
+        "method keeps, and what that does to the next predictions. The first curves come after a few seconds."
     )
 
 

@@ -71,8 +71,8 @@ def writing(trace: Trace, sweep_request: SweepRequest) -> None:
 
     on_demand(
         "writing",
-        "What it writes",
-        "The model writes on by itself, always its first choice: does a pruned cache change what it says?",
+        "Generated text",
+        "The model continues the text, always with its most likely token: does a pruned cache change the text?",
         "Generate",
         controls,
         widths=[3, 1, 1, 1],
@@ -92,7 +92,7 @@ def _draw(written: Generations, code: str) -> None:
     frame = written.to_frame()
     with figure_card(
         "Texts with full and pruned cache",
-        "Highlighted: words that the full cache did not write. Struck out: words of its that are missing.",
+        "Highlighted: words that the full cache did not write. Struck out: its words that are missing.",
         name="writing",
         table=lambda: frame,
         figure=lambda: _page(frame),
