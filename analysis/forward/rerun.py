@@ -44,7 +44,7 @@ def rerun(model: LanguageModel, trace: Trace, visibility: Visibility | None) -> 
     _require_own(model, trace)
     if trace.attention is None:
         reason = trace.unavailable.get("attention", "The run did not measure attention.")
-        raise AnalysisError(f"There is no attention to look into. {reason}", "Run a text that fits at once.")
+        raise AnalysisError(f"The run has no attention. {reason}", "Run a text that fits at once.")
     hidden = visibility.describe() if visibility is not None else ""
     if hidden != trace.spec.visibility:
         raise AnalysisError(

@@ -1,4 +1,4 @@
-"""Needle in a haystack: a sentence hidden at a depth, asked for after the cache is pruned."""
+"""Needle test: a sentence hidden at a depth, asked for after the cache is pruned."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def needle_text(model: LanguageModel, n_tokens: int, depth: float, *, seed: int 
         If the length or the depth is out of range.
     """
     if n_tokens < 64:
-        raise AnalysisError("A haystack needs 64 tokens.", "Choose longer lengths.")
+        raise AnalysisError("The text of a needle test needs 64 tokens or more.", "Choose longer lengths.")
     if not 0 <= depth <= 1:
         raise AnalysisError(f"A depth of {depth:g} is outside the text.", "Choose depths from 0 to 1.")
     draw = np.random.default_rng(seed)

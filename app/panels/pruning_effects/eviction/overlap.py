@@ -1,4 +1,4 @@
-"""KV-cache eviction: what methods have in common, where they look, and whether a phrase survived."""
+"""KV-cache eviction: what methods have in common, where they keep, and how much of a phrase."""
 
 from __future__ import annotations
 
