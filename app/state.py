@@ -143,7 +143,7 @@ COMPRESSION_ANSWER = "compression_answer"
 COMPRESSION_REQUEST = "compression.asked"
 """The compression on screen, an :class:`app.compute.requests.Experiment`."""
 SWEEP = "sweep"
-"""The sweep on screen, an :class:`app.panels.pruning_effects.eviction.asked.Asked`."""
+"""The sweep on screen, an :class:`app.panels.pruning_effects.eviction.sweep_request.SweepRequest`."""
 
 # Token entropy
 QUANTITY = "color"

@@ -104,7 +104,7 @@ def read_log_state(
 
 
 def news(before: Sequence[TrainingCurve], after: Sequence[TrainingCurve]) -> list[News]:
-    """What every run has got between two readings.
+    """What every run has got between two states of its log.
 
     The last row that was known may still change without being called rewritten: not every
     process of its step may have written by then.
