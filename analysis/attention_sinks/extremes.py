@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from analysis.attention_sinks.massive import Extremes
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, attending
-from analysis.forward.rerun import reading_again
+from analysis.forward.rerun import rerun
 from analysis.forward.visibility import Visibility
 from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
@@ -148,7 +148,7 @@ def extreme_tokens(
         report(layer / n_layers, f"layer {layer}/{n_layers}")
 
     layers = model.anatomy.layers
-    with reading_again(model, trace, visibility) as ids, hooks() as handles:
+    with rerun(model, trace, visibility) as ids, hooks() as handles:
         handles.append(layers[0].register_forward_pre_hook(enter, with_kwargs=True))
         for layer in layers:
             handles.append(layer.register_forward_hook(leave))

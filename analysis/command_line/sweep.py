@@ -52,19 +52,19 @@ def add_to(commands: Any) -> None:
     add_model_options(sweep)
 
 
-def run(asked: argparse.Namespace) -> dict[str, Any]:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the sweep; the answer holds one row per setting, setting 0 being the full cache."""
-    spec = model_spec(asked)
-    context, continuation = _texts(asked)
-    if asked.csv is not None:
-        require_folder(asked.csv)
+    spec = model_spec(arguments)
+    context, continuation = _texts(arguments)
+    if arguments.csv is not None:
+        require_folder(arguments.csv)
     from analysis.pruning_effects.eviction.policies import policy
 
     choices: dict[str, Any] = {}
-    if asked.policies is not None:
-        choices["policies"] = [policy(name) for name in asked.policies]
-    if asked.kept is not None:
-        choices["kept"] = asked.kept
+    if arguments.policies is not None:
+        choices["policies"] = [policy(name) for name in arguments.policies]
+    if arguments.kept is not None:
+        choices["kept"] = arguments.kept
     with opened(spec) as (model, progress):
         from analysis.pruning_effects.eviction.sweep import sweep_eviction
 
@@ -72,24 +72,24 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
             model,
             context,
             continuation,
-            answer=asked.answer,
-            seeds=asked.seeds,
-            bos=asked.bos,
+            answer=arguments.answer,
+            seeds=arguments.seeds,
+            bos=arguments.bos,
             on_progress=progress,
             **choices,
         )
         from analysis.pruning_effects.eviction.results import INFORMATION
 
-    table = table_in(sweep.to_frame(), INFORMATION, asked.unit)
-    if asked.csv is not None:
-        write(asked.csv, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+    table = table_in(sweep.to_frame(), INFORMATION, arguments.unit)
+    if arguments.csv is not None:
+        write(arguments.csv, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
     return dict(
         for_json(
             {
-                "file": None if asked.csv is None else str(asked.csv),
+                "file": None if arguments.csv is None else str(arguments.csv),
                 "subtitle": sweep.spec.subtitle,
                 "spec": asdict(sweep.spec),
-                "unit": asked.unit,
+                "unit": arguments.unit,
                 "rows": table.to_dict("records"),
                 "skipped": sweep.skipped,
                 "checks": [asdict(check) | {"passed": check.passed} for check in sweep.checks],
@@ -98,13 +98,17 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     )
 
 
-def _texts(asked: argparse.Namespace) -> tuple[str, str]:
-    if asked.file == "-" and asked.continuation_file == "-":
+def _texts(arguments: argparse.Namespace) -> tuple[str, str]:
+    if arguments.file == "-" and arguments.continuation_file == "-":
         raise AnalysisError(
             "Standard input can hold the context or the continuation, not both.", "Put one of them in a file."
         )
-    context = asked.context if asked.file is None else read_text(asked.file)
-    rest = asked.continuation if asked.continuation_file is None else read_text(asked.continuation_file)
+    context = arguments.context if arguments.file is None else read_text(arguments.file)
+    rest = (
+        arguments.continuation
+        if arguments.continuation_file is None
+        else read_text(arguments.continuation_file)
+    )
     return context, rest
 
 

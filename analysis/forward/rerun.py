@@ -16,7 +16,7 @@ from analysis.results.trace import Trace
 
 
 @contextmanager
-def reading_again(model: LanguageModel, trace: Trace, visibility: Visibility | None) -> Iterator[Tensor]:
+def rerun(model: LanguageModel, trace: Trace, visibility: Visibility | None) -> Iterator[Tensor]:
     """Hold the model and give the ids of a run's tokens, to be read as the run read them.
 
     Parameters
@@ -43,7 +43,7 @@ def reading_again(model: LanguageModel, trace: Trace, visibility: Visibility | N
     _require_own(model, trace)
     if trace.attention is None:
         reason = trace.unavailable.get("attention", "The run did not measure attention.")
-        raise AnalysisError(f"There is no attention to look into. {reason}", "Run a text that fits at once.")
+        raise AnalysisError(f"The run has no attention. {reason}", "Run a text that fits at once.")
     hidden = visibility.describe() if visibility is not None else ""
     if hidden != trace.spec.visibility:
         raise AnalysisError(

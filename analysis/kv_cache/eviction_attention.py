@@ -49,7 +49,7 @@ class Special:
 
 
 @dataclass(eq=False)
-class Own:
+class GeneratedCache:
     """What every setting has read after the context, token by token."""
 
     keys: dict[int, Tensor] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class KeptAttention:
     keep: Tensor
     """bool, (S, K, G, n)."""
     special: dict[int, Special]
-    own: Own | None
+    own: GeneratedCache | None
     observe: Observer | None
     watched: int
     """Rows, from the first, that the observer sees."""
@@ -106,14 +106,14 @@ class KeptAttention:
     """int64, (S, m): positions of the new tokens."""
     _chosen: dict[int, Tensor] = field(default_factory=dict)
 
-    def __call__(self, asked: AttentionCall) -> Tensor:
+    def __call__(self, handed: AttentionCall) -> Tensor:
         """Attend for one layer: (S, H, m, dv)."""
-        own_mask(asked, rows=len(self.keep))
-        query, key, value = asked.query, asked.key, asked.value
+        own_mask(handed, rows=len(self.keep))
+        query, key, value = handed.query, handed.key, handed.value
         if self.keep.device != query.device:  # layers on another device than those before
             self.keep, self.places = self.keep.to(query.device), self.places.to(query.device)
-        layer = self.prefix.layer_numbers.index(asked.layer)
-        call = _Call(layer, asked.scale, asked.softcap, asked.span, asked.sink_logits)
+        layer = self.prefix.layer_numbers.index(handed.layer)
+        call = _Call(layer, handed.scale, handed.softcap, handed.span, handed.sink_logits)
         self._chosen = {
             row: extra.choose(call.layer, query[row], self.places[row])
             for row, extra in self.special.items()

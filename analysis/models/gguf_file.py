@@ -81,7 +81,7 @@ def read_gguf(
     from analysis.out_of_memory import is_out_of_memory
 
     try:
-        facts = _look_into(path)
+        facts = _read_facts(path)
         placed = place(facts.n_weights) if place else {}
         tokenizer = AutoTokenizer.from_pretrained(
             str(path.parent), gguf_file=path.name, trust_remote_code=False
@@ -125,7 +125,7 @@ def drop_quantization(model: Any) -> None:
     model.is_quantized = False
 
 
-def _look_into(path: Path) -> GgufFacts:
+def _read_facts(path: Path) -> GgufFacts:
     """Read the tables of a file; a classifier is refused."""
     from gguf import GGUFReader, LlamaFileType
 

@@ -38,7 +38,7 @@ def require_all_weights(loaded: dict[str, Any], name: str) -> None:
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
         raise BrokenFileError(
             f"The files of {name} do not hold {missing[0]}{more}.",
-            "The checkpoint is incomplete or not one of a causal language model; nothing is made up for it.",
+            "The checkpoint is incomplete or not one of a causal language model; missing weights are not invented.",
         )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def checks(trace: Trace) -> None:
     """What a person should know about this run, what it checked about itself, and how long it took."""
-    info = runs.engine().shelf.info
+    info = runs.engine().model_slot.info
     for note in trace.notes:
         if info is None or note not in info.notes:  # those of the loaded model stand in the sidebar
             st.caption(f":material/info: {plain(note)}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @contextmanager
 def figure_card(
     title: str,
-    reading: str,
+    caption: str,
     *,
     name: str,
     table: Callable[[], pd.DataFrame],
@@ -35,7 +35,7 @@ def figure_card(
 
     Parameters
     ----------
-    title, reading : str
+    title, caption : str
         What is drawn, and one sentence on how to read it.
     name : str
         Unique short name, for keys and file names.
@@ -54,7 +54,7 @@ def figure_card(
     """
     with st.container(border=True):
         st.markdown(f"**{title}**")
-        st.caption(reading)
+        st.caption(caption)
         yield
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             _table_action(name, table)
@@ -92,7 +92,7 @@ def show_chart(chart: Any, *, alt: str, key: str, place: Any = st, **selection: 
 @contextmanager
 def altair_card(
     title: str,
-    reading: str,
+    caption: str,
     chart: Callable[[], Any],
     *,
     name: str,
@@ -110,7 +110,7 @@ def altair_card(
         What is drawn, for those who do not see it; every panel is drawn with its own.
     key : str, optional
         Key of the chart, ``{name}_chart`` by default.
-    title, reading, name, **card
+    title, caption, name, **card
         As for :func:`figure_card`.
 
     Yields
@@ -126,13 +126,13 @@ def altair_card(
         return show_chart(chart() if shown is None else shown, **options)
 
     file: dict[str, Any] = {"figure": lambda: chart_svg(chart()), "figure_ending": "svg"}
-    with figure_card(title, reading, name=name, **file, **card):
+    with figure_card(title, caption, name=name, **file, **card):
         yield draw
 
 
 @contextmanager
 def plotly_card(
-    title: str, reading: str, figure: Callable[[], Any], *, name: str, alt: str, **card: Any
+    title: str, caption: str, figure: Callable[[], Any], *, name: str, alt: str, **card: Any
 ) -> Iterator[Callable[..., Any]]:
     """Frame for one Plotly figure, on screen and in the file; otherwise as :func:`altair_card`."""
     from analysis.drawing.charts import plotly_html
@@ -143,7 +143,7 @@ def plotly_card(
         return st.plotly_chart(drawn, theme=None, key=f"{name}_chart", config=config, alt=alt)
 
     file: dict[str, Any] = {"figure": lambda: plotly_html(figure()), "figure_ending": "html"}
-    with figure_card(title, reading, name=name, **file, **card):
+    with figure_card(title, caption, name=name, **file, **card):
         yield draw
 
 

@@ -61,7 +61,7 @@ def prompt() -> None:
             )
         request = _request()
         with middle:
-            _look_for_or_estimate(request)
+            _hint_or_estimate(request)
         if isinstance(request, AnalysisError):
             if pressed:
                 show_error(request)
@@ -170,10 +170,10 @@ def _request() -> runs.RunRequest | AnalysisError:
     )
 
 
-def _look_for_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
+def _hint_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
     """One line beside the button: what a run will cost, else what to look for."""
     is_short = isinstance(request, runs.RunRequest) and len(request.text) <= _ESTIMATED_CHARACTERS
-    if isinstance(request, runs.RunRequest) and is_short and runs.engine().shelf.spec == request.model:
+    if isinstance(request, runs.RunRequest) and is_short and runs.engine().model_slot.spec == request.model:
         try:
             plan = runs.estimate(request.key, 0, request)
         except AnalysisError:
@@ -187,4 +187,4 @@ def _look_for_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
             st.caption(note)
             return
     example = EXAMPLES.get(st.session_state.get(state.EXAMPLE, DEFAULT))
-    st.caption(plain(example.look_for) if example else "")
+    st.caption(plain(example.hint) if example else "")

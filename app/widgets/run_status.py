@@ -38,7 +38,7 @@ def current_run(request: runs.RunRequest | None = None) -> Trace | None:
         return None
     job = runs.find(request)
     if job is None:  # dropped to make room, or the server restarted
-        job = ask(runs.submit, request)
+        job = try_submit(runs.submit, request)
     result: Trace | None = None if job is None else outcome(job)
     return result
 
@@ -63,8 +63,8 @@ def model_run_or_none(what: str, why: str) -> runs.RunRequest | None:
     return request
 
 
-def ask(submit: Callable[..., Job], *arguments: Any) -> Job | None:
-    """Submit a run, an experiment or a task; None after saying why it is refused."""
+def try_submit(submit: Callable[..., Job], *arguments: Any) -> Job | None:
+    """Submit a run, an experiment or a calculation; None after saying why it is refused."""
     try:
         return submit(*arguments)
     except AnalysisError as refused:
@@ -78,7 +78,7 @@ def outcome(job: Job, heights: tuple[int, ...] = (96, 320), draw: Callable[[Any]
     Parameters
     ----------
     job : Job
-        A run, an experiment or a task.
+        A run, an experiment or a calculation.
     heights : tuple of int
         Places held while it is computed, in pixels.
     draw : callable, optional

@@ -185,7 +185,7 @@ def test_an_address_restores_the_view(page, open_page, finish):
     assert result(at).spec.bos == "never"
     assert "nats" not in " ".join(str(metric.value) for metric in at.metric)
     if page == "overview":
-        assert re.search(r"hesitated by \*\*[\d.]+ bits\*\*", texts(at))
+        assert re.search(r"the entropy was \*\*[\d.]+ bits\*\*", texts(at))
     if page == "token_entropy":
         assert at.session_state[state.QUANTITY] == "gap"
         assert "**Token 7**" in texts(at) and re.search(r"entropy \*\*[\d.]+\*\* bits", texts(at))

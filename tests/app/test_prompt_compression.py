@@ -60,7 +60,7 @@ def test_a_sweep_is_drawn_with_its_text_to_copy(page, finish, submitted):
     assert len([key for key in submitted if key.startswith("compression/")]) == 1
     assert {m.label for m in at.metric} >= {"context", "with context", "without", "difference"}
     assert len(at.get("vega_lite_chart")) == 1
-    job = runs.find(at.session_state[state.COMPRESSION_ASKED])
+    job = runs.find(at.session_state[state.COMPRESSION_REQUEST])
     frame = job.result.to_frame()
     assert len(frame) == 2 + 2 + 2 * 5
     one = job.result.find("self-information", 0.2, 0)

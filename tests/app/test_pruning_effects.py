@@ -92,16 +92,16 @@ def test_looking_around_runs_nothing(submitted, compared):
         at = getattr(at, kind)(key=key).set_value(value).run()
         assert not at.exception and not at.error
     assert evictions(submitted) == ran
-    assert "What survived: random, 10% kept" in shown(at) and "The first of 5 seeds is drawn" in shown(at)
+    assert "Kept tokens: random, 10% kept" in shown(at) and "The first of 5 seeds is drawn" in shown(at)
     assert "KL, bits" in {m.label for m in at.metric}
     other = at.switch_page("../pages/token_entropy.py").run().switch_page("../pages/pruning_effects.py").run()
     assert evictions(submitted) == ran and len(other.metric) == 5
 
 
 def test_a_needle_is_followed_through_the_methods(compared):
-    at = compared.text_input(key=state.NEEDLE).set_value("grey cat").run()
+    at = compared.text_input(key=state.PHRASE).set_value("grey cat").run()
     assert not at.exception and "The phrase, by method, layer and KV head" in shown(at)
-    at = at.text_input(key=state.NEEDLE).set_value("green dog").run()
+    at = at.text_input(key=state.PHRASE).set_value("green dog").run()
     assert "These words are not in the context" in shown(at)
 
 
@@ -341,7 +341,7 @@ def test_odd_links_never_raise(query, open_page, finish):
 def test_every_file_can_be_made(page, finish, files):
     made, tables, codes = files.figures, files.tables, files.codes
     at = compare(page, finish)
-    at = at.text_input(key=state.NEEDLE).set_value("cat").run()
+    at = at.text_input(key=state.PHRASE).set_value("cat").run()
     assert not at.exception
     assert set(made) == FIGURES | {"phrase.html", "bill.svg"}
     for name, data in made.items():

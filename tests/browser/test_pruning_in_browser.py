@@ -17,7 +17,7 @@ def test_compare_and_click_a_token(chromium):
         seen = harness.instrument(page)
         page.goto(f"{base}/{query}")
         page.get_by_role("button", name="Compare methods").click()
-        page.get_by_text("What is lost, against the share kept").first.wait_for()
+        page.get_by_text("Damage against the share kept").first.wait_for()
         page.get_by_text("best at 50%").wait_for()
         harness.wait_done(page)
         strip = page.locator(".ls-strip").nth(1)

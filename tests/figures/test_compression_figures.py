@@ -15,7 +15,12 @@ import pytest
 from analysis.drawing.charts import chart_svg
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.pruning_effects.compression import figures
-from analysis.pruning_effects.compression.results import METHODS, Compressed, CompressionSweep, Reading
+from analysis.pruning_effects.compression.results import (
+    METHODS,
+    Compressed,
+    CompressionResult,
+    CompressionSweep,
+)
 
 WORDS = ("One", " <b>two</b>", " \u202ethree", "\n", "four")
 
@@ -44,12 +49,16 @@ def compressed(method="gradient", kept=0.5, seed=0, n_tokens=2, scores=None):
 @pytest.fixture(scope="module")
 def sweep():
     readings = [
-        Reading(compressed("gradient", 0.5, n_tokens=3), 1.25),
-        Reading(compressed("gradient", 0.2, n_tokens=1), 0.75),  # below the whole context: not clipped
-        Reading(compressed("bottom gradient", 0.5), 4.0),
-        Reading(compressed("first", 0.5), 2.0),
+        CompressionResult(compressed("gradient", 0.5, n_tokens=3), 1.25),
+        CompressionResult(
+            compressed("gradient", 0.2, n_tokens=1), 0.75
+        ),  # below the whole context: not clipped
+        CompressionResult(compressed("bottom gradient", 0.5), 4.0),
+        CompressionResult(compressed("first", 0.5), 2.0),
     ]
-    readings += [Reading(compressed("random", 0.5, seed=s), value) for s, value in enumerate((2.0, 3.0, 7.0))]
+    readings += [
+        CompressionResult(compressed("random", 0.5, seed=s), value) for s, value in enumerate((2.0, 3.0, 7.0))
+    ]
     return CompressionSweep(
         "m",
         "float32",

@@ -9,7 +9,7 @@ import torch
 from analysis.kv_cache import eviction_attention as kept_attention
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.kv_cache.continuation import compacted, run_continuation
-from analysis.kv_cache.eviction_attention import Own, Special
+from analysis.kv_cache.eviction_attention import GeneratedCache, Special
 from analysis.kv_cache.prefill import read_prefix
 from analysis.pruning_effects.eviction.damage import compare
 from tests import budget
@@ -97,7 +97,7 @@ def test_token_by_token_is_the_same(load_tiny, family):
     prefix, after = opened(model)
     keep = random_keep(prefix, 2, 0.6, equal=False)
     at_once = logits_of(model, prefix, after, keep)
-    own, steps = Own(), []
+    own, steps = GeneratedCache(), []
     for t in range(M):
         steps.append(logits_of(model, prefix, after[t : t + 1], keep, own=own))
     assert own.n_tokens == M

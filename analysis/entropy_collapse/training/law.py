@@ -281,7 +281,7 @@ def _points(entropy: np.ndarray, reward: np.ndarray) -> tuple[np.ndarray, np.nda
     h, r = h[known], r[known]
     if len(h) < MIN_POINTS:
         raise LawRefusedError(
-            f"{len(h)} steps have both an entropy and a reward.", f"The law wants {MIN_POINTS} or more."
+            f"{len(h)} steps have both an entropy and a reward.", f"The law needs {MIN_POINTS} or more."
         )
     if h.max() > LARGEST_PER_TOKEN:
         raise LawRefusedError(

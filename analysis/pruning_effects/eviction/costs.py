@@ -88,29 +88,20 @@ def shape_of(model: LanguageModel) -> Shape:
     )
 
 
-def measured_flops(model: LanguageModel, n_tokens: int) -> float | None:
+def measured_flops(model: LanguageModel, n_tokens: int) -> float:
     """Operations that torch counts in a plain pass over ``n_tokens``, with the last token's logits.
 
-    Returns
-    -------
-    float or None
-        None where the model's attention cannot be made eager, the only kind whose operations are all counted.
+    The model attends eagerly meanwhile: only so are all of them counted.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from analysis.models.attention_choice import attention_choice
+
     ids = torch.ones(1, n_tokens, dtype=torch.int64, device=model.anatomy.head.weight.device)
-    before = model.model.config._attn_implementation
-    with model.held("while its operations were counted"):
-        try:
-            model.model.set_attn_implementation("eager")
-        except (ValueError, AttributeError):
-            return None
-        try:
-            with FlopCounterMode(display=False) as counter:
-                model.model(input_ids=ids, use_cache=False, logits_to_keep=1)
-        finally:
-            model.model.set_attn_implementation(before)
+    counter = FlopCounterMode(display=False)
+    with model.held("while its operations were counted"), attention_choice(model.model, "eager"), counter:
+        model.model(input_ids=ids, use_cache=False, logits_to_keep=1)
     return float(counter.get_total_flops())
 
 

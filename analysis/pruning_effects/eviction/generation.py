@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError
 from analysis.kv_cache.continuation import run_continuation
-from analysis.kv_cache.eviction_attention import Own, Special
+from analysis.kv_cache.eviction_attention import GeneratedCache, Special
 from analysis.kv_cache.prefill import Prefix
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos
@@ -150,7 +150,7 @@ def _write(
     on_step: Callable[[int], None],
 ) -> Tensor:
     """Greedy tokens of every setting, int64, (S, n_new); what follows an end-of-text token means nothing."""
-    own, ends = Own(), _end_ids(model)
+    own, ends = GeneratedCache(), _end_ids(model)
     ids, written = question.expand(len(keep), -1), []
     over = torch.zeros(len(keep), dtype=torch.bool)
     for t in range(n_new):

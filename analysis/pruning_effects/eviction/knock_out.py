@@ -68,9 +68,7 @@ def knock_out_horizon(
     if not chosen:
         raise AnalysisError("No tokens are chosen.", "Choose one or more tokens of the context to hide.")
     if not answer.strip():
-        raise AnalysisError(
-            "There is no answer to ask for.", "Type the answer whose probability is followed."
-        )
+        raise AnalysisError("There is no answer.", "Type the answer whose probability is followed.")
     with model.lock:
         there = bool(context.strip())
         n = len(encode(model.tokenizer, context, bos=bos, parse_special=parse_special)) if there else 0

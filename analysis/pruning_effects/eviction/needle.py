@@ -1,4 +1,4 @@
-"""Needle in a haystack: a sentence hidden at a depth, asked for after the cache is pruned."""
+"""Needle test: a sentence hidden at a depth, asked for after the cache is pruned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NAMES = ("Avela", "Borrin", "Cassum", "Dorvik", "Elstow", "Farrow")
 
 
 @dataclass(frozen=True)
-class Haystack:
+class NeedleText:
     """A generated context with one fact in it, and the question for that fact."""
 
     context: str
@@ -36,7 +36,7 @@ class Haystack:
     answer: str
 
 
-def haystack(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0) -> Haystack:
+def needle_text(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0) -> NeedleText:
     """Generate a context of about ``n_tokens`` with the needle at a depth.
 
     Parameters
@@ -56,7 +56,7 @@ def haystack(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0
         If the length or the depth is out of range.
     """
     if n_tokens < 64:
-        raise AnalysisError("A haystack needs 64 tokens.", "Choose longer lengths.")
+        raise AnalysisError("The text of a needle test needs 64 tokens or more.", "Choose longer lengths.")
     if not 0 <= depth <= 1:
         raise AnalysisError(f"A depth of {depth:g} is outside the text.", "Choose depths from 0 to 1.")
     draw = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def haystack(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0
         sentences.append(sentence)
     before = "".join(sentences[: round(depth * len(sentences))])
     context = before + needle + "".join(sentences[round(depth * len(sentences)) :])
-    return Haystack(
+    return NeedleText(
         context.rstrip(),
         len(before),
         len(before) + len(needle.rstrip()),
@@ -153,7 +153,7 @@ def _cell(
     from analysis.models.tokenization import encode
     from analysis.pruning_effects.eviction.sweep import sweep_eviction
 
-    hay = haystack(model, length, depth, seed=seed)
+    hay = needle_text(model, length, depth, seed=seed)
     sweep = sweep_eviction(
         model, hay.context, hay.question, policies, kept, answer=hay.answer, seeds=1, on_progress=report
     )

@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.widgets.on_demand import Wanted, on_demand
 from app.widgets.plain import plain
 
@@ -66,4 +66,4 @@ def _draw(trace: Trace, extremes: Extremes) -> None:
         key="extremes_csv", on_click="ignore", type="tertiary",
     )  # fmt: skip
     with st.popover("How to read this", type="tertiary"):
-        st.markdown(readings.MASSIVE)
+        st.markdown(explained.MASSIVE)

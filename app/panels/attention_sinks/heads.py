@@ -12,7 +12,7 @@ from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from app import state
 from app.choice import choose
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import side_by_side
 
@@ -71,13 +71,13 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
         options,
         key=state.HEAD_QUANTITY,
         titled=False,
-        format_func=lambda q: readings.HEAD_LABELS[q],
+        format_func=lambda q: explained.HEAD_LABELS[q],
         wrap=True,
     )
 
     with st.popover("Threshold"):
         st.slider(
-            "A head has a sink where it gives more than",
+            "A head has a sink where a token gets more than",
             0.05,
             0.95,
             measures.SINK_EPSILON,
@@ -93,14 +93,14 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
 
     with altair_card(
         "Every head of every layer",
-        readings.HEAD_READINGS[quantity],
+        explained.HEAD_CAPTIONS[quantity],
         lambda: figures.head_map(trace, quantity, theme_name=state.theme_name()),
         alt="One cell per layer and head",
         name="head_map",
         table=lambda: measures.heads_frame(attention),
         code=notebook_code(trace, f"an.figures.head_map(trace, {quantity!r})"),
         spec=trace.spec.subtitle,
-        more=readings.SINKS,
+        more=explained.SINKS,
     ) as draw:
         event = draw(on_select="rerun", selection_mode="pick")
         picked = event.get("selection", {}).get("pick", []) if event else []
@@ -132,7 +132,7 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
             f"attention on token 0 **{significant(100 * float(attention.sink_mass[at]))} %**, "
             f"**{significant(float(measures.against_baseline(attention)[at]))}** times uniform",
             f"row entropy **{significant(100 * float(entropy[at]))} %** of uniform: {name or 'not available'}",
-            f"looks back **{significant(float(attention.distance[at]))}** tokens on average",
+            f"attends **{significant(float(attention.distance[at]))}** tokens back on average",
             f"shares its keys and values with KV head **{attention.kv_head(head)}**",
         ]
         if attention.window[at[0]]:
@@ -148,7 +148,7 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
         st.caption("  \n".join(rows))
         if where >= 0:
             st.caption(
-                f"Leans most on token {count(where)}, "
+                f"Attends most to token {count(where)}, "
                 f"**{significant(100 * float(received[at]))} %** on average:"
             )
             st.code(visible(trace.tokens.text[where]), language=None)

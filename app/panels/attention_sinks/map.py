@@ -11,7 +11,7 @@ from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.drawing.numbers import significant
 from app import state
 from app.choice import choose
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import notebook_code, plotly_card
 from app.widgets.on_demand import Wanted, on_demand
@@ -72,7 +72,7 @@ def _draw(trace: Trace, drawn: HeadMap) -> None:
         table=drawn.to_frame,
         code=notebook_code(trace, call),
         spec=f"{trace.spec.subtitle} · layer {drawn.layer}, head {drawn.head}, {drawn.pool} of each cell",
-        more=readings.HEAD_MAP,
+        more=explained.HEAD_MAP,
     ) as draw:
         draw()
         st.caption(

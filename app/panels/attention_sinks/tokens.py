@@ -16,7 +16,7 @@ from analysis.drawing.numbers import count, significant
 from analysis.units import table_in
 from app import state
 from app.choice import choose
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import altair_card, html_card, notebook_code
 from app.widgets.layout import side_by_side, table_height
@@ -50,13 +50,13 @@ def received(trace: Trace) -> None:
 
         with html_card(
             "Attention received",
-            "Stronger colour: more of the later tokens' attention. Click a token to see who feeds on it.",
+            "Stronger colour: more of the later tokens' attention. Click a token to see which heads attend to it.",
             lambda: figures.received(trace, layer=at_layer, head=at_head, theme_name=state.theme_name()),
             name="received",
             table=table,
             code=notebook_code(trace, f"an.figures.received(trace, layer={at_layer}, head={at_head})"),
             spec=trace.spec.subtitle,
-            more=readings.RECEIVED,
+            more=explained.RECEIVED,
         ):
             chosen = token_strip(
                 strip, key="received_strip", selected=state.chosen_token(trace.tokens), height=300
@@ -102,7 +102,7 @@ def triad(trace: Trace) -> None:
         table=lambda: triad_frame(attention, trace.layers.residual_norm, position),
         code=notebook_code(trace, "an.figures.triad_chart(trace, 0)"),
         spec=trace.spec.subtitle,
-        more=readings.TRIAD,
+        more=explained.TRIAD,
     ) as draw:
         position: int = int(st.number_input("Token", 0, n - 1, 0, key="triad_token"))
         values = measures.triad(attention, trace.layers.residual_norm, position)
@@ -139,6 +139,6 @@ def dilution(trace: Trace) -> None:
         table=table,
         code=notebook_code(trace, f"an.figures.entropy_against_position(trace, unit={unit!r})"),
         spec=trace.spec.subtitle,
-        more=readings.DILUTION,
+        more=explained.DILUTION,
     ) as draw:
         draw()

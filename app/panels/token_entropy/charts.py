@@ -14,7 +14,7 @@ from analysis.token_entropy import measures
 from analysis.token_entropy.triggers import trigger_positions
 from analysis.units import from_nats, table_in
 from app import state
-from app.panels.token_entropy import help as readings
+from app.panels.token_entropy import help as explained
 from app.widgets.figure_card import altair_card, html_card, notebook_code
 from app.widgets.plain import plain
 
@@ -52,7 +52,7 @@ def along_the_text(trace: Trace) -> None:
             trace, f"an.figures.along_text(trace, unit={unit!r}, window={window}, factor={factor:g})"
         ),
         spec=trace.spec.subtitle,
-        more=readings.ALONG_THE_TEXT,
+        more=explained.ALONG_THE_TEXT,
     ) as draw:
         shown = st.toggle(
             "Moving threshold",
@@ -87,7 +87,7 @@ def _triggers_said(trace: Trace, window: int, factor: float) -> str:
         some = ", ".join(f"{t} “{plain(visible(trace.tokens.text[t]))}”" for t in at[:_TOLD_TRIGGERS])
         more = " and others" if len(at) > _TOLD_TRIGGERS else ""
         said = f"Triangles: {count(len(at))} above the threshold: {some}{more}."
-    return f"{said} {readings.TRIGGERS}"
+    return f"{said} {explained.TRIGGERS}"
 
 
 def _curve_table(trace: Trace) -> pd.DataFrame:
@@ -120,7 +120,7 @@ def scatter(trace: Trace) -> None:
         table=table,
         code=notebook_code(trace, f"an.figures.surprisal_scatter(trace, unit={unit!r})"),
         spec=trace.spec.subtitle,
-        more=readings.QUADRANTS,
+        more=explained.QUADRANTS,
     ) as draw:
         event = draw(on_select="rerun", selection_mode="pick")
         picked = event.get("selection", {}).get("pick", []) if event else []

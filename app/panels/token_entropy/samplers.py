@@ -13,7 +13,7 @@ from analysis.errors import AnalysisError
 from analysis.units import from_nats
 from app import state
 from app.compute import requests as runs
-from app.panels.token_entropy import help as readings
+from app.panels.token_entropy import help as explained
 from app.widgets.layout import table_height
 from app.widgets.messages import show_unavailable
 
@@ -90,7 +90,7 @@ def _typical(order: TypicalOrder, actual: int) -> None:
         )
     )
     _frame(shown, "detail_typical")
-    st.caption(readings.TYPICAL)
+    st.caption(explained.TYPICAL)
 
 
 def _top_h(order: TopHOrder, actual: int) -> None:
@@ -110,7 +110,7 @@ def _top_h(order: TopHOrder, actual: int) -> None:
     if places == list(range(places[0], places[0] + len(places))):
         shown = shown.drop(columns="place")  # the panel is narrow, and nothing is left out of the list
     _frame(shown, "detail_top_h")
-    st.caption(readings.TOP_H)
+    st.caption(explained.TOP_H)
 
 
 def _listed(frame: pd.DataFrame, actual: int) -> pd.DataFrame:

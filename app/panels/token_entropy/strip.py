@@ -14,7 +14,7 @@ from analysis.token_entropy.strips import MARKS, Mark, entropy_strip, marked_tok
 from analysis.units import from_nats
 from app import state
 from app.choice import choose
-from app.panels.token_entropy import help as readings
+from app.panels.token_entropy import help as explained
 from app.panels.token_entropy.token_detail import token_detail
 from app.widgets.figure_card import html_card, notebook_code
 from app.widgets.layout import side_by_side
@@ -40,7 +40,7 @@ def numbers(trace: Trace) -> None:
         (
             "perplexity",
             significant(values.perplexity),
-            "exp(mean surprisal in nats): 1 is certain, V is clueless.",
+            "exp(mean surprisal in nats): 1: every token was certain. The size of the vocabulary: all tokens were equally likely.",
         ),
         (
             "bits per byte",
@@ -79,7 +79,7 @@ def strip_and_detail(trace: Trace) -> None:
                 + ")",
             ),
             spec=trace.spec.subtitle,
-            more=readings.STRIP,
+            more=explained.STRIP,
         ):
             chosen = token_strip(strip, key="entropy_strip", selected=state.chosen_token(trace.tokens))
     if chosen is not None and chosen < len(trace.tokens):
@@ -121,12 +121,12 @@ def _strip_controls(trace: Trace) -> tuple[TokenQuantity, Strip, dict[str, Any]]
             "Underline high-entropy windows",
             key=state.SHOW_WINDOWS,
             bind="query-params",
-            help=readings.WINDOWS,
+            help=explained.WINDOWS,
         )
         # Floats, because Streamlit fails on a link with an infinite whole number.
         width = int(
             st.number_input(
-                "Window, tokens",
+                "Entropy window, tokens",
                 1.0,
                 64.0,
                 4.0,

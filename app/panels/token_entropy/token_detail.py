@@ -46,7 +46,7 @@ def _numbers(trace: Trace, position: int, unit: Unit) -> None:
         f"entropy **{significant(from_nats(entropy, unit))}** {unit} · "
         f"surprisal **{significant(from_nats(surprisal, unit))}** {unit} · "
         f"rank **{count(int(tokens.rank[position]))}** of {count(trace.spec.vocab_size)}  \n"
-        f"It hesitated as between {significant(equally_likely(entropy))} equally likely tokens. "
+        f"As uncertain as between {significant(equally_likely(entropy))} equally likely tokens. "
         f"{_place(percentile_of(tokens.entropy, position))}"
     )
     chart = entropy_histogram(trace, position, unit=unit, theme_name=state.theme_name())

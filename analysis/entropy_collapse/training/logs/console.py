@@ -66,7 +66,7 @@ def read_console(path: Path, name: str, wanted: Wanted, on_progress: Progress) -
             if is_printed_row(printed):
                 bars.row(dicts.n)
                 dicts.add(printed, label)
-        bars.look(line)
+        bars.take(line)
     if verl.n:
         log = verl.log(name, "verl console log")
     elif dicts.n:

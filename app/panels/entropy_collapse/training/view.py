@@ -9,7 +9,7 @@ import streamlit as st
 from analysis.errors import AnalysisError
 from app import state
 from app.choice import choose
-from app.panels.entropy_collapse.training import help as readings
+from app.panels.entropy_collapse.training import help as explained
 from app.panels.entropy_collapse.training.columns import choose_columns
 from app.panels.entropy_collapse.training.follow import follow, say_threshold
 from app.panels.entropy_collapse.training.read import read_all, stamps_and_news
@@ -72,11 +72,11 @@ def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
             0.01,
             key=state.SMOOTHING,
             bind="query-params",
-            help=readings.SMOOTHING,
+            help=explained.SMOOTHING,
         )
         missing = [axis for axis in ("tokens", "time") if all(c.x(axis) is None for c in curves)]
         if missing:
-            st.caption(f"No log here tells {' or '.join(missing)}.")
+            st.caption(f"No log here has the {' or '.join(missing)}.")
     onsets = _onsets(curves)
     groups = apart([curve for curve in curves if curve.has("entropy")])
     if len(groups) > 1:
@@ -143,7 +143,7 @@ def _card(
         table=table,
         code=code(curves, call),
         spec=" · ".join(f"{c.name}: {c.chosen[column]}" for c in curves if column in c.chosen),
-        more=readings.CURVES if column == "entropy" else "",
+        more=explained.CURVES if column == "entropy" else "",
     ) as draw:
         draw(drawn)
         if onsets:
@@ -185,4 +185,4 @@ def _say_onsets(onsets: dict[str, Onset | AnalysisError]) -> None:
     for name, onset in onsets.items():
         text = f"Not available: {onset}" if isinstance(onset, AnalysisError) else onset.which
         lines.append(f"**{plain(name)}**: {plain(text)}")
-    st.caption("  \n".join(lines), help=readings.onset_rule())
+    st.caption("  \n".join(lines), help=explained.onset_rule())

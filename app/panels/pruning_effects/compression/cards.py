@@ -10,7 +10,7 @@ from analysis.drawing.numbers import significant
 from analysis.pruning_effects.compression.results import BOTTOM, DRAWN_BY_SEED, METHODS, NEEDS_ANSWER
 from analysis.units import from_nats
 from app import state
-from app.panels.pruning_effects.compression import help as readings
+from app.panels.pruning_effects.compression import help as explained
 from app.widgets.figure_card import altair_card, html_card, show_chart
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
@@ -52,7 +52,7 @@ def _numbers(sweep: CompressionSweep) -> None:
         (
             "difference",
             f"{significant(without - full, signed=True)} {unit}",
-            "What the context is worth per answer token: the most that lies in it to be lost.",
+            "What the context is worth per answer token: the most that a shorter context can lose.",
         ),
     ]
     for column, (label, value, explanation) in zip(
@@ -69,7 +69,7 @@ def _curves_card(sweep: CompressionSweep) -> None:
 
     told = [name for name in NEEDS_ANSWER if name in set(sweep.to_frame()["method"])]
     with altair_card(
-        "What a shorter context costs the answer",
+        "Damage of a shorter context to the answer",
         "Lower is better. Compare with the grey band, words left out at random, at the same number of tokens.",
         lambda: _curves(sweep),
         alt="Change of the answer's NLL against the share kept",
@@ -77,12 +77,12 @@ def _curves_card(sweep: CompressionSweep) -> None:
         table=sweep.to_frame,
         code=_code(sweep, f"compression_curves(sweep, unit={state.unit()!r})"),
         spec=sweep.subtitle,
-        more=readings.CURVES,
+        more=explained.CURVES,
     ) as draw:
         draw()
         if told:
             st.caption(
-                f"{' and '.join(told)}: told the answer. A limit to compare with, not a method to use."
+                f"{' and '.join(told)}: these methods know the answer. A limit to compare with, not a method to use."
             )
 
 
@@ -123,7 +123,7 @@ def _kept_words(sweep: CompressionSweep) -> None:
         table=one.to_frame,
         code=_code(sweep, f"compression_strip(sweep.find({method!r}, {share}, {seed}))"),
         spec=sweep.subtitle,
-        more=readings.STRIP,
+        more=explained.STRIP,
     ):
         token_strip(figures.kept_strip(one), key="compression_strip", height=300)
         row = rows[(rows["kept"] == share) & (rows["seed"] == seed)].iloc[0]

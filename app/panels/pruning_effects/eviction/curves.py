@@ -13,7 +13,7 @@ from analysis.pruning_effects.eviction.results import INFORMATION
 from analysis.pruning_effects.eviction.summary import best_method, middle_share
 from analysis.units import from_nats, table_in
 from app import state
-from app.panels.pruning_effects.eviction import help as readings
+from app.panels.pruning_effects.eviction import help as explained
 from app.widgets.figure_card import altair_card, notebook_code, show_chart
 from app.widgets.layout import side_by_side
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def live(sweep: Sweep) -> None:
     """Draw the curves of a sweep that is still running."""
     with st.container(border=True):
-        st.markdown("**What is lost, against the share kept**")
+        st.markdown("**Damage against the share kept**")
         st.caption(f"So far: {so_far(sweep)}.")
         show_chart(
             pruning_curves(sweep, "kl", unit=state.unit(), theme_name=state.theme_name()),
@@ -52,7 +52,7 @@ def numbers(sweep: Sweep) -> None:
         (f"KL, {unit}", significant(from_nats(best.kl, unit)), "Mean over the tokens after the first of KL(full ‖ pruned): 0 says nothing was lost."),
         (f"ΔNLL, {unit}", significant(from_nats(best.delta_nll, unit), signed=True),
          "Mean change of the surprisal of the tokens that came. Below 0 the pruned cache predicted them better, which happens by chance."),
-        (f"chance, {unit}", random, f"KL of the control at {share:.0%}: uniformly random tokens, mean over seeds. A method that does not beat it has learnt nothing."),
+        (f"chance, {unit}", random, f"KL of the control at {share:.0%}: uniformly random tokens, mean over seeds. A method that is not better says nothing about these tokens."),
         ("KV cache", size(best.kept_bytes) if best.kept_bytes else "not available",
          f"Keys and values that stay, of {size(best.full_bytes)}: {significant(best.tokens_per_pair)} of {count(spec.n_context)} tokens "
          f"in each of {count(pairs)} (layer, KV head) pairs, on average. Logical bytes: in this comparison evicted tokens are hidden, not freed."),
@@ -84,8 +84,8 @@ def curves(trace: Trace, sweep: Sweep, code: str) -> None:
 
     call = f"{code}an.figures.pruning_curves(sweep, {metric!r}{', log=True' if log else ''}, unit={unit!r})"
     with altair_card(
-        "What is lost, against the share kept",
-        f"{readings.METRICS[metric]} Click a name in the legend to single out its curve.",
+        "Damage against the share kept",
+        f"{explained.METRICS[metric]} Click a name in the legend to see its curve alone.",
         lambda: pruning_curves(sweep, metric, log=log, unit=unit, theme_name=state.theme_name()),
         alt=f"{METRIC_TEXTS[metric].title} against the share kept",
         key="eviction_chart",
@@ -93,10 +93,10 @@ def curves(trace: Trace, sweep: Sweep, code: str) -> None:
         table=lambda: table_in(sweep.to_frame(), INFORMATION, unit),
         code=notebook_code(trace, call),
         spec=sweep.spec.subtitle,
-        more=readings.CURVES,
+        more=explained.CURVES,
     ) as draw:
         draw()
         if log:
             st.caption(
-                "Zeros have no place on a logarithmic axis: the full cache and settings without any loss are left out."
+                "A logarithmic axis has no zero: the full cache and settings without any loss are left out."
             )

@@ -14,7 +14,7 @@ from analysis.pruning_effects.eviction.summary import hardest_hit, top_frame
 from analysis.units import from_nats, table_in
 from app import state
 from app.choice import choose
-from app.panels.pruning_effects.eviction import help as readings
+from app.panels.pruning_effects.eviction import help as explained
 from app.panels.pruning_effects.eviction.kept import named
 from app.widgets.figure_card import html_card, notebook_code
 from app.widgets.layout import side_by_side, table_height
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
 _LABELS: dict[str, DamageQuantity] = {"KL": "kl", "surprisal": "change"}
-_READINGS = {
+_CAPTIONS = {
     "kl": "Stronger colour: the prediction of this token moved further.",
     "change": "Orange: the token became more surprising. Blue: less.",
 }
@@ -50,7 +50,7 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
     strip = damage_strip(sweep, setting, quantity, unit=unit)
     with html_card(
         f"The damage, token by token: {named(sweep, setting)}",
-        f"{_READINGS[quantity]} Click a token to see both predictions.",
+        f"{_CAPTIONS[quantity]} Click a token to see both predictions.",
         lambda: damage_tokens(sweep, setting, quantity, unit=unit, theme_name=state.theme_name()),
         name="damage_strip",
         table=lambda: _table(sweep, setting),
@@ -58,7 +58,7 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
             trace, f"{code}an.figures.damage_tokens(sweep, {setting}, {quantity!r}, unit={unit!r})"
         ),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
-        more=readings.DAMAGE,
+        more=explained.DAMAGE,
     ):
         choose("Colour by", list(_LABELS), key=state.DAMAGE, titled=False)
         first = hardest_hit(sweep, setting)

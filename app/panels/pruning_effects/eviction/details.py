@@ -12,7 +12,7 @@ from app import state
 from app.choice import choose
 from app.panels.pruning_effects.eviction.damage import damage
 from app.panels.pruning_effects.eviction.kept import kept_map
-from app.panels.pruning_effects.eviction.overlap import agreement, needle
+from app.panels.pruning_effects.eviction.overlap import agreement, phrase_survival
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 
@@ -37,7 +37,7 @@ def details(trace: Trace, sweep: Sweep, code: str) -> None:
         damage(trace, sweep, setting, code)
     st.subheader(f"All methods with {share:.0%} kept")
     agreement(trace, sweep, share, code)
-    needle(trace, sweep, share, code)
+    phrase_survival(trace, sweep, share, code)
 
 
 def _share(sweep: Sweep) -> float:

@@ -14,7 +14,7 @@ from analysis.pruning_effects.eviction.overlap import survival_frame
 from analysis.pruning_effects.eviction.strips import kept_strip
 from analysis.pruning_effects.eviction.summary import future_attention, kept_frame, most_missed, pairs_frame
 from app import state
-from app.panels.pruning_effects.eviction import help as readings
+from app.panels.pruning_effects.eviction import help as explained
 from app.widgets.figure_card import html_card, notebook_code, plotly_card
 from app.widgets.layout import side_by_side, table_height
 from app.widgets.token_strip import token_strip
@@ -53,14 +53,14 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
         return frame.assign(token=frame["token"].map(visible))
 
     with html_card(
-        f"What survived: {named(sweep, setting)}",
-        "Stronger colour: kept in more layers and KV heads. Click a token to see who keeps it.",
+        f"Kept tokens: {named(sweep, setting)}",
+        "Stronger colour: kept in more layers and KV heads. Click a token to see which methods keep it.",
         lambda: kept_tokens(sweep, setting, theme_name=state.theme_name()),
         name="kept_strip",
         table=table,
         code=notebook_code(trace, f"{code}an.figures.kept_tokens(sweep, {setting})"),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
-        more=readings.KEPT,
+        more=explained.KEPT,
     ):
         first = most_missed(sweep, setting)
         return token_strip(strip, key="kept_strip_canvas", selected=first, height=300)
@@ -104,17 +104,17 @@ def _by_layer(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
 
     call = f"{code}an.figures.kept_heatmap(sweep, {setting}{'' if head is None else f', kv_head={head}'})"
     with plotly_card(
-        f"What survived, token by layer: {named(sweep, setting)}",
+        f"Kept tokens by layer: {named(sweep, setting)}",
         "Each column is a token of the context, each row a layer. Full colour: every KV head keeps it."
         if head is None
         else "Each column is a token of the context, each row a layer. Coloured: this KV head keeps it.",
         lambda: kept_heatmap(sweep, setting, kv_head=head, theme_name=state.theme_name()),
         name="kept_layers",
-        alt="Which tokens of the context survive, by layer",
+        alt="Which tokens of the context are kept, by layer",
         table=lambda: pairs_frame(sweep, setting),
         code=notebook_code(trace, call),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
-        more=readings.KEPT,
+        more=explained.KEPT,
     ) as draw:
         st.selectbox("KV head", heads, key=state.KV_HEAD, bind="query-params", width=140)
         draw()

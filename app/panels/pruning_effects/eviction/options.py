@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import state
 from app.choice import choose
-from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE
+from app.panels.pruning_effects.eviction.sweep_request import ONCE, STEPWISE
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.policies import Policy

@@ -123,7 +123,7 @@ class Intervention:
         """Its own temperature, if it sets one."""
         return None
 
-    def heat(self, entropy: Tensor, seen: tuple[float, float]) -> Tensor | None:
+    def temperature_factor(self, entropy: Tensor, seen: tuple[float, float]) -> Tensor | None:
         """Give a factor on the temperature for the next token of each answer; None for no change.
 
         Parameters

@@ -70,8 +70,8 @@ class ClipCov(Intervention):
         ratio = batch.ratio.detach()
         held = (ratio * batch.advantage) > (ratio.clamp(1 - CLIP, 1 + CLIP) * batch.advantage)
         eligible = (covariance > self.low) & (covariance < self.high) & ~held
-        luck = covariance.new_empty(covariance.shape).uniform_(generator=batch.generator)
-        order = luck.masked_fill(~eligible, 2.0).flatten().argsort()
+        draws = covariance.new_empty(covariance.shape).uniform_(generator=batch.generator)
+        order = draws.masked_fill(~eligible, 2.0).flatten().argsort()
         count = min(max(1, int(self.fraction * order.numel())), int(eligible.sum()))
         mask = eligible.new_zeros(order.numel()).index_fill(0, order[:count], True)
         return mask.reshape(covariance.shape)

@@ -81,7 +81,7 @@ class Hapo(Intervention):
         logs = entropy.detach().clamp(min=_SMALLEST_ENTROPY).log()
         return ((logs - centre) / max(spread, 1e-6)).clamp(-1, 1)
 
-    def heat(self, entropy: Tensor, seen: tuple[float, float]) -> Tensor | None:
+    def temperature_factor(self, entropy: Tensor, seen: tuple[float, float]) -> Tensor | None:
         """Factor ``1 + warmth h`` on the temperature."""
         return 1 + self.warmth * self.unsureness(entropy, seen)
 
