@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.attention_sinks.figures import head_map
+from analysis.attention_sinks.summary import sink_numbers
 from analysis.drawing.numbers import significant
 from analysis.entropy_collapse.layers.curves import collapse_layer
 from analysis.entropy_collapse.layers.figures import matrix_entropy
@@ -32,7 +33,7 @@ def pictures(trace: Trace) -> None:
     with st.container(border=True):
         st.markdown("**Token entropy**")
         st.caption(
-            "How unsure was the model, just before each token? A stronger colour means more ways to go on."
+            "How unsure was the model, just before each token? A stronger colour means more possible next tokens."
         )
         strip = entropy_strip(
             trace.tokens,
@@ -53,33 +54,31 @@ def pictures(trace: Trace) -> None:
             alt="Entropy and surprisal along the text",
             key="overview_curve",
         )
-        direction = "more" if numbers.excess >= 0 else "less"
+        direction = "above" if numbers.excess >= 0 else "below"
         st.markdown(
-            f"Over these {numbers.n_tokens} tokens the model hesitated by "
-            f"**{significant(from_nats(numbers.mean_entropy, unit))} {unit}** on average, and the text surprised it by "
-            f"**{significant(abs(from_nats(numbers.excess, unit)))} {unit}** {direction} than it expected."
+            f"Over these {numbers.n_tokens} tokens the entropy was "
+            f"**{significant(from_nats(numbers.mean_entropy, unit))} {unit}** on average, and the mean surprisal was "
+            f"**{significant(abs(from_nats(numbers.excess, unit)))} {unit}** {direction} that."
         )
-        st.page_link(
-            page("token_entropy"), label="Look closer: token entropy", icon=":material/arrow_forward:"
-        )
+        st.page_link(page("token_entropy"), label="More about token entropy", icon=":material/arrow_forward:")
     if trace.attention is not None:
         with st.container(border=True):
             st.markdown("**Attention sinks**")
             st.caption(
-                "Where does every head look? One cell per layer and head: its attention on the first token."
+                "Which heads attend to the first token? One cell per layer and head: its attention on it."
             )
             show_chart(
                 head_map(trace, theme_name=state.theme_name()),
                 alt="Attention on token 0, one cell per layer and head",
                 key="overview_heads",
             )
-            share, uniform = trace.attention.sink_mass.mean(), trace.attention.sink_baseline.mean()
+            sinks = sink_numbers(trace.attention)
             st.markdown(
-                f"Heads give the first token **{significant(100 * float(share))} %** of their attention on average; "
-                f"attention without any preference would give it **{significant(100 * float(uniform))} %**."
+                f"Heads give the first token **{significant(100 * sinks.on_first)} %** of their attention on average; "
+                f"attention without any preference would give it **{significant(100 * sinks.uniform)} %**."
             )
             st.page_link(
-                page("attention_sinks"), label="Look closer: attention sinks", icon=":material/arrow_forward:"
+                page("attention_sinks"), label="More about attention sinks", icon=":material/arrow_forward:"
             )
     else:
         unavailable(
@@ -102,20 +101,22 @@ def _pruning_effects(trace: Trace) -> None:
     assert trace.attention is not None
     with st.container(border=True):
         st.markdown("**Pruning effects**")
-        st.caption("What could be forgotten? How much of each head's attention its heaviest tokens draw.")
+        st.caption(
+            "What could leave the cache? The share of each head's attention that goes to its most attended tokens."
+        )
         show_chart(
             heavy_tokens(trace, theme_name=state.theme_name()),
-            alt="Attention drawn by the heaviest tokens",
+            alt="Attention on the most attended tokens",
             key="overview_heavy",
         )
         frame = heavy_frame(trace.attention)
         drawn = dict(zip(frame["kept"], 100 * frame["mean"], strict=True))
         st.markdown(
-            f"A tenth of the tokens draws **{significant(float(drawn[0.1]))} %** of all attention, "
-            f"half of them **{significant(float(drawn[0.5]))} %**: what happens when the rest is thrown away?"
+            f"A tenth of the tokens gets **{significant(float(drawn[0.1]))} %** of all attention, "
+            f"half of them **{significant(float(drawn[0.5]))} %**: what happens when the rest is evicted?"
         )
         st.page_link(
-            page("pruning_effects"), label="Look closer: pruning effects", icon=":material/arrow_forward:"
+            page("pruning_effects"), label="More about pruning effects", icon=":material/arrow_forward:"
         )
 
 
@@ -129,11 +130,11 @@ def _entropy_collapse(trace: Trace) -> None:
             key="overview_layers",
         )
         found, without = collapse_layer([trace]), collapse_layer([trace], first_token=False)
-        drops = [100 * float(max(layer.median_drop[layer.candidate - 1], 0)) for layer in (found, without)]
+        drops = [100 * max(layer.largest_drop, 0.0) for layer in (found, without)]
         st.markdown(
             f"The largest drop takes **{significant(drops[0])} %** of the matrix entropy, in block {found.candidate}; "
             f"without token 0 it takes **{significant(drops[1])} %**, in block {without.candidate}."
         )
         st.page_link(
-            page("entropy_collapse"), label="Look closer: entropy collapse", icon=":material/arrow_forward:"
+            page("entropy_collapse"), label="More about entropy collapse", icon=":material/arrow_forward:"
         )

@@ -9,10 +9,12 @@ import streamlit as st
 
 from analysis.drawing.numbers import count, duration
 from analysis.errors import AnalysisError
+from analysis.pruning_effects.eviction.estimate import context_tokens, sweep_seconds
 from analysis.ties import RULE
 from app import state
-from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE, Asked
+from app.choice import choose
 from app.panels.pruning_effects.eviction.options import common, constants, said
+from app.panels.pruning_effects.eviction.sweep_request import ONCE, STEPWISE, SweepRequest
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
@@ -24,16 +26,14 @@ CONTINUE, ASK = "the text goes on", "question and answer"
 _SHARES = ("95", "90", "80", "70", "60", "50", "40", "30", "20", "10", "5", "2")
 _USUAL_SHARES = ("90", "70", "50", "30", "10")
 _CONTINUATION_TOKENS, _MOST_METHODS = 64.0, 24
-_PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
-"""Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
 
 
-def form(trace: Trace) -> tuple[Asked | None, bool]:
+def form(trace: Trace) -> tuple[SweepRequest | None, bool]:
     """Draw the form.
 
     Returns
     -------
-    Asked or None
+    SweepRequest or None
         What is asked for; None while something is missing, which is said.
     bool
         Whether the button was pressed.
@@ -44,7 +44,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
 
     names = {kind.label: name for name, kind in POLICIES.items() if name != "full"}
     with st.container(border=True):
-        st.markdown("**What follows the context, and what may be forgotten**")
+        st.markdown("**What follows the context, and what may be evicted**")
         context, continuation, answer = _texts(trace)
         left, middle = side_by_side("controls_methods", [2.2, 1.5], "top")
         chosen = left.multiselect(
@@ -68,11 +68,11 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         with st.container(horizontal=True, vertical_alignment="center"):
             pressed = st.button("Compare methods", type="primary", key="eviction_button")
             with st.popover("Options"):
-                n_context = _n_context(trace, context)
+                n_context = context_tokens(trace, context)
                 seeds, window, evicted = common(n_context)
                 methods = [policy(names[label]) for label in chosen]
                 set_to = constants(methods, n_context, {OBSERVATION.key: window})
-            asked = Asked(
+            sweep_request = SweepRequest(
                 context,
                 continuation,
                 answer,
@@ -82,7 +82,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
                 tuple(set_to.items()),
                 evicted,
             )
-            st.caption(_estimate(trace, asked))
+            st.caption(_estimate(trace, sweep_request))
         with st.expander("Where the methods come from"):
             for label in chosen:
                 st.caption(f"**{plain(label)}**: {plain(POLICIES[names[label]].source)}")
@@ -90,20 +90,12 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         if pressed:
             show_error(AnalysisError("There is nothing to compare.", "Choose a method and a share kept."))
         return None, False
-    return asked, pressed
+    return sweep_request, pressed
 
 
 def _texts(trace: Trace) -> tuple[str, str, str]:
     """Context, continuation and answer, as typed."""
-    follows = st.segmented_control(
-        "What follows",
-        (CONTINUE, ASK),
-        default=CONTINUE,
-        required=True,
-        key=state.FOLLOWS,
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+    follows = choose("What follows", (CONTINUE, ASK), key=state.FOLLOWS, titled=False)
     n = len(trace.tokens)
     if follows == ASK:
         left, right = side_by_side("question", [2, 1])
@@ -154,7 +146,7 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
         key="continuation_reset",
         on_click=lambda: st.session_state.pop(state.CONTINUATION, None),
         disabled=not own,
-        help="Take the end of the text again.",
+        help="Use the end of the text again.",
         width="stretch",
     )
     which = "your own words" if own else f"its last {count(after)}"
@@ -170,28 +162,20 @@ def _fill_in(end: str) -> None:
     st.session_state[state.CONTINUATION_FILLED] = end
 
 
-def _n_context(trace: Trace, context: str) -> int:
-    """Tokens of the context, as the run on screen cut them."""
-    return int((trace.tokens.start < len(context)).sum())
+def _n_settings(sweep_request: SweepRequest) -> int:
+    methods = [m for m in sweep_request.methods() if m.stepwise or sweep_request.evicted == ONCE]
+    return 1 + sum(len(sweep_request.kept) * (sweep_request.seeds if m.is_random else 1) for m in methods)
 
 
-def _n_settings(asked: Asked) -> int:
-    methods = [m for m in asked.methods() if m.stepwise or asked.evicted == ONCE]
-    return 1 + sum(len(asked.kept) * (asked.seeds if m.is_random else 1) for m in methods)
-
-
-def _estimate(trace: Trace, asked: Asked) -> str:
+def _estimate(trace: Trace, sweep_request: SweepRequest) -> str:
     """What the comparison will cost, from the speed of the run on screen."""
     from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
-    n_context = _n_context(trace, asked.context)
-    letters = len(asked.continuation) + len(asked.answer)
-    after = letters / max(len(trace.text), 1) * len(trace.tokens)
-    n_settings = _n_settings(asked)
-    per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
-    pace = _PACE_STEPWISE if asked.evicted == STEPWISE else _PACE_ONCE
-    seconds = per_token * (n_context + pace * n_settings * after)
-    set_to = dict(asked.constants)
+    n_settings = _n_settings(sweep_request)
+    after = len(sweep_request.continuation) + len(sweep_request.answer)
+    stepwise = sweep_request.evicted == STEPWISE
+    seconds = sweep_seconds(trace, sweep_request.context, after, n_settings, stepwise=stepwise)
+    set_to = dict(sweep_request.constants)
     window = f"the observation window is {set_to[OBSERVATION.key]} tokens"
-    words = ", ".join([window, *said(asked.methods(), set_to)])
+    words = ", ".join([window, *said(sweep_request.methods(), set_to)])
     return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {words}"

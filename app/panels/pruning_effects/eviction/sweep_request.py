@@ -18,7 +18,7 @@ ONCE, STEPWISE = "once", "step by step"
 
 
 @dataclass(frozen=True)
-class Asked:
+class SweepRequest:
     """One comparison as a person asked for it."""
 
     context: str
@@ -64,40 +64,40 @@ class Asked:
         sweep = "sweep_eviction" if self.evicted == ONCE else "sweep_decoding"
         return (
             f"{imports}sweep = an.{sweep}(\n    model, {context}, {self.continuation!r},\n"
-            f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds}{reading_code(trace)},\n)\n"
+            f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds}{tokenization_code(trace)},\n)\n"
         )
 
 
-def compute(asked: Asked, request: runs.RunRequest) -> Any:
+def compute(sweep_request: SweepRequest, request: runs.RunRequest) -> Any:
     """Work of one comparison, for :func:`app.compute.requests.submit_experiment`."""
 
     def work(model: LanguageModel, job: Job) -> Sweep:
         from analysis.pruning_effects.eviction.decoding import sweep_decoding
         from analysis.pruning_effects.eviction.sweep import sweep_eviction
 
-        sweep = sweep_decoding if asked.evicted == STEPWISE else sweep_eviction
+        sweep = sweep_decoding if sweep_request.evicted == STEPWISE else sweep_eviction
         return sweep(
             model,
-            asked.context,
-            asked.continuation,
-            asked.methods(),
-            asked.kept,
-            answer=asked.answer,
-            seeds=asked.seeds,
+            sweep_request.context,
+            sweep_request.continuation,
+            sweep_request.methods(),
+            sweep_request.kept,
+            answer=sweep_request.answer,
+            seeds=sweep_request.seeds,
             on_progress=job.report,
             on_partial=job.show,
-            **reading(request),
+            **tokenization_options(request),
         )
 
     return work
 
 
-def reading(request: runs.RunRequest) -> dict[str, Any]:
+def tokenization_options(request: runs.RunRequest) -> dict[str, Any]:
     """How the texts of a comparison become tokens: as in the run on screen."""
     return {"bos": request.bos, "parse_special": request.parse_special}
 
 
-def reading_code(trace: Trace) -> str:
+def tokenization_code(trace: Trace) -> str:
     """The same as arguments of a notebook call; nothing where the run has the defaults."""
     bos = "" if trace.spec.bos == "auto" else f", bos={trace.spec.bos!r}"
     return bos if trace.spec.parse_special else f"{bos}, parse_special=False"
