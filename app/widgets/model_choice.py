@@ -118,7 +118,7 @@ def _adapter_choice() -> None:
             ADAPTER_CHOICES,
             key=state.ADAPTER,
             bind="query-params",
-            help="An adapter (LoRA and its kin) lies beside this model. With it: merged into the weights, in memory.",
+            help="An adapter (LoRA or a similar one) lies beside this model. With it: merged into the weights, in memory.",
         )
         return
     st.text_input(
