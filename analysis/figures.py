@@ -27,12 +27,7 @@ from analysis.pruning_effects.eviction.cost_figures import (
 from analysis.pruning_effects.eviction.figures import damage_tokens, kept_tokens, pruning_curves
 from analysis.pruning_effects.eviction.map_figures import kept_heatmap, phrase_heatmap
 from analysis.pruning_effects.eviction.overlap_figures import kept_positions, overlap_matrix
-from analysis.token_entropy.figures import (
-    along_text,
-    entropy_histogram,
-    surprisal_scatter,
-    token_strip,
-)
+from analysis.token_entropy.figures import along_text, entropy_histogram, surprisal_scatter, token_strip
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 
 show_charts_as_pictures()

@@ -6,6 +6,7 @@ Everything is computed and stored in nats. A figure or a table asks for its unit
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any, Literal, TypeVar, get_args
 
 Unit = Literal["nats", "bits"]
@@ -42,6 +43,13 @@ def from_nats(value: Number, unit: Unit, *, power: int = 1) -> Number:
     if unit not in UNITS:
         raise ValueError(f"unit must be one of {UNITS}, got {unit!r}")
     return value if unit == "nats" else value / math.log(2) ** power
+
+
+def table_in(frame: Any, columns: Iterable[str], unit: Unit) -> Any:
+    """A table whose columns in nats are in a unit, which their new names say; columns it lacks are passed over."""
+    there = [column for column in columns if column in frame]
+    frame = frame.assign(**{column: from_nats(frame[column], unit) for column in there})
+    return frame.rename(columns={column: f"{column}_{unit}" for column in there})
 
 
 def unit_label(unit: Unit, *, power: int = 1) -> str:

@@ -17,14 +17,14 @@ class Example:
         Name on screen.
     text : str
         The text itself.
-    look_for : str
+    hint : str
         One sentence on what to check in its entropy picture.
     """
 
     slug: str
     title: str
     text: str
-    look_for: str
+    hint: str
 
 
 _PASSAGE = (
@@ -49,7 +49,7 @@ print("books back:", total)
 Since 12 plus 7 plus 9 is 28, and the shelf by the stairs holds 30, two places would stay empty. She wrote the \
 number down, closed the notebook, and looked up. The cat was asleep on the atlas again.
 """,
-        look_for="Compare the three parts, and check whether entropy falls where the sum leaves only one answer and "
+        hint="Compare the three parts, and check whether entropy falls where the sum leaves only one answer and "
         "where the last sentence repeats the first.",
     ),
     Example(
@@ -66,7 +66,7 @@ Halfway across, the engine coughed and fell silent. For a moment there was only 
 around as if someone had called his name, and then the engine caught again, and nobody said a word about it until \
 the ferry touched the pier.
 """,
-        look_for="Check whether entropy is higher at the start of a sentence or a word than inside it, and which "
+        hint="Check whether entropy is higher at the start of a sentence or a word than inside it, and which "
         "nouns come as a surprise.",
     ),
     Example(
@@ -97,7 +97,7 @@ She laughed, tried the right pocket, and held up the key. "All right. But the sh
 
 "The goat already knows," she said, and pointed across the yard.
 """,
-        look_for="Check the quotation marks and line breaks: is it harder to predict who speaks, or what is said?",
+        hint="Check the quotation marks and line breaks: is it harder to predict who speaks, or what is said?",
     ),
     Example(
         slug="code",
@@ -130,7 +130,7 @@ prices = [3, 8, 12, 25, 40]
 print(find_position(prices, 25))
 print(count_words("to be or not to be"))
 ''',
-        look_for="Check whether brackets, colons and indentation are predicted with low entropy, and new names with "
+        hint="Check whether brackets, colons and indentation are predicted with low entropy, and new names with "
         "high entropy.",
     ),
     Example(
@@ -154,7 +154,7 @@ A worksheet, worked from top to bottom. Every line begins with the result of the
 
 The last line arrives at one hundred again, so the worksheet could go on from there in a circle.
 """,
-        look_for="Compare the first number of a line, the operator and the result: check whether the result, which "
+        hint="Compare the first number of a line, the operator and the result: check whether the result, which "
         "leaves no choice, has the lowest entropy.",
     ),
     Example(
@@ -173,14 +173,14 @@ evening goes to the shelter across the street.
 | Friday    | 60    | 57   | 3         |
 | Total     | 228   | 211  | 17        |
 """,
-        look_for="Check whether the column bars and weekday names settle to low entropy row by row, and whether the "
+        hint="Check whether the column bars and weekday names settle to low entropy row by row, and whether the "
         "last column, which follows from the two before it, does too.",
     ),
     Example(
         slug="repeated",
         title="The same passage three times",
         text="\n\n".join([_PASSAGE] * 3) + "\n",
-        look_for="Check whether entropy drops in the second copy, how many tokens into it, and whether the third "
+        hint="Check whether entropy drops in the second copy, how many tokens into it, and whether the third "
         "copy is lower still.",
     ),
     Example(
@@ -195,7 +195,7 @@ Als das Wasser im Herbst einmal besonders hoch stand, fing das Mühlrad plötzli
 knarrte es nur, dann drehte es sich so gleichmäßig, als wäre nie etwas gewesen. Die Leute kamen aus ihren Häusern, \
 blieben am Ufer stehen und hörten zu. Am nächsten Morgen war das Wasser gefallen, und alles war wieder still.
 """,
-        look_for="Check whether entropy differs between the pieces of a long word, and whether verbs at the end of a "
+        hint="Check whether entropy differs between the pieces of a long word, and whether verbs at the end of a "
         "clause are predicted or not.",
     ),
     Example(
@@ -210,7 +210,7 @@ Ayer llegó un viajero con una maleta muy pequeña. Dijo que no tenía dinero, p
 había oído todavía. La mujer lo escuchó sin decir nada, se rió al final y le dio dos naranjas: una por el cuento y \
 otra por el camino.
 """,
-        look_for="Check whether endings that must agree, as in articles, adjectives and verbs, have lower entropy "
+        hint="Check whether endings that must agree, as in articles, adjectives and verbs, have lower entropy "
         "than the word stems before them.",
     ),
     Example(
@@ -221,7 +221,7 @@ otra por el camino.
 合わせて十二匹だ。猫が一匹、桟橋の端に座って、じっとその様子を見ている。やがて空が明るくなり、市場の鐘が鳴る。漁師は笑いながら、\
 いちばん小さな魚を猫に投げてやった。猫はそれをくわえると、振り返りもせずに、細い路地の奥へ消えていった。
 """,
-        look_for="Check how many tokens one character takes, and whether the later bytes of a character have lower "
+        hint="Check how many tokens one character takes, and whether the later bytes of a character have lower "
         "entropy than its first.",
     ),
     Example(
@@ -239,7 +239,7 @@ gains 50 - 10 = 40 litres per minute. Filling it therefore takes 240 / 40 = 6 mi
 Let us check the answer. In 6 minutes the taps bring 6 * 50 = 300 litres, and the drain removes 6 * 10 = 60 litres. \
 What remains is 300 - 60 = 240 litres, which is exactly one full tank. The answer is 6 minutes.
 """,
-        look_for="Check where entropy is high, at the words that choose the next step or at the numbers that follow "
+        hint="Check where entropy is high, at the words that choose the next step or at the numbers that follow "
         "from it.",
     ),
 )

@@ -26,7 +26,7 @@ class PageEntry:
 
 ENTRIES = (
     PageEntry(
-        "overview", "Overview", ":material/dashboard:", "What does one text look like from inside a model?"
+        "overview", "Overview", ":material/dashboard:", "What happens inside a model while it reads one text?"
     ),
     PageEntry(
         "token_entropy",
@@ -39,21 +39,21 @@ ENTRIES = (
         "attention_sinks",
         "Attention sinks",
         ":material/grid_on:",
-        "Where does every head look, and what does it lean on?",
+        "Which tokens does every head attend to?",
         "Pictures",
     ),
     PageEntry(
         "entropy_collapse",
         "Entropy collapse",
         ":material/compress:",
-        "Where does the variety go: over layers, over training, and live?",
+        "Where does entropy fall: over layers, over training, and in a live lab?",
         "Pictures",
     ),
     PageEntry(
         "pruning_effects",
         "Pruning effects",
         ":material/content_cut:",
-        "What can the model forget, and what does it cost?",
+        "What can leave the KV cache, and at what cost?",
         "Pictures",
     ),
 )

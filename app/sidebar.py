@@ -7,6 +7,7 @@ import streamlit as st
 from analysis.drawing.numbers import count, size
 from analysis.units import UNITS
 from app import state
+from app.choice import choose
 from app.compute import requests as runs
 from app.widgets.plain import plain
 
@@ -14,16 +15,10 @@ from app.widgets.plain import plain
 def sidebar() -> None:
     """Draw the sidebar."""
     with st.sidebar:
-        st.segmented_control(
-            "Unit",
-            UNITS,
-            default=UNITS[0],
-            required=True,
-            key=state.UNIT,
-            bind="query-params",
-            help="Information in natural or binary units: 1 nat = 1.443 bits.",
+        choose(
+            "Unit", UNITS, key=state.UNIT, help="Information in natural or binary units: 1 nat = 1.443 bits."
         )
-        info = runs.engine().shelf.info
+        info = runs.engine().model_slot.info
         if info is not None:
             st.caption(
                 f"{count(info.n_parameters)} parameters · {size(info.bytes_held)}  \n"

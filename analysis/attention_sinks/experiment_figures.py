@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import MAX_POINTS, styled
+from analysis.drawing.charts import MAX_POINTS, alt, styled
 from analysis.drawing.labels import visible
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.units import Unit, from_nats
-
-if TYPE_CHECKING:
-    import altair as alt
 
 _COLOURS = {"full attention": OKABE_ITO[0], "window only": OKABE_ITO[5], "sinks + window": OKABE_ITO[2]}
 _DASHES = {"full attention": [1, 0], "window only": [2, 2], "sinks + window": [6, 3]}
@@ -44,8 +41,6 @@ def streaming_figure(
     Beyond :data:`analysis.drawing.charts.MAX_POINTS` marks only every so many tokens are
     drawn, each with its own value; the axis title says so.
     """
-    import altair as alt
-
     alt.data_transformers.disable_max_rows()
     colours = theme(theme_name)
     step = -(-len(frame) // MAX_POINTS)
@@ -103,8 +98,6 @@ def surprisal_change_figure(
     Texts beyond :data:`analysis.drawing.charts.MAX_POINTS` rows are averaged over equal
     stretches; the axis title says over how many.
     """
-    import altair as alt
-
     alt.data_transformers.disable_max_rows()
     colours = theme(theme_name)
     data = frame[frame["change"].notna()].reset_index(drop=True)

@@ -170,6 +170,11 @@ def mean_change(frame: pd.DataFrame) -> float:
     return float(known["change"].sum() / known["tokens_before"].sum()) if len(known) else float("nan")
 
 
+def largest_state(run: Trace) -> float:
+    """Largest norm of any token's state in any layer."""
+    return float(run.layers.residual_norm.max())
+
+
 def _bytes_behind(run: Trace) -> tuple[np.ndarray, np.ndarray]:
     """Bytes from each token's beginning to the end of the text, and the tokens' positions."""
     index = np.flatnonzero(run.tokens.n_bytes)

@@ -5,7 +5,7 @@ On demand, in one extra pass over a run's tokens: each layer is reduced as it go
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from analysis.attention_sinks.massive import Extremes
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, attending
-from analysis.forward.rerun import reading_again
+from analysis.forward.rerun import rerun
 from analysis.forward.visibility import Visibility
 from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
+from analysis.models.output_projection import output_projection, projected
 from analysis.progress import Progress, silent
 from analysis.results.trace import Trace
 from analysis.ties import ranked
@@ -27,15 +28,13 @@ TOP = 3
 """Largest activations kept per layer."""
 
 
-def largest_activations(states: Tensor, n: int = TOP) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Largest activations of one layer.
+def largest_activations(states: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
+    """The :data:`TOP` largest activations of one layer.
 
     Parameters
     ----------
     states : Tensor, shape (T, D)
         Residual stream.
-    n : int, default 3
-        How many.
 
     Returns
     -------
@@ -46,7 +45,7 @@ def largest_activations(states: Tensor, n: int = TOP) -> tuple[Tensor, Tensor, T
     """
     flat = states.float().flatten()
     sizes = flat.abs()
-    _, at = ranked(sizes, min(n, len(flat)))
+    _, at = ranked(sizes, min(TOP, len(flat)))
     return at // states.shape[1], at % states.shape[1], flat[at], float(sizes.median())
 
 
@@ -66,24 +65,17 @@ def projected_norms(weight: Tensor, value: Tensor, n_heads: int) -> Tensor:
     -------
     Tensor, shape (H, T), float32
     """
-    per_group = n_heads // value.shape[0]
-    parts = weight.float().unflatten(1, (n_heads, -1)).unbind(1)
-    return torch.stack(
-        [
-            torch.linalg.vector_norm(value[h // per_group].float() @ part.T, dim=-1)
-            for h, part in enumerate(parts)
-        ]
-    )
+    return torch.stack([torch.linalg.vector_norm(own, dim=-1) for own in projected(weight, value, n_heads)])
 
 
 @dataclass(eq=False)
 class _Watcher:
-    """Holds each layer's attention output until the projection it goes into comes by."""
+    """Holds each layer's attention output until the projection that it goes into comes by."""
 
     visibility: Visibility | None
-    layer: int = -1
-    pending: tuple[Tensor, Tensor] | None = None
-    """Output (H, T, dv) and values (G, T, dv)."""
+    handles: list[Any]
+    norms: dict[int, np.ndarray] = field(default_factory=dict)
+    """By layer, (H, T): of what the projection makes of the values."""
 
     def __call__(self, call: AttentionCall) -> Tensor:
         """Attend as the run did."""
@@ -91,18 +83,23 @@ class _Watcher:
             call.query[0], call.key[0], call.value[0], scale=call.scale, softcap=call.softcap, span=call.span,
             sink_logits=call.sink_logits, visibility=self.visibility, layer=call.layer,
         ).output  # fmt: skip
-        self.layer, self.pending = call.layer, (output, call.value[0])
+        mixed = output.transpose(0, 1).flatten(1)
+        if (found := output_projection(call.module, mixed.shape[1])) is not None:
+            module, weight = found
+
+            def project(_module: nn.Module, args: Any) -> None:
+                handle.remove()
+                if (
+                    args
+                    and args[0].numel() == mixed.numel()
+                    and torch.equal(args[0].reshape(mixed.shape), mixed)
+                ):
+                    norms = projected_norms(weight, call.value[0], len(output))
+                    self.norms[call.layer] = norms.cpu().numpy()
+
+            handle = module.register_forward_pre_hook(project)
+            self.handles.append(handle)
         return output[None]
-
-
-def _orientated(module: nn.Module) -> Tensor | None:
-    """Weight of a linear layer as (out, in); GPT-2's Conv1D keeps (in, out)."""
-    weight = getattr(module, "weight", None)
-    if not isinstance(weight, Tensor) or weight.dim() != 2 or not weight.is_floating_point():
-        return None
-    if isinstance(module, nn.Linear):
-        return weight
-    return weight.T if type(module).__name__ == "Conv1D" else None
 
 
 def extreme_tokens(
@@ -136,13 +133,11 @@ def extreme_tokens(
 
     Notes
     -----
-    The output projection is the linear layer that receives the attention output as it is. Where
-    something changes that output first, ``value_out_norm`` is None and ``unavailable`` says so.
+    Where something changes the attention output before it comes to the output projection, or none is found,
+    ``value_out_norm`` is None and ``unavailable`` says so.
     """
     report, n_layers = on_progress or silent, model.info.n_layers
-    watcher = _Watcher(visibility)
     found: list[tuple[Tensor, Tensor, Tensor, float]] = []
-    norms: dict[int, np.ndarray] = {}
 
     def enter(_module: nn.Module, args: Any, kwargs: Any) -> None:
         found.append(largest_activations((args[0] if args else kwargs["hidden_states"])[0]))
@@ -152,38 +147,26 @@ def extreme_tokens(
         layer = len(found) - 1
         report(layer / n_layers, f"layer {layer}/{n_layers}")
 
-    def project(module: nn.Module, args: Any) -> None:
-        weight = _orientated(module)
-        if watcher.pending is None or weight is None or not args:
-            return
-        output, value = watcher.pending
-        mixed = output.transpose(0, 1).flatten(1)
-        if args[0].numel() == mixed.numel() and torch.equal(args[0].reshape(mixed.shape), mixed):
-            norms[watcher.layer] = projected_norms(weight, value, len(output)).cpu().numpy()
-            watcher.pending = None
-
     layers = model.anatomy.layers
-    with reading_again(model, trace, visibility) as ids, hooks() as handles:
+    with rerun(model, trace, visibility) as ids, hooks() as handles:
         handles.append(layers[0].register_forward_pre_hook(enter, with_kwargs=True))
         for layer in layers:
             handles.append(layer.register_forward_hook(leave))
-            handles += [
-                m.register_forward_pre_hook(project) for m in layer.modules() if _orientated(m) is not None
-            ]
+        watcher = _Watcher(visibility, handles)
         with attending(model.model, model.anatomy, watcher):
             run_body(model.model, ids[None].to(model.anatomy.head.weight.device))
     assert trace.attention is not None
     expected = trace.attention.layer_numbers.tolist()
-    missing = sorted(set(expected) - set(norms))
+    missing = sorted(set(expected) - set(watcher.norms))
     complete = not missing
     return Extremes(
         token=np.stack([f[0].cpu().numpy() for f in found]),
         dimension=np.stack([f[1].cpu().numpy() for f in found]),
         value=np.stack([f[2].cpu().numpy() for f in found]),
         median=np.array([f[3] for f in found], np.float32),
-        value_out_norm=np.stack([norms[i] for i in expected]) if complete else None,
+        value_out_norm=np.stack([watcher.norms[i] for i in expected]) if complete else None,
         unavailable=""
         if complete
-        else f"No plain linear layer takes the attention output as it is in layer {missing[0]}"
+        else f"No output projection takes the attention output as it is in layer {missing[0]}"
         + (f" and {len(missing) - 1} more." if len(missing) > 1 else "."),
     )

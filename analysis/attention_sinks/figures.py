@@ -9,14 +9,13 @@ import pandas as pd
 
 from analysis.attention_sinks.curve_figures import entropy_against_position, need_attention, triad_chart
 from analysis.attention_sinks.measures import COLLAPSED, OVERLOADED, heads_frame
-from analysis.drawing.charts import styled
+from analysis.attention_sinks.summary import mean_received
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.strip import SPECIAL, Strip
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import amount_ramp, rgb_to_hex, signed_ramp, theme
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.results.trace import Trace
 
 HeadQuantity = Literal[
@@ -59,8 +58,6 @@ def head_map(
     high : float, optional
         Value of the last colour; 1 for shares, the largest value otherwise.
     """
-    import altair as alt
-
     alt.data_transformers.disable_max_rows()
     column, title = HEAD_QUANTITIES[quantity]
     frame = heads_frame(need_attention(trace))
@@ -89,8 +86,6 @@ def _cells(
     theme_name: str,
 ) -> Any:
     """One cell per head; layers of the model without attention are struck through."""
-    import altair as alt
-
     colours = theme(theme_name)
     pick = alt.selection_point(name="pick", fields=["layer", "head"], on="click", empty=False)
     layers = alt.X(
@@ -129,8 +124,6 @@ def _cells(
 
 def _struck_through(missing: list[int], heads: list[int], layers: Any, theme_name: str) -> Any:
     """Cells of layers that have no attention."""
-    import altair as alt
-
     rows = [(layer, head, "no softmax attention") for layer in missing for head in heads]
     frame = pd.DataFrame(rows, columns=["layer", "head", "not available"])
     return (
@@ -191,9 +184,7 @@ def received_strip(
         If the run did not measure attention, or the layer has none.
     """
     attention = need_attention(trace)
-    picked = attention.received if layer is None else attention.received[attention.row_of(layer)][None]
-    picked = picked if head is None else picked[:, head : head + 1]
-    values = picked.astype(np.float64).mean((0, 1)).astype(np.float32)
+    values = mean_received(attention, layer, head)
     where = "all heads" if layer is None else f"layer {layer}" + ("" if head is None else f", head {head}")
     others = values[1:] if len(values) > 1 else values
     return Strip(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import AttentionCall, attending
-from analysis.forward.rerun import reading_again
+from analysis.forward.rerun import rerun
 from analysis.forward.visibility import AttentionSpan, Visibility
 from analysis.models.body import run_body
 from analysis.models.loading import LanguageModel
@@ -95,7 +95,7 @@ def catch_layer(
     Raises
     ------
     AnalysisError
-        As :func:`analysis.forward.rerun.reading_again`.
+        As :func:`analysis.forward.rerun.rerun`.
     ValueError
         If the layer does not exist or has no attention.
     """
@@ -105,7 +105,7 @@ def catch_layer(
         trace.attention.row_of(layer)
     catcher = _Catcher(layer, model.info.n_layers, visibility, on_progress or silent)
     with (
-        reading_again(model, trace, visibility) as ids,
+        rerun(model, trace, visibility) as ids,
         suppress(_Done),
         attending(model.model, model.anatomy, catcher),
     ):

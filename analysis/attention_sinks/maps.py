@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -51,6 +52,18 @@ class HeadMap:
     def pooled(self) -> bool:
         """Whether a cell can hold more than one pair."""
         return bool((np.diff(self.row_edges) > 1).any() or (np.diff(self.key_edges) > 1).any())
+
+    @property
+    def largest(self) -> float:
+        """Largest weight of any cell."""
+        return float(np.nanmax(self.values))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per cell that can be seen: its first ``query`` and ``key``, and ``weight``."""
+        rows, keys = np.meshgrid(self.row_edges[:-1], self.key_edges[:-1], indexing="ij")
+        weight = self.values.ravel().astype(float)
+        frame = pd.DataFrame({"query": rows.ravel(), "key": keys.ravel(), "weight": weight})
+        return frame[frame["weight"].notna()]
 
 
 def head_map_block(

@@ -38,6 +38,13 @@ class Extremes:
         """bool, (L + 1, 3): at least 100 times the layer's median, however small that is."""
         return is_massive_by_ratio(self.value, self.median)
 
+    @property
+    def largest(self) -> tuple[int, int, float]:
+        """Layer and place of the largest activation of all, and how many medians of its layer it is."""
+        layer, place = np.unravel_index(int(np.abs(self.value).argmax()), self.value.shape)
+        times = abs(float(self.value[layer, place])) / max(float(self.median[layer]), 1e-12)
+        return int(layer), int(place), times
+
     def to_frame(self) -> pd.DataFrame:
         """One row per layer and place, ``times_median`` infinite where the median is 0."""
         n_layers, top = self.value.shape
@@ -85,8 +92,8 @@ def is_massive_by_ratio(value: np.ndarray, median: np.ndarray) -> np.ndarray:
     return (np.abs(value) > 0) & (np.abs(value) >= RATIO_ONLY * median[:, None])
 
 
-def output_drain(extremes: Extremes, position: int = 0) -> np.ndarray:
-    """Norm of one token's projected value over the median of the others'; below 1 is drained.
+def output_drain(extremes: Extremes) -> np.ndarray:
+    """Norm of token 0's projected value over the median of the others'; below 1 is drained.
 
     Returns
     -------
@@ -104,5 +111,11 @@ def output_drain(extremes: Extremes, position: int = 0) -> np.ndarray:
     norms = extremes.value_out_norm
     if norms is None or norms.shape[2] < 2:
         raise ValueError(extremes.unavailable or "there is no other token to compare with")
-    others = np.median(np.delete(norms, position, axis=2), axis=2)
-    return norms[:, :, position] / np.maximum(others, 1e-12)
+    others = np.median(norms[:, :, 1:], axis=2)
+    return norms[:, :, 0] / np.maximum(others, 1e-12)
+
+
+def output_drain_range(extremes: Extremes) -> tuple[float, float]:
+    """Smallest and largest, over layers, of the median over heads of :func:`output_drain` of token 0."""
+    by_layer = np.median(output_drain(extremes), axis=1)
+    return float(by_layer.min()), float(by_layer.max())

@@ -48,9 +48,7 @@ def strongest_sink(
     return np.where(none, -1, position), np.where(none, np.nan, value)
 
 
-def sink_rate(
-    attention: AttentionTrace, epsilon: float = SINK_EPSILON, min_queries: int = MIN_QUERIES
-) -> np.ndarray:
+def sink_rate(attention: AttentionTrace, epsilon: float = SINK_EPSILON) -> np.ndarray:
     """Share of all heads for which each key is a sink, (T,), in [0, 1]; NaN for keys seen too rarely.
 
     References
@@ -58,7 +56,7 @@ def sink_rate(
     Gu et al. 2024, arXiv:2410.10781: Sink_k^epsilon, there for one key, in per cent, and as a mean over many texts of
     64 tokens; here it is one text at its own length. Column means of early keys fall with the length.
     """
-    enough = (attention.seen_by() >= min_queries).all(0)
+    enough = (attention.seen_by() >= MIN_QUERIES).all(0)
     rate = (attention.received > epsilon).mean((0, 1))
     return np.where(enough, rate, np.nan)
 
@@ -137,6 +135,17 @@ class Triad:
     """(L + 1,): median norm of the others' states."""
     residual_max: np.ndarray
     """(L + 1,): largest norm of the others' states."""
+
+    @property
+    def state_peak(self) -> tuple[float, int]:
+        """Largest norm of its state over the median of the others', and before which layer that is, L after the last."""
+        times = self.residual_token / np.maximum(self.residual_median, 1e-12)
+        return float(times.max()), int(times.argmax())
+
+    @property
+    def smallest_value(self) -> float:
+        """Smallest of ``value_drain``; NaN where no values are known."""
+        return float(self.value_drain.min())
 
 
 def triad(attention: AttentionTrace, residual_norm: np.ndarray, position: int = 0) -> Triad:

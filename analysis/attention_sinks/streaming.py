@@ -17,9 +17,9 @@ from analysis.forward.trace import trace
 from analysis.forward.visibility import Visibility
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos, encode
-from analysis.progress import Progress, silent
+from analysis.progress import Progress, part, silent
 
-POLICIES = ("full attention", "window only", "sinks + window")
+VIEWS = ("full attention", "window only", "sinks + window")
 """What a token may see in the streaming comparison."""
 
 
@@ -79,7 +79,7 @@ class StreamingResult:
         rows = []
         for policy, values in self.surprisal.items():
             after = float(values[self.window + 1 :].mean(dtype=float))
-            seen = self.n_tokens if policy == POLICIES[0] else self.window
+            seen = self.n_tokens if policy == VIEWS[0] else self.window
             rows.append(
                 (policy, seen, float(np.exp(values[1:].mean(dtype=float))), after, float(np.exp(after)))
             )
@@ -104,7 +104,7 @@ def equal_views(window: int, n_sink: int) -> dict[str, Visibility | None]:
         ``window - n_sink`` tokens.
     """
     limited = Visibility(window=window), Visibility(window=window - n_sink, n_sink=n_sink)
-    return dict(zip(POLICIES, (None, *limited), strict=True))
+    return dict(zip(VIEWS, (None, *limited), strict=True))
 
 
 def streaming_curves(
@@ -171,11 +171,7 @@ def streaming_curves(
     report, found = on_progress or silent, {}
     views = equal_views(window, n_sink)
     # Limited runs first: a model whose attention cannot be limited says so before the long one.
-    for done, policy in enumerate((*POLICIES[1:], POLICIES[0])):
-
-        def part(share: float, what: str, done: int = done, policy: str = policy) -> None:
-            report((done + share) / len(POLICIES), f"{policy}: {what}")
-
+    for done, policy in enumerate((*VIEWS[1:], VIEWS[0])):
         visibility = views[policy]
         run = trace(
             model,
@@ -185,7 +181,7 @@ def streaming_curves(
             parse_special=parse_special,
             attention=visibility is not None,
             visibility=visibility,
-            on_progress=part,
+            on_progress=part(report, done, len(VIEWS), name=policy),
         )
         found[policy] = run.tokens.surprisal
     return StreamingResult(
@@ -193,5 +189,5 @@ def streaming_curves(
         n_tokens=n_tokens,
         window=window,
         n_sink=n_sink,
-        surprisal={policy: found[policy] for policy in POLICIES},
+        surprisal={policy: found[policy] for policy in VIEWS},
     )

@@ -13,7 +13,7 @@ from analysis.command_line import measure, read, serve, sweep
 from analysis.errors import AnalysisError
 
 FAILED, STOPPED = 2, 130
-"""Exit codes: a problem with what was asked (argparse uses 2 as well); Ctrl-C."""
+"""Exit codes: a problem with what was parsed (argparse uses 2 as well); Ctrl-C."""
 
 
 class WrongArgumentsError(Exception):
@@ -50,10 +50,10 @@ def main(arguments: Sequence[str] | None = None, program: str = "logitscope") ->
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     as_json = "--json" in arguments
-    asked = None
+    parsed = None
     try:
-        asked = _parse(arguments, program)
-        answer = asked.run(asked)
+        parsed = _parse(arguments, program)
+        answer = parsed.run(parsed)
     except WrongArgumentsError as wrong:
         if not as_json:
             argparse.ArgumentParser.error(wrong.parser, str(wrong))
@@ -62,16 +62,16 @@ def main(arguments: Sequence[str] | None = None, program: str = "logitscope") ->
         return _problem(problem.message, problem.hint, as_json)
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]
-        if asked is None or package in {"", "analysis", "app"}:
+        if parsed is None or package in {"", "analysis", "app"}:
             raise
-        hint = f"Install Logitscope with its extra “{asked.extra}”: pip install -e '.[{asked.extra}]' in its folder."
+        hint = f"Install Logitscope with its extra “{parsed.extra}”: pip install -e '.[{parsed.extra}]' in its folder."
         return _problem(f"This needs the package {package}, which is not installed.", hint, as_json)
     except KeyboardInterrupt:
         return _problem("Stopped.", "", as_json, STOPPED)
     if as_json:
         print(json.dumps(answer, indent=1, allow_nan=False))
     else:
-        asked.tell(answer)
+        parsed.tell(answer)
     return 0
 
 
@@ -90,11 +90,11 @@ def _parse(arguments: Sequence[str], program: str) -> argparse.Namespace:
         part.add_to(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="print the answer, or the problem, as JSON")
-    asked, others = parser.parse_known_args(arguments)
-    if others and asked.run is not serve.run:
+    parsed, others = parser.parse_known_args(arguments)
+    if others and parsed.run is not serve.run:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
-    asked.others = others
-    return asked
+    parsed.others = others
+    return parsed
 
 
 def _problem(message: str, hint: str, as_json: bool, code: int = FAILED) -> int:

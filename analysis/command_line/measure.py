@@ -37,26 +37,26 @@ def add_to(commands: Any) -> None:
     )
 
 
-def run(asked: argparse.Namespace) -> dict[str, Any]:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure and write; the answer is what ``show`` says of the file, in nats."""
-    spec = model_spec(asked)
-    text = read_text(asked.text)
-    require_folder(asked.output)
+    spec = model_spec(arguments)
+    text = read_text(arguments.text)
+    require_folder(arguments.output)
     with opened(spec) as (model, progress):
         from analysis.forward.trace import trace
 
         run = trace(
             model,
             text,
-            top_k=asked.top_k,
-            lens=asked.lens,
-            bos=asked.bos,
-            stride=asked.stride,
-            window=asked.window,
+            top_k=arguments.top_k,
+            lens=arguments.lens,
+            bos=arguments.bos,
+            stride=arguments.stride,
+            window=arguments.window,
             on_progress=progress,
         )
-    write(asked.output, run.save)
-    return {"file": str(asked.output), **report(run, "nats")}
+    write(arguments.output, run.save)
+    return {"file": str(arguments.output), **report(run, "nats")}
 
 
 def _tell_notes(answer: dict[str, Any]) -> None:

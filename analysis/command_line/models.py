@@ -40,9 +40,11 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def model_spec(asked: argparse.Namespace) -> ModelSpec:
+def model_spec(arguments: argparse.Namespace) -> ModelSpec:
     """The model that was asked for; no torch is needed to say it."""
-    return ModelSpec(asked.model, asked.revision, asked.device, asked.dtype, asked.adapter)
+    return ModelSpec(
+        arguments.model, arguments.revision, arguments.device, arguments.dtype, arguments.adapter
+    )
 
 
 @contextmanager

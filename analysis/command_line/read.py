@@ -75,8 +75,8 @@ def report(run: Trace, unit: Unit) -> dict[str, Any]:
     return dict(for_json(answer))
 
 
-def _show(asked: argparse.Namespace) -> dict[str, Any]:
-    return report(load_trace(asked.trace), asked.unit)
+def _show(arguments: argparse.Namespace) -> dict[str, Any]:
+    return report(load_trace(arguments.trace), arguments.unit)
 
 
 def _print(answer: dict[str, Any]) -> None:
@@ -115,8 +115,8 @@ def print_checks(checks: list[dict[str, Any]]) -> None:
         print(f"  {sign}  {plain(check['name'])}: off by {error}, allowed {check['tolerance']:.0e}")
 
 
-def _csv(asked: argparse.Namespace) -> dict[str, Any]:
-    table = load_trace(asked.trace).tokens.to_frame(asked.unit)
+def _csv(arguments: argparse.Namespace) -> dict[str, Any]:
+    table = load_trace(arguments.trace).tokens.to_frame(arguments.unit)
     # lines end as RFC 4180 says, so that a token which is a carriage return is quoted
-    write(asked.output, lambda path: table.to_csv(path, index=False, lineterminator="\r\n"))
-    return {"file": str(asked.output), "rows": len(table), "columns": list(table.columns)}
+    write(arguments.output, lambda path: table.to_csv(path, index=False, lineterminator="\r\n"))
+    return {"file": str(arguments.output), "rows": len(table), "columns": list(table.columns)}

@@ -36,20 +36,20 @@ def add_to(commands: Any) -> None:
     )
 
 
-def run(asked: argparse.Namespace) -> NoReturn:
+def run(arguments: argparse.Namespace) -> NoReturn:
     """Become the app's server. With ``--json``, stdout holds one object first and the server's words go to stderr."""
-    address = asked.address or os.environ.get("LOGITSCOPE_ADDRESS") or _LOOPBACK
+    address = arguments.address or os.environ.get("LOGITSCOPE_ADDRESS") or _LOOPBACK
     if importlib.util.find_spec("streamlit") is None:
         raise ModuleNotFoundError(name="streamlit")
-    _require_free(address, asked.port)
-    if asked.json:
+    _require_free(address, arguments.port)
+    if arguments.json:
         host = _LOOPBACK if address in {"0.0.0.0", "::"} else address
-        url = urlunsplit(("http", f"{f'[{host}]' if ':' in host else host}:{asked.port}", "", "", ""))
-        said = {"url": url, "health": f"{url}/_stcore/health", "address": address, "port": asked.port}
+        url = urlunsplit(("http", f"{f'[{host}]' if ':' in host else host}:{arguments.port}", "", "", ""))
+        said = {"url": url, "health": f"{url}/_stcore/health", "address": address, "port": arguments.port}
         print(json.dumps(said, indent=1), flush=True)
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     os.environ["LOGITSCOPE_ADDRESS"] = address
-    flags = ["--server.port", str(asked.port), *asked.others]
+    flags = ["--server.port", str(arguments.port), *arguments.others]
     os.execv(sys.executable, [sys.executable, "-P", str(_APP), *flags])
 
 

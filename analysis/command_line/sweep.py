@@ -6,21 +6,14 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from analysis.command_line.models import EXTRA, add_model_options, model_spec, opened
 from analysis.command_line.read import print_checks
 from analysis.command_line.values import for_json, plain, positive, read_text, require_folder, write
 from analysis.errors import AnalysisError
-from analysis.units import UNITS, Unit, from_nats
+from analysis.units import UNITS, table_in
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from analysis.pruning_effects.eviction.results import Sweep
-
-_INFORMATION = ("nll", "delta_nll", "kl", "kl_p95", "answer_logp")
-"""Columns of a sweep's table that are in nats."""
 _PRINTED = ("policy", "kept", "seed", "kv_budget", "nll", "delta_nll", "kl", "top1_agreement", "answer_logp")
 
 
@@ -59,19 +52,19 @@ def add_to(commands: Any) -> None:
     add_model_options(sweep)
 
 
-def run(asked: argparse.Namespace) -> dict[str, Any]:
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Run the sweep; the answer holds one row per setting, setting 0 being the full cache."""
-    spec = model_spec(asked)
-    context, continuation = _texts(asked)
-    if asked.csv is not None:
-        require_folder(asked.csv)
+    spec = model_spec(arguments)
+    context, continuation = _texts(arguments)
+    if arguments.csv is not None:
+        require_folder(arguments.csv)
     from analysis.pruning_effects.eviction.policies import policy
 
     choices: dict[str, Any] = {}
-    if asked.policies is not None:
-        choices["policies"] = [policy(name) for name in asked.policies]
-    if asked.kept is not None:
-        choices["kept"] = asked.kept
+    if arguments.policies is not None:
+        choices["policies"] = [policy(name) for name in arguments.policies]
+    if arguments.kept is not None:
+        choices["kept"] = arguments.kept
     with opened(spec) as (model, progress):
         from analysis.pruning_effects.eviction.sweep import sweep_eviction
 
@@ -79,22 +72,24 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
             model,
             context,
             continuation,
-            answer=asked.answer,
-            seeds=asked.seeds,
-            bos=asked.bos,
+            answer=arguments.answer,
+            seeds=arguments.seeds,
+            bos=arguments.bos,
             on_progress=progress,
             **choices,
         )
-    table = sweep_frame(sweep, asked.unit)
-    if asked.csv is not None:
-        write(asked.csv, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
+        from analysis.pruning_effects.eviction.results import INFORMATION
+
+    table = table_in(sweep.to_frame(), INFORMATION, arguments.unit)
+    if arguments.csv is not None:
+        write(arguments.csv, lambda path: table.to_csv(path, index=False, lineterminator="\n"))
     return dict(
         for_json(
             {
-                "file": None if asked.csv is None else str(asked.csv),
+                "file": None if arguments.csv is None else str(arguments.csv),
                 "subtitle": sweep.spec.subtitle,
                 "spec": asdict(sweep.spec),
-                "unit": asked.unit,
+                "unit": arguments.unit,
                 "rows": table.to_dict("records"),
                 "skipped": sweep.skipped,
                 "checks": [asdict(check) | {"passed": check.passed} for check in sweep.checks],
@@ -103,22 +98,17 @@ def run(asked: argparse.Namespace) -> dict[str, Any]:
     )
 
 
-def sweep_frame(sweep: Sweep, unit: Unit) -> pd.DataFrame:
-    """The sweep's table, one row per setting, with a unit in the name of every column that has one."""
-    frame = sweep.to_frame()
-    for name in _INFORMATION:
-        if name in frame:
-            frame[name] = from_nats(frame[name].to_numpy(float), unit)
-    return frame.rename(columns={name: f"{name}_{unit}" for name in _INFORMATION})
-
-
-def _texts(asked: argparse.Namespace) -> tuple[str, str]:
-    if asked.file == "-" and asked.continuation_file == "-":
+def _texts(arguments: argparse.Namespace) -> tuple[str, str]:
+    if arguments.file == "-" and arguments.continuation_file == "-":
         raise AnalysisError(
             "Standard input can hold the context or the continuation, not both.", "Put one of them in a file."
         )
-    context = asked.context if asked.file is None else read_text(asked.file)
-    rest = asked.continuation if asked.continuation_file is None else read_text(asked.continuation_file)
+    context = arguments.context if arguments.file is None else read_text(arguments.file)
+    rest = (
+        arguments.continuation
+        if arguments.continuation_file is None
+        else read_text(arguments.continuation_file)
+    )
     return context, rest
 
 
@@ -137,7 +127,9 @@ def _print(answer: dict[str, Any]) -> None:
     if answer["file"] is None:
         import pandas as pd
 
-        names = {name: f"{name}_{answer['unit']}" if name in _INFORMATION else name for name in _PRINTED}
+        from analysis.pruning_effects.eviction.results import INFORMATION
+
+        names = {name: f"{name}_{answer['unit']}" if name in INFORMATION else name for name in _PRINTED}
         table = pd.DataFrame(answer["rows"])
         shown = [column for column in names.values() if column in table]
         print(plain(answer["subtitle"]))

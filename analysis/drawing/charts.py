@@ -6,12 +6,26 @@ libraries, and app, notebook and download must agree.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from analysis.drawing.theme import Theme, theme
 
 if TYPE_CHECKING:
+    import altair as alt
     import plotly.graph_objects as go
+else:
+
+    class _Later:
+        """A module that is imported when something of it is first used, in whichever thread that is."""
+
+        def __init__(self, name: str) -> None:
+            self._name = name
+
+        def __getattr__(self, attribute: str) -> Any:
+            return getattr(import_module(self._name), attribute)
+
+    alt = _Later("altair")
 
 FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 MAX_POINTS = 4000

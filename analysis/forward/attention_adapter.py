@@ -18,7 +18,9 @@ from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
 from analysis.forward.visibility import CAUSAL, AttentionSpan, span_of
+from analysis.models.attention_choice import attention_choice
 from analysis.models.body import hooks
+from analysis.models.library_parts import eager_mask
 
 if TYPE_CHECKING:
     from analysis.models.anatomy import Anatomy
@@ -165,12 +167,11 @@ def _describe_mask(
 def _register() -> None:
     """Tell transformers our names, once."""
     from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import eager_mask
 
     AttentionInterface.register(_NAME, _dispatch)
     AttentionMaskInterface.register(_NAME, _describe_mask)
     AttentionInterface.register(_NAME_WITH_MASKS, _dispatch)
-    AttentionMaskInterface.register(_NAME_WITH_MASKS, eager_mask)
+    AttentionMaskInterface.register(_NAME_WITH_MASKS, eager_mask())
 
 
 @contextmanager
@@ -202,18 +203,12 @@ def attending(model: Any, anatomy: Anatomy, attend: Attend, *, library_masks: bo
         current.layer = None
 
     name = _NAME_WITH_MASKS if library_masks else _NAME
-    configs = {id(m.config): m.config for m in model.modules() if hasattr(m, "config")}
-    before = {key: config._attn_implementation for key, config in configs.items()}
     token = _CURRENT.set(current)
     try:
-        with hooks() as handles:
+        with hooks() as handles, attention_choice(model, name):
             for i, layer in enumerate(anatomy.layers):
                 handles.append(layer.register_forward_pre_hook(enters(i)))
                 handles.append(layer.register_forward_hook(leaves))
-            for config in configs.values():
-                config._attn_implementation = name
             yield
     finally:
         _CURRENT.reset(token)
-        for key, config in configs.items():
-            config._attn_implementation = before[key]

@@ -15,7 +15,7 @@ from analysis.forward.eager_maps import eager_maps, reduce_map
 from analysis.forward.row_check import RowCheck
 from analysis.forward.unavailable import different_rows, no_interface
 from analysis.models.body import hooks, run_body
-from analysis.models.load_errors import is_out_of_memory
+from analysis.out_of_memory import is_out_of_memory
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention import Attended
 from analysis.forward.visibility import CAUSAL, AttentionSpan
+from analysis.models.attention_choice import attention_choice
 from analysis.models.body import hooks
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ def eager_maps(model: LanguageModel, take: TakeMap) -> Iterator[None]:
     UnsupportedModelError
         While the model runs, if a layer hands over two maps.
     """
-    configs = {id(m.config): m.config for m in model.model.modules() if hasattr(m, "config")}
-    before = {key: config._attn_implementation for key, config in configs.items()}
     done: set[int] = set()
 
     def leaves(layer: int) -> Callable[[nn.Module, Any, Any], Any]:
@@ -58,18 +57,12 @@ def eager_maps(model: LanguageModel, take: TakeMap) -> Iterator[None]:
 
         return hook
 
-    try:
-        with hooks() as handles:
-            for i, layer in enumerate(model.anatomy.layers):
-                for module in layer.modules():
-                    if "attention" in type(module).__name__.lower():
-                        handles.append(module.register_forward_hook(leaves(i)))
-            for config in configs.values():
-                config._attn_implementation = "eager"
-            yield
-    finally:
-        for key, config in configs.items():
-            config._attn_implementation = before[key]
+    with hooks() as handles, attention_choice(model.model, "eager"):
+        for i, layer in enumerate(model.anatomy.layers):
+            for module in layer.modules():
+                if "attention" in type(module).__name__.lower():
+                    handles.append(module.register_forward_hook(leaves(i)))
+        yield
 
 
 def _is_map(part: Any) -> bool:

@@ -9,6 +9,7 @@ import torch
 
 from analysis.errors import TooLongError
 from analysis.forward.attention_support import known_support
+from analysis.models.attention_choice import attends_eagerly
 from analysis.models.memory import free_bytes
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _own_attention_bytes(model: LanguageModel, n_tokens: int) -> int:
     """The model's own attention: nothing of T x T unless it is eager or has windows."""
     config = model.model.config.get_text_config()
     n_bytes = 0
-    if getattr(model.model.config, "_attn_implementation", "") == "eager":
+    if attends_eagerly(model.model):
         n_bytes += 3 * _heads(config) * n_tokens**2 * 4
     if n_tokens > _window_of(config):  # the mask of a window is a matrix: as bits, and as what is added
         n_bytes += n_tokens**2 * (1 + model.anatomy.head.weight.element_size())

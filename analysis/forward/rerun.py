@@ -8,16 +8,15 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from analysis.errors import AnalysisError, OutOfMemoryError
+from analysis.errors import AnalysisError
 from analysis.forward.attention_probe import require_attention
 from analysis.forward.visibility import Visibility
-from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
 from analysis.results.trace import Trace
 
 
 @contextmanager
-def reading_again(model: LanguageModel, trace: Trace, visibility: Visibility | None) -> Iterator[Tensor]:
+def rerun(model: LanguageModel, trace: Trace, visibility: Visibility | None) -> Iterator[Tensor]:
     """Hold the model and give the ids of a run's tokens, to be read as the run read them.
 
     Parameters
@@ -44,24 +43,16 @@ def reading_again(model: LanguageModel, trace: Trace, visibility: Visibility | N
     _require_own(model, trace)
     if trace.attention is None:
         reason = trace.unavailable.get("attention", "The run did not measure attention.")
-        raise AnalysisError(f"There is no attention to look into. {reason}", "Run a text that fits at once.")
+        raise AnalysisError(f"The run has no attention. {reason}", "Run a text that fits at once.")
     hidden = visibility.describe() if visibility is not None else ""
     if hidden != trace.spec.visibility:
         raise AnalysisError(
             f"The run hid {trace.spec.visibility or 'nothing'!r}, and this picture would hide {hidden or 'nothing'!r}.",
             "Ask for the picture with what the run hid.",
         )
-    with model.lock, torch.inference_mode():
+    with model.held(f"at {len(trace.tokens):,} tokens"):
         require_attention(model)
-        try:
-            yield torch.from_numpy(trace.tokens.token_id)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemoryError(
-                f"{model.info.device_name} ran out of memory at {len(trace.tokens):,} tokens.",
-                "Shorten the text or free the device.",
-            ) from error
+        yield torch.from_numpy(trace.tokens.token_id)
 
 
 def _require_own(model: LanguageModel, trace: Trace) -> None:

@@ -17,6 +17,7 @@ from analysis.forward.attention_adapter import AttentionCall, attending
 from analysis.forward.read_cache import read_cache
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, blocked
 from analysis.models.body import run_body
+from analysis.models.library_parts import fused_attention
 from analysis.results.trace import Check
 
 if TYPE_CHECKING:
@@ -161,14 +162,7 @@ def library_rows(call: AttentionCall, rows: slice, mask: Tensor) -> Tensor:
         Added to the scores.
     """
     module_file: Any = sys.modules[type(call.module).__module__]
-    function = getattr(module_file, "eager_attention_forward", None) or _fused()
+    function = getattr(module_file, "eager_attention_forward", None) or fused_attention()
     keywords = {"dropout": 0.0} | call.keywords
     output = function(call.module, call.query[:, :, rows], call.key, call.value, mask, **keywords)[0]
     return output[0].transpose(0, 1).float()
-
-
-def _fused() -> Any:
-    """The library's function for models whose own file has none."""
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-
-    return sdpa_attention_forward

@@ -112,7 +112,7 @@ class Run:
         if support.reason:
             self._give_up_attention(support.reason)
             return
-        if support.by_maps and (reason := maps_do_not_fit(self.model, len(ids)) or self._cannot_hide()):
+        if support.by_maps and (reason := maps_do_not_fit(self.model, len(ids)) or self._cannot_mask()):
             self._give_up_attention(reason)
             return
         try:
@@ -128,7 +128,7 @@ class Run:
             Check("measured attention equals the library's", support.error, allowed, "of a state")
         )
 
-    def _cannot_hide(self) -> str:
+    def _cannot_mask(self) -> str:
         return NO_KEYS if self.visibility is not None else ""
 
     def _give_up_attention(self, reason: str) -> None:

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 
 import torch
 
-from analysis.errors import InvalidTextError, OutOfMemoryError
+from analysis.errors import InvalidTextError
 from analysis.forward.layer_spectra import KINDS, LARGEST_SIDE, Kind, Spectra
 from analysis.forward.plan import plan_run, require_fit
 from analysis.forward.run import Run
 from analysis.forward.visibility import Visibility
 from analysis.forward.windows import plan_windows
-from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos, encode
+from analysis.out_of_memory import when_memory_runs_out
 from analysis.progress import Progress, silent
 from analysis.results.trace import Trace, TraceSpec
 
@@ -110,17 +110,10 @@ def trace(
             attention=attention,
         )
         started = time.perf_counter()
-        try:
+        with when_memory_runs_out(model.full(f"at {len(tokens):,} tokens", "read it in windows")):
             run = Run(model, tokens, windows, layers, top_k, plan, report, attention, visibility)
             _take_spectra(run, kinds, forced=spectra is not True)
             run.measure()
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemoryError(
-                f"{model.info.device_name} ran out of memory at {len(tokens):,} tokens.",
-                "Shorten the text, read it in windows, choose a lower precision, or free the device.",
-            ) from error
         run.seconds["total"] = time.perf_counter() - started
         model.speed.learn(plan.flops, run.seconds["total"])
         missing = [kind for kind in kinds if run.spectra is not None and kind not in run.spectra.shares]

@@ -81,14 +81,14 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
     layouts: list[Layout | None] = []
     seen: list[tuple[nn.Module, int, int, AttentionSpan, float | None]] = []
 
-    def look(view: LayerView) -> None:
+    def observe(view: LayerView) -> None:
         if view.rotation is not None and not layouts:
             layouts.append(layout_of(view.key, view.rotation.cos, view.rotation.sin))
         size = view.query.shape[0], view.value.shape[-1]
         seen.append((view.module, *size, view.span, view.softcap))
 
-    with model.lock, torch.inference_mode():
-        prefix = read_prefix(model, ids, look, layout="halves")
+    with model.held("while its attention was probed"):
+        prefix = read_prefix(model, ids, observe, layout="halves")
         counts = _counts_positions(model, ids)
         step_error = _step_error(model)
     facts = CacheFacts(

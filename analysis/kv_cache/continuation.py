@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention_adapter import attending
 from analysis.forward.read_cache import for_rows, read_cache
-from analysis.kv_cache.eviction_attention import KeptAttention, Observer, Own, Special
+from analysis.kv_cache.eviction_attention import GeneratedCache, KeptAttention, Observer, Special
 from analysis.kv_cache.prefill import Prefix
 from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.linear import fast_linears
@@ -31,7 +31,7 @@ def run_continuation(
     keep: Tensor,
     *,
     special: dict[int, Special] | None = None,
-    own: Own | None = None,
+    own: GeneratedCache | None = None,
     observe: Observer | None = None,
     watched: int | None = None,
     on_layer: Callable[[int], None] = lambda _layer: None,
@@ -50,7 +50,7 @@ def run_continuation(
         Context tokens that each setting, layer with attention and KV head still has.
     special : dict of int to Special, optional
         What rows of the batch do beyond hiding tokens.
-    own : Own, optional
+    own : GeneratedCache, optional
         What was read after the context before; these tokens are added to it. Their positions go on.
     observe : callable, optional
         Sees the attention weights.
@@ -76,7 +76,7 @@ def run_continuation(
     # A recurrence goes on from the state that the context left, one token at a time.
     if any(extra.active is not None for extra in special.values()):
         raise UnsupportedModelError("Layers that keep a state cannot be passed by.", "Choose another method.")
-    own = own or Own()
+    own = own or GeneratedCache()
     if own.recurrent is None:
         own.recurrent = for_rows(prefix.recurrent, len(keep))
     states = []
@@ -90,7 +90,7 @@ def _attention(
     prefix: Prefix,
     keep: Tensor,
     special: dict[int, Special],
-    own: Own | None,
+    own: GeneratedCache | None,
     observe: Observer | None,
     watched: int | None,
 ) -> KeptAttention:
@@ -105,7 +105,7 @@ def _one_pass(
     prefix: Prefix,
     ids: Tensor,
     attention: KeptAttention,
-    own: Own | None,
+    own: GeneratedCache | None,
     on_layer: Callable[[int], None],
 ) -> Tensor:
     """Final states (S, m, D) of tokens that all settings read at once."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from analysis.kv_cache.continuation import run_continuation
-from analysis.kv_cache.eviction_attention import Own
+from analysis.kv_cache.eviction_attention import GeneratedCache
 from analysis.kv_cache.prefill import Prefix
 from analysis.models.loading import LanguageModel
 
@@ -46,7 +46,7 @@ def run_steps(
     """
     n, m = prefix.n_tokens, len(ids)
     n_settings, n_layers, n_groups, _ = keep.shape
-    own, alive = Own(), keep
+    own, alive = GeneratedCache(), keep
     weights: Tensor | None = None
 
     def take(layer: int, group: int, rows: slice, old: Tensor, new: Tensor) -> None:

@@ -38,8 +38,6 @@ class Special:
     """Position of the first token after the context; the context's length by default."""
     keys: list[Tensor] | None = None
     """Per layer with attention (G, n, d): the context's keys as this setting has them."""
-    values: list[Tensor] | None = None
-    """Per layer (G, n, dv)."""
     choose: Chooser | None = None
     active: Tensor | None = None
     """bool, (L, m): layers that each new token runs; it passes the others by."""
@@ -47,11 +45,11 @@ class Special:
     @property
     def alone(self) -> bool:
         """Whether the row shares no scores with its neighbours."""
-        return self.keys is not None or self.values is not None or self.choose is not None
+        return self.keys is not None or self.choose is not None
 
 
 @dataclass(eq=False)
-class Own:
+class GeneratedCache:
     """What every setting has read after the context, token by token."""
 
     keys: dict[int, Tensor] = field(default_factory=dict)
@@ -100,7 +98,7 @@ class KeptAttention:
     keep: Tensor
     """bool, (S, K, G, n)."""
     special: dict[int, Special]
-    own: Own | None
+    own: GeneratedCache | None
     observe: Observer | None
     watched: int
     """Rows, from the first, that the observer sees."""
@@ -108,14 +106,14 @@ class KeptAttention:
     """int64, (S, m): positions of the new tokens."""
     _chosen: dict[int, Tensor] = field(default_factory=dict)
 
-    def __call__(self, asked: AttentionCall) -> Tensor:
+    def __call__(self, handed: AttentionCall) -> Tensor:
         """Attend for one layer: (S, H, m, dv)."""
-        own_mask(asked, rows=len(self.keep))
-        query, key, value = asked.query, asked.key, asked.value
+        own_mask(handed, rows=len(self.keep))
+        query, key, value = handed.query, handed.key, handed.value
         if self.keep.device != query.device:  # layers on another device than those before
             self.keep, self.places = self.keep.to(query.device), self.places.to(query.device)
-        layer = self.prefix.layer_numbers.index(asked.layer)
-        call = _Call(layer, asked.scale, asked.softcap, asked.span, asked.sink_logits)
+        layer = self.prefix.layer_numbers.index(handed.layer)
+        call = _Call(layer, handed.scale, handed.softcap, handed.span, handed.sink_logits)
         self._chosen = {
             row: extra.choose(call.layer, query[row], self.places[row])
             for row, extra in self.special.items()
@@ -158,10 +156,8 @@ class KeptAttention:
 
     def _context(self, layer: int, row: int) -> tuple[Tensor, Tensor]:
         """The context's keys and values (G, n, d) as one row has them."""
-        extra = self.special.get(row, Special())
-        keys = self.prefix.keys if extra.keys is None else extra.keys
-        values = self.prefix.values if extra.values is None else extra.values
-        return keys[layer], values[layer]
+        keys = self.special.get(row, Special()).keys or self.prefix.keys
+        return keys[layer], self.prefix.values[layer]
 
     def _attend_gathered(
         self, call: _Call, together: list[list[int]], query: Tensor, key: Tensor, value: Tensor, out: Tensor

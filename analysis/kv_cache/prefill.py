@@ -59,7 +59,7 @@ def wide(states: Tensor) -> Tensor:
 def read_prefix(
     model: LanguageModel,
     ids: Tensor,
-    look: Callable[[LayerView], None],
+    observe: Callable[[LayerView], None],
     *,
     layout: Layout | None = None,
     weightings: Mapping[str, np.ndarray] | None = None,
@@ -74,7 +74,7 @@ def read_prefix(
         Its lock is held by the caller.
     ids : Tensor, shape (n,), int64
         The context.
-    look : callable
+    observe : callable
         Called with every layer's :class:`LayerView` while it runs; keep no tensor of it.
     layout : str, optional
         Of :func:`analysis.kv_cache.capabilities.cache_facts`.
@@ -95,7 +95,7 @@ def read_prefix(
     require_attention(model, ids)
     named = weightings or {}
     weights = torch.from_numpy(np.stack(list(named.values()), 1)).float() if named else None
-    reader = _Reader(Prefix(ids), look, layout, tuple(named), weights, check)
+    reader = _Reader(Prefix(ids), observe, layout, tuple(named), weights, check)
     recurrent = read_cache(model.model, 0)
     with_states = has_recurrence(recurrent)
     with hooks() as handles:
@@ -130,7 +130,7 @@ class _Reader:
     """What hooks and attention of one prefill see, layer after layer."""
 
     prefix: Prefix
-    look: Callable[[LayerView], None]
+    observe: Callable[[LayerView], None]
     layout: Layout | None
     names: tuple[str, ...]
     """Of the weightings."""
@@ -182,7 +182,7 @@ class _Reader:
         if self.check is not None:
             self.check.compare(call, output)
         rotation = self._rotation(call.layer, call.module)
-        self.look(
+        self.observe(
             LayerView(
                 len(prefix.keys),
                 call.module,

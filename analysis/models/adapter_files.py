@@ -31,7 +31,7 @@ class AdapterFolder:
     """Whether the folder holds a whole model too."""
 
 
-def look_for_adapter(folder: str | Path) -> AdapterFolder | None:
+def find_adapter(folder: str | Path) -> AdapterFolder | None:
     """What adapter a folder holds; None for none, and for whatever cannot be read.
 
     Parameters

@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.errors import AnalysisError, BrokenFileError, ModelNotFoundError, UnsupportedModelError
 from analysis.models.adapter_files import ADAPTER_CONFIG, adapter_settings
-from analysis.models.hub import ask_hub
+from analysis.models.hub import query_hub
 from analysis.models.load_errors import as_analysis_error
 from analysis.models.spec import ModelSpec, is_folder
 from analysis.models.stored import ADAPTER_WEIGHTS, tensors_of
@@ -33,7 +33,7 @@ def adapter_folder(adapter: str) -> Path:
         spec = ModelSpec(adapter)
         patterns = ["*.json", ADAPTER_WEIGHTS, "*.model", "*.txt", "*.jinja"]
         try:
-            offline = not ask_hub(spec).reachable
+            offline = not query_hub(spec).reachable
             path = Path(snapshot_download(adapter, allow_patterns=patterns, local_files_only=offline))
         except Exception as error:
             raise as_analysis_error(error, spec) from error
@@ -91,7 +91,7 @@ def require_mergeable(folder: Path, shown: str) -> Any:
     if config.is_prompt_learning or kind in _NOT_WEIGHTS:
         raise UnsupportedModelError(
             f"The adapter {shown} is of the kind {kind[:40]}, which cannot be merged into weights.",
-            "LoRA and its kin can; choose the base alone, or such an adapter.",
+            "LoRA and similar ones can; choose the base alone, or such an adapter.",
         )
     return config
 
@@ -128,11 +128,10 @@ def merge_adapter(model: Any, folder: Path, shown: str) -> Any:
         held = tensors_of(folder / ADAPTER_WEIGHTS)
         _resize_for(model, held)
         config.inference_mode = True
-        mapping = getattr(model, "_checkpoint_conversion_mapping", {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # peft's calls of what transformers will drop
             attached = PeftModel(model, config)
-            result = attached.load_adapter(str(folder), "default", torch_device="cpu", key_mapping=mapping)
+            result = attached.load_adapter(str(folder), "default", torch_device="cpu")
             # Rows of embeddings may be held twice, under a name that fits nowhere; parts of the adapter may not.
             prefix = PEFT_TYPE_TO_PREFIX_MAPPING.get(config.peft_type, "")
             homeless = [key for key in result.unexpected_keys if prefix in key]

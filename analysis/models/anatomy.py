@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
 from analysis.models.body import first_tensor, hooks
+from analysis.models.library_parts import left_on_disk
 from analysis.models.linear import linear
-from analysis.models.load_errors import is_out_of_memory
+from analysis.out_of_memory import is_out_of_memory
 
 PROBE_TOKENS = 8
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-6}
@@ -171,11 +172,7 @@ def _at_hand(model: Any, module: nn.Module, part: str) -> Any:
     tensor = getattr(module, part, None)
     if tensor is None or not tensor.is_meta:
         return tensor
-    from transformers.integrations.accelerate import load_offloaded_parameter
-
-    path = next(name for name, found in model.named_modules() if found is module)
-    hook: Any = module._hf_hook
-    return load_offloaded_parameter(model, f"{path}.{part}").to(hook.execution_device)
+    return left_on_disk(model, module, part)
 
 
 def _probe(model: Any, ids: Tensor) -> Tensor:

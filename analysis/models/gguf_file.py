@@ -77,10 +77,11 @@ def read_gguf(
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    from analysis.models.load_errors import is_out_of_memory, require_all_weights
+    from analysis.models.load_errors import require_all_weights
+    from analysis.out_of_memory import is_out_of_memory
 
     try:
-        facts = _look_into(path)
+        facts = _read_facts(path)
         placed = place(facts.n_weights) if place else {}
         tokenizer = AutoTokenizer.from_pretrained(
             str(path.parent), gguf_file=path.name, trust_remote_code=False
@@ -124,7 +125,7 @@ def drop_quantization(model: Any) -> None:
     model.is_quantized = False
 
 
-def _look_into(path: Path) -> GgufFacts:
+def _read_facts(path: Path) -> GgufFacts:
     """Read the tables of a file; a classifier is refused."""
     from gguf import GGUFReader, LlamaFileType
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 from tokenizers import Regex, pre_tokenizers
-from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
+from analysis.models.library_parts import gguf_splits
 
 _DIGITS_ALONE = frozenset(
     [
@@ -94,7 +95,7 @@ def split_like_llama_cpp(tokenizer: Any, name: str | None) -> str:
     if name in _DIGITS_ALONE:
         backend.pre_tokenizer = _sequence(pre_tokenizers.Digits(individual_digits=True))
     elif name in _SAME_AS:
-        rule = Regex(GGUF_PRE_TOKENIZER_SPLITS[_SAME_AS[name]])
+        rule = Regex(gguf_splits()[_SAME_AS[name]])
         backend.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Split(rule, "isolated"), pre_tokenizers.ByteLevel(False, use_regex=False)]
         )
@@ -106,7 +107,7 @@ def split_like_llama_cpp(tokenizer: Any, name: str | None) -> str:
             "The file does not say how its text was split in training; it is split by llama.cpp's default "
             "rule, and tokens may differ from the original model's."
         )
-    elif name not in _AS_GPT2 and name not in GGUF_PRE_TOKENIZER_SPLITS:
+    elif name not in _AS_GPT2 and name not in gguf_splits():
         return (
             f"The file asks for the split {name!r:.60}, which is not known here; text is split as GPT-2 "
             "does, and tokens may differ from llama.cpp's."

@@ -22,7 +22,7 @@ class HubAnswer:
     """Parameters by the precision they are stored in, as the hub counts them; empty when unknown."""
 
 
-def ask_hub(spec: ModelSpec) -> HubAnswer:
+def query_hub(spec: ModelSpec) -> HubAnswer:
     """Ask once whether the model exists and what it holds; what is cached when the hub cannot be reached.
 
     Without this, a missing network is only noticed after minutes of retries.

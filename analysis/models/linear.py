@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-_BUILT = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+from analysis.models.library_parts import forward_name, is_brought_in
+
+_ROUNDINGS = 64 * 2.0**-23
+"""How far the two products of a small example may differ, as a share of the largest value."""
 
 
 def linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -28,10 +32,34 @@ def linear(states: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
     bias : Tensor, shape (V,), optional
         b.
     """
-    if _BUILT and not torch.is_grad_enabled() and _suits(weight) and _suits(states):
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(states, weight, bias, "none", [], "")
-        return result
+    if not torch.is_grad_enabled() and _suits(weight) and _suits(states) and onednn_serves():
+        return _onednn(states, weight, bias)
     return nn.functional.linear(states, weight, bias)
+
+
+def _onednn(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The operator, which torch has for its own compiler and does not promise to keep."""
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(states, weight, bias, "none", [], "")
+    return result
+
+
+@cache
+def onednn_serves() -> bool:
+    """Whether oneDNN is there and multiplies right; tried once, on a small example with and without a bias."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    generator = torch.Generator().manual_seed(0)
+    states, weight, bias = (torch.randn(size, generator=generator) for size in ((3, 5, 64), (33, 64), (33,)))
+    try:
+        with torch.no_grad():
+            for shift in (bias, None):
+                plain = nn.functional.linear(states, weight, shift)
+                difference = (_onednn(states, weight, shift) - plain).abs().max()
+                if not difference <= _ROUNDINGS * plain.abs().max():
+                    return False
+    except (AttributeError, TypeError, ValueError, RuntimeError):  # gone, or it takes other arguments
+        return False
+    return True
 
 
 def _suits(values: Tensor) -> bool:
@@ -45,9 +73,8 @@ def fast_linears(model: nn.Module) -> Iterator[None]:
     try:
         for module in model.modules():
             own = vars(module)
-            # Where accelerate brings weights in for each use, it keeps what it calls then under its own name.
-            name = "_old_forward" if "_hf_hook" in own else "forward"
-            if type(module) is nn.Linear and (name == "_old_forward" or name not in own):
+            name = forward_name(module)
+            if type(module) is nn.Linear and (is_brought_in(module) or name not in own):
                 changed.append((module, name, own.get(name)))
                 setattr(module, name, _forward(module))
         yield

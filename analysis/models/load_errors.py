@@ -5,19 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import torch
-
 from analysis.errors import AnalysisError, BrokenFileError, ModelNotFoundError, OutOfMemoryError
 from analysis.models.spec import ModelSpec
-
-_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out; on the CPU torch says so with a plain RuntimeError."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, (RuntimeError, OSError)) and any(w in str(error).lower() for w in _NO_MEMORY)
+from analysis.out_of_memory import is_out_of_memory
 
 
 def no_memory_for(spec: ModelSpec, where: str) -> OutOfMemoryError:
@@ -48,7 +38,7 @@ def require_all_weights(loaded: dict[str, Any], name: str) -> None:
         more = f" and {len(missing) - 1:,} more" if len(missing) > 1 else ""
         raise BrokenFileError(
             f"The files of {name} do not hold {missing[0]}{more}.",
-            "The checkpoint is incomplete or not one of a causal language model; nothing is made up for it.",
+            "The checkpoint is incomplete or not one of a causal language model; missing weights are not invented.",
         )
 
 

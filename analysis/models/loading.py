@@ -6,21 +6,22 @@ No code from a model repository is run and no pickle is read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from analysis.errors import ModelNotFoundError
+from analysis.errors import ModelNotFoundError, OutOfMemoryError, TooLongError
 from analysis.models.adapter_files import ADAPTER_CONFIG
 from analysis.models.adapters import adapter_folder, merge_adapter, require_mergeable
 from analysis.models.anatomy import Anatomy, find_anatomy
 from analysis.models.embedded import embedded_folder
 from analysis.models.gguf_file import check_gguf, read_gguf
 from analysis.models.hub import commit_of
-from analysis.models.load_errors import is_out_of_memory, no_memory_for
+from analysis.models.load_errors import no_memory_for
 from analysis.models.placement import choose_placement, device_name, placement_note, places
 from analysis.models.pretrained import Opened, choose_precision, open_pretrained
 from analysis.models.spec import EMBEDDED, ModelSpec, Precision
@@ -28,6 +29,7 @@ from analysis.models.speed import Speed
 from analysis.models.stored import weight_files
 from analysis.models.tokenization import limit_ids
 from analysis.models.tokenizer_files import read_tokenizer
+from analysis.out_of_memory import when_memory_runs_out
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class ModelInfo:
 
 @dataclass(eq=False)
 class LanguageModel:
-    """A loaded model with its tokenizer. Hold ``lock`` for everything that touches it."""
+    """A loaded model with its tokenizer. Hold it, or its ``lock``, for everything that touches it."""
 
     model: Any
     """transformers' model."""
@@ -83,6 +85,42 @@ class LanguageModel:
     found: dict[type, Any] = field(default_factory=dict, repr=False)
     """What other rooms have found out about this model, by the kind of fact; gone with it."""
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
+
+    def full(self, doing: str, instead: str = "") -> OutOfMemoryError:
+        """What is said when the memory of its device runs out.
+
+        Parameters
+        ----------
+        doing : str
+            How the sentence ends, such as "while writing".
+        instead : str, optional
+            What else than a shorter text would help.
+        """
+        return OutOfMemoryError(
+            f"{self.info.device_name} ran out of memory {doing}.",
+            f"Shorten the text, {instead and f'{instead}, '}choose a lower precision, or free the device.",
+        )
+
+    def require_room(self, what: str, n_tokens: int) -> None:
+        """Refuse more tokens than the model reads.
+
+        Raises
+        ------
+        TooLongError
+            With ``what`` these tokens are, in the plural.
+        """
+        limit = self.info.context_length
+        if limit is not None and n_tokens > limit:
+            raise TooLongError(
+                f"{what} have {n_tokens:,} tokens together and {self.info.name} reads at most {limit:,}.",
+                "Shorten one of them.",
+            )
+
+    @contextmanager
+    def held(self, doing: str, instead: str = "") -> Iterator[None]:
+        """Hold the model without gradients; parameters as :meth:`full`, which is raised when memory runs out."""
+        with self.lock, torch.inference_mode(), when_memory_runs_out(self.full(doing, instead)):
+            yield
 
 
 def load_model(
@@ -136,15 +174,11 @@ def load_model(
     if merged is not None and spec.adapter is not None:
         _merge(opened, merged, spec)
     model, target = opened.model, opened.placement.device
-    try:
+    with when_memory_runs_out(no_memory_for(spec, str(target))):
         if opened.placement.device_map is None:
             model = model.to(target)
         model.eval().requires_grad_(False)
         anatomy = find_anatomy(model)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise no_memory_for(spec, str(target)) from None
     info = _describe(opened, spec, anatomy)
     speed = Speed.measure(model, anatomy.head.weight.device)
     return LanguageModel(model, opened.tokenizer, spec, info, anatomy, speed)

@@ -11,7 +11,7 @@ import torch
 
 from analysis.models.adapter_files import NO_ADAPTER, holds_adapter, require_base
 from analysis.models.heads import require_language_model, require_no_other_head
-from analysis.models.hub import HubAnswer, ask_hub, snapshot
+from analysis.models.hub import HubAnswer, query_hub, snapshot
 from analysis.models.load_errors import as_analysis_error, require_all_weights
 from analysis.models.packed import unpacked_weights
 from analysis.models.placement import (
@@ -66,7 +66,7 @@ def open_pretrained(where: str, spec: ModelSpec) -> Opened:
 def _open(where: str, spec: ModelSpec) -> Opened:
     from transformers import AutoConfig
 
-    answer = ask_hub(spec) if spec.kind == "hub" else None
+    answer = query_hub(spec) if spec.kind == "hub" else None
     files = answer.files if answer else frozenset(path.name for path in Path(where).iterdir())
     common = {
         "revision": spec.revision or "main",

@@ -18,6 +18,7 @@ from torch import nn
 
 from analysis.errors import ModelNotFoundError, UnsupportedModelError
 from analysis.models.gguf_file import drop_quantization
+from analysis.models.library_parts import kept_in_float32, quantisation_names
 from analysis.models.packed import is_unpacked_here
 
 _PACKAGES = {
@@ -122,14 +123,12 @@ def find_quantisation(config: Any, name: str, device: torch.device) -> Quantisat
     )
     if not settings:
         return None
-    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
-
     if not isinstance(settings, dict):
         settings = settings.to_dict()
     packed = settings.get("load_in_4bit") or settings.get("load_in_8bit")
     method = str(getattr(settings.get("quant_method"), "value", settings.get("quant_method")))
     method = "bitsandbytes" if packed else method
-    known = {key.removesuffix("_4bit").removesuffix("_8bit") for key in AUTO_QUANTIZATION_CONFIG_MAPPING}
+    known = {key.removesuffix("_4bit").removesuffix("_8bit") for key in quantisation_names()}
     if method not in known:
         raise UnsupportedModelError(
             f"{name} is quantised by a method that transformers does not know ({method[:40]!r}).",
@@ -186,7 +185,7 @@ def _bits(method: str, settings: Mapping[str, Any]) -> tuple[int, str]:
 
 def _unify(model: Any, dtype: torch.dtype) -> None:
     """One precision for what was expanded and what was plain all along."""
-    wide = [*(model._keep_in_fp32_modules or ()), *(model._keep_in_fp32_modules_strict or ())]
+    wide = kept_in_float32(model)
     for key, parameter in model.named_parameters():
         if not parameter.is_meta and not any(part in key for part in wide):
             parameter.data = parameter.data.to(dtype)

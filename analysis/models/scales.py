@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from analysis.errors import BrokenFileError, UnsupportedModelError
+from analysis.models.library_parts import is_brought_in
 from analysis.models.quantised import INSTEAD, Quantisation
 from analysis.models.stored import PLAIN, StoredTensor
 
@@ -52,7 +53,7 @@ def require_scaled(
         and not (quantised and key.rpartition(".")[0] in scaled)
     )
     for key, module in model.named_modules():
-        runs_itself = "forward" not in vars(module) or hasattr(module, "_hf_hook")
+        runs_itself = "forward" not in vars(module) or is_brought_in(module)
         weight: Any = module.weight if type(module) in (nn.Linear, nn.Embedding) and runs_itself else None
         if type(weight) is nn.Parameter and (not weight.is_floating_point() or weight.element_size() < 2):
             wrong.append(f"{key}.weight")

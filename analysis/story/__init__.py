@@ -1,1 +1,1 @@
-"""One token of a run, told across the pictures: expected, looked at, kept and forgotten."""
+"""One token of a run, told across the pictures: expected, attended to, kept and forgotten."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from analysis.attention_sinks.looks import Looks
+    from analysis.attention_sinks.token_attention import TokenAttention
     from analysis.pruning_effects.eviction.survival import Survival
     from analysis.results.tokens import TokenTrace
     from analysis.results.trace import Trace
@@ -132,8 +132,8 @@ def path(trace: Trace, position: int) -> tuple[Said, ...] | None:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One later token that looks at the chosen one."""
+class Attending:
+    """One later token that attends to the chosen one."""
 
     position: int
     name: str
@@ -142,57 +142,65 @@ class Look:
     weight: float
 
 
-@dataclass(frozen=True, eq=False)
-class Lookers:
-    """Who looks at a token."""
+@dataclass(frozen=True)
+class AttendedBy:
+    """Who attends to a token."""
 
-    paid: np.ndarray
-    """float32, (at most ``bins``,): attention of the queries from the token on, mean over heads; the largest of a bin.
-    The first is the token's own."""
+    bars: tuple[float, ...]
+    """Attention of the queries from the token on, mean over heads, the largest of each bin, as a share of the largest
+    later one. The first is the token's own, at most 1."""
     per_bin: int
-    """Queries in a bin."""
+    """Queries in a bin, but for the first."""
+    before: float
+    """Share of the text that comes before the token."""
     peak: int
-    """The later query that pays most, mean over heads; -1 where there is none."""
-    peak_paid: float
-    hardest: tuple[Look, ...]
-    """Single heads that look hardest, each of another query."""
+    """The later query that gives most, mean over heads; -1 where there is none."""
+    peak_weight: float
+    """What it gives."""
+    strongest: tuple[Attending, ...]
+    """Single heads that attend most, each of another query."""
 
 
-def lookers(trace: Trace, looks: Looks, position: int, bins: int = 120) -> Lookers:
-    """Who looks at a token: later queries pooled to bins of a picture, and the single heads that look hardest.
+def attended_by(trace: Trace, between: TokenAttention, position: int, bins: int = 120) -> AttendedBy:
+    """Who attends to a token: later queries pooled to bins of a picture, and the single heads that attend most.
 
     Parameters
     ----------
     trace : Trace
         The run, for the names of its tokens.
-    looks : Looks
-        From :func:`analysis.attention_sinks.looks.who_looks`.
+    between : TokenAttention
+        From :func:`analysis.attention_sinks.token_attention.attention_between_tokens`.
     position : int
         The token.
     bins : int
         How many bars the whole text may have.
     """
-    paid = looks.mean[position:, position]
-    per_bin = -(-len(looks.mean) // bins)
-    later = np.maximum.reduceat(paid[1:], np.arange(0, len(paid) - 1, per_bin)) if len(paid) > 1 else paid[:0]
-    peak = int(np.argmax(paid[1:])) + 1 if len(paid) > 1 and paid[1:].max() > 0 else 0
-    hardest = tuple(
-        Look(int(q), trace.tokens.text[int(q)], int(layer), int(head), float(weight))
+    given = between.mean[position:, position]
+    per_bin = -(-len(between.mean) // bins)
+    largest = float(given[1:].max(initial=0.0))
+    peak = int(np.argmax(given[1:])) + 1 if largest else 0
+    later = (
+        np.maximum.reduceat(given[1:], np.arange(0, len(given) - 1, per_bin)) if len(given) > 1 else given[1:]
+    )
+    heights = np.minimum(np.concatenate([given[:1], later]) / largest, 1.0) if largest else np.ones(1)
+    strongest = tuple(
+        Attending(int(q), trace.tokens.text[int(q)], int(layer), int(head), float(weight))
         for q, layer, head, weight in zip(
-            looks.query[position],
-            looks.layer[position],
-            looks.head[position],
-            looks.weight[position],
+            between.query[position],
+            between.layer[position],
+            between.head[position],
+            between.weight[position],
             strict=True,
         )
         if q >= 0
     )
-    return Lookers(
-        np.concatenate([paid[:1], later]),
+    return AttendedBy(
+        tuple(heights.tolist()),
         per_bin,
+        position / len(between.mean),
         position + peak if peak else -1,
-        float(paid[peak]) if peak else 0.0,
-        hardest,
+        largest,
+        strongest,
     )
 
 
@@ -224,7 +232,7 @@ class Forgotten:
 
 
 def forgotten(
-    tokens: TokenTrace, survived: Survival, position: int, looks: Looks | None = None
+    tokens: TokenTrace, survived: Survival, position: int, between: TokenAttention | None = None
 ) -> Forgotten | None:
     """When each method forgets a token; None for a token after the context, which nothing evicts.
 
@@ -236,7 +244,7 @@ def forgotten(
         From :func:`analysis.pruning_effects.eviction.survival.survival`.
     position : int
         The token.
-    looks : Looks, optional
+    between : TokenAttention, optional
         To name the token that needed it where it never comes again.
 
     Notes
@@ -247,7 +255,7 @@ def forgotten(
     n = survived.n_context
     if position >= n:
         return None
-    needed = _needed(tokens, position, n + 1, n + len(survived.full), looks)
+    needed = _needed(tokens, position, n + 1, n + len(survived.full), between)
     below, column = survived.lost_below(position), survived.at(BUDGET)
     rows = []
     for number, (name, label) in enumerate(zip(survived.names, survived.labels, strict=True)):
@@ -268,13 +276,13 @@ def forgotten(
     return Forgotten(tuple(rows), needed, full)
 
 
-def _needed(tokens: TokenTrace, position: int, first: int, end: int, looks: Looks | None) -> int:
+def _needed(tokens: TokenTrace, position: int, first: int, end: int, between: TokenAttention | None) -> int:
     """The token that needed another one, from ``first`` to before ``end``; -1 where none is known."""
     end = min(end, len(tokens))
     again = repeat_of(tokens, position, first)
     if again is not None and again.position < end:
         return again.position
-    if looks is None or first >= end:
+    if between is None or first >= end:
         return -1
-    paid = looks.mean[first - 1 : end - 1, position]  # a query predicts the token after it
-    return first + int(np.argmax(paid)) if paid.max() > 0 else -1
+    given = between.mean[first - 1 : end - 1, position]  # a query predicts the token after it
+    return first + int(np.argmax(given)) if given.max() > 0 else -1

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.drawing.numbers import count, significant
-from analysis.story.numbers import BUDGET, choices, forgotten, lookers, probability_of, repeat_of
+from analysis.story.numbers import BUDGET, attended_by, choices, forgotten, probability_of, repeat_of
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    from analysis.attention_sinks.looks import Looks
+    from analysis.attention_sinks.token_attention import TokenAttention
     from analysis.pruning_effects.eviction.survival import Survival
     from analysis.results.trace import Trace
     from analysis.story.numbers import Repeat
@@ -29,7 +29,7 @@ class Word(str):
 def sentence(
     trace: Trace,
     position: int,
-    looks: Looks | None = None,
+    between: TokenAttention | None = None,
     survived: Survival | None = None,
     *,
     unit: Unit = "nats",
@@ -42,8 +42,8 @@ def sentence(
         The run.
     position : int
         The token.
-    looks : Looks, optional
-        Who looks at whom in this run.
+    between : TokenAttention, optional
+        Attention between tokens in this run.
     survived : Survival, optional
         What methods keep of this run's context.
     unit : {"nats", "bits"}
@@ -57,11 +57,11 @@ def sentence(
     out = _expected(trace, position)
     again = repeat_of(trace.tokens, position)
     if again is not None:
-        out += _again(trace, position, again, looks)
-    elif looks is not None:
-        out += _hardest(trace, position, looks)
+        out += _again(trace, position, again, between)
+    elif between is not None:
+        out += _strongest(trace, position, between)
     if survived is not None:
-        out += _without(trace, position, looks, survived, unit)
+        out += _without(trace, position, between, survived, unit)
     return tuple(out)
 
 
@@ -83,21 +83,21 @@ def _expected(trace: Trace, position: int) -> list[str]:
     ]  # fmt: skip
 
 
-def _again(trace: Trace, position: int, again: Repeat, looks: Looks | None) -> list[str]:
-    """Its repeat: whether the token before that looks back, and whether it is expected there."""
+def _again(trace: Trace, position: int, again: Repeat, between: TokenAttention | None) -> list[str]:
+    """Its repeat: whether the token before that attends, and whether it is expected there."""
     tokens, there = trace.tokens, again.position
     steps = there - position
     far = f" {count(steps)} token{'s' * (steps != 1)} later "
     out: list[str] = [f"{far}the same words return, " if again.words > 1 else f"{far}it comes again, "]
-    look = (
-        next((x for x in lookers(trace, looks, position).hardest if x.position == there - 1), None)
-        if looks
+    found = (
+        next((x for x in attended_by(trace, between, position).strongest if x.position == there - 1), None)
+        if between
         else None
     )
-    if look is not None:
+    if found is not None:
         out += [
-            "the ", Word(look.name),
-            f" before them looks back here with {_percent(look.weight)} of head {look.head} in layer {look.layer}, ",
+            "the ", Word(found.name),
+            f" before them attends to it with {_percent(found.weight)} of head {found.head} in layer {found.layer}, ",
         ]  # fmt: skip
     rank = int(tokens.rank[there])
     named = "the first choice" if rank == 1 else f"choice number {count(rank)}"
@@ -105,21 +105,23 @@ def _again(trace: Trace, position: int, again: Repeat, looks: Looks | None) -> l
     return [*out, "and ", Word(tokens.text[there]), f" is {named} ({surely})."]
 
 
-def _hardest(trace: Trace, position: int, looks: Looks) -> list[str]:
-    found = lookers(trace, looks, position).hardest
-    if not found:
+def _strongest(trace: Trace, position: int, between: TokenAttention) -> list[str]:
+    strongest = attended_by(trace, between, position).strongest
+    if not strongest:
         return []
-    look = found[0]
+    found = strongest[0]
     return [
-        " It never comes again; ", Word(look.name),
-        f" (token {count(look.position)}) looks at it hardest, with {_percent(look.weight)} of head {look.head} "
-        f"in layer {look.layer}.",
+        " It never comes again; ", Word(found.name),
+        f" (token {count(found.position)}) attends to it most, with {_percent(found.weight)} of head {found.head} "
+        f"in layer {found.layer}.",
     ]  # fmt: skip
 
 
-def _without(trace: Trace, position: int, looks: Looks | None, survived: Survival, unit: Unit) -> list[str]:
+def _without(
+    trace: Trace, position: int, between: TokenAttention | None, survived: Survival, unit: Unit
+) -> list[str]:
     """What its eviction does to the token that needed it, where methods lose it."""
-    found = forgotten(trace.tokens, survived, position, looks)
+    found = forgotten(trace.tokens, survived, position, between)
     if found is None or found.needed < 0:
         return []
     losing = [m.surprisal for m in found.methods if m.survived < 0.5 and np.isfinite(m.surprisal)]

@@ -1,4 +1,4 @@
-"""The text of the overview, coloured by one of four numbers, the tokens that look at the chosen one underlined."""
+"""The text of the overview, coloured by one of four numbers, the tokens that attend to the chosen one underlined."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from analysis.token_entropy.strips import entropy_strip
 from analysis.units import Unit
 
 if TYPE_CHECKING:
-    from analysis.attention_sinks.looks import Looks
+    from analysis.attention_sinks.token_attention import TokenAttention
     from analysis.pruning_effects.eviction.survival import Survival
     from analysis.results.trace import Trace
 
@@ -80,8 +80,8 @@ def _kept_strip(trace: Trace, survived: Survival | None) -> Strip:
     )
 
 
-def with_lookers(strip: Strip, looks: Looks, token: int) -> Strip:
-    """The strip with the tokens underlined that look back at one of them most, mean over heads."""
+def with_attending(strip: Strip, between: TokenAttention, token: int) -> Strip:
+    """The strip with the tokens underlined that attend to one of them most, mean over heads."""
     flags = strip.flags.copy()
-    flags[looks.looking_back(token)] |= SPAN
-    return replace(strip, flags=flags, span="looks back at the chosen token most")
+    flags[between.attending_to(token)] |= SPAN
+    return replace(strip, flags=flags, span="attends to the chosen token most")

@@ -88,7 +88,7 @@ def log_probs_before(model: LanguageModel, trace: Trace, position: int) -> Tenso
             "Load the model of the run.",
         )
     state = torch.from_numpy(trace.final_states[position - 1 : position].copy())
-    with model.lock, torch.inference_mode():
+    with model.held("at one prediction"):
         log_probs, _ = distribution(model.anatomy.head.logits(state.to(model.anatomy.head.weight.device)))
     return log_probs[0].cpu()
 

@@ -14,17 +14,10 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from analysis.errors import AnalysisError, OutOfMemoryError
+from analysis.out_of_memory import is_out_of_memory
 
 _log = logging.getLogger("logitscope")
 
-_OUT_OF_MEMORY_WORDS = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "not enough memory",
-    "bad_alloc",
-    "alloc_failed",
-)
 _LONGEST_MESSAGE = 300
 
 
@@ -52,7 +45,7 @@ def explain(problem: BaseException, doing: str = "") -> AnalysisError:
     kind, said = type(problem).__name__, _message(problem)
     with suppress(Exception):  # a log that cannot be written must not hide the problem itself
         _log.error("%s while %s\n%s", kind, doing, "".join(traceback.format_exception(problem)))
-    out_of_memory = _is_out_of_memory(problem, said)
+    out_of_memory = is_out_of_memory(problem)
     let_go(problem)
     if out_of_memory:
         return OutOfMemoryError(
@@ -89,15 +82,6 @@ def _message(problem: BaseException) -> str:
         return str(problem)
     except Exception:  # noqa: BLE001 - a message that raises is still only a message
         return ""
-
-
-def _is_out_of_memory(problem: BaseException, said: str) -> bool:
-    torch_error = getattr(sys.modules.get("torch"), "OutOfMemoryError", ())
-    if isinstance(problem, (MemoryError, torch_error)):
-        return True
-    return isinstance(problem, (RuntimeError, OSError)) and any(
-        words in said.lower() for words in _OUT_OF_MEMORY_WORDS
-    )
 
 
 def _chain(problem: BaseException) -> Iterator[BaseException]:

@@ -52,10 +52,9 @@ class Job:
     """
     error: AnalysisError | None = None
     """Why it failed, once the state is "failed"."""
-    created: float = field(default_factory=monotonic)
     started: float | None = None
     ended: float | None = None
-    stop_asked: bool = field(default=False, repr=False)
+    stop_requested: bool = field(default=False, repr=False)
     stop_noticed: bool = field(default=False, repr=False)
     """Whether the work has been told to stop: from then on it cannot go on."""
     _pace: _Pace | None = field(default=None, repr=False)
@@ -68,7 +67,7 @@ class Job:
     @property
     def is_stopping(self) -> bool:
         """Whether the job still runs, but will stop at its next report."""
-        return self.stop_asked and self.is_live
+        return self.stop_requested and self.is_live
 
     def elapsed(self) -> float:
         """Give the seconds it has run, or ran; 0 before it starts."""
@@ -110,7 +109,7 @@ class Job:
             When nobody wants the result any more.
         """
         with self.changed:
-            if self.stop_asked:
+            if self.stop_requested:
                 self.stop_noticed = True
                 raise Cancelled
             if self._pace is None or not self.is_live:

@@ -1,4 +1,4 @@
-"""The one model in memory. Only the worker thread takes it off the shelf or puts one on."""
+"""The one model in memory. Only the worker thread takes it out of the slot or puts one in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel, ModelInfo
 
 
-class Shelf:
+class ModelSlot:
     """Holds at most one loaded model; the old one goes before a new one comes."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Shelf:
         return key[0] if key else None
 
     def get(self, spec: ModelSpec, report: Callable[[float, str], None]) -> LanguageModel:
-        """The model of a spec, loaded now if it is not the one on the shelf."""
+        """The model of a spec, loaded now if it is not the one in the slot."""
         key = (spec, spec.fingerprint())
         if self._model is not None and self._key == key:
             return self._model

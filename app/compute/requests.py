@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from analysis.errors import AnalysisError
 from analysis.models.spec import ModelSpec
 from analysis.models.tokenization import Bos
 from app.compute.job import Job
-from app.compute.model_slot import Shelf
+from app.compute.model_slot import ModelSlot
 from app.compute.worker import Worker
 
 if TYPE_CHECKING:
@@ -67,44 +67,32 @@ class Engine:
     """The worker and the model it owns."""
 
     worker: Worker
-    shelf: Shelf
+    model_slot: ModelSlot
 
 
 @st.cache_resource(show_spinner=False, max_entries=1, on_release=lambda engine: engine.worker.close())
 def engine() -> Engine:
     """One engine for all sessions of the server."""
-    return Engine(Worker(keep=MAX_RESULTS), Shelf())
-
-
-class _Session:
-    """A browser tab, so that its jobs can be dropped when it closes."""
-
-    def __init__(self) -> None:
-        context = get_script_run_ctx()
-        self.id = context.session_id if context else "no browser"
+    return Engine(Worker(keep=MAX_RESULTS), ModelSlot())
 
 
 @st.cache_resource(
     scope="session",
     show_spinner=False,
     max_entries=1,
-    on_release=lambda session: engine().worker.drop_owner(session.id),
+    on_release=lambda tab: engine().worker.drop_owner(tab),
 )
-def _session() -> _Session:
-    return _Session()
-
-
 def owner() -> str:
-    """Id of this browser tab."""
-    return _session().id
+    """Id of this browser tab; its jobs are dropped when it closes."""
+    return uuid.uuid4().hex
 
 
 def submit(request: RunRequest) -> Job:
     """Ask for a run; the same request is computed once."""
-    shelf = engine().shelf
+    model_slot = engine().model_slot
 
     def work(job: Job) -> Trace:
-        model = shelf.get(request.model, job.report)
+        model = model_slot.get(request.model, job.report)
         from analysis.forward.trace import trace
 
         return trace(
@@ -163,16 +151,16 @@ class Experiment:
 
 def submit_experiment(experiment: Experiment, compute: Callable[[LanguageModel, Job], object]) -> Job:
     """Ask for an experiment; the same one is computed once. Raises AnalysisError when the queue is full."""
-    shelf = engine().shelf
+    model_slot = engine().model_slot
 
     def work(job: Job) -> object:
-        return compute(shelf.get(experiment.run.model, job.report), job)
+        return compute(model_slot.get(experiment.run.model, job.report), job)
 
     return engine().worker.submit(experiment.key, work, owner=owner())
 
 
 @dataclass(frozen=True)
-class Task:
+class Calculation:
     """Something computed without the loaded model: a lab run, a log that is read."""
 
     name: str
@@ -181,14 +169,14 @@ class Task:
 
     @property
     def key(self) -> str:
-        """Id of the task."""
+        """Id of the calculation."""
         options = json.dumps(self.options, sort_keys=True, default=str)
         return f"{self.name}/{hashlib.sha256(options.encode()).hexdigest()[:32]}"
 
 
-def submit_task(task: Task, compute: Callable[[Job], object]) -> Job:
-    """Ask for a task; the same one is computed once. Raises AnalysisError when the queue is full."""
-    return engine().worker.submit(task.key, compute, owner=owner())
+def submit_calculation(calculation: Calculation, compute: Callable[[Job], object]) -> Job:
+    """Ask for a calculation; the same one is computed once. Raises AnalysisError when the queue is full."""
+    return engine().worker.submit(calculation.key, compute, owner=owner())
 
 
 def cancel(key: str) -> None:
@@ -196,7 +184,7 @@ def cancel(key: str) -> None:
     engine().worker.cancel(key, owner())
 
 
-def find(request: RunRequest | Experiment | Task) -> Job | None:
+def find(request: RunRequest | Experiment | Calculation) -> Job | None:
     """The job of a request, if it was asked for and not dropped since."""
     return engine().worker.get(request.key)
 
@@ -205,7 +193,7 @@ class DeviceBusyError(AnalysisError):
     """A small question has to wait for a run."""
 
 
-def _ask(key: str, work: object) -> object:
+def _answer(key: str, work: object) -> object:
     """Answer a small question through the worker, or say that it is busy."""
     worker = engine().worker
     job = worker.submit(key, work, owner=owner())  # type: ignore[arg-type]
@@ -217,7 +205,7 @@ def _ask(key: str, work: object) -> object:
     if job.error is not None:
         raise job.error
     if job.state != "done":  # dropped while it waited, for example with the tab that asked first
-        raise DeviceBusyError("The question was dropped.", "Ask again.")
+        raise DeviceBusyError("The request was dropped.", "Try again.")
     return job.result
 
 
@@ -230,17 +218,17 @@ def samplers(run_key: str, position: int, _trace: Trace) -> SamplerView:
     AnalysisError
         If the device is busy, or the model of the run is not the one loaded.
     """
-    shelf = engine().shelf
+    model_slot = engine().model_slot
 
     def work(_job: Job) -> SamplerView:
         from analysis.token_entropy.samplers import sampler_view
 
-        spec = shelf.spec
+        spec = model_slot.spec
         if spec is None:
             raise AnalysisError("Not available: no model is loaded.", "Run the text again to load it.")
-        return sampler_view(shelf.get(spec, _job.report), _trace, position)
+        return sampler_view(model_slot.get(spec, _job.report), _trace, position)
 
-    return _ask(f"samplers/{run_key}/{position}", work)  # type: ignore[return-value]
+    return _answer(f"samplers/{run_key}/{position}", work)  # type: ignore[return-value]
 
 
 @st.cache_data(max_entries=MAX_SMALL_RESULTS, show_spinner=False)
@@ -252,27 +240,27 @@ def estimate(key: str, n_lens: int, _request: RunRequest) -> Plan:
     AnalysisError
         If the text cannot be read, the device is busy, or another model is loaded.
     """
-    shelf = engine().shelf
+    model_slot = engine().model_slot
 
     def work(_job: Job) -> Plan:
         from analysis.forward.plan import plan_run
 
-        if shelf.spec != _request.model:
+        if model_slot.spec != _request.model:
             raise AnalysisError("Not available: the model is not loaded yet.", "The first run loads it.")
-        model = shelf.get(_request.model, _job.report)
+        model = model_slot.get(_request.model, _job.report)
         window = model.info.context_length if _request.stride else None
         return plan_run(
             model, _n_tokens(_request, model), n_lens=n_lens, window=window, stride=_request.stride
         )
 
-    return _ask(f"estimate/{key}/{n_lens}", work)  # type: ignore[return-value]
+    return _answer(f"estimate/{key}/{n_lens}", work)  # type: ignore[return-value]
 
 
 def unload() -> None:
     """Drop the loaded model once the queue before it is done."""
 
     def work(_job: Job) -> None:
-        engine().shelf.unload()
+        engine().model_slot.unload()
 
     engine().worker.forget(lambda job: job.key == "unload")
     engine().worker.submit("unload", work, owner=owner()).wait(PATIENCE_SECONDS)

@@ -71,7 +71,7 @@ class Worker:
             job = self.get(key)
             if job is not None and (job.is_live or job.state == "done") and not job.stop_noticed:
                 job.owners |= {owner}
-                job.stop_asked = False  # if it was asked to stop, it goes on for its new owner
+                job.stop_requested = False  # if it was asked to stop, it goes on for its new owner
                 return job
             self._refuse_if_full(owner)
             job = Job(key, work, frozenset({owner}), self._changed)
@@ -97,7 +97,7 @@ class Worker:
             return self._queue.index(job) + (self._running is not None)
 
     def cancel(self, key: str, owner: str) -> None:
-        """Drop this owner's wish; the work stops at its next report when no owner is left."""
+        """Drop this owner's request; the work stops at its next report when no owner is left."""
         with self._changed:
             job = self._jobs.get(key)
             if job is None or owner not in job.owners:
@@ -159,7 +159,7 @@ class Worker:
             self._queue.remove(job)
             self._end(job, "cancelled")
         elif job.state == "running":
-            job.stop_asked = True
+            job.stop_requested = True
 
     def _end(self, job: Job, state: State, result: Any = None, error: AnalysisError | None = None) -> None:
         job.end(state, result, error)

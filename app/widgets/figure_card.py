@@ -15,11 +15,13 @@ from app.widgets.plain import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from analysis.drawing.strip_html import HtmlFigure
+
 
 @contextmanager
 def figure_card(
     title: str,
-    reading: str,
+    caption: str,
     *,
     name: str,
     table: Callable[[], pd.DataFrame],
@@ -34,7 +36,7 @@ def figure_card(
 
     Parameters
     ----------
-    title, reading : str
+    title, caption : str
         What is drawn, and one sentence under it on how to read it.
     name : str
         Unique short name, for keys and file names.
@@ -66,11 +68,11 @@ def figure_card(
             with st.popover(
                 "", icon=":material/help:", type="tertiary", key=f"{name}_help", help="How to read this"
             ):
-                st.markdown(more or reading)
+                st.markdown(more or caption)
                 if spec:
                     st.caption(plain(spec))
         yield
-        st.caption(reading)
+        st.caption(caption)
 
 
 def show_chart(chart: Any, *, alt: str, key: str, place: Any = st, **selection: Any) -> Any:
@@ -100,7 +102,7 @@ def show_chart(chart: Any, *, alt: str, key: str, place: Any = st, **selection: 
 @contextmanager
 def altair_card(
     title: str,
-    reading: str,
+    caption: str,
     chart: Callable[[], Any],
     *,
     name: str,
@@ -118,7 +120,7 @@ def altair_card(
         What is drawn, for those who do not see it; every panel is drawn with its own.
     key : str, optional
         Key of the chart, ``{name}_chart`` by default.
-    title, reading, name, **card
+    title, caption, name, **card
         As for :func:`figure_card`.
 
     Yields
@@ -134,13 +136,13 @@ def altair_card(
         return show_chart(chart() if shown is None else shown, **options)
 
     file: dict[str, Any] = {"figure": lambda: chart_svg(chart()), "figure_ending": "svg"}
-    with figure_card(title, reading, name=name, **file, **card):
+    with figure_card(title, caption, name=name, **file, **card):
         yield draw
 
 
 @contextmanager
 def plotly_card(
-    title: str, reading: str, figure: Callable[[], Any], *, name: str, alt: str, **card: Any
+    title: str, caption: str, figure: Callable[[], Any], *, name: str, alt: str, **card: Any
 ) -> Iterator[Callable[..., Any]]:
     """Frame for one Plotly figure, on screen and in the file; otherwise as :func:`altair_card`."""
     from analysis.drawing.charts import plotly_html
@@ -151,8 +153,21 @@ def plotly_card(
         return st.plotly_chart(drawn, theme=None, key=f"{name}_chart", config=config, alt=alt)
 
     file: dict[str, Any] = {"figure": lambda: plotly_html(figure()), "figure_ending": "html"}
-    with figure_card(title, reading, name=name, **file, **card):
+    with figure_card(title, caption, name=name, **file, **card):
         yield draw
+
+
+@contextmanager
+def html_card(
+    title: str, reading: str, figure: Callable[[], HtmlFigure], *, name: str, **card: Any
+) -> Iterator[None]:
+    """Frame for a strip or table whose file is a page: ``figure`` makes that, the rest is as for :func:`figure_card`."""
+    file: dict[str, Any] = {
+        "figure": lambda: figure().document(title=title).encode(),
+        "figure_ending": "html",
+    }
+    with figure_card(title, reading, name=name, **file, **card):
+        yield
 
 
 def _table_action(name: str, table: Callable[[], pd.DataFrame]) -> None:

@@ -75,3 +75,8 @@ def number_line(name: str, cells: Iterable[tuple[str, str, str]]) -> None:
     with st.container(key=f"numbers_{name}", border=True, horizontal=True, wrap=False, gap="medium"):
         for label, value, explanation in cells:
             st.metric(label, value, help=explanation, width="content")
+
+
+def table_height(n_rows: int, most: int = 12) -> int:
+    """Pixels of a table with a heading that shows up to so many rows without scrolling."""
+    return 35 * min(n_rows, most) + 38

@@ -6,7 +6,7 @@ import streamlit as st
 
 from analysis.drawing.numbers import count, size
 from analysis.errors import AnalysisError
-from analysis.models.adapter_files import look_for_adapter
+from analysis.models.adapter_files import find_adapter
 from analysis.models.spec import EMBEDDED, PRECISIONS, ModelSpec
 from analysis.paths import clean_path
 from app import state
@@ -33,7 +33,7 @@ def model_label() -> str:
         spec = model_spec()
     except AnalysisError:
         return "**no model**"
-    info = runs.engine().shelf.info if runs.engine().shelf.spec == spec else None
+    info = runs.engine().model_slot.info if runs.engine().model_slot.spec == spec else None
     precision = info.precision if info else spec.dtype
     device = info.device_name.split(",")[0] if info else spec.device
     name = info.name if info else KINDS[EMBEDDED].split(",")[0] if spec.kind == EMBEDDED else spec.name
@@ -86,7 +86,7 @@ def model_spec() -> ModelSpec:
     source = _source(kind)
     if not source:
         raise AnalysisError(f"No {KINDS[kind]} is chosen yet.", f"Type one, as in {_PLACEHOLDER[kind]}")
-    adapter = look_for_adapter(source) if kind == "folder" else None
+    adapter = find_adapter(source) if kind == "folder" else None
     if adapter is not None and not adapter.beside_model:
         base = clean_path(st.session_state.get(state.BASE) or "") or adapter.base
         if not base:
@@ -109,7 +109,7 @@ def _source(kind: str) -> str:
 
 def _adapter_choice() -> None:
     """Where the folder holds an adapter: the model without it or with it, or the base that it wants."""
-    adapter = look_for_adapter(_source("folder"))
+    adapter = find_adapter(_source("folder"))
     if adapter is None:
         return
     if adapter.beside_model:
@@ -118,7 +118,7 @@ def _adapter_choice() -> None:
             ADAPTER_CHOICES,
             key=state.ADAPTER,
             bind="query-params",
-            help="An adapter (LoRA and its kin) lies beside this model. With it: merged into the weights, in memory.",
+            help="An adapter (LoRA or a similar one) lies beside this model. With it: merged into the weights, in memory.",
         )
         return
     st.text_input(
@@ -136,7 +136,7 @@ def _adapter_choice() -> None:
 
 def _loaded() -> None:
     """Say what is in memory, and offer to drop it."""
-    info = runs.engine().shelf.info
+    info = runs.engine().model_slot.info
     st.divider()
     if info is None:
         st.caption("No model in memory. The first run loads it.")

@@ -10,7 +10,7 @@ import streamlit as st
 
 from app.compute import requests as runs
 from app.widgets.layout import side_by_side
-from app.widgets.run_status import ask, model_run_or_none, outcome
+from app.widgets.run_status import model_run_or_none, outcome, try_submit
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
@@ -92,7 +92,11 @@ def on_demand(
                 st.caption(wanted.missing)
             return
         experiment = runs.Experiment(request, name, wanted.options)
-        job = ask(runs.submit_experiment, experiment, wanted.compute) if pressed else runs.find(experiment)
+        job = (
+            try_submit(runs.submit_experiment, experiment, wanted.compute)
+            if pressed
+            else runs.find(experiment)
+        )
         result = None if job is None else outcome(job, (height,), wanted.draw_partial)
         if in_one_frame and result is not None:
             wanted.draw(result)

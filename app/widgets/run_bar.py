@@ -131,7 +131,7 @@ def _form() -> None:
             persist_state="session",
             on_change=_own_text,
         )
-        _look_for_or_estimate(_request())
+        _hint_or_estimate(_request())
 
 
 def _close_form() -> None:
@@ -229,10 +229,10 @@ def _request() -> runs.RunRequest | AnalysisError:
     )
 
 
-def _look_for_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
+def _hint_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
     """One line beside the button: what a run will cost, else what to look for."""
     is_short = isinstance(request, runs.RunRequest) and len(request.text) <= _ESTIMATED_CHARACTERS
-    if isinstance(request, runs.RunRequest) and is_short and runs.engine().shelf.spec == request.model:
+    if isinstance(request, runs.RunRequest) and is_short and runs.engine().model_slot.spec == request.model:
         try:
             plan = runs.estimate(request.key, 0, request)
         except AnalysisError:
@@ -246,4 +246,4 @@ def _look_for_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
             st.caption(note)
             return
     example = EXAMPLES.get(st.session_state.get(state.EXAMPLE, DEFAULT))
-    st.caption(plain(example.look_for) if example else "")
+    st.caption(plain(example.hint) if example else "")

@@ -58,14 +58,14 @@ def run_again_if_dropped() -> None:
     """Ask once more for a run whose result made room for others, or that a restart of the server took."""
     request = st.session_state.get(state.RUN)
     if request is not None and runs.find(request) is None:
-        ask(runs.submit, request)
+        try_submit(runs.submit, request)
 
 
 def other_run(request: runs.RunRequest) -> Trace | None:
     """Result of another run than the one on screen, or None after drawing what stands in its place."""
     job = runs.find(request)
     if job is None:  # dropped to make room, or the server restarted
-        job = ask(runs.submit, request)
+        job = try_submit(runs.submit, request)
     result: Trace | None = None if job is None else outcome(job)
     return result
 
@@ -100,8 +100,8 @@ def model_run_or_none(what: str, why: str) -> runs.RunRequest | None:
     return request
 
 
-def ask(submit: Callable[..., Job], *arguments: Any) -> Job | None:
-    """Submit a run, an experiment or a task; None after saying why it is refused."""
+def try_submit(submit: Callable[..., Job], *arguments: Any) -> Job | None:
+    """Submit a run, an experiment or a calculation; None after saying why it is refused."""
     try:
         return submit(*arguments)
     except AnalysisError as refused:
@@ -115,7 +115,7 @@ def outcome(job: Job, heights: tuple[int, ...] = (96, 320), draw: Callable[[Any]
     Parameters
     ----------
     job : Job
-        A run, an experiment or a task.
+        A run, an experiment or a calculation.
     heights : tuple of int
         Places held while it is computed, in pixels.
     draw : callable, optional

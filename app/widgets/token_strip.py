@@ -53,7 +53,7 @@ class Selection:
     """The token Python asked for last, part of the payload."""
     revision: int = 0
     """Counts the times Python asked; a pick made on an older revision is stale."""
-    asked: int | None = None
+    selected: int | None = None
     """The ``selected`` argument of the last run."""
     raw: Any = None
     """The browser's answer in the last run."""
@@ -75,7 +75,7 @@ def _pick(raw: Any, revision: int, n: int) -> int | None:
 
 
 def resolve(before: Selection, raw: Any, selected: int | None, text_id: str, n: int) -> Selection:
-    """Decide which token is selected: the person's pick or Python's wish, the newer one.
+    """Decide which token is selected: the person's pick or Python's choice, the newer one.
 
     Parameters
     ----------
@@ -95,21 +95,21 @@ def resolve(before: Selection, raw: Any, selected: int | None, text_id: str, n: 
     Selection
         The state to keep. ``sent`` and ``revision`` change only when the browser has to follow.
     """
-    wish = _index(selected, n)
-    now = replace(before, raw=raw, asked=wish, text_id=text_id)
+    wanted = _index(selected, n)
+    now = replace(before, raw=raw, selected=wanted, text_id=text_id)
     if not before.text_id:
-        current = _pick(raw, 0, n) if raw is not None else wish
+        current = _pick(raw, 0, n) if raw is not None else wanted
         return replace(now, current=current, sent=current)
     if text_id != before.text_id:
-        return replace(now, current=wish, sent=wish, revision=before.revision + 1)
+        return replace(now, current=wanted, sent=wanted, revision=before.revision + 1)
     picked = _pick(raw, before.revision, n) if raw != before.raw else None
     if picked is not None:
         return replace(now, current=picked)
     if raw is None and before.raw is not None:  # shown anew, for example after a visit to another page
-        current = wish if wish is not None and wish != before.asked else before.current
+        current = wanted if wanted is not None and wanted != before.selected else before.current
         return replace(now, current=current, sent=current, revision=before.revision + 1)
-    if wish is not None and wish not in (before.asked, before.current):
-        return replace(now, current=wish, sent=wish, revision=before.revision + 1)
+    if wanted is not None and wanted not in (before.selected, before.current):
+        return replace(now, current=wanted, sent=wanted, revision=before.revision + 1)
     return now
 
 

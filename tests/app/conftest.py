@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,17 @@ from analysis.models import loading
 from app.compute import requests as runs
 from app.compute.job import Job
 from app.navigation import ENTRIES
+from app.widgets import figure_card
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = tuple(entry.slug for entry in ENTRIES)
+
+
+def shown(at: AppTest) -> str:
+    """Everything in captions, Markdown and notices, one after the other, as it reads."""
+    kinds = ("markdown", "caption", "error", "info", "text")
+    return "\n".join(str(element.value) for kind in kinds for element in at.get(kind)).replace("\\", "")
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +106,22 @@ def finish() -> Callable[[AppTest], AppTest]:
         return at.run()
 
     return wait
+
+
+@pytest.fixture
+def files(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """What the actions of every card hold, by the card's name: figures (with their ending), tables, code.
+
+    Files are made on a click, which no test of elements presses: they are made all at once.
+    """
+    made = SimpleNamespace(figures={}, tables={}, codes={})
+
+    def figure(name: str, make: Callable[[], bytes], ending: str) -> None:
+        made.figures[f"{name}.{ending}"] = make()
+
+    monkeypatch.setattr(figure_card, "_figure_action", figure)
+    monkeypatch.setattr(
+        figure_card, "_download_action", lambda name, table: made.tables.update({name: table()})
+    )
+    monkeypatch.setattr(figure_card, "_code_action", lambda name, code: made.codes.update({name: code}))
+    return made

@@ -8,14 +8,11 @@ import pytest
 from analysis.attention_sinks import measures
 from app import state
 from app.compute import requests as runs
+from tests.app.conftest import shown
 
 
 def result(at):
     return runs.find(at.session_state[state.RUN]).result
-
-
-def shown(at):
-    return "\n".join(str(e.value) for kind in ("markdown", "caption", "error") for e in at.get(kind))
 
 
 @pytest.fixture
@@ -84,7 +81,7 @@ def test_two_texts_are_compared_head_by_head(page, finish):
     if at.button(key="compare_button"):
         at = finish(at.button(key="compare_button").click().run())
     assert not at.exception and not at.error
-    assert "The heads that switch most" in shown(at)
+    assert "The heads that differ most" in shown(at)
 
 
 def test_a_text_read_in_windows_says_why_there_is_no_attention(open_page, finish):

@@ -11,15 +11,11 @@ from analysis.entropy_collapse.labs.backcopy.task import shipped_task
 from analysis.units import from_nats
 from app.compute import requests as runs
 from app.panels.entropy_collapse.backcopy import view as backcopy_lab
+from tests.app.conftest import shown
 
 LAB = {"view": "live lab", "lab": "bigram-backcopy"}
 CHARTS = 5
 """Risks, three panels, characters."""
-
-
-def shown(at: Any) -> str:
-    kinds = ("markdown", "caption", "error", "info")
-    return "\n".join(str(element.value) for kind in kinds for element in at.get(kind))
 
 
 def press_run(at: Any) -> Any:

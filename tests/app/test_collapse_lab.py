@@ -12,6 +12,7 @@ from analysis.entropy_collapse.labs.four_squares.policy import Policy
 from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
+from tests.app.conftest import shown
 from tests.patience import PATIENCE
 
 LAB = {"view": "live lab", "lab": "four squares"}
@@ -28,11 +29,6 @@ def _quick_base(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def lab(open_page):
     return open_page("entropy_collapse", **LAB, steps="2", interventions="entropy bonus")
-
-
-def shown(at: Any) -> str:
-    kinds = ("markdown", "caption", "error", "info")
-    return "\n".join(str(element.value) for kind in kinds for element in at.get(kind)).replace("\\", "")
 
 
 def press_run(at: Any) -> Any:
@@ -71,7 +67,7 @@ def test_runs_are_overlaid_and_compared_with_the_baseline(lab, finish):
     at = finish(press_run(lab))
     assert not at.exception and not at.error
     assert [run.settings.intervention.name for run in finished()] == ["none", "entropy bonus"]
-    assert all(run.settings.steps == 2 and run.is_complete for run in finished())
+    assert all(run.settings.steps == 2 == len(run.reward) for run in finished())
     assert len(at.get("vega_lite_chart")) == CHARTS
     frame = table(at)
     assert frame["effect"].tolist()[0] == "the baseline" and frame["entropy_against_baseline"][0] == 1
@@ -153,7 +149,7 @@ def test_growing_runs_are_drawn_over_finished_ones(lab, monkeypatch):
         assert not at.exception
         (job,) = [job for job in runs.engine().worker._jobs.values() if job.is_live]
         assert [run.settings.intervention.name for run in job.partial] == ["none", "entropy bonus"]
-        assert [run.is_complete for run in job.partial] == [True, False]
+        assert [len(run.reward) == 2 for run in job.partial] == [True, False]
         assert len(at.get("vega_lite_chart")) == 4
     finally:
         go_on.set()

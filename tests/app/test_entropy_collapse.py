@@ -333,14 +333,8 @@ def test_a_link_restores_the_view(open_page, finish):
 # Files ------------------------------------------------------------------------------------------------
 
 
-def test_every_file_of_the_page_can_be_made(page, finish, monkeypatch, tmp_path):
-    made, tables = {}, {}
-    monkeypatch.setattr(
-        figure_card,
-        "_figure_action",
-        lambda name, figure, ending: made.update({f"{name}.{ending}": figure()}),
-    )
-    monkeypatch.setattr(figure_card, "_download_action", lambda name, table: tables.update({name: table()}))
+def test_every_file_of_the_page_can_be_made(page, finish, files, tmp_path):
+    made, tables = files.figures, files.tables
     for step in (10, 250):
         save_tiny("llama", tmp_path / f"checkpoint-{step}", seed=step)
     at = page.selectbox(key=state.COMPARE_MODELS).set_value("checkpoints").run()

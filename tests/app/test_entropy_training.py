@@ -11,16 +11,12 @@ from analysis.entropy_collapse.training.law import law_of
 from analysis.entropy_collapse.training.logs import EXAMPLES, read_training_log
 from app import state
 from app.compute import requests as runs
-from app.panels.entropy_collapse.training import help as training_readings
+from app.panels.entropy_collapse.training import help as explained
 from app.panels.entropy_collapse.training import sources as training_sources
+from tests.app.conftest import shown
 from tests.patience import PATIENCE
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training_logs"
-
-
-def shown(at):
-    kinds = ("markdown", "caption", "error", "info", "text")
-    return "\n".join(str(e.value) for kind in kinds for e in at.get(kind)).replace("\\", "")
 
 
 def charts(at):
@@ -132,7 +128,7 @@ def test_a_ninth_log_says_whose_place_it_takes(page, finish, tmp_path):
         said = [toast.value for toast in at.toast]
         assert (said == []) == (k < training_sources.MAX_SOURCES)
         at = finish(at)
-    assert not at.exception and "run" in said[0] and "was taken off: 8 logs fit" in said[0]
+    assert not at.exception and "run" in said[0] and "was removed: the page holds 8 logs" in said[0]
     names = [source.name for source in at.session_state[state.LOG_SOURCES]]
     assert len(names) == training_sources.MAX_SOURCES and not any("run_0" in name for name in names)
 
@@ -285,10 +281,7 @@ def test_unknown_aggregation_and_the_law_say_what_they_are(page, finish):
     text = shown(at)
     assert "Aggregation unknown: verl takes actor/entropy as its loss_agg_mode says" in text
     assert "R is the reward of the log; in the paper it is downstream performance." in text
-    assert (
-        "*downstream performance*" in training_readings.LAW
-        and "reward that the log holds" in training_readings.LAW
-    )
+    assert "*downstream performance*" in explained.LAW and "reward that the log holds" in explained.LAW
 
 
 def test_a_missing_path_is_said(page, finish):

@@ -118,4 +118,4 @@ def test_a_hub_model_that_is_not_there_is_one_box(open_page, finish, monkeypatch
     at = finish(press_run(open_page("token_entropy", from_="hub", model="no/where")))
     assert not at.exception
     assert [unescaped(e.value) for e in at.error] == ["There is no model <i>no/where</i>.  \nCheck the name."]
-    assert runs.engine().shelf.info is None
+    assert runs.engine().model_slot.info is None

@@ -10,7 +10,7 @@ from html import unescape
 import numpy as np
 import pytest
 
-from analysis.attention_sinks.looks import who_looks
+from analysis.attention_sinks.token_attention import attention_between_tokens
 from analysis.errors import AnalysisError
 from analysis.pruning_effects.eviction.survival import survival
 from analysis.pruning_effects.eviction.sweep import sweep_eviction
@@ -18,7 +18,7 @@ from analysis.story.sentence import sentence
 from app import state
 from app.compute import requests as runs
 from app.panels.overview import background
-from app.panels.pruning_effects.eviction.asked import standard
+from app.panels.pruning_effects.eviction.sweep_request import standard
 from tests.app.test_pages import n_charts, press_run, result, story, texts, unescaped
 from tests.patience import PATIENCE
 
@@ -59,7 +59,7 @@ def test_everything_comes_once_after_the_run(open_page, finish, submitted):
     at = open_page("overview", token="20")
     assert "It comes with the first run." in texts(at)
     at = finish(at)
-    assert kinds(submitted) == ["run", "looks", "eviction"]
+    assert kinds(submitted) == ["run", "token_attention", "eviction"]
     at = finish(at)
     assert not at.exception and len(kinds(submitted)) == 3
     said = words(at)
@@ -84,13 +84,13 @@ def test_a_view_change_starts_nothing(page, submitted):
 
 def test_the_story_is_that_of_the_measures(page, llama):
     trace = result(page)
-    looks, asked = who_looks(llama, trace), standard(trace)
+    between, asked = attention_between_tokens(llama, trace), standard(trace)
     sweep = sweep_eviction(llama, asked.context, asked.continuation, asked.methods(), asked.kept, seeds=1)
     kept = survival(sweep)
-    expected = "".join(sentence(trace, 20, looks, kept))
+    expected = "".join(sentence(trace, 20, between, kept))
     shown = unescape(re.sub("<[^>]+>", "", story(page))).replace("·", " ")
     assert expected.replace("\n", "↵") in shown
-    np.testing.assert_array_equal(results_of("looks")[0].query, looks.query)
+    np.testing.assert_array_equal(results_of("token_attention")[0].query, between.query)
     after = 64
     assert len(trace.tokens) > 2 * after and kept.n_context == len(trace.tokens) - after
     assert f"Pruned once, after token {kept.n_context - 1}." in cards(page)
@@ -98,7 +98,7 @@ def test_the_story_is_that_of_the_measures(page, llama):
 
 def test_a_dear_lens_comes_afterwards(dear_lens, open_page, finish, submitted):
     at = finish(open_page("overview", token="20"))
-    assert kinds(submitted) == ["run", "looks", "run", "eviction"]
+    assert kinds(submitted) == ["run", "token_attention", "run", "eviction"]
     assert "layer 0" not in words(at)
     at = finish(at)
     assert not at.exception and "layer 0" in words(at) and len(kinds(submitted)) == 4
@@ -128,9 +128,9 @@ def test_a_new_run_goes_first(open_page, finish, monkeypatch):
     worker.submit("blocker", work, owner="somebody else")
     assert began.wait(PATIENCE)
     try:
-        runs.engine().worker.forget(lambda job: job.key.startswith(("looks/", "eviction/")))
+        runs.engine().worker.forget(lambda job: job.key.startswith(("token_attention/", "eviction/")))
         at = at.run()
-        old = [job for key, job in worker._jobs.items() if key.startswith(("looks/", "eviction/"))]
+        old = [job for key, job in worker._jobs.items() if key.startswith(("token_attention/", "eviction/"))]
         assert len(old) == 2 and all(job.state == "queued" for job in old)
         at = press_run(at, "Another text, which nobody should wait for longer than needed.")
         assert all(job.state == "cancelled" for job in old)
@@ -141,12 +141,12 @@ def test_a_new_run_goes_first(open_page, finish, monkeypatch):
 
 
 def test_what_fails_says_why_in_its_place(open_page, finish, monkeypatch):
-    from analysis.attention_sinks import looks
+    from analysis.attention_sinks import token_attention
 
     def fails(*_arguments, **_options):
         raise AnalysisError("The <b>device</b> is on fire.", "Put it *out*.")
 
-    monkeypatch.setattr(looks, "who_looks", fails)
+    monkeypatch.setattr(token_attention, "attention_between_tokens", fails)
     at = finish(finish(open_page("overview", token="20")))
     assert not at.exception and not at.error
     assert "Not available: The <b>device</b> is on fire. Put it *out*." in unescaped(texts(at))
@@ -176,7 +176,7 @@ def test_the_ends_of_the_text_have_one_neighbour(open_page, finish):
     at = at.run()
     assert not at.exception and at.button(key="story_next").disabled
     at = finish(at)
-    assert "No later token looks at it." in words(at) and "never comes again" in texts(at)
+    assert "No later token attends to it." in words(at) and "never comes again" in texts(at)
 
 
 def test_a_token_after_the_cut_is_said_to_be_safe(page):

@@ -156,7 +156,9 @@ def test_a_model_that_fails_gives_one_box_and_can_be_tried_again(
     assert not at.exception and len(at.error) == 1
     assert unescaped(at.error[0].value) == "The file of <b>the model</b> is cut off.  \nFetch it *again*."
     assert "\\<b\\>" in at.error[0].value and "\\*again\\*" in at.error[0].value
-    assert "The run failed, the pictures show an example." in texts(at) and runs.engine().shelf.info is None
+    assert (
+        "The run failed, the pictures show an example." in texts(at) and runs.engine().model_slot.info is None
+    )
     problem[0] = RuntimeError("shape '[3]' is invalid")
     at = finish(press_run(at))
     assert not at.exception and len(at.error) == 1
@@ -209,16 +211,8 @@ def test_the_choice_survives_a_walk_between_pages(open_page, finish, loads):
     assert not at.exception and len(loads) == 1
 
 
-def test_every_file_of_a_page_can_be_made(open_page, finish, monkeypatch):
-    """Files are made on a click, which no test of elements presses: make them all at once."""
-    made: dict[str, bytes] = {}
-    tables: dict[str, Any] = {}
-    monkeypatch.setattr(
-        figure_card,
-        "_figure_action",
-        lambda name, figure, ending: made.update({f"{name}.{ending}": figure()}),
-    )
-    monkeypatch.setattr(figure_card, "_download_action", lambda name, table: tables.update({name: table()}))
+def test_every_file_of_a_page_can_be_made(open_page, finish, files):
+    made, tables = files.figures, files.tables
     at = finish(open_page("token_entropy"))
     at.segmented_control(key=state.UNIT).set_value("bits")
     at = at.run()

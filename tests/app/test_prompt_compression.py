@@ -8,6 +8,7 @@ from streamlit.testing.v1 import AppTest
 from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
+from tests.app.conftest import shown
 from tests.patience import PATIENCE
 
 CONTEXT = "The hat is in the hall. A cat sat on it, and he did not see the rat."
@@ -17,11 +18,6 @@ def script():
     from app.panels.pruning_effects.compression.view import prompt_compression
 
     prompt_compression()
-
-
-def shown(at):
-    kinds = ("markdown", "caption", "error", "info")
-    return "\n".join(str(e.value) for kind in kinds for e in at.get(kind)).replace("\\", "")
 
 
 @pytest.fixture
@@ -64,7 +60,7 @@ def test_a_sweep_is_drawn_with_its_text_to_copy(page, finish, submitted):
     assert len([key for key in submitted if key.startswith("compression/")]) == 1
     assert {m.label for m in at.metric} >= {"context", "with context", "without", "difference"}
     assert len(at.get("vega_lite_chart")) == 1
-    job = runs.find(at.session_state[state.COMPRESSION_ASKED])
+    job = runs.find(at.session_state[state.COMPRESSION_REQUEST])
     frame = job.result.to_frame()
     assert len(frame) == 2 + 2 + 2 * 5
     one = job.result.find("self-information", 0.2, 0)

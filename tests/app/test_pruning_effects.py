@@ -11,6 +11,7 @@ from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
 from app.widgets import figure_card
+from tests.app.conftest import shown
 
 FIGURES = {
     "eviction_curves.svg",
@@ -20,11 +21,6 @@ FIGURES = {
     "overlap.svg",
     "positions.svg",
 }
-
-
-def shown(at):
-    kinds = ("markdown", "caption", "error", "info")
-    return "\n".join(str(e.value) for kind in kinds for e in at.get(kind)).replace("\\", "")
 
 
 def request(at):
@@ -96,16 +92,16 @@ def test_looking_around_runs_nothing(submitted, compared):
         at = getattr(at, kind)(key=key).set_value(value).run()
         assert not at.exception and not at.error
     assert evictions(submitted) == ran
-    assert "What survived: random, 10% kept" in shown(at) and "The first of 5 seeds is drawn" in shown(at)
+    assert "Kept tokens: random, 10% kept" in shown(at) and "The first of 5 seeds is drawn" in shown(at)
     assert "KL, bits" in {m.label for m in at.metric}
     other = at.switch_page("../pages/token_entropy.py").run().switch_page("../pages/pruning_effects.py").run()
     assert evictions(submitted) == ran and len(other.metric) == 5
 
 
 def test_a_needle_is_followed_through_the_methods(compared):
-    at = compared.text_input(key=state.NEEDLE).set_value("grey cat").run()
+    at = compared.text_input(key=state.PHRASE).set_value("grey cat").run()
     assert not at.exception and "The phrase, by method, layer and KV head" in shown(at)
-    at = at.text_input(key=state.NEEDLE).set_value("green dog").run()
+    at = at.text_input(key=state.PHRASE).set_value("green dog").run()
     assert "These words are not in the context" in shown(at)
 
 
@@ -342,17 +338,10 @@ def test_odd_links_never_raise(query, open_page, finish):
     assert not at.exception
 
 
-def test_every_file_can_be_made(page, finish, monkeypatch):
-    made, tables, codes = {}, {}, {}
-    monkeypatch.setattr(
-        figure_card,
-        "_figure_action",
-        lambda name, figure, ending: made.update({f"{name}.{ending}": figure()}),
-    )
-    monkeypatch.setattr(figure_card, "_download_action", lambda name, table: tables.update({name: table()}))
-    monkeypatch.setattr(figure_card, "_code_action", lambda name, code: codes.update({name: code}))
+def test_every_file_can_be_made(page, finish, files):
+    made, tables, codes = files.figures, files.tables, files.codes
     at = compare(page, finish)
-    at = at.text_input(key=state.NEEDLE).set_value("cat").run()
+    at = at.text_input(key=state.PHRASE).set_value("cat").run()
     assert not at.exception
     assert set(made) == FIGURES | {"phrase.html", "bill.svg"}
     for name, data in made.items():
@@ -380,33 +369,29 @@ def test_the_code_of_a_card_gives_the_same_sweep(compared, llama):
     np.testing.assert_array_equal(scope["sweep"].kl, job(compared).result.kl)
 
 
-def texts(at):
-    return "\n".join(str(e.value) for kind in ("markdown", "caption", "info") for e in at.get(kind))
-
-
 def test_needle_horizon_and_stability(page, finish, monkeypatch):
     codes = {}
     monkeypatch.setattr(figure_card, "_code_action", lambda name, code: codes.update({name: code}))
     at = finish(compare(page, finish))
-    assert "keys and values weigh as much as the weights at" in texts(at)
+    assert "keys and values weigh as much as the weights at" in shown(at)
     assert at.button(key="horizon_button").disabled
     at = at.text_input(key="horizon_phrase").set_value("cat").run()
     for button in ("needle_button", "horizon_button", "stability_button"):
         at = finish(at.button(key=button).click().run())
         assert not at.exception and not at.error, button
-    assert "With the full cache the model answers" in texts(at)
+    assert "With the full cache the model answers" in shown(at)
     assert {"needle", "horizon", "stability", "bill"} <= set(codes)
     for code in codes.values():
         compile(code, "notebook", "exec")
     at = at.text_input(key="horizon_phrase").set_value("no such words").run()
-    assert "The context has no such phrase." in texts(at)
+    assert "The context has no such phrase." in shown(at)
 
 
 def test_the_model_writes_on_under_every_method(page, finish):
     at = finish(compare(page, finish))
     at = finish(at.button(key="writing_button").click().run())
     assert not at.exception and not at.error
-    said = texts(at)
+    said = shown(at)
     assert "**full cache**" in said and ("same text" in said or "first differs at token" in said)
 
 
@@ -423,7 +408,7 @@ def test_step_by_step_is_another_mode_and_says_so(page, finish):
     at = finish(compare(page, finish))
     assert not at.exception
     sweep = job(at).result
-    assert sweep.spec.mode == "decode" and "evicted step by step" in texts(at)
+    assert sweep.spec.mode == "decode" and "evicted step by step" in shown(at)
 
 
 def test_decoding_is_timed_on_caches_that_are_really_smaller(page, finish):

@@ -273,10 +273,10 @@ def test_progress_names_the_model_as_it_is_written():
 
 def test_unload_frees_the_model_and_the_page_goes_on(open_page, finish, loads):
     at = finish(open_page("token_entropy"))
-    assert runs.engine().shelf.info is not None
+    assert runs.engine().model_slot.info is not None
     at.button(key="unload").click()
     at = at.run()
-    assert not at.exception and runs.engine().shelf.info is None
+    assert not at.exception and runs.engine().model_slot.info is None
     assert "No model in memory" in texts(at)
     assert len(at.get("bidi_component")) == 1, "the picture stays"
     at.session_state["entropy_strip"] = {"token": 12}
@@ -284,7 +284,7 @@ def test_unload_frees_the_model_and_the_page_goes_on(open_page, finish, loads):
     assert not at.exception
     assert "Not available: no model is loaded." in unescaped(texts(at))
     at = finish(press_run(at, "Reading something else loads it again."))
-    assert not at.exception and len(loads) == 2 and runs.engine().shelf.info is not None
+    assert not at.exception and len(loads) == 2 and runs.engine().model_slot.info is not None
 
 
 def test_an_unloaded_model_is_gone(open_page, finish, tmp_path):
@@ -294,8 +294,8 @@ def test_an_unloaded_model_is_gone(open_page, finish, tmp_path):
     )
     at = finish(at.button(key="map_button").click().run())
     assert not at.exception and not at.error
-    spec = runs.engine().shelf.spec
-    weights = weakref.ref(runs.engine().shelf.get(spec, lambda *_: None).model)
+    spec = runs.engine().model_slot.spec
+    weights = weakref.ref(runs.engine().model_slot.get(spec, lambda *_: None).model)
     at.button(key="unload").click()
     assert not at.run().exception
     gc.collect()
@@ -326,9 +326,9 @@ def test_a_closed_tab_drops_its_jobs_and_no_others(open_page, finish, blocked):
     worker = runs.engine().worker
     mine = [job for key, job in worker._jobs.items() if key.startswith("run/")]
     assert len(mine) == 1 and mine[0].state == "queued"
-    caching.cache_resource_api.clear_session_cache(next(iter(mine[0].owners)))
+    caching.cache_resource_api.clear_session_cache("test session id")  # as AppTest names its tab
     assert mine[0].state == "cancelled"
-    assert worker.get("blocker").is_live and not worker.get("blocker").stop_asked
+    assert worker.get("blocker").is_live and not worker.get("blocker").stop_requested
 
 
 def test_runs_opened_from_files_do_not_share_their_panels(open_page, finish, submitted, llama, monkeypatch):

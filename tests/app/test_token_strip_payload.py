@@ -14,28 +14,11 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.drawing.labels import SIGNS
-from analysis.drawing.strip import MARKED, Strip
-from analysis.drawing.theme import amount_ramp
+from analysis.drawing.strip import MARKED
 from app.widgets.token_strip import Selection, pack, resolve, text_identity
 from tests.counting import calls
+from tests.figures.synthetic import strip_of
 from tests.patience import PATIENCE
-
-
-def make(texts: list[str], cell: list[int] | None = None, **more: Any) -> Strip:
-    n = len(cell) if cell is not None else len(texts)
-    base = {
-        "title": "Entropy",
-        "unit": "nats",
-        "values": np.linspace(0, 7, n, dtype="f4"),
-        "cell": np.arange(n, dtype="i4") if cell is None else np.array(cell, "i4"),
-        "cell_text": tuple(texts),
-        "flags": np.zeros(n, "u1"),
-        "low": 0.0,
-        "high": 7.0,
-        "light": amount_ramp("token_entropy", "light"),
-        "dark": amount_ramp("token_entropy", "dark"),
-    }
-    return Strip(**{**base, **more})
 
 
 def unpack(payload: bytes) -> dict[str, Any]:
@@ -69,7 +52,7 @@ def unpack(payload: bytes) -> dict[str, Any]:
 def test_payload_round_trip() -> None:
     flags = np.array([0, MARKED, 0, 4], "u1")
     values = np.array([np.nan, 1.5, -2, np.inf], "f4")
-    strip = make(
+    strip = strip_of(
         [" a", "語", "\n"],
         [0, 1, 1, 2],
         flags=flags,
@@ -90,17 +73,17 @@ def test_payload_round_trip() -> None:
 
 
 def test_payload_of_an_empty_text() -> None:
-    read = unpack(pack(make([]), 0))
+    read = unpack(pack(strip_of([]), 0))
     assert (read["n"], read["cell_text"], read["selected"]) == (0, [], None)
 
 
 def test_lone_surrogates_are_replaced() -> None:
-    read = unpack(pack(make(["a\ud800b"], title="t\udfff")))
+    read = unpack(pack(strip_of(["a\ud800b"], title="t\udfff")))
     assert read["cell_text"] == ["a?b"]
 
 
 def test_texts_and_numbers_come_ready_to_be_drawn() -> None:
-    strip = make(["a\u200b", " b\n", ""], low=-1234.5, high=1234.5, unit="bits")
+    strip = strip_of(["a\u200b", " b\n", ""], low=-1234.5, high=1234.5, unit="bits")
     read = unpack(pack(strip))
     assert read["cell_text"] == ["a‹U+200B›", " b\n", ""]
     assert read["signs"] == SIGNS and re.findall(read["odd"], "a‹U+200B› b") == ["‹U+200B›", " "]
@@ -112,20 +95,20 @@ def test_a_payload_is_a_few_bytes_a_token() -> None:
     """Value, cell and flag (9), a place and the letters of the text; what never changes is under 3 kB."""
     texts = [f" w{i % 500}" for i in range(32_768)]
     letters = len("".join(texts))
-    assert len(pack(make(texts))) < 13 * 32_768 + letters + 3000
+    assert len(pack(strip_of(texts))) < 13 * 32_768 + letters + 3000
 
 
 def test_same_strip_same_bytes_and_other_selection_same_text() -> None:
-    one, two = make(["a", "b"]), make(["a", "b"])
+    one, two = strip_of(["a", "b"]), strip_of(["a", "b"])
     assert pack(one, 1) == pack(two, 1)
     assert pack(one, 1) != pack(one, 0)
     assert text_identity(one) == text_identity(replace(one, high=9.0, values=one.values + 1))
-    assert text_identity(one) != text_identity(make(["ab", ""]))
-    assert text_identity(one) != text_identity(make(["a", "b"], [0, 0]))
+    assert text_identity(one) != text_identity(strip_of(["ab", ""]))
+    assert text_identity(one) != text_identity(strip_of(["a", "b"], [0, 0]))
 
 
 def test_header_stays_valid_json_for_a_scale_without_bounds() -> None:
-    read = unpack(pack(make(["a"], low=float("nan"), high=float("inf"))))
+    read = unpack(pack(strip_of(["a"], low=float("nan"), high=float("inf"))))
     assert (read["low"], read["high"]) == (0.0, 1.0)
 
 
@@ -142,11 +125,11 @@ def test_header_stays_valid_json_for_a_scale_without_bounds() -> None:
 )
 def test_inconsistent_strips_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"\d"):
-        pack(replace(make(["a", "b"]), **wrong))
+        pack(replace(strip_of(["a", "b"]), **wrong))
 
 
 def test_packing_makes_a_few_calls_per_token() -> None:
-    strip = make([f" w{i % 500}" for i in range(32_768)])
+    strip = strip_of([f" w{i % 500}" for i in range(32_768)])
     assert calls(lambda: pack(strip)) < 6 * 32_768
 
 

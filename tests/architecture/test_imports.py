@@ -132,7 +132,7 @@ def test_the_public_name_holds_nothing_of_its_own(path):
 
 # Floors: a room imports from its own floor or from one below, lazily or not. Pictures stand beside each other.
 FLOORS = [
-    {"errors", "units", "progress", "paths", "ties"},
+    {"errors", "units", "progress", "paths", "ties", "out_of_memory"},
     {"results"},
     {"models", "drawing"},
     {"forward"},

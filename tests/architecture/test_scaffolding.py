@@ -1,4 +1,4 @@
-"""What every panel needs is written once: where a chart is drawn, and who asks whether there is a model."""
+"""What many need is written once: drawing a chart, asking for a model, memory that runs out."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def test_the_strip_in_the_browser_has_no_text_and_no_number_of_its_own():
     ("what", "where"),
     [
         (r"\.(altair|plotly)_chart\(", {"figure_card.py"}),
-        (r"chart_svg|plotly_html", {"figure_card.py"}),
+        (r"chart_svg|plotly_html|\.document\(|[^_]figure_card\(", {"figure_card.py"}),
         (r"state\.OPENED in", {"run_status.py", "trace_files.py"}),
-        (r"def ask\(", {"run_status.py"}),
+        (r"def try_submit\(", {"run_status.py"}),
     ],
 )
 def test_is_in_one_place(what, where):
@@ -43,3 +43,17 @@ def test_a_sign_for_white_space_is_in_one_place(sign):
         if isinstance(node, ast.Constant) and node.value == sign
     }
     assert found <= {"analysis/drawing/labels.py"}
+
+
+@pytest.mark.parametrize(
+    ("what", "where"),
+    [
+        (r"cannot allocate memory|bad_alloc", {"analysis/out_of_memory.py"}),
+        (r"torch\.OutOfMemoryError|except .*MemoryError.*RuntimeError", set()),
+        (r"lock, torch\.inference_mode", {"analysis/forward/trace.py", "analysis/models/loading.py"}),
+        (r"Conv1D\b.*(isinstance|__name__)|isinstance\(.*Conv1D", {"analysis/models/output_projection.py"}),
+    ],
+)
+def test_is_in_one_place_of_all(what, where):
+    paths = (*only("analysis"), *only("app"), *only("pages"))
+    assert {name_of(path) for path in paths if re.search(what, path.read_text(), re.MULTILINE)} == where

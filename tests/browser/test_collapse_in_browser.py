@@ -7,17 +7,10 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.embedded]
+pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.usefixtures("embedded_weights")]
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from tests.browser.test_whole_path import (  # noqa: E402, F401
-    Open,
-    _embedded_weights,
-    address,
-    from_menu,
-    settle,
-    visit,
-)
+from tests.browser.test_whole_path import Open, address, from_menu, settle, visit  # noqa: E402, F401
 
 
 def spectrum_layer(page: Any) -> int:

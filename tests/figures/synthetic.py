@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+import numpy as np
+import pandas as pd
+
+from analysis.drawing.strip import Strip
+from analysis.drawing.theme import amount_ramp
 from analysis.results.layers import LayerTrace
 from analysis.results.tokens import NextToken, TokenTrace
 from analysis.results.trace import Trace, TraceSpec
@@ -20,6 +25,29 @@ HOSTILE = (
     "\ud800",
     "'\"\\",
 )
+
+
+def data_of(spec: dict[str, Any], layer: dict[str, Any]) -> pd.DataFrame:
+    """Numbers behind one layer of an Altair chart's spec."""
+    return pd.DataFrame(spec["datasets"][(layer.get("data") or spec["data"])["name"]])
+
+
+def strip_of(texts: list[str], cell: list[int] | None = None, **more: Any) -> Strip:
+    """A strip of rising values, a token per text or per entry of ``cell``."""
+    n = len(cell) if cell is not None else len(texts)
+    base = {
+        "title": "Entropy",
+        "unit": "nats",
+        "values": np.linspace(0, 7, n, dtype="f4"),
+        "cell": np.arange(n, dtype="i4") if cell is None else np.array(cell, "i4"),
+        "cell_text": tuple(texts),
+        "flags": np.zeros(n, "u1"),
+        "low": 0.0,
+        "high": 7.0,
+        "light": amount_ramp("token_entropy", "light"),
+        "dark": amount_ramp("token_entropy", "dark"),
+    }
+    return Strip(**{**base, **more})
 
 
 def token_trace(n: int, texts: tuple[str, ...] = ("alpha", " beta", "\n"), seed: int = 0) -> TokenTrace:

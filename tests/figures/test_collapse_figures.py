@@ -20,7 +20,7 @@ from analysis.entropy_collapse.layers import figures as collapse_figures
 from analysis.entropy_collapse.layers.checkpoints import ModelShape
 from analysis.entropy_collapse.layers.curves import LEAST_DROP, QUANTITIES, collapse_layer, layer_curve
 from analysis.results.spectra import alpha_req, renyi_entropy
-from tests.figures.synthetic import HOSTILE, run
+from tests.figures.synthetic import HOSTILE, data_of, run
 
 N = 130
 
@@ -53,10 +53,6 @@ def text(seed=0):
 def shape(name, step, seed=0):
     rank = 10.0 + 5 * seed
     return ModelShape(name, step, 200, spectra(seed), 2 * rank, rank, rank, 1 + 0.1 * seed, 0.99)
-
-
-def data_of(spec, layer):
-    return pd.DataFrame(spec["datasets"][(layer.get("data") or spec["data"])["name"]])
 
 
 def layers_of(spec):

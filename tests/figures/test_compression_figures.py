@@ -15,7 +15,12 @@ import pytest
 from analysis.drawing.charts import chart_svg
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.pruning_effects.compression import figures
-from analysis.pruning_effects.compression.results import METHODS, Compressed, CompressionSweep, Reading
+from analysis.pruning_effects.compression.results import (
+    METHODS,
+    Compressed,
+    CompressionResult,
+    CompressionSweep,
+)
 
 WORDS = ("One", " <b>two</b>", " \u202ethree", "\n", "four")
 
@@ -44,12 +49,16 @@ def compressed(method="gradient", kept=0.5, seed=0, n_tokens=2, scores=None):
 @pytest.fixture(scope="module")
 def sweep():
     readings = [
-        Reading(compressed("gradient", 0.5, n_tokens=3), 1.25),
-        Reading(compressed("gradient", 0.2, n_tokens=1), 0.75),  # below the whole context: not clipped
-        Reading(compressed("bottom gradient", 0.5), 4.0),
-        Reading(compressed("first", 0.5), 2.0),
+        CompressionResult(compressed("gradient", 0.5, n_tokens=3), 1.25),
+        CompressionResult(
+            compressed("gradient", 0.2, n_tokens=1), 0.75
+        ),  # below the whole context: not clipped
+        CompressionResult(compressed("bottom gradient", 0.5), 4.0),
+        CompressionResult(compressed("first", 0.5), 2.0),
     ]
-    readings += [Reading(compressed("random", 0.5, seed=s), value) for s, value in enumerate((2.0, 3.0, 7.0))]
+    readings += [
+        CompressionResult(compressed("random", 0.5, seed=s), value) for s, value in enumerate((2.0, 3.0, 7.0))
+    ]
     return CompressionSweep(
         "m",
         "float32",
@@ -141,14 +150,6 @@ def test_the_strip_marks_kept_words_in_their_place():
     html = figures.compression_strip(compressed()).html
     assert "<b>two" not in html and "&lt;b&gt;two" in html
     assert "2 of 5 tokens" in html
-
-
-def test_the_score_strip_is_coloured_by_score():
-    strip = figures.score_strip(compressed())
-    assert np.isnan(strip.values[2]) and strip.missing == "no score"
-    assert strip.low < strip.high and strip.details == ("kept", "left out", "left out", "left out", "kept")
-    empty = figures.score_strip(compressed(scores=np.full(5, np.nan, np.float32)))
-    assert (empty.low, empty.high) == (0, 1)
 
 
 def test_a_sweep_without_readings_can_be_drawn(sweep):

@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis.drawing.charts import chart_svg
@@ -21,6 +20,7 @@ from analysis.entropy_collapse.labs.four_squares.results import (
     LabSettings,
 )
 from analysis.entropy_collapse.training.law import fit_law
+from tests.figures.synthetic import data_of
 
 QUANTITIES = {
     "entropy": "entropy",
@@ -56,10 +56,6 @@ RUNS = [lab_run(), lab_run(EntropyBonus(0.1)), lab_run(KLCov(0.2, 1.0))]
 
 def layers(spec):
     return spec.get("layer", [spec])
-
-
-def data_of(spec, layer):
-    return pd.DataFrame(spec["datasets"][(layer.get("data") or spec["data"])["name"]])
 
 
 def test_every_intervention_has_its_own_colour_and_dash():

@@ -9,21 +9,17 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis.drawing.charts import chart_svg, plotly_html
 from analysis.drawing.strip import MARKED
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.pruning_effects.eviction import figures
-from analysis.pruning_effects.eviction.looks import STYLES, looks_of
 from analysis.pruning_effects.eviction.map_figures import MAX_COLUMNS, kept_values
 from analysis.pruning_effects.eviction.strips import damage_strip, kept_strip
+from analysis.pruning_effects.eviction.styles import STYLES, styles_of
+from tests.figures.synthetic import data_of
 from tests.figures.synthetic_sweep import CONTEXT, G, L, N, sweep
-
-
-def data_of(spec, layer):
-    return pd.DataFrame(spec["datasets"][(layer.get("data") or spec["data"])["name"]])
 
 
 def layers(spec, kind):
@@ -34,15 +30,15 @@ def test_methods_drawn_together_are_told_apart():
     from analysis.pruning_effects.eviction.policies import POLICIES
 
     new = ("somebodys-method", "another", "a third")
-    looks = looks_of([*POLICIES, *new])
+    looks = styles_of([*POLICIES, *new])
     assert len({json.dumps(look) for look in looks}) == len(POLICIES) + len(new)
     assert {colour for colour, _ in looks} <= set(OKABE_ITO)
-    assert looks[list(POLICIES).index("snapkv")] == looks_of(["another", "snapkv"])[1]
-    assert looks_of(["full", "another"])[1] == looks_of(["h2o", "another"])[1]
+    assert looks[list(POLICIES).index("snapkv")] == styles_of(["another", "snapkv"])[1]
+    assert styles_of(["full", "another"])[1] == styles_of(["h2o", "another"])[1]
 
 
 def test_more_methods_than_looks_are_still_drawn():
-    assert len(looks_of([f"method {i}" for i in range(40)])) == 40
+    assert len(styles_of([f"method {i}" for i in range(40)])) == 40
 
 
 def test_curves_are_means_over_seeds_with_a_band():

@@ -11,10 +11,10 @@ import pytest
 
 from analysis import figures
 from analysis.attention_sinks.maps import HeadMap
-from analysis.attention_sinks.streaming import POLICIES, StreamingResult
+from analysis.attention_sinks.streaming import VIEWS, StreamingResult
 from analysis.drawing.charts import MAX_POINTS, chart_svg, plotly_html
 from analysis.drawing.theme import OKABE_ITO, theme
-from tests.figures.synthetic import HOSTILE, run
+from tests.figures.synthetic import HOSTILE, data_of, run
 
 
 def head_map(n=60, step=1, pool="max"):
@@ -30,7 +30,7 @@ def head_map(n=60, step=1, pool="max"):
 @pytest.fixture(scope="module")
 def frame():
     rng = np.random.default_rng(0)
-    surprisal = {p: rng.uniform(1, 3, 200).astype(np.float32) for p in POLICIES}
+    surprisal = {p: rng.uniform(1, 3, 200).astype(np.float32) for p in VIEWS}
     return StreamingResult("m", 200, 64, 4, surprisal).to_frame()
 
 
@@ -50,10 +50,6 @@ def change():
             "change": before + delta - before,
         }
     )
-
-
-def data_of(spec, layer):
-    return pd.DataFrame(spec["datasets"][(layer.get("data") or spec["data"])["name"]])
 
 
 def test_a_map_is_query_by_key_with_token_0_in_the_corner():
@@ -104,7 +100,7 @@ def test_streaming_has_a_colour_and_a_dash_per_policy_on_a_log_axis(frame):
     lines, rule = spec["layer"]
     y, colour, dash = (lines["encoding"][c] for c in ("y", "color", "strokeDash"))
     assert y["scale"]["type"] == "log" and y["title"] == "perplexity of the last tokens"
-    assert colour["scale"]["domain"] == list(POLICIES) and set(colour["scale"]["range"]) < set(OKABE_ITO)
+    assert colour["scale"]["domain"] == list(VIEWS) and set(colour["scale"]["range"]) < set(OKABE_ITO)
     assert len({json.dumps(d) for d in dash["scale"]["range"]}) == 3
     drawn = data_of(spec, lines)
     assert len(drawn) == len(frame)
@@ -118,7 +114,7 @@ def test_streaming_has_a_colour_and_a_dash_per_policy_on_a_log_axis(frame):
 
 def test_a_long_stream_is_thinned_and_keeps_its_end():
     n = 9000
-    surprisal = {p: np.linspace(1, 2, n, dtype=np.float32) for p in POLICIES}
+    surprisal = {p: np.linspace(1, 2, n, dtype=np.float32) for p in VIEWS}
     long = StreamingResult("m", n, 64, 4, surprisal).to_frame()
     spec = figures.streaming_figure(long).to_dict()
     drawn = data_of(spec, spec["layer"][0])

@@ -113,16 +113,16 @@ def test_auto_takes_the_device_and_says_so(tiny_folder):
 
 
 def test_unload_gives_the_memory_back(tiny_folder):
-    from app.compute.model_slot import Shelf
+    from app.compute.model_slot import ModelSlot
 
     torch.cuda.empty_cache()
     before = torch.cuda.memory_allocated()
-    shelf = Shelf()
-    model = shelf.get(an.ModelSpec(str(tiny_folder("llama")) + "/", device=DEVICE), lambda *_: None)
+    model_slot = ModelSlot()
+    model = model_slot.get(an.ModelSpec(str(tiny_folder("llama")) + "/", device=DEVICE), lambda *_: None)
     an.trace(model, TEXT)
     assert torch.cuda.memory_allocated() > before
     del model
-    shelf.unload()
+    model_slot.unload()
     assert torch.cuda.memory_allocated() <= before + 2**20
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from analysis.pruning_effects.compression.compress import compress
-from analysis.pruning_effects.compression.reading import Reader
+from analysis.pruning_effects.compression.reader import Reader
 from analysis.pruning_effects.compression.sweep import sweep_compression
 from tests import budget
 from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA, tiny_model
@@ -126,11 +126,10 @@ def test_llmlingua_is_a_plain_loop(llama, exact, monkeypatch, kept):
 
 
 def scored(model, method, kept, **more):
-    from analysis.pruning_effects.compression.compress import make_task
-    from analysis.pruning_effects.compression.reading import reading_device
+    from analysis.pruning_effects.compression.compress import make_passage
 
-    with reading_device(model):
-        return method(make_task(model, TEXT, "token", **more).at(kept, lambda share, what: None))
+    with model.held("while reading"):
+        return method(make_passage(model, TEXT, "token", **more).at(kept, lambda share, what: None))
 
 
 def test_longllmlingua_is_a_plain_loop(llama, exact, monkeypatch):

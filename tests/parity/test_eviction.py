@@ -9,7 +9,7 @@ import torch
 from analysis.kv_cache import eviction_attention as kept_attention
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.kv_cache.continuation import compacted, run_continuation
-from analysis.kv_cache.eviction_attention import Own, Special
+from analysis.kv_cache.eviction_attention import GeneratedCache, Special
 from analysis.kv_cache.prefill import read_prefix
 from analysis.pruning_effects.eviction.damage import compare
 from tests import budget
@@ -97,7 +97,7 @@ def test_token_by_token_is_the_same(load_tiny, family):
     prefix, after = opened(model)
     keep = random_keep(prefix, 2, 0.6, equal=False)
     at_once = logits_of(model, prefix, after, keep)
-    own, steps = Own(), []
+    own, steps = GeneratedCache(), []
     for t in range(M):
         steps.append(logits_of(model, prefix, after[t : t + 1], keep, own=own))
     assert own.n_tokens == M
@@ -294,13 +294,13 @@ def test_unequal_sets_cannot_be_moved_together(load_tiny):
         compacted(prefix, random_keep(prefix, 1, equal=False)[0])
 
 
-def test_other_values_are_used(load_tiny):
-    """Keys and values of one setting replace the context's for that row alone."""
+def test_other_keys_are_used(load_tiny):
+    """Keys of one setting replace the context's for that row alone."""
     model = load_tiny("llama")
     prefix, after = opened(model)
     keep = torch.ones_like(random_keep(prefix, 2))
-    zeros = [torch.zeros_like(value) for value in prefix.values]
-    changed = logits_of(model, prefix, after, keep, special={1: Special(values=zeros)})
+    zeros = [torch.zeros_like(key) for key in prefix.keys]
+    changed = logits_of(model, prefix, after, keep, special={1: Special(keys=zeros)})
     plain = logits_of(model, prefix, after, keep)
     assert torch.equal(changed[0], plain[0]) and (changed[1] - plain[1]).abs().max() > 0.1
 

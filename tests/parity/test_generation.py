@@ -19,7 +19,6 @@ from analysis.pruning_effects.eviction.physical_cache import (
     evicted_cache,
     not_physical,
     physical_costs,
-    physical_logits,
 )
 from analysis.pruning_effects.eviction.results import Setting
 from tests import budget
@@ -32,6 +31,15 @@ SETTING = Setting("window", "window", 0.5, 0, 0)
 
 def ids_of(model, text: str, special: bool = True) -> torch.Tensor:
     return torch.tensor(model.tokenizer(text, add_special_tokens=special)["input_ids"])
+
+
+def physical_logits(model, cache, ids: torch.Tensor, start: int) -> torch.Tensor:
+    """Logits (m, V) that the library gives for tokens read one at a time after an evicted cache, which grows."""
+    rows = []
+    for t, token in enumerate(ids):
+        places = torch.tensor([[start + t]])
+        rows.append(model.model(token[None, None], past_key_values=cache, position_ids=places).logits[0])
+    return torch.cat(rows).float()
 
 
 # Greedy texts -----------------------------------------------------------------------------------------

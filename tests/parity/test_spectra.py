@@ -24,12 +24,7 @@ from analysis.errors import Cancelled
 from analysis.forward import layer_spectra
 from analysis.forward.layer_spectra import KINDS, Spectra
 from analysis.results.layers import SPECTRUM_FIELDS
-from analysis.results.spectra import (
-    effective_rank,
-    effective_rank_singular,
-    eigenvalue_shares,
-    renyi_entropy,
-)
+from analysis.results.spectra import effective_rank, effective_rank_singular, eigenvalue_shares, renyi_entropy
 from analysis.results.validate import check_trace
 from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA
 

@@ -75,13 +75,19 @@ def events(path: Path, found: Iterable[Event]) -> Path:
     """An event file, framed as ``SummaryWriter`` frames it."""
     from tensorboard.compat.proto.event_pb2 import Event as Message
     from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
     records = [Message(wall_time=1.7e9, file_version="brain.Event:2")]
     for time, step, scalars in found:
         for tag, value in scalars.items():
             summary = Summary(value=[Summary.Value(tag=tag, simple_value=value)])
             records.append(Message(wall_time=time, step=step, summary=summary))
+    return framed(path, records)
+
+
+def framed(path: Path, records: Iterable) -> Path:
+    """A file of messages, each between its length and its checksums (TFRecord)."""
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
+
     data = b""
     for record in records:
         body = record.SerializeToString()

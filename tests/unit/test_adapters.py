@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 import analysis as an
 from analysis.errors import AnalysisError, BrokenFileError, ModelNotFoundError, UnsupportedModelError
-from analysis.models.adapter_files import look_for_adapter
+from analysis.models.adapter_files import find_adapter
 from analysis.models.spec import ModelSpec
 from tests import budget
 from tests.tiny_models.families import save_tiny, tiny_model
@@ -225,12 +225,12 @@ def test_the_base_may_be_a_hub_id_or_unknown(lora, tmp_path, says):
 
 
 def test_what_a_folder_offers_is_seen_without_loading(base, lora, both, tmp_path):
-    assert look_for_adapter(base) is None and look_for_adapter(tmp_path / "nowhere") is None
-    alone, beside = look_for_adapter(lora), look_for_adapter(f"{both}/")
+    assert find_adapter(base) is None and find_adapter(tmp_path / "nowhere") is None
+    alone, beside = find_adapter(lora), find_adapter(f"{both}/")
     assert alone is not None and not alone.beside_model and alone.base == str(base)
     assert beside is not None and beside.beside_model
     (both / "adapter_config.json").write_text("{")
-    assert look_for_adapter(both) is None
+    assert find_adapter(both) is None
 
 
 def test_without_peft_the_package_is_named(base, lora, both, monkeypatch):

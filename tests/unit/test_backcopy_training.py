@@ -16,14 +16,14 @@ from analysis.entropy_collapse.labs.backcopy.measures import (
     attention_traces,
     by_character,
     delta_logit,
+    evaluate,
     hold_out,
-    look,
     risks,
 )
 from analysis.entropy_collapse.labs.backcopy.model import Decoder, attend
 from analysis.entropy_collapse.labs.backcopy.results import VARIANTS, BackcopySettings, backcopy_summary
 from analysis.entropy_collapse.labs.backcopy.task import shipped_task
-from analysis.entropy_collapse.labs.backcopy.training import look_steps, train_backcopy
+from analysis.entropy_collapse.labs.backcopy.training import evaluation_steps, train_backcopy
 from analysis.errors import AnalysisError, Cancelled
 from analysis.forward.attention import attend as measured_attend
 from analysis.forward.recorder import Recorder
@@ -146,7 +146,7 @@ def test_traces_are_those_of_the_measured_pass(task, held):
 def test_a_look_is_the_triad_of_the_attention_pages(task, held, kind):
     model = decoder(task, kind, n_layers=3)
     _, seen, states = seen_by(model, held.ids)
-    seen_now = look(model, held)
+    seen_now = evaluate(model, held)
     triads = [
         triad(trace, np.stack([state[n].norm(dim=-1).numpy() for state in states]))
         for n, trace in enumerate(attention_traces(seen))
@@ -164,7 +164,7 @@ def test_a_look_is_the_triad_of_the_attention_pages(task, held, kind):
 def test_the_two_kinds_of_queries_make_up_the_sink_mass(task, held):
     model = decoder(task)
     _, seen, _ = seen_by(model, held.ids)
-    seen_now = look(model, held)
+    seen_now = evaluate(model, held)
     n_ordinary, n_triggers = held.is_ordinary.sum(), held.is_trigger.sum()
     assert n_ordinary + n_triggers == held.ids[:, 1:].size and n_triggers > 5
     both = (n_ordinary * seen_now["sink_ordinary"] + n_triggers * seen_now["sink_trigger"]) / (
@@ -349,9 +349,9 @@ def test_what_is_shown_meanwhile_is_the_beginning_of_the_run(monkeypatch):
 
 def test_looks_begin_and_end_with_the_run_and_stay_few():
     for steps in (1, 2, 10, 59, 60, 61, 119, 800, 20_000):
-        looks = look_steps(steps)
-        assert looks[0] == 0 and looks[-1] == steps and looks == sorted(set(looks))
-        assert len(looks) < 130
+        evaluations = evaluation_steps(steps)
+        assert evaluations[0] == 0 and evaluations[-1] == steps and evaluations == sorted(set(evaluations))
+        assert len(evaluations) < 130
 
 
 # Settings ---------------------------------------------------------------------------------------------

@@ -107,11 +107,11 @@ def test_chunk_threshold_is_the_score_at_that_rank():
 
 
 def test_the_engine_scores_every_chunk_after_what_was_kept_of_the_others(llama, monkeypatch):
-    from analysis.pruning_effects.compression.compress import make_task
+    from analysis.pruning_effects.compression.compress import make_passage
 
     text = "the hat and the tin can in the inn " * 4
     with llama.lock:
-        task = make_task(llama, text, "token")
+        task = make_passage(llama, text, "token")
     n, rng, calls = len(task.ids), np.random.default_rng(0), []
     drawn = rng.random(n).astype(np.float32)
 

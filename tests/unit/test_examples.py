@@ -67,7 +67,7 @@ def test_texts_can_be_measured(slug):
 
 @pytest.mark.parametrize("slug", WANTED)
 def test_what_to_look_for_is_one_sentence_to_check(slug):
-    sentence = EXAMPLES[slug].look_for
+    sentence = EXAMPLES[slug].hint
     assert "heck" in sentence
     assert sentence[0].isupper() and sentence[-1] in ".?"
     assert not re.search(r"[.?!] ", sentence)

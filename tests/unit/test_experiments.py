@@ -12,7 +12,7 @@ import torch
 import analysis as an
 from analysis.attention_sinks.experiments import HOW, break_sink, mean_change, surprisal_change
 from analysis.attention_sinks.maps import head_map_block
-from analysis.attention_sinks.streaming import POLICIES, equal_views, streaming_curves
+from analysis.attention_sinks.streaming import VIEWS, equal_views, streaming_curves
 from analysis.errors import AnalysisError
 from analysis.forward.visibility import CAUSAL, Visibility, blocked
 from tests import budget
@@ -178,8 +178,8 @@ def test_changed_tokenization_is_compared_where_both_have_a_boundary(before):
 
 def test_both_limited_policies_see_equally_many():
     views = equal_views(24, 4)
-    assert list(views) == list(POLICIES) and views[POLICIES[0]] is None
-    for policy in POLICIES[1:]:
+    assert list(views) == list(VIEWS) and views[VIEWS[0]] is None
+    for policy in VIEWS[1:]:
         hide = blocked(
             range(100), range(100), span=CAUSAL, ours=views[policy], hidden=None, device=torch.device("cpu")
         )
@@ -196,7 +196,7 @@ def test_streaming_is_three_runs(llama):
     )
     n = result.n_tokens
     assert n == len(an.trace(llama, text).tokens) > 100
-    full, window, sinks = (result.surprisal[policy] for policy in POLICIES)
+    full, window, sinks = (result.surprisal[policy] for policy in VIEWS)
     plain = an.trace(llama, text).tokens
     near = budget.rounding_in(llama, text)
     np.testing.assert_allclose(full, plain.surprisal, atol=near, rtol=0)
@@ -208,7 +208,7 @@ def test_streaming_is_three_runs(llama):
         assert (np.abs(limited[25:] - full[25:]) > budget.PLAINLY * near).mean() > 0.9
     assert np.abs(window[25:] - sinks[25:]).max() > 0.01
     assert [s for s, _ in reported] == sorted(s for s, _ in reported) and reported[-1][0] == 1.0
-    assert {what.partition(":")[0] for _, what in reported} == set(POLICIES)
+    assert {what.partition(":")[0] for _, what in reported} == set(VIEWS)
 
     frame = result.to_frame(smooth=8)
     assert len(frame) == 3 * (n - 1)
@@ -270,8 +270,8 @@ def test_a_window_without_the_first_tokens_breaks_smollm2(smollm2):
     result = streaming_curves(smollm2, STORY, window=64, n_sink=4)
     assert 380 <= result.n_tokens <= 450
     summary = result.summary().set_index("policy")
-    full, window, sinks = (summary["perplexity_after"][policy] for policy in POLICIES)
+    full, window, sinks = (summary["perplexity_after"][policy] for policy in VIEWS)
     assert full < sinks < window / 2
     assert sinks < 1.2 * full
-    full, window, sinks = (summary["perplexity"][policy] for policy in POLICIES)
+    full, window, sinks = (summary["perplexity"][policy] for policy in VIEWS)
     assert full < sinks < 0.6 * window

@@ -261,6 +261,14 @@ def with_header(data, change):
     return struct.pack("<Q", len(raw)) + raw + data[8 + length :]
 
 
+def put(entries, key, value):
+    """Set an entry, or with an ellipsis take it out."""
+    if value is ...:
+        del entries[key]
+    else:
+        entries[key] = value
+
+
 def test_the_tampering_itself_is_harmless(data, run):
     assert_same(files.trace_from_bytes(with_header(data, lambda h: None)), run)
 
@@ -296,13 +304,7 @@ VALID = (("text", "x"), ("checks", []), ("seconds", {"x": 1}))
     ],
 )
 def test_header_entries_of_another_kind(data, key, value):
-    def change(header):
-        if value is ...:
-            del header[key]
-        else:
-            header[key] = value
-
-    broken(with_header(data, change))
+    broken(with_header(data, lambda h: put(h, key, value)))
 
 
 @pytest.mark.parametrize(
@@ -332,13 +334,7 @@ def test_a_spec_that_does_not_fit(data, field, value):
 @pytest.mark.parametrize("field", ["tokens.names", "tokens.text", "tokens.cell_text", "next.entropy"])
 @pytest.mark.parametrize("value", [..., None, 5, [], ["x"], {}, {"1": 2}, {"x": "y"}, "x"])
 def test_plain_values_that_do_not_fit(data, field, value):
-    def change(header):
-        if value is ...:
-            del header["plain"][field]
-        else:
-            header["plain"][field] = value
-
-    broken(with_header(data, change))
+    broken(with_header(data, lambda h: put(h["plain"], field, value)))
 
 
 def test_names_that_are_missing(data, run):
@@ -365,6 +361,16 @@ def resaved(data, change):
     arrays = load(data)
     change(arrays)
     return save({k: np.ascontiguousarray(v) for k, v in arrays.items()}, metadata=header)
+
+
+def with_last(data, name, value):
+    """The file with another last entry of an array."""
+
+    def change(arrays):
+        arrays[name] = arrays[name].copy()
+        arrays[name].flat[-1] = value
+
+    return resaved(data, change)
 
 
 ARRAYS = (
@@ -479,23 +485,12 @@ def test_windows_that_are_negative(attended_data, value):
 @pytest.mark.parametrize("value", [np.inf, -np.inf, -0.5, 1e9])
 def test_attention_that_cannot_be(attended_data, name, value):
     """Shares outside 0 to 1, entropies beyond any text, distances beyond the text."""
-
-    def change(arrays):
-        arrays[f"attention.{name}"] = arrays[f"attention.{name}"].copy()
-        arrays[f"attention.{name}"].flat[-1] = value
-
-    broken(resaved(attended_data, change))
+    broken(with_last(attended_data, f"attention.{name}", value))
 
 
 @pytest.mark.parametrize("value", [..., None, 5, "x", [], {"attention": 5}, {"attention": None}])
 def test_reasons_of_another_kind(attended_data, value):
-    def change(header):
-        if value is ...:
-            del header["unavailable"]
-        else:
-            header["unavailable"] = value
-
-    broken(with_header(attended_data, change))
+    broken(with_header(attended_data, lambda h: put(h, "unavailable", value)))
 
 
 @pytest.mark.parametrize("name", ALL_ARRAYS)
@@ -511,7 +506,7 @@ def test_arrays_nobody_asked_for(data):
 
 
 @pytest.mark.parametrize(
-    ("name", "values"),
+    ("name", "value"),
     [
         ("tokens.start", 10_000),
         ("tokens.end", 10_000),
@@ -530,12 +525,8 @@ def test_arrays_nobody_asked_for(data):
         ("next.top_ids", 1 << 60),
     ],
 )
-def test_values_that_would_point_outside(data, name, values):
-    def change(arrays):
-        arrays[name] = arrays[name].copy()
-        arrays[name][-1] = values
-
-    broken(resaved(data, change))
+def test_values_that_would_point_outside(data, name, value):
+    broken(with_last(data, name, value))
 
 
 # Files of earlier versions ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.entropy_collapse.threshold import watch
 from analysis.entropy_collapse.training.logs import read_training_log, read_training_logs
-from analysis.entropy_collapse.training.logs.follow import look, news, stamp_of
+from analysis.entropy_collapse.training.logs.follow import news, read_log_state, stamp_of
 from analysis.entropy_collapse.training.results import TrainingCurve
 from analysis.errors import AnalysisError
 from tests.unit import log_writers as write
@@ -44,28 +44,28 @@ def test_half_a_line_is_never_read_while_it_is_written(tmp_path, form):
     for cut in range(len(text) // 2, len(text) // 2 + 90):
         path.write_text(text[:cut])
         n = text[:cut].count("\n") - extra
-        (curve,) = look(path).curves
+        (curve,) = read_log_state(path).curves
         assert (
             curve.entropy.tolist() == OWN.entropy[:n].tolist()
             and curve.step.tolist() == OWN.step[:n].tolist()
         )
     path.write_text(text.rstrip("\n"))  # a finished file need not end in a line feed
-    assert len(read_training_log(path)) == 30 and len(look(path).curves[0]) == 29
+    assert len(read_training_log(path)) == 30 and len(read_log_state(path).curves[0]) == 29
 
 
 def test_what_is_appended_is_new(tmp_path):
     lines = lines_of("jsonl")
     path = write.text(tmp_path / "log.jsonl", lines[:10])
-    first = look(path)
+    first = read_log_state(path)
     assert stamp_of(path) == first.stamp and stamp_of(str(path)) == first.stamp
     with path.open("a") as file:
         file.write(f"{lines[10]}\n{lines[11]}\n{lines[12][:9]}")
     assert stamp_of(path) != first.stamp
-    second = look(path)
+    second = read_log_state(path)
     (found,) = news(first.curves, second.curves)
     assert (found.rows, found.first, found.last, found.rewritten) == (2, 11, 12, False)
     assert found.which == "2 new rows, steps 11 to 12."
-    (same,) = news(second.curves, look(path).curves)
+    (same,) = news(second.curves, read_log_state(path).curves)
     assert (same.rows, same.which) == (0, "Nothing new.")
     (whole,) = news([], second.curves)
     assert (whole.rows, whole.first) == (12, 1)
@@ -74,30 +74,30 @@ def test_what_is_appended_is_new(tmp_path):
 def test_a_resumed_run_is_called_rewritten(tmp_path):
     rows = [{"step": s, "entropy": float(s)} for s in range(1, 9)]
     path = write.jsonl(tmp_path / "log.jsonl", rows)
-    first = look(path)
+    first = read_log_state(path)
     write.jsonl(path, [*rows, *({"step": s, "entropy": 5.0} for s in (5, 6, 7, 8, 9))])
-    (found,) = news(first.curves, look(path).curves)
+    (found,) = news(first.curves, read_log_state(path).curves)
     assert (found.rows, found.rewritten) == (1, True) and "resumed" in found.which
     write.jsonl(path, rows[:3])
-    (found,) = news(first.curves, look(path).curves)
+    (found,) = news(first.curves, read_log_state(path).curves)
     assert (found.rows, found.rewritten) == (0, True)
 
 
 def test_the_last_step_may_still_get_rows_of_other_processes(tmp_path):
     rows = [{"step": s, "rank": r, "entropy": float(s + r)} for s in range(1, 6) for r in range(2)]
     path = write.jsonl(tmp_path / "log.jsonl", rows[:-1])
-    first = look(path)
+    first = read_log_state(path)
     write.jsonl(path, rows)
-    second = look(path)
+    second = read_log_state(path)
     assert (first.curves[0].entropy[-1], second.curves[0].entropy[-1]) == (5.0, 5.5)
     assert not news(first.curves, second.curves)[0].rewritten
 
 
 def test_folders_and_databases_change_too(tmp_path):
     path = write.jsonl(tmp_path / "runs" / "a.jsonl", [{"step": 1, "entropy": 0.5}])
-    first = look(tmp_path / "runs")
+    first = read_log_state(tmp_path / "runs")
     write.jsonl(tmp_path / "runs" / "b.jsonl", [{"step": 1, "entropy": 0.4}])
-    second = look(tmp_path / "runs")
+    second = read_log_state(tmp_path / "runs")
     assert first.stamp != second.stamp and [n.rows for n in news(first.curves, second.curves)] == [0, 1]
     assert stamp_of([path, tmp_path / "runs" / "b.jsonl"]) == second.stamp
     log = write.trackio(tmp_path / "t.db", {"a": [{"entropy": 0.5, "step": 1}]})
@@ -118,7 +118,7 @@ def test_a_growing_event_file_is_not_called_cut(tmp_path):
     )
     path.write_bytes(path.read_bytes()[:-7])
     assert any("cut short" in note for note in read_training_log(path).notes)
-    (curve,) = look(path).curves
+    (curve,) = read_log_state(path).curves
     assert len(curve) == 29 and not any("cut short" in note for note in curve.notes)
 
 
@@ -127,11 +127,11 @@ def test_nothing_there_to_follow(tmp_path):
         stamp_of(tmp_path / "gone")
     empty = write.text(tmp_path / "log.jsonl", [], end="")
     with pytest.raises(AnalysisError, match="is empty"):
-        look(empty)
+        read_log_state(empty)
     os.truncate(empty, 0)
     (tmp_path / "half.jsonl").write_text('{"step": 1, "entr')
     with pytest.raises(AnalysisError, match="no line that is a JSON object"):
-        look(tmp_path / "half.jsonl")
+        read_log_state(tmp_path / "half.jsonl")
     assert read_training_logs(write.text(tmp_path / "ok.jsonl", lines_of("jsonl")))
 
 

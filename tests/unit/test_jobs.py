@@ -62,7 +62,7 @@ def test_a_job_that_has_not_begun_takes_no_report():
 
 def test_a_report_stops_the_work_once_asked_to(job):
     job.report(0.4)
-    job.stop_asked = True
+    job.stop_requested = True
     assert job.is_stopping and not job.stop_noticed
     with pytest.raises(Cancelled):
         job.report(0.5)

@@ -260,7 +260,7 @@ def test_hapo_clips_and_weighs_by_the_unsureness():
         direct = direct + ppo(lp, old, a * (1 + 0.5 * unsure), low, high)
     assert sides == {True, False}
     agree(one, direct / (B * T), batch, logits)
-    heat = one.heat(torch.tensor([math.exp(q), math.exp(q + 9 * s), 0.0]), (q, s))
+    heat = one.temperature_factor(torch.tensor([math.exp(q), math.exp(q + 9 * s), 0.0]), (q, s))
     torch.testing.assert_close(heat, torch.tensor([1.0, 1.3, 0.7]))
 
 

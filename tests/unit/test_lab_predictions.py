@@ -8,7 +8,7 @@ import torch
 
 from analysis.entropy_collapse.labs.four_squares import task
 from analysis.entropy_collapse.labs.four_squares.grpo import group_advantage
-from analysis.entropy_collapse.labs.four_squares.policy import Policy, read, sample
+from analysis.entropy_collapse.labs.four_squares.policy import Policy, predict, sample
 from analysis.entropy_collapse.labs.four_squares.predictions import (
     covariance,
     entropy_of,
@@ -101,7 +101,7 @@ def test_writing_and_reading_see_the_same_policy(policy):
         for at in range(task.LENGTH):
             stepwise.append(policy.step(token, at, keys, values))
             token = written[:, at]
-        whole = read(policy, prompts, written)
+        whole = predict(policy, prompts, written)
     torch.testing.assert_close(torch.stack(stepwise, 1).log_softmax(-1), whole.logprobs, rtol=1e-4, atol=1e-4)
 
 
@@ -110,7 +110,7 @@ def test_samples_come_from_the_policy_at_its_temperature(policy, temperature):
     prompts = torch.full((5_000,), 42)
     first = sample(policy, prompts, seeded(1), temper=temperature)[:, 0]
     with torch.no_grad():
-        p = read(policy, prompts[:1], torch.zeros(1, task.LENGTH, dtype=torch.long), temperature)
+        p = predict(policy, prompts[:1], torch.zeros(1, task.LENGTH, dtype=torch.long), temperature)
         p = p.logprobs[0, 0].exp()
     seen = torch.bincount(first, minlength=task.N_TOKENS) / len(first)
     error = (p * (1 - p) / len(first)).sqrt()
@@ -120,7 +120,7 @@ def test_samples_come_from_the_policy_at_its_temperature(policy, temperature):
 def test_entropy_is_exact_over_the_vocabulary(policy):
     prompts = torch.arange(5, 15)
     with torch.no_grad():
-        reading = read(policy, prompts, sample(policy, prompts, seeded(2)), 1.3)
+        reading = predict(policy, prompts, sample(policy, prompts, seeded(2)), 1.3)
     p = reading.logprobs.double().exp().numpy()
     np.testing.assert_allclose(p.sum(-1), 1, rtol=1e-5)
     np.testing.assert_allclose(reading.entropy, -(p * np.log(p)).sum(-1), rtol=1e-4)

@@ -28,12 +28,7 @@ from analysis.entropy_collapse.layers.curves import QUANTITIES, SCALES, collapse
 from analysis.errors import AnalysisError, Cancelled
 from analysis.models.untrained import untrained_twin
 from analysis.results.layers import LayerTrace
-from analysis.results.spectra import (
-    alpha_req,
-    effective_rank,
-    effective_rank_singular,
-    renyi_entropy,
-)
+from analysis.results.spectra import alpha_req, effective_rank, effective_rank_singular, renyi_entropy
 from tests.tiny_models.families import save_tiny
 
 TEXT = "The cat sat on the mat, and 🙂 the dog ran to the river in the morning; it was not there. "

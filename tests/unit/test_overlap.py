@@ -10,18 +10,22 @@ from analysis.pruning_effects.eviction.texts import encode_texts, find_phrase, f
 from tests.figures.synthetic_sweep import G, L, N, encoding, sweep
 
 
+def jaccard(*masks):
+    return overlap.jaccard(*(np.packbits(mask, axis=-1) for mask in masks))
+
+
 def test_jaccard_is_a_mean_over_layers_and_heads_of_shares_of_sets():
     one = np.array([[[1, 1, 0, 0]], [[1, 0, 0, 0]]], bool)
     other = np.array([[[1, 0, 1, 0]], [[1, 0, 0, 0]]], bool)
-    assert overlap.jaccard(one, other) == pytest.approx((1 / 3 + 1) / 2)  # pooled sets would give 2 / 4
-    assert overlap.jaccard(one, ~one) == 0 and overlap.jaccard(one, one) == 1
+    assert jaccard(one, other) == pytest.approx((1 / 3 + 1) / 2)  # pooled sets would give 2 / 4
+    assert jaccard(one, ~one) == 0 and jaccard(one, one) == 1
 
 
 def test_two_random_choices_overlap_by_chance():
     rng = np.random.default_rng(0)
     n, k = 400, 120
     masks = [np.argsort(rng.random((40, 2, n)), -1) < k for _ in range(2)]
-    assert overlap.jaccard(*masks) == pytest.approx(k / (2 * n - k), abs=0.01)
+    assert jaccard(*masks) == pytest.approx(k / (2 * n - k), abs=0.01)
 
 
 def test_overlap_of_methods_counted_by_hand():
@@ -34,10 +38,8 @@ def test_overlap_of_methods_counted_by_hand():
     assert frame["SnapKV", "oracle"] == frame["oracle", "SnapKV"] == 1
     assert frame["key norm", "oracle"] == pytest.approx(2 / 6)
     seeds = [made.kept(3), made.kept(4)]
-    assert (
-        frame["random", "random"] == pytest.approx(overlap.jaccard(*seeds)) and frame["random", "random"] < 1
-    )
-    with_snapkv = np.mean([overlap.jaccard(made.kept(1), seed) for seed in seeds])
+    assert frame["random", "random"] == pytest.approx(jaccard(*seeds)) and frame["random", "random"] < 1
+    with_snapkv = np.mean([jaccard(made.kept(1), seed) for seed in seeds])
     assert frame["random", "SnapKV"] == pytest.approx(with_snapkv)
     assert not frame.index.duplicated().any()
 

@@ -21,7 +21,7 @@ from analysis.pruning_effects.eviction.policies.a2sf import A2SF
 from analysis.pruning_effects.eviction.policies.adakv import AdaKV
 from analysis.pruning_effects.eviction.policies.bypass import Bypass
 from analysis.pruning_effects.eviction.policies.chunks import Chunks
-from analysis.pruning_effects.eviction.policies.criticalkv import CriticalKV, output_weight, value_norms
+from analysis.pruning_effects.eviction.policies.criticalkv import CriticalKV, value_norms
 from analysis.pruning_effects.eviction.policies.h2o import H2O
 from analysis.pruning_effects.eviction.policies.keyformer import Keyformer
 from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
@@ -170,14 +170,6 @@ def test_value_norms_go_through_the_output_projection(transposed):
         expected[head // (H // G)] += (whole @ matrix).abs().sum(-1).detach() / (H // G)
     with torch.no_grad():
         torch.testing.assert_close(value_norms(view), expected, rtol=1e-4, atol=1e-5)
-
-
-def test_a_projection_that_is_not_there_is_not_invented():
-    module = nn.Module()
-    module.q_proj = nn.Linear(H * D, H * D)
-    assert output_weight(module, H, D) is None
-    module.o_proj = nn.Linear(H * D + 1, 5)
-    assert output_weight(module, H, D) is None
 
 
 def test_half_the_budget_is_safe_from_small_values():

@@ -9,7 +9,7 @@ from analysis.errors import AnalysisError
 from analysis.pruning_effects.eviction.budgets import kept_count
 from analysis.pruning_effects.eviction.costs import bill, measured_flops, shape_of
 from analysis.pruning_effects.eviction.knock_out import knock_out_horizon
-from analysis.pruning_effects.eviction.needle import haystack, needle_grid
+from analysis.pruning_effects.eviction.needle import needle_grid, needle_text
 from analysis.pruning_effects.eviction.policies.knock_out import KnockOut
 from analysis.pruning_effects.eviction.stability import kendall_tau, noisy_embeddings, rank_stability
 from tests.tiny_models.families import FAMILIES
@@ -90,7 +90,7 @@ def test_physical_bytes_are_those_of_the_longest_head(llama):
 
 @pytest.mark.parametrize("depth", [0.0, 0.5, 1.0])
 def test_the_needle_is_where_it_should_be(llama, depth):
-    hay = haystack(llama, 400, depth, seed=3)
+    hay = needle_text(llama, 400, depth, seed=3)
     needle = hay.context[hay.start : hay.end]
     assert needle.startswith("The secret number of") and needle.endswith(hay.answer.strip() + ".")
     assert hay.context.count(needle) == 1
@@ -102,9 +102,9 @@ def test_the_needle_is_where_it_should_be(llama, depth):
 
 def test_a_haystack_that_cannot_be(llama):
     with pytest.raises(AnalysisError, match="64"):
-        haystack(llama, 10, 0.5)
+        needle_text(llama, 10, 0.5)
     with pytest.raises(AnalysisError, match="depth"):
-        haystack(llama, 100, 1.5)
+        needle_text(llama, 100, 1.5)
 
 
 def test_the_grid_has_every_cell(llama):

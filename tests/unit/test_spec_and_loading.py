@@ -516,7 +516,7 @@ def test_what_the_hub_says_is_said_in_one_sentence(monkeypatch, name, words):
     def fail(_spec):
         raise problem
 
-    monkeypatch.setattr(pretrained, "ask_hub", fail)
+    monkeypatch.setattr(pretrained, "query_hub", fail)
     assert words in refused("org/name", ModelNotFoundError, revision="v9").message
 
 

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from analysis.attention_sinks.looks import Looks
+from analysis.attention_sinks.token_attention import TokenAttention
 from analysis.pruning_effects.eviction.survival import Survival
-from analysis.story.numbers import choices, forgotten, lookers, path, repeat_of
+from analysis.story.numbers import attended_by, choices, forgotten, path, repeat_of
 from analysis.story.sentence import Word, sentence
 from tests.figures.synthetic import run
 
@@ -41,14 +41,14 @@ def made(ids=(0, 1, 2, 0, 1, 2, 5, 1, 2, 3, 4, 6), n=N):
     return dataclasses.replace(trace, tokens=tokens)
 
 
-def made_looks(n=N):
+def made_attention(n=N):
     mean = np.tril(np.full((n, n), 0.01, np.float32))
     mean[7, 2], mean[10, 2], mean[9, 4] = 0.3, 0.2, 0.4
     query = np.full((n, 3), -1, np.int32)
     layer, head, weight = query.copy(), query.copy(), np.zeros((n, 3), np.float32)
     query[2], layer[2], head[2], weight[2] = [7, 10, 3], [1, 2, 3], [4, 5, 6], [0.9, 0.8, 0.7]
     query[4, 0], layer[4, 0], head[4, 0], weight[4, 0] = 9, 2, 3, 0.5
-    return Looks(mean, query, layer, head, weight)
+    return TokenAttention(mean, query, layer, head, weight)
 
 
 def made_survival(n_context=6, m=6):
@@ -115,19 +115,20 @@ def test_the_path_outlines_what_the_output_says():
     assert path(run(8, lens=None), 3) is None
 
 
-# Who looks at it ----------------------------------------------------------------------------------
+# Who attends to it ----------------------------------------------------------------------------------
 
 
-def test_lookers_are_pooled_and_named():
-    found = lookers(made(), made_looks(), 2)
-    np.testing.assert_allclose(found.paid, [0.01] * 5 + [0.3, 0.01, 0.01, 0.2, 0.01])
-    assert (found.per_bin, found.peak) == (1, 7) and found.peak_paid == pytest.approx(0.3)
-    assert [(x.position, x.layer, x.head) for x in found.hardest] == [(7, 1, 4), (10, 2, 5), (3, 3, 6)]
-    pooled = lookers(made(), made_looks(), 2, bins=4)
+def test_attention_is_pooled_and_named():
+    found = attended_by(made(), made_attention(), 2)
+    np.testing.assert_allclose(np.multiply(found.bars, 0.3), [0.01] * 5 + [0.3, 0.01, 0.01, 0.2, 0.01])
+    assert found.before == pytest.approx(2 / N)
+    assert (found.per_bin, found.peak) == (1, 7) and found.peak_weight == pytest.approx(0.3)
+    assert [(x.position, x.layer, x.head) for x in found.strongest] == [(7, 1, 4), (10, 2, 5), (3, 3, 6)]
+    pooled = attended_by(made(), made_attention(), 2, bins=4)
     assert pooled.per_bin == 3
-    np.testing.assert_allclose(pooled.paid, [0.01, 0.01, 0.3, 0.2])
-    last = lookers(made(), made_looks(), N - 1)
-    assert last.peak == -1 and last.hardest == () and len(last.paid) == 1
+    np.testing.assert_allclose(np.multiply(pooled.bars, 0.3), [0.01, 0.01, 0.3, 0.2])
+    last = attended_by(made(), made_attention(), N - 1)
+    assert last.peak == -1 and last.strongest == () and last.bars == (1.0,)
 
 
 # When it is forgotten -----------------------------------------------------------------------------
@@ -143,11 +144,11 @@ def test_a_token_is_forgotten_and_its_repeat_pays():
     assert forgotten(made().tokens, made_survival(), 6) is None
 
 
-def test_without_a_repeat_the_token_predicted_while_looking_at_it_most_needed_it():
+def test_without_a_repeat_the_token_predicted_while_attending_to_it_most_needed_it():
     tokens = made(ids=(0, 1, 2, 0, 1, 2, 5, 3, 3, 3, 4, 6)).tokens
     assert forgotten(tokens, made_survival(), 4).needed == -1
     assert np.isnan(forgotten(tokens, made_survival(), 4).full)
-    assert forgotten(tokens, made_survival(), 4, made_looks()).needed == 10  # query 9 predicts token 10
+    assert forgotten(tokens, made_survival(), 4, made_attention()).needed == 10  # query 9 predicts token 10
     # Token 6 was predicted before the eviction: as a repeat it does not count.
     early = made(ids=(0, 1, 5, 0, 1, 2, 5, 3, 3, 3, 4, 6)).tokens
     assert forgotten(early, made_survival(), 2).needed == -1
@@ -166,8 +167,8 @@ def test_the_sentence_says_what_was_measured():
         "The model expected ‹ g› (50.0 %); ‹ c› was its choice number 7. 6 tokens later the same words return, "
         "and ‹ c› is the first choice (25.0 %)."
     )
-    whole = said(trace, 2, made_looks(), made_survival())
-    assert "return, the ‹ b› before them looks back here with 90.0 % of head 4 in layer 1, and" in whole
+    whole = said(trace, 2, made_attention(), made_survival())
+    assert "return, the ‹ b› before them attends to it with 90.0 % of head 4 in layer 1, and" in whole
     assert whole.endswith("the surprise comes back: ‹ c› (token 8) goes from 1.40 to 5.00 nats.")
     assert said(trace, 2, None, made_survival(), unit="bits").endswith("from 2.02 to 7.21 bits.")
 
@@ -176,8 +177,8 @@ def test_the_sentence_of_tokens_that_are_plain():
     trace = made()
     assert said(trace, 0).startswith("Nothing came before ‹a›")
     assert said(trace, 8) == "The model expected ‹ c› (25.0 %)."
-    assert said(made(ids=(0, 1, 2, 0, 4, 2, 5, 1, 2, 3, 3, 6)), 4, made_looks()).endswith(
-        "It never comes again; ‹ d› (token 9) looks at it hardest, with 50.0 % of head 3 in layer 2."
+    assert said(made(ids=(0, 1, 2, 0, 4, 2, 5, 1, 2, 3, 3, 6)), 4, made_attention()).endswith(
+        "It never comes again; ‹ d› (token 9) attends to it most, with 50.0 % of head 3 in layer 2."
     )
     kept = dataclasses.replace(made_survival(), survived=np.ones((2, 3, 6), np.float32))
     assert said(trace, 2, None, kept).endswith("With 30 % of the context kept, every method still holds it.")

@@ -17,6 +17,8 @@ import pytest
 from analysis.entropy_collapse.training.logs import EXAMPLES, read_training_log, read_training_logs
 from analysis.entropy_collapse.training.logs.curves import settled
 from analysis.errors import AnalysisError, BrokenFileError, Cancelled
+from tests.unit import log_writers
+from tests.unit.log_writers import jsonl
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "training_logs"
 STATE = GOLDEN / "trl_grpo" / "checkpoint-40" / "trainer_state.json"
@@ -35,10 +37,6 @@ def column(rows, key):
 def write(path, text):
     path.write_text(text)
     return path
-
-
-def jsonl(path, rows):
-    return write(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 # Files of real writers --------------------------------------------------------------------------------
@@ -345,25 +343,9 @@ def test_two_runs_in_one_folder(tmp_path):
 
 
 def events(folder, number, steps, values):
-    """An event file as SummaryWriter frames it."""
-
-    from tensorboard.compat.proto.event_pb2 import Event
-    from tensorboard.compat.proto.summary_pb2 import Summary
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
-
-    records = [Event(wall_time=1.0, file_version="brain.Event:2")]
-    for step, value in zip(steps, values, strict=True):
-        summary = Summary(value=[Summary.Value(tag="train/entropy", simple_value=value)])
-        records.append(Event(wall_time=2.0, step=step, summary=summary))
-    data = b""
-    for record in records:
-        body = record.SerializeToString()
-        head = struct.pack("<Q", len(body))
-        data += head + struct.pack("<I", masked_crc32c(head)) + body + struct.pack("<I", masked_crc32c(body))
-    folder.mkdir(exist_ok=True)
-    path = folder / f"events.out.tfevents.{number}.host"
-    path.write_bytes(data)
-    return path
+    """An event file of one tag."""
+    found = [(2.0, step, {"train/entropy": value}) for step, value in zip(steps, values, strict=True)]
+    return log_writers.events(folder / f"events.out.tfevents.{number}.host", found)
 
 
 def test_event_files_side_by_side(tmp_path):
@@ -382,18 +364,12 @@ def test_tensorflow_2_scalars_are_tensors(tmp_path):
 
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
     from tensorboard.util.tensor_util import make_tensor_proto
 
     metadata = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"))
     value = Summary.Value(tag="entropy", tensor=make_tensor_proto(np.float32(0.25)), metadata=metadata)
-    body = Event(wall_time=1.0, step=3, summary=Summary(value=[value])).SerializeToString()
-    head = struct.pack("<Q", len(body))
-    path = tmp_path / "events.out.tfevents.1"
-    path.write_bytes(
-        head + struct.pack("<I", masked_crc32c(head)) + body + struct.pack("<I", masked_crc32c(body))
-    )
-    curve = read_training_log(path)
+    event = Event(wall_time=1.0, step=3, summary=Summary(value=[value]))
+    curve = read_training_log(log_writers.framed(tmp_path / "events.out.tfevents.1", [event]))
     assert curve.step.tolist() == [3] and curve.entropy.tolist() == [0.25]
 
 

@@ -100,9 +100,9 @@ def test_a_job_asked_to_stop_goes_on_when_someone_wants_it_again(worker, gate):
     assert (job.state, job.owners, gate.runs) == ("done", {"ann"}, 1)
 
 
-def test_a_job_that_is_already_winding_up_is_computed_anew(worker):
-    winding_up, go = threading.Event(), threading.Event()
-    started = threading.Event()
+def winding_up(worker):
+    """A cancelled job that is still putting things back, and what lets it end."""
+    started, stopped, go = threading.Event(), threading.Event(), threading.Event()
 
     def work(job):
         started.set()
@@ -110,13 +110,18 @@ def test_a_job_that_is_already_winding_up_is_computed_anew(worker):
             while True:
                 job.report(0.1)
         finally:
-            winding_up.set()
+            stopped.set()
             go.wait(PATIENCE)
 
-    old = worker.submit("key", work, owner="ann")
+    job = worker.submit("key", work, owner="ann")
     assert started.wait(PATIENCE)
     worker.cancel("key", "ann")
-    assert winding_up.wait(PATIENCE)
+    assert stopped.wait(PATIENCE)
+    return job, go
+
+
+def test_a_job_that_is_already_winding_up_is_computed_anew(worker):
+    old, go = winding_up(worker)
     new = worker.submit("key", lambda job: "new", owner="ann")
     assert new is not old and worker.position(new) == 1
     go.set()
@@ -126,21 +131,7 @@ def test_a_job_that_is_already_winding_up_is_computed_anew(worker):
 
 
 def test_a_job_replaced_by_one_that_was_forgotten_still_ends(worker):
-    started, winding_up, go = threading.Event(), threading.Event(), threading.Event()
-
-    def work(job):
-        started.set()
-        try:
-            while True:
-                job.report(0.1)
-        finally:
-            winding_up.set()
-            go.wait(PATIENCE)
-
-    old = worker.submit("key", work, owner="ann")
-    assert started.wait(PATIENCE)
-    worker.cancel("key", "ann")
-    assert winding_up.wait(PATIENCE)
+    old, go = winding_up(worker)
     worker.submit("key", lambda job: "new", owner="ann")
     worker.cancel("key", "ann")
     assert worker.forget(lambda job: True) == 1

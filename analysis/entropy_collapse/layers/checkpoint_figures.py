@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.layers.checkpoints import ModelShape, phases, shapes_frame
-from analysis.entropy_collapse.layers.figures import CURVE_COLOURS
+from analysis.entropy_collapse.layers.figures import CURVE_COLOURS, layer_axis
 from analysis.units import Unit, from_nats
-
-if TYPE_CHECKING:
-    import altair as alt
 
 _MOST_NAMED = 8
 """More curves than this get a ramp by step, or one grey line each."""
@@ -51,8 +48,6 @@ def model_curves(
     theme_name: str = "light",
 ) -> alt.LayerChart:
     """Matrix entropy over layers, one curve per model; checkpoints are shaded by training step."""
-    import altair as alt
-
     colours = theme(theme_name)
     accent = colours.pictures["entropy_collapse"]
     frame = models_frame(shapes, order=order, first_token=first_token, unit=unit)
@@ -71,9 +66,7 @@ def model_curves(
         colour = alt.Color("model:N", title=None, legend=None, scale=alt.Scale(range=[colours.muted]))
     title = f"matrix entropy, {unit}" if order == 1 else f"matrix entropy of order {order:g}, {unit}"
     base = alt.Chart(frame).encode(
-        x=alt.X(
-            "layer:Q", title="layer", axis=alt.Axis(tickMinStep=1, grid=False), scale=alt.Scale(nice=False)
-        ),
+        x=layer_axis("layer"),
         y=alt.Y("value:Q", title=title, scale=alt.Scale(zero=False)),
         detail="model:N",
         tooltip=["model:N", "layer:Q", alt.Tooltip("value:Q", format=".4f")],
@@ -94,8 +87,6 @@ _RANKS = {
 
 def rank_panels(shapes: Sequence[ModelShape], *, theme_name: str = "light") -> list[Any]:
     """Effective ranks and alpha-ReQ of the final states over training steps, with the phases, a chart each."""
-    import altair as alt
-
     colours = theme(theme_name)
     frame = shapes_frame(shapes).dropna(subset=["step"])
     spans = pd.DataFrame([vars(phase) for phase in phases(shapes)], columns=["name", "first", "last"])

@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.errors import AnalysisError
 from analysis.paths import clean_path
+from analysis.progress import Progress, part, silent
 from analysis.results.spectra import (
     alpha_req,
     effective_rank,
@@ -137,7 +138,7 @@ def compare_models(
     *,
     device: str = "auto",
     dtype: str = "auto",
-    on_progress: Callable[[float, str], None] | None = None,
+    on_progress: Progress | None = None,
     on_partial: Callable[[list[ModelShape]], None] | None = None,
 ) -> list[ModelShape]:
     """Read the same text with several models, one in memory at a time.
@@ -169,14 +170,8 @@ def compare_models(
     from analysis.models.spec import ModelSpec
 
     done: list[ModelShape] = []
-    names = _names(sources)
-    for number, (source, step) in enumerate(sources):
-        name = names[number]
-
-        def report(share: float, what: str, at: int = number, name: str = name) -> None:
-            if on_progress is not None:
-                on_progress((at + share) / len(sources), f"{name}: {what}")
-
+    for number, (name, (source, step)) in enumerate(zip(_names(sources), sources, strict=True)):
+        report = part(on_progress or silent, number, len(sources), name=name)
         report(0.0, "loading")
         try:
             model = load_model(ModelSpec(source, device=device, dtype=dtype))  # type: ignore[arg-type]
@@ -208,7 +203,7 @@ def compare_checkpoints(
     *,
     device: str = "auto",
     dtype: str = "auto",
-    on_progress: Callable[[float, str], None] | None = None,
+    on_progress: Progress | None = None,
     on_partial: Callable[[list[ModelShape]], None] | None = None,
 ) -> list[ModelShape]:
     """Read the same text with every checkpoint of a folder, by rising step.

@@ -10,12 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.results.layers import SPECTRUM_FIELDS
-from analysis.results.spectra import (
-    alpha_req,
-    effective_rank,
-    effective_rank_singular,
-    renyi_entropy,
-)
+from analysis.results.spectra import alpha_req, effective_rank, effective_rank_singular, renyi_entropy
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -154,6 +149,11 @@ class CollapseLayer:
         return np.asarray(np.median(self.drop, axis=0))
 
     @property
+    def largest_drop(self) -> float:
+        """Median over texts of the drop into the candidate."""
+        return float(self.median_drop[self.candidate - 1])
+
+    @property
     def layer(self) -> int | None:
         """The collapse layer, or None where the rule finds none."""
         return None if self.reason else self.candidate
@@ -161,10 +161,9 @@ class CollapseLayer:
     @property
     def reason(self) -> str:
         """Why there is no collapse layer; empty if there is one."""
-        largest = self.median_drop[self.candidate - 1]
-        if not largest >= LEAST_DROP:
+        if not self.largest_drop >= LEAST_DROP:
             return (
-                f"the largest median drop is {100 * largest:.1f} % (into layer {self.candidate}), "
+                f"the largest median drop is {100 * self.largest_drop:.1f} % (into layer {self.candidate}), "
                 f"under {100 * LEAST_DROP:.0f} %"
             )
         if self.agreeing < LEAST_AGREEING:

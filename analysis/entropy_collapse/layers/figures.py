@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.layers.curves import (
     LEAST_DROP,
@@ -22,12 +22,13 @@ from analysis.results.spectra import FIRST_FITTED, LAST_FITTED, alpha_req
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.results.trace import Trace
 
 CURVE_COLOURS = tuple(colour for colour in OKABE_ITO if colour != "#009E73")
 """Of curves beside the first; without the green that is too near this picture's teal."""
+
+_TOKENS = ("all tokens", "without token 0")
+"""Of which tokens a curve is: solid and dashed."""
 
 _BITS: tuple[Quantity, ...] = ("matrix entropy", "lens entropy")
 """Quantities in nats or bits."""
@@ -56,9 +57,8 @@ def curves_frame(
     order: float = 1.0,
     scale: Scale = "raw",
     unit: Unit = "nats",
-    both: bool = True,
 ) -> pd.DataFrame:
-    """Curves of several runs, with token 0 and, if ``both``, without it.
+    """Curves of several runs, with token 0 and without it.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def curves_frame(
     """
     parts = []
     for name, trace in traces.items():
-        for first, label in ((True, "all tokens"), (False, "without token 0"))[: 2 if both else 1]:
+        for first, label in zip((True, False), _TOKENS, strict=True):
             curve = layer_curve(trace, quantity, kind=kind, order=order, scale=scale, first_token=first)
             if quantity in _BITS and scale == "raw":
                 curve["value"] = from_nats(curve["value"].to_numpy(), unit)
@@ -103,33 +103,20 @@ def matrix_entropy(
     pick : bool, default False
         Add a click selection called ``pick`` on the layers.
     """
-    import altair as alt
-
     named = dict(traces) if isinstance(traces, Mapping) else {"this text": traces}
     frame = curves_frame(named, quantity, kind=kind, order=order, scale=scale, unit=unit)
     colours, title = theme(theme_name), axis_title(quantity, scale, unit, order)
     palette = [colours.pictures["entropy_collapse"], *CURVE_COLOURS]
-    x = alt.X(
-        "layer:Q",
-        title=f"layer ({_AXIS[kind]})",
-        axis=alt.Axis(tickMinStep=1, grid=False),
-        scale=alt.Scale(nice=False),
-    )
+    x = layer_axis(f"layer ({_AXIS[kind]})")
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
     colour: Any = alt.value(palette[0])
     if len(named) > 1:
         scale_of_texts = alt.Scale(domain=list(named), range=palette[: len(named)])
         colour = alt.Color("text:N", title=None, scale=scale_of_texts, legend=alt.Legend(columns=4))
-    dash = alt.StrokeDash(
-        "tokens:N",
-        title=None,
-        scale=alt.Scale(domain=["all tokens", "without token 0"], range=[[1, 0], [4, 3]]),
-        legend=alt.Legend() if len(named) == 1 else None,
-    )
     fit = [alt.Tooltip("r_squared:Q", title="R²", format=".3f")] if "r_squared" in frame else []
     tooltip = ["text:N", "tokens:N", "layer:Q", alt.Tooltip("value:Q", title=title, format=".4f"), *fit]
     base = alt.Chart(frame).encode(x=x, y=y, color=colour)
-    line = base.mark_line().encode(strokeDash=dash)
+    line = base.mark_line().encode(strokeDash=_dash(legend=len(named) == 1))
     points = base.mark_circle(size=26, opacity=1).encode(tooltip=tooltip)
     layers: list[Any] = [line, points]
     for layer, tint, label in (
@@ -154,9 +141,18 @@ _AXIS = {
 }
 
 
-def _mark_layer(layer: int, colour: str, label: str) -> Any:
-    import altair as alt
+def layer_axis(title: str) -> alt.X:
+    """Layers from left to right, a tick at whole ones only."""
+    axis = alt.Axis(tickMinStep=1, grid=False)
+    return alt.X("layer:Q", title=title, axis=axis, scale=alt.Scale(nice=False))
 
+
+def _dash(*, legend: bool = True) -> alt.StrokeDash:
+    scale = alt.Scale(domain=list(_TOKENS), range=[[1, 0], [4, 3]])
+    return alt.StrokeDash("tokens:N", title=None, scale=scale, legend=alt.Legend() if legend else None)
+
+
+def _mark_layer(layer: int, colour: str, label: str) -> Any:
     at = alt.Chart(pd.DataFrame({"layer": [layer], "label": [f"{label} {layer}"]}))
     rule = at.mark_rule(color=colour, strokeWidth=1.5).encode(x="layer:Q")
     text = at.mark_text(color=colour, align="left", dx=-2, dy=-2, baseline="bottom").encode(
@@ -171,15 +167,13 @@ def spectrum_frame(trace: Trace, layer: int, *, kind: str = "states") -> pd.Data
     ranks = np.arange(1, shares.shape[1] + 1)
     frame = pd.concat(
         pd.DataFrame({"tokens": label, "rank": ranks, "share": row})
-        for label, row in zip(("all tokens", "without token 0"), shares, strict=True)
+        for label, row in zip(_TOKENS, shares, strict=True)
     )
     return frame[frame["share"] > np.finfo(float).eps].reset_index(drop=True)
 
 
 def spectrum(trace: Trace, layer: int, *, kind: str = "states", theme_name: str = "light") -> alt.LayerChart:
     """Eigenvalue spectrum of one layer on two logarithmic axes, with the power law where it can be fitted."""
-    import altair as alt
-
     colours = theme(theme_name)
     accent = colours.pictures["entropy_collapse"]
     frame = spectrum_frame(trace, layer, kind=kind)
@@ -196,11 +190,7 @@ def spectrum(trace: Trace, layer: int, *, kind: str = "states", theme_name: str 
             x=x,
             y=y,
             color=alt.value(accent),
-            strokeDash=alt.StrokeDash(
-                "tokens:N",
-                title=None,
-                scale=alt.Scale(domain=["all tokens", "without token 0"], range=[[1, 0], [4, 3]]),
-            ),
+            strokeDash=_dash(),
             tooltip=["tokens:N", "rank:Q", alt.Tooltip("share:Q", format=".3e")],
         )
     )
@@ -220,15 +210,11 @@ def spectrum(trace: Trace, layer: int, *, kind: str = "states", theme_name: str 
 
 def layer_drops(found: CollapseLayer, *, theme_name: str = "light") -> alt.LayerChart:
     """Evidence for a collapse layer: every text's drop into every layer, and the median."""
-    import altair as alt
-
     colours = theme(theme_name)
     accent = colours.pictures["entropy_collapse"]
     frame = found.to_frame()
     median = pd.DataFrame({"layer": np.arange(1, len(found.median_drop) + 1), "drop": found.median_drop})
-    x = alt.X(
-        "layer:Q", title="into layer", axis=alt.Axis(tickMinStep=1, grid=False), scale=alt.Scale(nice=False)
-    )
+    x = layer_axis("into layer")
     y = alt.Y("drop:Q", title="matrix entropy lost", axis=alt.Axis(format=".0%"))
     bars = (
         alt.Chart(median)

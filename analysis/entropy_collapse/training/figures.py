@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import MAX_POINTS, styled
+from analysis.drawing.charts import MAX_POINTS, alt, styled
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.training.onset import Onset, smoothed
 from analysis.entropy_collapse.training.results import Meaning, TrainingCurve, XAxis
 from analysis.errors import AnalysisError
 from analysis.units import Unit, from_nats
-
-if TYPE_CHECKING:
-    import altair as alt
 
 _Gaps = Literal["break-paths-show-path-domains"]
 _GAPS: _Gaps = "break-paths-show-path-domains"
@@ -51,6 +48,13 @@ def entropy_title(meaning: Meaning, unit: Unit) -> str:
 def colours_of(names: Sequence[str]) -> dict[str, str]:
     """One colour a run, by its place among all runs on screen."""
     return {name: OKABE_ITO[k % len(OKABE_ITO)] for k, name in enumerate(names)}
+
+
+def run_colour(names: Sequence[str], colours: Mapping[str, str]) -> alt.Color:
+    """Colour channel of the drawn runs, with a legend if there are several."""
+    scale = alt.Scale(domain=list(names), range=[colours[name] for name in names])
+    legend = alt.Legend(labelLimit=190, symbolOpacity=1, columns=4) if len(names) > 1 else None
+    return alt.Color("run:N", title=None, scale=scale, legend=legend)
 
 
 def training_chart(
@@ -104,8 +108,6 @@ def training_chart(
     Gaps break a line. Beyond :data:`analysis.drawing.charts.MAX_POINTS` rows every so many
     are drawn, each with its own value; the axis title says so.
     """
-    import altair as alt
-
     alt.data_transformers.disable_max_rows()
     names = [curve.name for curve in curves]
     if len(set(names)) < len(names):
@@ -127,7 +129,6 @@ def training_chart(
     )
     title = entropy_title(drawn[0].meaning, unit) if column == "entropy" else _UNITS.get(column, column)
     thinned = "" if every == 1 else f", every {every} rows"
-    shown = [c.name for c in drawn]
     base = alt.Chart(rows).encode(
         x=alt.X(
             "x:Q",
@@ -135,12 +136,7 @@ def training_chart(
             axis=alt.Axis(grid=False, format="~s"),
             scale=alt.Scale(zero=False, nice=False),
         ),
-        color=alt.Color(
-            "run:N",
-            title=None,
-            scale=alt.Scale(domain=shown, range=[colours[n] for n in shown]),
-            legend=alt.Legend(labelLimit=190, symbolOpacity=1, columns=4) if len(shown) > 1 else None,
-        ),
+        color=run_colour([c.name for c in drawn], colours),
         tooltip=[
             alt.Tooltip("run:N"),
             alt.Tooltip("step:Q", format="~g"),
@@ -157,8 +153,8 @@ def training_chart(
     ]
     if smoothing:
         parts.append(base.mark_line(strokeWidth=2.2, invalid=_GAPS).encode(y=alt.Y("smooth:Q", title=title)))
-    parts += _held_out(alt, base, drawn, column, x, scale, convert)
-    parts += _onsets(alt, drawn, onsets or {}, x, scale, colours)
+    parts += _held_out(base, drawn, column, x, scale, convert)
+    parts += _onsets(drawn, onsets or {}, x, scale, colours)
     if threshold is not None and column == "entropy" and drawn[0].meaning != "per sequence":
         level = pd.DataFrame({"value": [from_nats(threshold, convert)]})
         rule = alt.Chart(level).mark_rule(color=theme(theme_name).muted, strokeDash=[1, 3], strokeWidth=1.6)
@@ -197,7 +193,6 @@ def _x_scale(curves: Sequence[TrainingCurve], x: XAxis) -> tuple[float, str]:
 
 
 def _held_out(
-    alt: Any,
     base: Any,
     curves: Sequence[TrainingCurve],
     column: str,
@@ -226,7 +221,6 @@ def _held_out(
 
 
 def _onsets(
-    alt: Any,
     curves: Sequence[TrainingCurve],
     onsets: Mapping[str, Onset],
     x: XAxis,
@@ -243,6 +237,3 @@ def _onsets(
         rule = alt.Chart(mark).mark_rule(color=colours[curve.name], strokeDash=[3, 3], strokeWidth=1.4)
         parts.append(rule.encode(x="x:Q", tooltip=alt.Tooltip("what:N", title="onset")))
     return parts
-
-
-__all__ = ["apart", "colours_of", "entropy_title", "training_chart"]

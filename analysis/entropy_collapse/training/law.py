@@ -205,7 +205,7 @@ def fit_law(entropy: np.ndarray, reward: np.ndarray, *, n_boot: int = 1000, seed
     )
 
 
-def law_of(curve: TrainingCurve, *, n_boot: int = 1000, seed: int = 0) -> LawFit:
+def law_of(curve: TrainingCurve) -> LawFit:
     """Fit the law to a run, see :func:`fit_law`. R is the run's reward, not downstream performance as in the paper.
 
     Raises
@@ -220,7 +220,7 @@ def law_of(curve: TrainingCurve, *, n_boot: int = 1000, seed: int = 0) -> LawFit
         )
     if not curve.has("reward"):
         raise LawRefusedError("The run has no reward beside its entropy.", "Choose the column that holds it.")
-    fit = fit_law(curve.entropy, curve.reward, n_boot=n_boot, seed=seed)
+    fit = fit_law(curve.entropy, curve.reward)
     if curve.meaning != "not known" and not curve.assumed:
         return fit
     note = "Nobody said what this entropy is: the law is about the mean over tokens, in nats."
@@ -281,7 +281,7 @@ def _points(entropy: np.ndarray, reward: np.ndarray) -> tuple[np.ndarray, np.nda
     h, r = h[known], r[known]
     if len(h) < MIN_POINTS:
         raise LawRefusedError(
-            f"{len(h)} steps have both an entropy and a reward.", f"The law wants {MIN_POINTS} or more."
+            f"{len(h)} steps have both an entropy and a reward.", f"The law needs {MIN_POINTS} or more."
         )
     if h.max() > LARGEST_PER_TOKEN:
         raise LawRefusedError(

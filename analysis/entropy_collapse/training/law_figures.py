@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import MAX_POINTS, styled
+from analysis.drawing.charts import MAX_POINTS, alt, styled
 from analysis.drawing.theme import OKABE_ITO, amount_ramp, rgb_to_hex, theme
-from analysis.entropy_collapse.training.figures import colours_of, entropy_title
+from analysis.entropy_collapse.training.figures import colours_of, entropy_title, run_colour
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.entropy_collapse.training.law import LawFit, Prediction
     from analysis.entropy_collapse.training.onset import Spent
     from analysis.entropy_collapse.training.results import TrainingCurve
@@ -52,8 +50,6 @@ def law_chart(
     ceiling ``b - a`` stands with its interval. Points darken along the run. The reward is the
     log's; in the paper that states the law it is downstream performance.
     """
-    import altair as alt
-
     alt.data_transformers.disable_max_rows()
     colours = theme(theme_name)
     h = fit.entropy
@@ -76,7 +72,7 @@ def law_chart(
         own, first = prediction.b - prediction.a * np.exp(grid), h[: prediction.n_fit]
         name = f"law of the first {prediction.share:.0%}"
         shapes.append((name, OKABE_ITO[5], own, (float(first.min()), float(first.max()))))
-    parts: list[Any] = [area, dots, _shapes(alt, grid, shapes, unit)]
+    parts: list[Any] = [area, dots, _shapes(grid, shapes, unit)]
     ceiling = pd.DataFrame(
         {
             "x": [0.0],
@@ -109,8 +105,6 @@ def points_chart(curve: TrainingCurve, *, unit: Unit = "nats", theme_name: str =
     theme_name : {"light", "dark"}
         Colours.
     """
-    import altair as alt
-
     alt.data_transformers.disable_max_rows()
     known = np.isfinite(curve.entropy) & np.isfinite(curve.reward)
     every = max(1, -(-int(known.sum()) // MAX_POINTS))
@@ -124,8 +118,6 @@ def _points(
     entropy: np.ndarray, reward: np.ndarray, title: str, unit: Unit, theme_name: str
 ) -> tuple[Any, Any, Any]:
     """Points that darken along the run, and the axes they stand on."""
-    import altair as alt
-
     data = pd.DataFrame(
         {
             "x": from_nats(entropy, unit),
@@ -153,7 +145,6 @@ def _points(
 
 
 def _shapes(
-    alt: Any,
     grid: np.ndarray,
     shapes: list[tuple[str, str, np.ndarray, tuple[float, float]]],
     unit: Unit,
@@ -210,11 +201,8 @@ def spent_chart(
     theme_name : {"light", "dark"}
         Colours.
     """
-    import altair as alt
-
     alt.data_transformers.disable_max_rows()
-    names = list(runs)
-    colours = dict(colours or colours_of(names))
+    colours = dict(colours or colours_of(list(runs)))
     every = -(-sum(len(spent.step) for spent in runs.values()) // MAX_POINTS)
     frames = []
     for name, spent in runs.items():
@@ -233,12 +221,7 @@ def spent_chart(
         ),
         y=alt.Y("reward_gained:Q", title="reward gained since the start"),
         order="order:Q",
-        color=alt.Color(
-            "run:N",
-            title=None,
-            scale=alt.Scale(domain=names, range=[colours[n] for n in names]),
-            legend=alt.Legend(labelLimit=190, symbolOpacity=1, columns=4) if len(names) > 1 else None,
-        ),
+        color=run_colour(list(runs), colours),
         tooltip=[
             alt.Tooltip("run:N"),
             alt.Tooltip("step:Q", format="~g"),
@@ -251,6 +234,3 @@ def spent_chart(
     dots = base.transform_filter("datum.tenth").mark_point(filled=True, size=42, opacity=1)
     layers = alt.layer(base.mark_line(strokeWidth=2), dots)
     return styled(layers.properties(width="container", height=250), theme_name)
-
-
-__all__ = ["law_chart", "points_chart", "spent_chart"]

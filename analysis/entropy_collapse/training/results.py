@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -139,3 +140,14 @@ class TrainingCurve:
         if self.seconds is not None:
             data["seconds"] = self.seconds
         return pd.DataFrame(data | self.columns)
+
+
+def distinct(curves: Iterable[TrainingCurve]) -> list[TrainingCurve]:
+    """Curves whose names differ: runs of one name are numbered."""
+    out: list[TrainingCurve] = []
+    for own in curves:
+        taken, name, k = {c.name for c in out}, own.name, 2
+        while name in taken:
+            name, k = f"{own.name} ({k})", k + 1
+        out.append(replace(own, name=name))
+    return out

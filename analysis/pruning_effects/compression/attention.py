@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.pruning_effects.compression.answers import question_ids
-from analysis.pruning_effects.compression.task import Scored, Task
+from analysis.pruning_effects.compression.passage import Passage, Scored
 
 
-def attention(task: Task) -> Scored:
+def attention(passage: Passage) -> Scored:
     """Attention a token gets, averaged over the queries that can see it, heads and layers.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         The text, and a question if there is one: it is read after the text and looks at it too.
 
     Returns
@@ -34,12 +34,12 @@ def attention(task: Task) -> Scored:
     queries that can see a token takes out most, not all, of the advantage of early tokens.
     One mean over all heads and layers stands for the many ways of weighting them.
     """
-    reader = task.reader
+    reader = passage.reader
     first = [*reader.anchor]
-    ids = [*first, *task.ids, *question_ids(reader.model.tokenizer, task.question)]
+    ids = [*first, *passage.ids, *question_ids(reader.model.tokenizer, passage.question)]
 
-    received = reader.received(ids, task.report, "attention received")
-    values = received[len(first) : len(first) + len(task.ids)].astype(np.float32)
+    received = reader.received(ids, passage.report, "attention received")
+    values = received[len(first) : len(first) + len(passage.ids)].astype(np.float32)
     if not first:
         values[0] = np.nan
     return Scored(values, "mean attention received")

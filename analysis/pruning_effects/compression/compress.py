@@ -19,13 +19,13 @@ from analysis.pruning_effects.compression.gradient import gradient
 from analysis.pruning_effects.compression.llmlingua import llmlingua
 from analysis.pruning_effects.compression.llmlingua2 import llmlingua2
 from analysis.pruning_effects.compression.longllmlingua import longllmlingua
+from analysis.pruning_effects.compression.passage import Passage, Score, Scored
 from analysis.pruning_effects.compression.pieces import UNITS, Unit, joined, kept_spans, units_of
-from analysis.pruning_effects.compression.reading import Reader, reading_device
+from analysis.pruning_effects.compression.reader import Reader
 from analysis.pruning_effects.compression.reagent import reagent
 from analysis.pruning_effects.compression.results import BOTTOM, METHODS, Compressed
 from analysis.pruning_effects.compression.self_information import selective_context, self_information
 from analysis.pruning_effects.compression.stop_words import stop_words
-from analysis.pruning_effects.compression.task import Score, Scored, Task
 from analysis.pruning_effects.eviction.budgets import kept_count
 
 _SCORES: dict[str, Score] = {
@@ -102,8 +102,8 @@ def compress(
         If there is no such method or unit.
     """
     require_settings([method], [kept], unit)
-    with reading_device(model):
-        task = make_task(
+    with model.held("while compressing", "leave out the gradient"):
+        passage = make_passage(
             model,
             text,
             unit,
@@ -113,10 +113,10 @@ def compress(
             keep_negations=keep_negations,
             keep_numerals=keep_numerals,
         )
-        task = task.at(kept, on_progress or task.report)
-        scored = score(task, method, seed)
-        told = task.report
-        return keep_units(task.at(kept, lambda _share, what: told(1.0, what)), method, scored, seed)
+        passage = passage.at(kept, on_progress or passage.report)
+        scored = score(passage, method, seed)
+        told = passage.report
+        return keep_units(passage.at(kept, lambda _share, what: told(1.0, what)), method, scored, seed)
 
 
 def require_settings(methods: list[str], kept: list[float], unit: str) -> None:
@@ -142,7 +142,7 @@ def require_settings(methods: list[str], kept: list[float], unit: str) -> None:
         kept_count(1, share)
 
 
-def make_task(model: LanguageModel, text: str, unit: Unit, **more: object) -> Task:
+def make_passage(model: LanguageModel, text: str, unit: Unit, **more: object) -> Passage:
     """Tokenize a text and cut it into units. The caller holds the model.
 
     Raises
@@ -155,20 +155,20 @@ def make_task(model: LanguageModel, text: str, unit: Unit, **more: object) -> Ta
     tokens = encode(model.tokenizer, text, bos="never")
     reader = Reader(model)
     reader.require_room(len(tokens) + len(reader.anchor))
-    return Task(reader, text, tokens, units_of(text, tokens, unit), unit, 1.0, **more)  # type: ignore[arg-type]
+    return Passage(reader, text, tokens, units_of(text, tokens, unit), unit, 1.0, **more)  # type: ignore[arg-type]
 
 
-def score(task: Task, method: str, seed: int = 0) -> Scored:
+def score(passage: Passage, method: str, seed: int = 0) -> Scored:
     """Scores of a method; of "bottom" methods those of the scorer. The caller holds the model."""
-    return _SCORES[method.removeprefix(BOTTOM)](replace(task, seed=seed))
+    return _SCORES[method.removeprefix(BOTTOM)](replace(passage, seed=seed))
 
 
-def keep_units(task: Task, method: str, scored: Scored, seed: int = 0) -> Compressed:
+def keep_units(passage: Passage, method: str, scored: Scored, seed: int = 0) -> Compressed:
     """Fill the budget with the units a method ranks first.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         The text and the share to keep.
     method : str
         Whose ranking.
@@ -182,9 +182,9 @@ def keep_units(task: Task, method: str, scored: Scored, seed: int = 0) -> Compre
     MethodUnavailableError
         If not a single unit fits.
     """
-    text, units, reader = task.text, task.units, task.reader
+    text, units, reader = passage.text, passage.units, passage.reader
     n = reader.count(text)
-    budget = kept_count(n, task.kept)
+    budget = kept_count(n, passage.kept)
     values = units.mean(scored.values.astype(float))
     preferred = None
     if scored.preferred is not None:
@@ -196,22 +196,22 @@ def keep_units(task: Task, method: str, scored: Scored, seed: int = 0) -> Compre
     choose = spread(len(units)) if is_spread else top(order)
 
     def size(keep: np.ndarray) -> int:
-        task.report(0.0, "filling the budget")
+        passage.report(0.0, "filling the budget")
         return reader.count(joined(text, kept_spans(text, units, keep)))
 
     in_one_piece = method in ("first", "last")  # nothing further on fills what is left free
     keep = fit(choose, len(units), budget, size, None if is_spread or in_one_piece else order)
     if keep is None:
         raise MethodUnavailableError(
-            f"Not a single {task.unit} fits into {budget:,} token{'s' * (budget != 1)}.",
+            f"Not a single {passage.unit} fits into {budget:,} token{'s' * (budget != 1)}.",
             "Keep a larger share, or choose smaller units.",
         )
     spans = kept_spans(text, units, keep)
     short = joined(text, spans)
     return Compressed(
         method=method,
-        kept=task.kept,
-        unit=task.unit,
+        kept=passage.kept,
+        unit=passage.unit,
         seed=seed,
         budget=budget,
         original=text,
@@ -221,8 +221,8 @@ def keep_units(task: Task, method: str, scored: Scored, seed: int = 0) -> Compre
         keep=keep[units.of_token],
         spans=spans,
         scores=scored.values,
-        cell=task.tokens.cell,
-        cell_text=task.tokens.cell_text,
+        cell=passage.tokens.cell,
+        cell_text=passage.tokens.cell_text,
         score_name=scored.name,
         note=scored.note,
     )

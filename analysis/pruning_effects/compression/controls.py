@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.pruning_effects.compression.task import Scored, Task
+from analysis.pruning_effects.compression.passage import Passage, Scored
 
 
-def random(task: Task) -> Scored:
+def random(passage: Passage) -> Scored:
     """Units in random order, another for every seed."""
-    return Scored(np.full(len(task.ids), np.nan, np.float32), shuffled=True)
+    return Scored(np.full(len(passage.ids), np.nan, np.float32), shuffled=True)
 
 
-def first(task: Task) -> Scored:
+def first(passage: Passage) -> Scored:
     """The beginning of the text."""
-    return Scored(-np.arange(len(task.ids), dtype=np.float32))
+    return Scored(-np.arange(len(passage.ids), dtype=np.float32))
 
 
-def last(task: Task) -> Scored:
+def last(passage: Passage) -> Scored:
     """The end of the text."""
-    return Scored(np.arange(len(task.ids), dtype=np.float32))
+    return Scored(np.arange(len(passage.ids), dtype=np.float32))
 
 
-def every_nth(task: Task) -> Scored:
+def every_nth(passage: Passage) -> Scored:
     """Units at equal distances; chosen by place, see :func:`~.fitting.spread`."""
-    return Scored(np.full(len(task.ids), np.nan, np.float32))
+    return Scored(np.full(len(passage.ids), np.nan, np.float32))

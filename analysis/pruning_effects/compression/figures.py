@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.strip import Strip
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import OKABE_ITO, amount_ramp, theme
-from analysis.pruning_effects.compression.results import (
-    BOTTOM,
-    METHODS,
-    Compressed,
-    CompressionSweep,
-)
+from analysis.pruning_effects.compression.results import BOTTOM, METHODS, Compressed, CompressionSweep
 from analysis.units import Unit, from_nats
-
-if TYPE_CHECKING:
-    import altair as alt
 
 _SCORERS = {
     "self-information": OKABE_ITO[0],
@@ -110,8 +100,6 @@ def compression_curves(
     are drawn as the mean of their seeds, random with a band from the least to the most. The upper dotted
     line is the question without any context, the one at 0 the whole context; nothing is clipped.
     """
-    import altair as alt
-
     colours = theme(theme_name)
     data = compression_frame(sweep, unit)
     names = [name for name in METHODS if name in set(data["method"])]
@@ -206,40 +194,3 @@ def compression_strip(compressed: Compressed, *, theme_name: str = "light") -> H
     """
     caption = f"{compressed.method} · {compressed.n_tokens} of {compressed.n_original} tokens · unit: {compressed.unit}"
     return HtmlFigure(strip_html(kept_strip(compressed), theme_name=theme_name, caption=caption))
-
-
-def score_strip(compressed: Compressed) -> Strip:
-    """The original text coloured by the method's score, higher is kept first.
-
-    Parameters
-    ----------
-    compressed : Compressed
-        Of a method that scores tokens.
-    """
-    known = compressed.scores[~np.isnan(compressed.scores)].astype(float)
-    low, high = (float(np.percentile(known, p)) for p in (1, 99)) if len(known) else (0.0, 1.0)
-    details = tuple(KEPT if kept else DROPPED for kept in compressed.keep.tolist())
-    return Strip(
-        title=f"Score of {compressed.method}",
-        unit=compressed.score_name,
-        values=compressed.scores,
-        cell=compressed.cell,
-        cell_text=compressed.cell_text,
-        flags=np.zeros(len(compressed.keep), np.uint8),
-        low=low,
-        high=high if high > low else low + 1.0,
-        light=amount_ramp("pruning_effects", "light"),
-        dark=amount_ramp("pruning_effects", "dark"),
-        missing="no score",
-        details=details,
-    )
-
-
-__all__ = [
-    "compression_curves",
-    "compression_frame",
-    "compression_strip",
-    "kept_strip",
-    "method_colour",
-    "score_strip",
-]

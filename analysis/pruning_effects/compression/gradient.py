@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from analysis.errors import OutOfMemoryError
+from analysis.models.attention_choice import attends_eagerly
 from analysis.models.body import first_tensor, hooks
 from analysis.models.loading import LanguageModel
 from analysis.models.memory import free_bytes
 from analysis.progress import Progress
-from analysis.pruning_effects.compression.task import Scored, Task
+from analysis.pruning_effects.compression.passage import Passage, Scored
 
 _WIDTHS, _INNER, _MAPS = 12, 3, 3
 """What a layer keeps for the backward pass: vectors as wide as a state, as the inner layer of
@@ -36,7 +37,7 @@ def bytes_for_gradient(model: LanguageModel, n_tokens: int) -> int:
     inner = int(getattr(config, "intermediate_size", None) or 4 * width)
     inner *= int(getattr(config, "num_experts_per_tok", None) or 1)
     per_layer = n_tokens * (_WIDTHS * width + _INNER * inner)
-    if getattr(model.model.config, "_attn_implementation", "") == "eager":
+    if attends_eagerly(model.model):
         per_layer += _MAPS * int(getattr(config, "num_attention_heads", None) or 1) * n_tokens**2
     return per_layer * model.info.n_layers * model.anatomy.head.weight.element_size()
 
@@ -90,12 +91,12 @@ def gradient_times_input(
         return (slope.float() * caught["input"].detach().float()).sum(-1)[0].cpu().numpy()
 
 
-def gradient(task: Task) -> Scored:
+def gradient(passage: Passage) -> Scored:
     """Size of gradient times input of the answer's NLL, after the whole text and the question.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         The text, a question and its answer.
 
     Returns
@@ -118,8 +119,8 @@ def gradient(task: Task) -> Scored:
     ----------
     Shrikumar et al. 2016, arXiv:1605.01713 (gradient times input).
     """
-    reader, tail = task.reader, task.tail
-    ids = [*reader.lead, *task.ids, *tail.ids]
+    reader, tail = passage.reader, passage.tail
+    ids = [*reader.lead, *passage.ids, *tail.ids]
     reader.require_room(len(ids))
     model = reader.model
     needed, free = bytes_for_gradient(model, len(ids)), free_bytes(model.anatomy.head.weight.device)
@@ -128,10 +129,10 @@ def gradient(task: Task) -> Scored:
             f"The gradient over {len(ids):,} tokens needs about {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free.",
             "Shorten the context or leave out the gradient.",
         )
-    found = gradient_times_input(model, ids, len(ids) - len(tail.answer_ids), task.report)
+    found = gradient_times_input(model, ids, len(ids) - len(tail.answer_ids), passage.report)
     begin = len(reader.lead)
     return Scored(
-        np.abs(found[begin : begin + len(task.ids)]),
+        np.abs(found[begin : begin + len(passage.ids)]),
         "|gradient x input|, nats",
         note="It knows the answer.",
     )

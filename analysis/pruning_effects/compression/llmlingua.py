@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from analysis.progress import Progress, part
-from analysis.pruning_effects.compression.task import Scored, Task
+from analysis.pruning_effects.compression.passage import Passage, Scored
 
 CHUNK = 200
 """Tokens compressed at a time."""
@@ -38,12 +38,12 @@ def chunk_threshold(scores: np.ndarray, kept: float) -> float:
     return float(known[max(0, min(len(known) - 1, int(len(known) * kept) - 1))]) if len(known) else np.inf
 
 
-def iterate(task: Task, score_chunk: ChunkScore, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def iterate(passage: Passage, score_chunk: ChunkScore, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Compress a text :data:`CHUNK` tokens at a time, every chunk after what was kept before it.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         The text.
     score_chunk : callable
         Scores a chunk after the kept ids.
@@ -55,26 +55,28 @@ def iterate(task: Task, score_chunk: ChunkScore, shares: np.ndarray) -> tuple[np
     tuple of numpy.ndarray
         Scores float32 (T,) and kept tokens bool (T,). The first token is always kept.
     """
-    n = len(task.ids)
+    n = len(passage.ids)
     scores, keep = np.empty(n, np.float32), np.zeros(n, bool)
     before: list[int] = []
     for begin in range(0, n, CHUNK):
         here = slice(begin, min(begin + CHUNK, n))
-        scores[here] = score_chunk(before, task.ids[here], part(task.report, begin, n, of=here.stop - begin))
+        scores[here] = score_chunk(
+            before, passage.ids[here], part(passage.report, begin, n, of=here.stop - begin)
+        )
         for share in np.unique(shares[here]):
             over = scores[here] > chunk_threshold(scores[here], float(share))
             keep[here] |= over & (shares[here] == share)
         keep[0] = True
-        before += [task.ids[t] for t in range(here.start, here.stop) if keep[t]]
+        before += [passage.ids[t] for t in range(here.start, here.stop) if keep[t]]
     return scores, keep
 
 
-def llmlingua(task: Task) -> Scored:
+def llmlingua(passage: Passage) -> Scored:
     """Surprisal after the already compressed text, 200 tokens at a time.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         The text and the share to keep.
 
     Returns
@@ -99,11 +101,11 @@ def llmlingua(task: Task) -> Scored:
     ----------
     Jiang et al. 2023, arXiv:2310.05736; code: microsoft/LLMLingua, release 0.2.2.
     """
-    reader = task.reader
+    reader = passage.reader
 
     def score_chunk(before: list[int], ids: list[int], report: Progress) -> np.ndarray:
         first = [*reader.anchor, *before]
         return reader.surprisal([*first, *ids], len(first), report, "LLMLingua")
 
-    scores, keep = iterate(task, score_chunk, np.full(len(task.ids), task.kept))
+    scores, keep = iterate(passage, score_chunk, np.full(len(passage.ids), passage.kept))
     return Scored(scores, "surprisal after the compressed prefix, nats", preferred=keep)

@@ -12,8 +12,8 @@ import torch
 from analysis.models.adapter_files import NO_ADAPTER
 from analysis.paths import clean_path
 from analysis.pruning_effects.compression.answers import MethodUnavailableError
+from analysis.pruning_effects.compression.passage import Passage, Scored
 from analysis.pruning_effects.compression.pieces import words
-from analysis.pruning_effects.compression.task import Scored, Task
 
 MOST_IDS = 512
 """Ids the encoder reads at a time, its two special ones among them."""
@@ -110,12 +110,12 @@ def chunks(ends: np.ndarray, most: int) -> list[tuple[int, int]]:
     return out
 
 
-def llmlingua2(task: Task) -> Scored:
+def llmlingua2(passage: Passage) -> Scored:
     """Probability that a word is kept, from a trained token classifier.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         The text and the folder of the classifier.
 
     Returns
@@ -140,10 +140,10 @@ def llmlingua2(task: Task) -> Scored:
     ----------
     Pan et al. 2024, arXiv:2403.12968; code: microsoft/LLMLingua, release 0.2.2.
     """
-    classifier, tokenizer = load_classifier(task.classifier)
-    device = task.reader.model.anatomy.head.weight.device
+    classifier, tokenizer = load_classifier(passage.classifier)
+    device = passage.reader.model.anatomy.head.weight.device
     classifier = classifier.to(device)
-    text = task.text
+    text = passage.text
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     ids, spans = encoded["input_ids"], encoded["offset_mapping"]
     lead, trail = _around(tokenizer)
@@ -151,7 +151,7 @@ def llmlingua2(task: Task) -> Scored:
     is_cut = np.array([b > a and text[b - 1] in _CUTS for a, b in spans], bool)
     probability = np.empty(len(ids))
     for begin, end in chunks(is_cut, room - len(lead) - len(trail)):
-        task.report(begin / len(ids), "LLMLingua-2")
+        passage.report(begin / len(ids), "LLMLingua-2")
         piece = torch.tensor([[*lead, *ids[begin:end], *trail]], device=device)
         logits = classifier(input_ids=piece).logits[0, len(lead) : len(lead) + end - begin].float()
         probability[begin:end] = torch.softmax(logits, -1)[:, 1].cpu().numpy()
@@ -162,6 +162,6 @@ def llmlingua2(task: Task) -> Scored:
     count = np.bincount(word, minlength=len(starts))
     with np.errstate(invalid="ignore"):
         per_word = np.where(count > 0, sums / count, np.nan)
-    begins = np.maximum(np.maximum.accumulate(task.tokens.start), 0)
+    begins = np.maximum(np.maximum.accumulate(passage.tokens.start), 0)
     values = per_word[np.searchsorted(starts, begins, side="right") - 1]
     return Scored(values.astype(np.float32), "probability of being kept")

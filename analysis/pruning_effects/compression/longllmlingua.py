@@ -7,15 +7,15 @@ import numpy as np
 from analysis.progress import Progress, part
 from analysis.pruning_effects.compression.answers import question_ids, require
 from analysis.pruning_effects.compression.llmlingua import iterate
+from analysis.pruning_effects.compression.passage import Passage, Scored
 from analysis.pruning_effects.compression.pieces import paragraphs
-from analysis.pruning_effects.compression.task import Scored, Task
 
 SLOPE = 0.3
 """How far the share of the best document lies above the asked one, and that of the worst below."""
 _REMINDER = " The text above holds the answer to this question."
 
 
-def document_shares(losses: np.ndarray, kept: float, slope: float = SLOPE) -> np.ndarray:
+def document_shares(losses: np.ndarray, kept: float) -> np.ndarray:
     """Share to keep of each document, by how likely it makes the question.
 
     Parameters
@@ -24,26 +24,25 @@ def document_shares(losses: np.ndarray, kept: float, slope: float = SLOPE) -> np
         Mean loss of the question after each document; lower is better.
     kept : float
         Share asked for.
-    slope : float
-        The best document gets ``kept + slope``, the worst ``kept - slope``, those between
-        at equal steps.
 
     Returns
     -------
     numpy.ndarray, shape (K,), in [0, 1]
+        The best document gets ``kept + SLOPE``, the worst ``kept - SLOPE``, those between
+        at equal steps.
     """
     k = len(losses)
     rank = np.argsort(np.argsort(losses, kind="stable"), kind="stable")
-    tilt = slope * (1 - 2 * rank / (k - 1)) if k > 1 else np.zeros(k)
+    tilt = SLOPE * (1 - 2 * rank / (k - 1)) if k > 1 else np.zeros(k)
     return np.clip(kept + tilt, 0.0, 1.0)
 
 
-def longllmlingua(task: Task) -> Scored:
+def longllmlingua(passage: Passage) -> Scored:
     """How much the question lowers a token's surprisal, 200 tokens at a time.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         The text, the share to keep, and a question.
 
     Returns
@@ -70,21 +69,21 @@ def longllmlingua(task: Task) -> Scored:
     ----------
     Jiang et al. 2023, arXiv:2310.06839; code: microsoft/LLMLingua, release 0.2.2.
     """
-    require(task.question, "question", "LongLLMLingua keeps what helps to answer it")
-    reader, report = task.reader, task.report
-    question = reader.ids(f"{task.question}\n\n")
-    spans = paragraphs(task.text)
+    require(passage.question, "question", "LongLLMLingua keeps what helps to answer it")
+    reader, report = passage.reader, passage.report
+    question = reader.ids(f"{passage.question}\n\n")
+    spans = paragraphs(passage.text)
     losses = np.empty(len(spans))
-    asked = question_ids(reader.model.tokenizer, task.question + _REMINDER)
+    asked = question_ids(reader.model.tokenizer, passage.question + _REMINDER)
     for number, (a, b) in enumerate(spans):
-        ids = [*reader.anchor, *reader.ids(task.text[a:b])]
+        ids = [*reader.anchor, *reader.ids(passage.text[a:b])]
         told = part(report, 0.3 * number, len(spans), of=0.3)
         losses[number] = reader.surprisal(
             [*ids, *asked], len(ids), told, "question after each paragraph"
         ).mean()
-    begins = np.maximum.accumulate(task.tokens.start)
+    begins = np.maximum.accumulate(passage.tokens.start)
     document = np.searchsorted([a for a, _ in spans], np.maximum(begins, 0), side="right") - 1
-    shares = document_shares(losses, task.kept)[document]
+    shares = document_shares(losses, passage.kept)[document]
 
     def score_chunk(before: list[int], ids: list[int], told: Progress) -> np.ndarray:
         plain, asked_first = [*reader.anchor, *before], [*reader.anchor, *question, *before]
@@ -92,7 +91,7 @@ def longllmlingua(task: Task) -> Scored:
         given = reader.surprisal([*asked_first, *ids], len(asked_first), part(told, 1, 2), "LongLLMLingua")
         return without - given
 
-    rest = task.at(task.kept, lambda share, what: report(0.3 + 0.7 * share, what))
+    rest = passage.at(passage.kept, part(report, 0.3, 1, of=0.7))
     scores, keep = iterate(rest, score_chunk, shares)
     note = f"{len(spans)} paragraphs ranked by the question" if len(spans) > 1 else ""
     return Scored(scores, "surprisal lowered by the question, nats", preferred=keep, note=note)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import TooLongError
-from analysis.pruning_effects.compression.task import Scored, Task
+from analysis.pruning_effects.compression.passage import Passage, Scored
 
 MOST_TOKENS = 64
 """Texts longer than this would take too many passes."""
@@ -44,12 +44,12 @@ def update(scores: np.ndarray, replaced: np.ndarray, change: np.ndarray) -> np.n
     return scores + np.log(p) - np.log1p(-p)
 
 
-def reagent(task: Task) -> Scored:
+def reagent(passage: Passage) -> Scored:
     """Importance of every token for the answer's first token, by replacing tokens at random.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         A text of up to 64 tokens, a question and its answer.
 
     Returns
@@ -74,16 +74,16 @@ def reagent(task: Task) -> Scored:
     ----------
     Zhao and Shan 2024, arXiv:2402.00794; code: casszhao/ReAGent at 7809773.
     """
-    n = len(task.ids)
+    n = len(passage.ids)
     if n > MOST_TOKENS:
         raise TooLongError(
             f"The text has {n:,} tokens and ReAGent takes up to {MOST_TOKENS}.",
             "Shorten the text or leave out ReAGent: it needs hundreds of passes.",
         )
-    reader, tail = task.reader, task.tail
-    rng = np.random.default_rng(task.seed)
+    reader, tail = passage.reader, passage.tail
+    rng = np.random.default_rng(passage.seed)
     before, after = len(reader.lead), tail.question_ids
-    ids = np.array([*reader.lead, *task.ids, *after], np.int64)
+    ids = np.array([*reader.lead, *passage.ids, *after], np.int64)
     target = tail.answer_ids[0]
     reader.require_room(len(ids))
     here = slice(before, before + n)
@@ -95,20 +95,20 @@ def reagent(task: Task) -> Scored:
         rows[:, here] = np.where(replaced, drawn, rows[:, here])
         return rows
 
-    base = float(_next_probs(task, ids[None])[0, target])
+    base = float(_next_probs(passage, ids[None])[0, target])
     scores = rng.random((RESTARTS, n))
     running = np.ones(RESTARTS, bool)
     n_replaced = max(1, round(REPLACED * n))
     for step in range(MOST_STEPS):
-        task.report(
+        passage.report(
             step / MOST_STEPS, f"ReAGent, step {step + 1}, {int(running.sum())} of {RESTARTS} restarts"
         )
         at = np.flatnonzero(running)
         replaced = np.argsort(rng.random((len(at), n)), 1, kind="stable") < n_replaced
-        found = _next_probs(task, with_drawn(replaced))[:, target].cpu().numpy()
+        found = _next_probs(passage, with_drawn(replaced))[:, target].cpu().numpy()
         scores[at] = update(scores[at], replaced, base - found)
         rank = np.argsort(np.argsort(-scores[at], 1, kind="stable"), 1)
-        left = _next_probs(task, with_drawn(rank >= TOP_TOKENS))
+        left = _next_probs(passage, with_drawn(rank >= TOP_TOKENS))
         better = (left > left[:, target, None]).sum(-1).cpu().numpy()
         running[at] = better >= TOP_RANK
         if not running.any():
@@ -123,9 +123,9 @@ def reagent(task: Task) -> Scored:
     )
 
 
-def _next_probs(task: Task, rows: np.ndarray) -> Tensor:
+def _next_probs(passage: Passage, rows: np.ndarray) -> Tensor:
     """Probabilities after each row of ids, shape (R, V)."""
-    model = task.reader.model
+    model = passage.reader.model
     tensor = torch.from_numpy(rows).to(model.anatomy.head.weight.device)
     logits = model.model(input_ids=tensor, use_cache=False, logits_to_keep=1).logits[:, -1]
     return torch.softmax(logits.float(), -1)

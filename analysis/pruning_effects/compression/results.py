@@ -98,7 +98,7 @@ class Compressed:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class CompressionResult:
     """A compressed text and how well the answer was predicted after it."""
 
     compressed: Compressed
@@ -125,7 +125,7 @@ class CompressionSweep:
     """Mean of -ln p over the answer's tokens after the original and the question, nats."""
     nll_without: float
     """The same after the question alone."""
-    readings: tuple[Reading, ...]
+    readings: tuple[CompressionResult, ...]
     unavailable: dict[str, str] = field(default_factory=dict)
     """Why a method, or a method at a share, is missing."""
 

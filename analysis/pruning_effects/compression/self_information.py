@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.progress import part
+from analysis.pruning_effects.compression.passage import Passage, Scored
 from analysis.pruning_effects.compression.pieces import units_of
-from analysis.pruning_effects.compression.task import Scored, Task
 
 _NAME = "surprisal, nats"
 
 
-def self_information(task: Task) -> Scored:
+def self_information(passage: Passage) -> Scored:
     """Surprisal of every token given all of the text before it.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         The text.
 
     Returns
@@ -34,17 +34,19 @@ def self_information(task: Task) -> Scored:
     ----------
     Li et al. 2023, arXiv:2310.06201 (Selective Context).
     """
-    anchor = task.reader.anchor
-    values = task.reader.surprisal([*anchor, *task.ids], len(anchor), task.report, "surprisal of the text")
+    anchor = passage.reader.anchor
+    values = passage.reader.surprisal(
+        [*anchor, *passage.ids], len(anchor), passage.report, "surprisal of the text"
+    )
     return Scored(values, _NAME)
 
 
-def selective_context(task: Task) -> Scored:
+def selective_context(passage: Passage) -> Scored:
     """Surprisal of every token given only its own sentence, as Selective Context releases it.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         The text.
 
     Returns
@@ -65,13 +67,13 @@ def selective_context(task: Task) -> Scored:
     ----------
     Li et al. 2023, arXiv:2310.06201; code: liyucheng09/Selective_Context at 3074343.
     """
-    anchor = task.reader.anchor
-    groups = units_of(task.text, task.tokens, "sentence")
-    values = np.empty(len(task.ids), np.float32)
+    anchor = passage.reader.anchor
+    groups = units_of(passage.text, passage.tokens, "sentence")
+    values = np.empty(len(passage.ids), np.float32)
     n_sentences = len(groups)
     for number in range(n_sentences):
         where = np.flatnonzero(groups.of_token == number)
-        ids = [*anchor, *(task.ids[t] for t in where)]
-        report = part(task.report, number, n_sentences)
-        values[where] = task.reader.surprisal(ids, len(anchor), report, "surprisal by sentence")
+        ids = [*anchor, *(passage.ids[t] for t in where)]
+        report = part(passage.report, number, n_sentences)
+        values[where] = passage.reader.surprisal(ids, len(anchor), report, "surprisal by sentence")
     return Scored(values, _NAME)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from analysis.pruning_effects.compression.passage import Passage, Scored
 from analysis.pruning_effects.compression.pieces import words
-from analysis.pruning_effects.compression.task import Scored, Task
 
 _LITTLE = """
 a an the this that these those some any each every either such
@@ -55,12 +55,12 @@ def is_stop_word(word: str, *, keep_negations: bool = True, keep_numerals: bool 
     )
 
 
-def stop_words(task: Task) -> Scored:
+def stop_words(passage: Passage) -> Scored:
     """All other words before stop words, each of the two groups in random order.
 
     Parameters
     ----------
-    task : Task
+    passage : Passage
         The text, and whether negations and numerals are kept.
 
     Returns
@@ -74,16 +74,16 @@ def stop_words(task: Task) -> Scored:
     within the two groups it meets any budget, and compared with random units it shows what
     the list alone is worth.
     """
-    spans = words(task.text)
+    spans = words(passage.text)
     starts = np.array([a for a, _ in spans])
     values = np.array(
         [
             not is_stop_word(
-                task.text[a:b], keep_negations=task.keep_negations, keep_numerals=task.keep_numerals
+                passage.text[a:b], keep_negations=passage.keep_negations, keep_numerals=passage.keep_numerals
             )
             for a, b in spans
         ],
         np.float32,
     )
-    begins = np.maximum(np.maximum.accumulate(task.tokens.start), 0)
+    begins = np.maximum(np.maximum.accumulate(passage.tokens.start), 0)
     return Scored(values[np.searchsorted(starts, begins, side="right") - 1], shuffled=True)

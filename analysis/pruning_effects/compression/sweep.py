@@ -12,19 +12,18 @@ from analysis.pruning_effects.compression.answers import tail_of
 from analysis.pruning_effects.compression.compress import (
     SCORED_PER_SHARE,
     keep_units,
-    make_task,
+    make_passage,
     require_settings,
     score,
 )
+from analysis.pruning_effects.compression.passage import Passage, Scored
 from analysis.pruning_effects.compression.pieces import Unit
-from analysis.pruning_effects.compression.reading import reading_device
 from analysis.pruning_effects.compression.results import (
     BOTTOM,
     DRAWN_BY_SEED,
+    CompressionResult,
     CompressionSweep,
-    Reading,
 )
-from analysis.pruning_effects.compression.task import Scored, Task
 
 KEPT = (0.7, 0.5, 0.3, 0.2, 0.1)
 """Shares of a sweep."""
@@ -114,9 +113,9 @@ def sweep_compression(
     methods, kept = list(dict.fromkeys(methods)), list(dict.fromkeys(kept))
     require_settings(methods, kept, unit)
     report = on_progress or silent
-    with reading_device(model):
+    with model.held("while compressing", "leave out the gradient"):
         tail_of(model.tokenizer, question, answer)
-        task = make_task(
+        passage = make_passage(
             model,
             text,
             unit,
@@ -126,7 +125,7 @@ def sweep_compression(
             keep_negations=keep_negations,
             keep_numerals=keep_numerals,
         )
-        return _Sweep(task, on_partial).run(_steps(methods, kept, seeds), report)
+        return _Sweep(passage, on_partial).run(_steps(methods, kept, seeds), report)
 
 
 def _steps(methods: Sequence[str], kept: Sequence[float], seeds: int) -> list[_Step]:
@@ -146,8 +145,8 @@ def _steps(methods: Sequence[str], kept: Sequence[float], seeds: int) -> list[_S
 class _Sweep:
     """A sweep while it runs."""
 
-    def __init__(self, task: Task, on_partial: Callable[[CompressionSweep], None] | None) -> None:
-        self.task = task
+    def __init__(self, passage: Passage, on_partial: Callable[[CompressionSweep], None] | None) -> None:
+        self.passage = passage
         self.on_partial = on_partial
         self.scored: dict[tuple[str, float | None], Scored | AnalysisError] = {}
         self.read: dict[str, float] = {}
@@ -155,19 +154,19 @@ class _Sweep:
 
     def run(self, steps: list[_Step], report: Progress) -> CompressionSweep:
         """Do every step; after each reading the partial result is shown."""
-        info, task = self.task.reader.model.info, self.task
+        info, passage = self.passage.reader.model.info, self.passage
         total = 1.5 + sum(step.weight for step in steps)
         sweep = CompressionSweep(
             model=info.name,
             dtype=info.dtype,
             device=info.device_name,
-            text=task.text,
-            question=task.question,
-            answer=task.answer,
-            unit=task.unit,
-            n_original=len(task.ids),
-            n_answer=len(task.tail.answer_ids),
-            nll_full=self._nll(task.text, part(report, 0, total), "the whole context"),
+            text=passage.text,
+            question=passage.question,
+            answer=passage.answer,
+            unit=passage.unit,
+            n_original=len(passage.ids),
+            n_answer=len(passage.tail.answer_ids),
+            nll_full=self._nll(passage.text, part(report, 0, total), "the whole context"),
             nll_without=self._nll("", part(report, 1, total, of=0.5), "no context"),
             readings=(),
         )
@@ -180,10 +179,10 @@ class _Sweep:
         return sweep
 
     def _step(self, sweep: CompressionSweep, step: _Step, report: Progress) -> CompressionSweep:
-        task = self.task.at(step.kept, report)
+        passage = self.passage.at(step.kept, report)
         if not step.method:
             try:
-                self.scored[step.scored_as] = score(task, step.scored_as[0])
+                self.scored[step.scored_as] = score(passage, step.scored_as[0])
             except AnalysisError as error:
                 self.scored[step.scored_as] = error
             return sweep
@@ -191,11 +190,11 @@ class _Sweep:
         if isinstance(scored, AnalysisError):
             return _without(sweep, step.method, scored)
         try:
-            short = keep_units(task, step.method, scored, step.seed)
+            short = keep_units(passage, step.method, scored, step.seed)
         except AnalysisError as error:
             return _without(sweep, f"{step.method} at {step.kept:g}", error)
         nll = self._nll(short.text, report, f"{step.method}, {step.kept:.0%} kept")
-        sweep = replace(sweep, readings=(*sweep.readings, Reading(short, nll)))
+        sweep = replace(sweep, readings=(*sweep.readings, CompressionResult(short, nll)))
         if self.on_partial is not None:
             self.on_partial(sweep)
         return sweep
@@ -203,7 +202,7 @@ class _Sweep:
     def _nll(self, context: str, report: Progress, what: str) -> float:
         """Mean surprisal of the answer after a context and the question, nats."""
         if context not in self.read:
-            reader, tail = self.task.reader, self.task.tail
+            reader, tail = self.passage.reader, self.passage.tail
             before = [*reader.lead, *reader.ids(context), *tail.question_ids]
             found = reader.surprisal([*before, *tail.answer_ids], len(before), report, what)
             self.read[context] = float(found.mean(dtype=float))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import theme
 from analysis.pruning_effects.eviction.budgets import kept_count
 
@@ -60,8 +60,6 @@ def heavy_tokens(trace: Trace, *, theme_name: str = "light") -> Any:
     ValueError
         If the run did not measure attention.
     """
-    import altair as alt
-
     if trace.attention is None:
         raise ValueError("the run did not measure attention")
     colour = theme(theme_name).pictures["pruning_effects"]

@@ -119,7 +119,7 @@ def read_context(
     prefix = read_prefix(
         model,
         ids,
-        scorer.look,
+        scorer.observe,
         layout=cache_facts(model).layout,
         weightings=weightings,
         on_layer=lambda layer: report(READ_SHARE * layer / depth, f"context, layer {layer}/{depth}"),
@@ -156,7 +156,7 @@ class _Scorer:
     scores: dict[Policy, Tensor] = field(default_factory=dict)
     seconds: float = 0.0
 
-    def look(self, view: LayerView) -> None:
+    def observe(self, view: LayerView) -> None:
         """Let every method score one layer."""
         begun = time.perf_counter()
         for method in self.methods:

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import Picture, theme
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.pruning_effects.eviction.needle import NeedleGrid
 
 _ACCENT: Picture = "pruning_effects"
@@ -31,8 +29,6 @@ def needle_chart(
     value : {"answer_logp", "needle_kept"}
         Colour: log-probability of the answer, or share of the needle's keys that were kept.
     """
-    import altair as alt
-
     colours = theme(theme_name)
     frame = grid.frame.copy()
     frame["method"] = [
@@ -78,8 +74,6 @@ def horizon_chart(frame: pd.DataFrame, *, unit: Unit = "nats", theme_name: str =
     frame : pandas.DataFrame
         From :func:`analysis.knock_out_horizon`.
     """
-    import altair as alt
-
     colours = theme(theme_name)
     shown = frame.assign(logp=from_nats(frame["answer_logp"].to_numpy(), unit))
     full = shown.iloc[[-1]]
@@ -108,8 +102,6 @@ def stability_chart(frame: pd.DataFrame, *, unit: Unit = "nats", theme_name: str
     frame : pandas.DataFrame
         From :func:`analysis.rank_stability`.
     """
-    import altair as alt
-
     colours = theme(theme_name)
     mean = frame.groupby(["label", "noise"], sort=False).mean(numeric_only=True).reset_index()
     order = list(dict.fromkeys(frame["label"]))
@@ -163,8 +155,6 @@ def bill_chart(frame: pd.DataFrame, weight_bytes: int, *, theme_name: str = "lig
     weight_bytes : int
         Bytes of the model's weights, drawn as a line where it is within reach.
     """
-    import altair as alt
-
     colours = theme(theme_name)
     frame = frame[frame["seed"] == 0]
     tidy = pd.concat(

@@ -38,7 +38,7 @@ class Shape:
         """Tokens whose keys and values, at batch 1, take as much memory as the weights."""
         return self.weight_bytes / self.bytes_per_token
 
-    def flops(self, n_tokens: int, n_keys: float, *, n_logits: int = 1) -> float:
+    def flops(self, n_tokens: int, n_keys: float) -> float:
         """Operations of a pass: a multiply-add counts 2.
 
         Parameters
@@ -47,22 +47,18 @@ class Shape:
             New tokens.
         n_keys : float
             Keys each of them attends to, mean over layers and KV heads.
-        n_logits : int
-            Tokens whose logits are computed.
 
         Notes
         -----
-        2 n (weights of the blocks) + 4 n keys H d per layer + 2 (weights of the head) per row of logits. Norms,
+        2 n (weights of the blocks) + 4 n keys H d per layer + 2 (weights of the head): the logits of one token. Norms,
         activations and the softmax are left out, as everywhere in the field.
         """
         attention = 4.0 * n_tokens * n_keys * self.n_heads * self.head_size * self.n_layers
-        return 2.0 * n_tokens * self.block_parameters + attention + 2.0 * n_logits * self.head_parameters
+        return 2.0 * n_tokens * self.block_parameters + attention + 2.0 * self.head_parameters
 
 
 def shape_of(model: LanguageModel) -> Shape:
     """Sizes of a loaded model, its cache those of the layers that have attention."""
-    import torch
-
     from analysis.forward.attention_probe import require_attention
 
     config = model.model.config.get_text_config()
@@ -78,7 +74,7 @@ def shape_of(model: LanguageModel) -> Shape:
             if ".experts." in name and p.dim() > 1
         )
         matrices -= of_experts - of_experts * int(config.num_experts_per_tok) // experts
-    with model.lock, torch.inference_mode():
+    with model.held("while its attention was probed"):
         n_layers = len(require_attention(model).layers)
     return Shape(
         n_layers,
@@ -92,29 +88,20 @@ def shape_of(model: LanguageModel) -> Shape:
     )
 
 
-def measured_flops(model: LanguageModel, n_tokens: int) -> float | None:
+def measured_flops(model: LanguageModel, n_tokens: int) -> float:
     """Operations that torch counts in a plain pass over ``n_tokens``, with the last token's logits.
 
-    Returns
-    -------
-    float or None
-        None where the model's attention cannot be made eager, the only kind whose operations are all counted.
+    The model attends eagerly meanwhile: only so are all of them counted.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    from analysis.models.attention_choice import attention_choice
+
     ids = torch.ones(1, n_tokens, dtype=torch.int64, device=model.anatomy.head.weight.device)
-    before = model.model.config._attn_implementation
-    with model.lock, torch.inference_mode():
-        try:
-            model.model.set_attn_implementation("eager")
-        except (ValueError, AttributeError):
-            return None
-        try:
-            with FlopCounterMode(display=False) as counter:
-                model.model(input_ids=ids, use_cache=False, logits_to_keep=1)
-        finally:
-            model.model.set_attn_implementation(before)
+    counter = FlopCounterMode(display=False)
+    with model.held("while its operations were counted"), attention_choice(model.model, "eager"), counter:
+        model.model(input_ids=ids, use_cache=False, logits_to_keep=1)
     return float(counter.get_total_flops())
 
 

@@ -80,7 +80,7 @@ def sweep_decoding(
         for method in methods
         if not method.stepwise and method.name != "full"
     }
-    with model.lock, torch.inference_mode():
+    with model.held("while decoding"):
         texts = encode_texts(model, context, continuation, answer, bos=bos, parse_special=parse_special)
         stepwise = [method for method in methods if method.stepwise]
         plan = plan_settings(model, texts.context, stepwise, kept, seeds=seeds)

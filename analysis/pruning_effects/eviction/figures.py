@@ -8,19 +8,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import theme
-from analysis.pruning_effects.eviction.looks import looks_of
 from analysis.pruning_effects.eviction.map_figures import kept_heatmap, phrase_heatmap
 from analysis.pruning_effects.eviction.overlap import labels
 from analysis.pruning_effects.eviction.overlap_figures import kept_positions, overlap_matrix
 from analysis.pruning_effects.eviction.strips import DamageQuantity, damage_strip, kept_strip
+from analysis.pruning_effects.eviction.styles import styles_of
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.pruning_effects.eviction.results import Sweep
 
 Metric = Literal["kl", "kl_p95", "delta_nll", "top1_agreement", "answer_logp", "retained_mass"]
@@ -116,8 +114,6 @@ def pruning_curves(
     -----
     Methods drawn several times show the mean over seeds in a band from the lowest to the highest.
     """
-    import altair as alt
-
     colours, text = theme(theme_name), METRIC_TEXTS[metric]
     frame = curve_frame(sweep, metric, unit=unit)
     reference = float(frame.loc[frame["policy"] == "full", "mean"].iloc[0])
@@ -132,7 +128,7 @@ def pruning_curves(
     known = {"full": "full cache"} | labels(sweep)
     if log and reference <= 0:
         known.pop("full")
-    shown, looks = list(known.values()), looks_of(list(known))
+    shown, styles = list(known.values()), styles_of(list(known))
     pick = alt.selection_point(name="method", fields=["label"], bind="legend", empty=True)
     scale: Any = alt.Scale(type="log") if log else alt.Scale(zero=metric in ("kl", "kl_p95"), nice=True)
     x = alt.X(
@@ -148,7 +144,7 @@ def pruning_curves(
         "label:N",
         title=None,
         sort=shown,
-        scale=alt.Scale(domain=shown, range=[look[0] for look in looks]),
+        scale=alt.Scale(domain=shown, range=[style[0] for style in styles]),
         legend=alt.Legend(
             symbolType="stroke",
             symbolStrokeWidth=2.5,
@@ -158,7 +154,7 @@ def pruning_curves(
         ),
     )
     dash = alt.StrokeDash(
-        "label:N", title=None, sort=shown, scale=alt.Scale(domain=shown, range=[look[1] for look in looks])
+        "label:N", title=None, sort=shown, scale=alt.Scale(domain=shown, range=[style[1] for style in styles])
     )
     fade = alt.condition(pick, alt.value(1.0), alt.value(0.12))
     number = ".1%" if is_share else ".4g"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError
 from analysis.kv_cache.continuation import run_continuation
-from analysis.kv_cache.eviction_attention import Own, Special
+from analysis.kv_cache.eviction_attention import GeneratedCache, Special
 from analysis.kv_cache.prefill import Prefix
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos
@@ -112,15 +112,10 @@ def generate_greedy(
     report = on_progress or silent
     if n_new < 1:
         raise AnalysisError("No tokens are to be written.", "Ask for 1 or more.")
-    with model.lock, torch.inference_mode():
+    with model.held("while writing"):
         texts = encode_texts(model, context, question, bos=bos, parse_special=parse_special)
         ids = texts.continuation.ids
-        limit, total = model.info.context_length, len(texts.context) + len(ids) + n_new
-        if limit is not None and total > limit:
-            raise AnalysisError(
-                f"Context, question and {n_new} new tokens are {total:,} and {model.info.name} reads at most {limit:,}.",
-                "Shorten the context or ask for fewer tokens.",
-            )
+        model.require_room("Context, question and new text", len(texts.context) + len(ids) + n_new)
         plan = plan_settings(model, texts.context, policies, kept, seeds=seeds)
         run = read_context(model, texts.context.ids, plan, ids, report=report)
         settings: list[Setting] = []
@@ -155,7 +150,7 @@ def _write(
     on_step: Callable[[int], None],
 ) -> Tensor:
     """Greedy tokens of every setting, int64, (S, n_new); what follows an end-of-text token means nothing."""
-    own, ends = Own(), _end_ids(model)
+    own, ends = GeneratedCache(), _end_ids(model)
     ids, written = question.expand(len(keep), -1), []
     over = torch.zeros(len(keep), dtype=torch.bool)
     for t in range(n_new):

@@ -60,8 +60,6 @@ def knock_out_horizon(
     The *horizon* is the first layer from which on hiding the tokens changes nothing: what they said has by then
     been copied elsewhere, or was never needed.
     """
-    import torch
-
     from analysis.forward.attention_probe import require_attention
     from analysis.models.tokenization import encode
     from analysis.pruning_effects.eviction.sweep import sweep_eviction
@@ -70,9 +68,7 @@ def knock_out_horizon(
     if not chosen:
         raise AnalysisError("No tokens are chosen.", "Choose one or more tokens of the context to hide.")
     if not answer.strip():
-        raise AnalysisError(
-            "There is no answer to ask for.", "Type the answer whose probability is followed."
-        )
+        raise AnalysisError("There is no answer.", "Type the answer whose probability is followed.")
     with model.lock:
         there = bool(context.strip())
         n = len(encode(model.tokenizer, context, bos=bos, parse_special=parse_special)) if there else 0
@@ -81,7 +77,7 @@ def knock_out_horizon(
             f"The context has {n} tokens, and the chosen ones go from {chosen[0]} to {chosen[-1]}.",
             f"Choose some of 0 to {n - 1}, not all.",
         )
-    with model.lock, torch.inference_mode():
+    with model.held("while hiding tokens"):
         numbers = require_attention(model).layers
     n_layers = len(numbers)
     methods = [KnockOut(chosen, layer) for layer in range(n_layers)]

@@ -1,4 +1,4 @@
-"""Needle in a haystack: a sentence hidden at a depth, asked for after the cache is pruned."""
+"""Needle test: a sentence hidden at a depth, asked for after the cache is pruned."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
+from analysis.progress import Progress, part, silent
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
@@ -24,7 +25,7 @@ _NAMES = ("Avela", "Borrin", "Cassum", "Dorvik", "Elstow", "Farrow")
 
 
 @dataclass(frozen=True)
-class Haystack:
+class NeedleText:
     """A generated context with one fact in it, and the question for that fact."""
 
     context: str
@@ -35,7 +36,7 @@ class Haystack:
     answer: str
 
 
-def haystack(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0) -> Haystack:
+def needle_text(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0) -> NeedleText:
     """Generate a context of about ``n_tokens`` with the needle at a depth.
 
     Parameters
@@ -55,7 +56,7 @@ def haystack(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0
         If the length or the depth is out of range.
     """
     if n_tokens < 64:
-        raise AnalysisError("A haystack needs 64 tokens.", "Choose longer lengths.")
+        raise AnalysisError("The text of a needle test needs 64 tokens or more.", "Choose longer lengths.")
     if not 0 <= depth <= 1:
         raise AnalysisError(f"A depth of {depth:g} is outside the text.", "Choose depths from 0 to 1.")
     draw = np.random.default_rng(seed)
@@ -72,7 +73,7 @@ def haystack(model: LanguageModel, n_tokens: int, depth: float, *, seed: int = 0
         sentences.append(sentence)
     before = "".join(sentences[: round(depth * len(sentences))])
     context = before + needle + "".join(sentences[round(depth * len(sentences)) :])
-    return Haystack(
+    return NeedleText(
         context.rstrip(),
         len(before),
         len(before) + len(needle.rstrip()),
@@ -90,6 +91,12 @@ class NeedleGrid:
     ``needle_kept`` (share of the needle's keys that were kept)."""
     model: str
 
+    @property
+    def answered_in_full(self) -> tuple[int, int]:
+        """Cells that the model answers with the full cache, and how many there are."""
+        full = self.frame.loc[self.frame["policy"] == "full", "answered"]
+        return int(full.sum()), len(full)
+
 
 def needle_grid(
     model: LanguageModel,
@@ -99,7 +106,7 @@ def needle_grid(
     kept: Sequence[float] = (0.25,),
     *,
     seed: int = 0,
-    on_progress: Callable[[float, str], None] | None = None,
+    on_progress: Progress | None = None,
     on_partial: Callable[[NeedleGrid], None] | None = None,
 ) -> NeedleGrid:
     """Hide a fact at every depth of contexts of every length and ask for it after pruning.
@@ -127,11 +134,7 @@ def needle_grid(
     cells = [(length, depth) for length in lengths for depth in depths]
     frames: list[pd.DataFrame] = []
     for number, (length, depth) in enumerate(cells):
-
-        def report(share: float, what: str, at: int = number, length: int = length) -> None:
-            if on_progress is not None:
-                on_progress((at + share) / len(cells), f"{length} tokens: {what}")
-
+        report = part(on_progress or silent, number, len(cells), name=f"{length} tokens")
         frames.append(_cell(model, length, depth, policies, kept, seed + number, report))
         if on_partial is not None:
             on_partial(NeedleGrid(pd.concat(frames, ignore_index=True), model.info.name))
@@ -145,12 +148,12 @@ def _cell(
     policies: Sequence[str | Policy],
     kept: Sequence[float],
     seed: int,
-    report: Callable[[float, str], None],
+    report: Progress,
 ) -> pd.DataFrame:
     from analysis.models.tokenization import encode
     from analysis.pruning_effects.eviction.sweep import sweep_eviction
 
-    hay = haystack(model, length, depth, seed=seed)
+    hay = needle_text(model, length, depth, seed=seed)
     sweep = sweep_eviction(
         model, hay.context, hay.question, policies, kept, answer=hay.answer, seeds=1, on_progress=report
     )

@@ -6,6 +6,7 @@ Sets of kept tokens are compared per layer and KV head; random methods are avera
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -49,19 +50,14 @@ def jaccard(first: np.ndarray, second: np.ndarray) -> float:
 
     Parameters
     ----------
-    first, second : ndarray of bool, shape (L, G, n)
-        Tokens kept.
+    first, second : ndarray of uint8, shape (L, G, ceil(n / 8))
+        Tokens kept, eight a byte (:func:`numpy.packbits`), which long contexts with many methods need.
 
     Notes
     -----
     J(A, B) = |A and B| / |A or B| (Jaccard 1901). Two random choices of k of n tokens have about
     k / (2 n - k).
     """
-    return _agreement(np.packbits(first, axis=-1), np.packbits(second, axis=-1))
-
-
-def _agreement(first: np.ndarray, second: np.ndarray) -> float:
-    """The same of packed sets: eight tokens a byte, which long contexts with many methods need."""
     both = np.bitwise_count(first & second).sum(-1, dtype=np.int64)
     either = np.bitwise_count(first | second).sum(-1, dtype=np.int64)
     return float((both / np.maximum(either, 1)).mean())
@@ -104,10 +100,10 @@ def overlap_frame(sweep: Sweep, kept: float) -> pd.DataFrame:
         pairs = list(itertools.product(at[one], at[other]))
         if one == other and len(at[one]) > 1:
             pairs = list(itertools.combinations(at[one], 2))
-        mean = float(np.mean([1.0 if a == b else _agreement(masks[a], masks[b]) for a, b in pairs]))
+        mean = float(np.mean([1.0 if a == b else jaccard(masks[a], masks[b]) for a, b in pairs]))
         rows += [(label[a], label[b], mean) for a, b in {(one, other), (other, one)}]
     for name, numbers in at.items():
-        mean = float(np.mean([_agreement(masks[number], oracles[number]) for number in numbers]))
+        mean = float(np.mean([jaccard(masks[number], oracles[number]) for number in numbers]))
         rows += [(label[name], ORACLE, mean), (ORACLE, label[name], mean)]
     rows.append((ORACLE, ORACLE, 1.0))
     return pd.DataFrame(rows, columns=["method", "other", "jaccard"])
@@ -184,7 +180,7 @@ def survival(sweep: Sweep, tokens: np.ndarray, kept: float) -> dict[str, np.ndar
     }
 
 
-def survival_frame(sweep: Sweep, tokens: np.ndarray, kept: float) -> pd.DataFrame:
+def survival_frame(sweep: Sweep, tokens: Sequence[int] | np.ndarray, kept: float) -> pd.DataFrame:
     """Whether some tokens survived: one row per method.
 
     Returns

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import amount_ramp, rgb_to_hex, text_on, theme
 from analysis.pruning_effects.eviction.overlap import ORACLE, overlap_frame, positions_frame
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.pruning_effects.eviction.results import Sweep
 
 
@@ -33,8 +31,6 @@ def overlap_matrix(sweep: Sweep, kept: float, *, theme_name: str = "light") -> a
     theme_name : {"light", "dark"}
         Colours.
     """
-    import altair as alt
-
     frame = overlap_frame(sweep, kept)
     ramp, stops = _ramp(theme_name)
     shade = ramp[(frame["jaccard"].to_numpy() * (len(ramp) - 1)).round().astype(int)]
@@ -72,8 +68,6 @@ def kept_positions(sweep: Sweep, kept: float, *, theme_name: str = "light") -> a
     theme_name : {"light", "dark"}
         Colours.
     """
-    import altair as alt
-
     colours = theme(theme_name)
     frame = positions_frame(sweep, kept)
     frame["end"] = frame["last"] + 1

@@ -22,7 +22,7 @@ from analysis.pruning_effects.eviction.context_run import READ_SHARE, read_conte
 from analysis.pruning_effects.eviction.planned import plan_settings
 from analysis.pruning_effects.eviction.policies import Policy
 from analysis.pruning_effects.eviction.results import Setting
-from analysis.pruning_effects.eviction.texts import encode_context, require_room
+from analysis.pruning_effects.eviction.texts import encode_context
 
 _WARM_UP = 2
 """Steps before those that are timed."""
@@ -72,7 +72,7 @@ def evicted_cache(model: LanguageModel, prefix: Prefix, keep: Tensor, special: S
     dtype = model.anatomy.head.weight.dtype
     for layer, mask in enumerate(keep):
         parts = []
-        for states in (extra.keys or prefix.keys, extra.values or prefix.values):
+        for states in (extra.keys or prefix.keys, prefix.values):
             where = mask.to(states[layer].device)
             parts.append(
                 torch.stack([x[kept] for x, kept in zip(states[layer], where, strict=True)])[None].to(dtype)
@@ -84,29 +84,6 @@ def evicted_cache(model: LanguageModel, prefix: Prefix, keep: Tensor, special: S
 def cache_bytes(cache: Any) -> int:
     """Bytes of the keys and values in a cache."""
     return sum(x.numel() * x.element_size() for layer in cache.layers for x in (layer.keys, layer.values))
-
-
-def physical_logits(model: LanguageModel, cache: Any, ids: Tensor, start: int) -> Tensor:
-    """Logits (m, V) that the library gives for tokens read one at a time after an evicted cache.
-
-    Parameters
-    ----------
-    model : LanguageModel
-        Its lock is held by the caller.
-    cache : DynamicCache
-        From :func:`evicted_cache`; grows.
-    ids : Tensor, int64, shape (m,)
-        The continuation.
-    start : int
-        Position of its first token: the context's full length unless kept keys were moved together.
-    """
-    device = model.anatomy.head.weight.device
-    rows = []
-    for t, token in enumerate(ids.to(device)):
-        places = torch.tensor([[start + t]], device=device)
-        output = model.model(token[None, None], past_key_values=cache, position_ids=places)
-        rows.append(output.logits[0].float())
-    return torch.cat(rows)
 
 
 def physical_costs(
@@ -147,10 +124,10 @@ def physical_costs(
     """
     report = on_progress or silent
     rows: list[dict[str, object]] = []
-    with model.lock, torch.inference_mode():
+    with model.held("while timing caches"):
         text = encode_context(model, context, bos=bos, parse_special=parse_special)
         plan = plan_settings(model, text, policies, kept)
-        require_room(model, "Context and timed steps", len(text) + steps + _WARM_UP)
+        model.require_room("Context and timed steps", len(text) + steps + _WARM_UP)
         # The timed steps read the last token again and again.
         run = read_context(model, text.ids, plan, text.ids[-1:].expand(steps), report=report)
         for number, planned in enumerate(plan.settings):

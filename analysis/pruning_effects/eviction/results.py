@@ -10,6 +10,9 @@ import pandas as pd
 from analysis.models.tokenization import TokenizedText
 from analysis.results.trace import Check
 
+INFORMATION = ("nll", "delta_nll", "kl", "kl_p95", "answer_logp")
+"""Columns of :meth:`Sweep.to_frame` in nats."""
+
 
 @dataclass(frozen=True)
 class SweepSpec:

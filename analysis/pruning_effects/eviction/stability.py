@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ import pandas as pd
 import torch
 
 from analysis.errors import AnalysisError
+from analysis.models.body import hooks
+from analysis.progress import Progress, part, silent
 from analysis.pruning_effects.eviction.context_run import ContextRun, read_context
 from analysis.pruning_effects.eviction.planned import Planned, plan_settings
 from analysis.pruning_effects.eviction.sweep import evaluate
@@ -49,11 +51,9 @@ def noisy_embeddings(model: LanguageModel, relative: float, seed: int) -> Iterat
         length = torch.linalg.vector_norm(output, dim=-1, keepdim=True)
         return output + relative * length * torch.nn.functional.normalize(noise, dim=-1)
 
-    handle = model.model.get_input_embeddings().register_forward_hook(add)
-    try:
+    with hooks() as handles:
+        handles.append(model.model.get_input_embeddings().register_forward_hook(add))
         yield
-    finally:
-        handle.remove()
 
 
 def rank_stability(
@@ -67,7 +67,7 @@ def rank_stability(
     seeds: int = 2,
     bos: Bos = "auto",
     parse_special: bool = True,
-    on_progress: Callable[[float, str], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Disturb the context's embeddings a little and see which methods change their mind.
 
@@ -107,12 +107,8 @@ def rank_stability(
     clean_nll = np.empty(0)
     rows: list[dict[str, object]] = []
     for number, (noise, seed) in enumerate(draws):
-
-        def report(share: float, what: str, at: int = number, noise: float = noise) -> None:
-            if on_progress is not None:
-                on_progress((at + share) / len(draws), f"noise {noise:g}: {what}")
-
-        with model.lock, torch.inference_mode():
+        report = part(on_progress or silent, number, len(draws), name=f"noise {noise:g}")
+        with model.held("while adding noise"):
             texts = encode_texts(model, context, continuation, bos=bos, parse_special=parse_special)
             plan = plan_settings(model, texts.context, policies, [kept])
             if len(plan.settings) < 2:

@@ -39,6 +39,11 @@ class Survival:
         """Tokens that can be evicted."""
         return self.survived.shape[2]
 
+    @property
+    def highest(self) -> float:
+        """Largest share kept."""
+        return float(self.kept[-1])
+
     def lost_below(self, token: int) -> np.ndarray:
         """Smallest share from which on, upwards, at least half of the caches hold a token, float64, (M,).
 

@@ -86,7 +86,7 @@ def sweep_eviction(
         attention cannot be measured.
     """
     report = on_progress or silent
-    with model.lock, torch.inference_mode():
+    with model.held("while comparing methods"):
         texts = encode_texts(model, context, continuation, answer, bos=bos, parse_special=parse_special)
         plan = plan_settings(model, texts.context, policies, kept, seeds=seeds)
         run = read_context(model, texts.context.ids, plan, texts.continuation.ids, report=report)

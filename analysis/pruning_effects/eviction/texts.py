@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.errors import InvalidTextError, TooLongError
+from analysis.errors import InvalidTextError
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos, TokenizedText, encode
 
@@ -97,7 +97,7 @@ def encode_texts(
     whole = parts[0] if len(parts) == 1 else joined(parts[0], parts[1], len(continuation))
     after = EncodedText(continuation + answer, whole)
     _require_two(after)
-    require_room(model, "Context and continuation", len(before) + len(after))
+    model.require_room("Context and continuation", len(before) + len(after))
     return SweepTexts(before, after, len(parts[-1]) if answer else 0)
 
 
@@ -106,22 +106,6 @@ def _require_two(text: EncodedText) -> None:
         raise InvalidTextError(
             "Context and continuation need two tokens each: the first one is predicted before anything is evicted.",
             "Type a few more words.",
-        )
-
-
-def require_room(model: LanguageModel, what: str, n_tokens: int) -> None:
-    """Refuse more tokens than a model reads.
-
-    Raises
-    ------
-    TooLongError
-        With ``what`` these tokens are, in the plural.
-    """
-    limit = model.info.context_length
-    if limit is not None and n_tokens > limit:
-        raise TooLongError(
-            f"{what} have {n_tokens:,} tokens together and {model.info.name} reads at most {limit:,}.",
-            "Shorten one of them.",
         )
 
 

@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.attention_sinks import figures
+from analysis.attention_sinks.summary import switching_heads
 from analysis.models.spec import EMBEDDED
 from app import state
 from app.compute import requests as runs
 from app.examples import EXAMPLES
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.messages import unavailable
 from app.widgets.run_status import model_run_or_none, other_run
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
-
-_LISTED = 10
 
 
 @st.fragment
@@ -39,11 +38,12 @@ def active_or_dormant(trace: Trace) -> None:
         slug = left.selectbox("Compare with", others, default, key=state.OTHER_EXAMPLE)
         other = replace(request, text=EXAMPLES[slug].text, lens_step=0)
         right.caption(
-            "A head can rest on token 0 for one kind of text and work on another: active or dormant."
+            "A head can give its attention to token 0 in one kind of text and to other tokens in another: dormant or active."
         )
         found = runs.find(other)
         if found is None and not (
-            st.button("Compare", key="compare_button") or (request.model.kind == EMBEDDED and _asked(slug))
+            st.button("Compare", key="compare_button")
+            or (request.model.kind == EMBEDDED and _was_compared(slug))
         ):
             return
         st.session_state[state.COMPARED] = slug
@@ -56,7 +56,7 @@ def active_or_dormant(trace: Trace) -> None:
     _draw(trace, second, (here, slug))
 
 
-def _asked(slug: str) -> bool:
+def _was_compared(slug: str) -> bool:
     return bool(st.session_state.get(state.COMPARED) == slug)
 
 
@@ -64,20 +64,19 @@ def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
     frame = figures.difference_frame(first, second, names)
     with altair_card(
         "Active or dormant",
-        f"Orange: the head leans more on token 0 in “{names[0]}”. Blue: more in “{names[1]}”.",
+        f"Orange: the head attends more to token 0 in “{names[0]}”. Blue: more in “{names[1]}”.",
         lambda: figures.head_difference(first, second, names, theme_name=state.theme_name()),
         alt="Difference of sink strength by head",
         name="difference",
         table=lambda: frame,
         code=notebook_code(first, "an.figures.head_difference(trace, other, (“one”, “other”))"),
         spec=f"{first.spec.subtitle} · against {second.spec.n_tokens} tokens",
-        more=readings.ACTIVE,
+        more=explained.ACTIVE,
     ) as draw:
         draw()
-        order = frame["difference"].abs().sort_values(ascending=False).index[:_LISTED]
-        st.caption("The heads that switch most:")
+        st.caption("The heads that differ most:")
         st.dataframe(
-            frame.loc[order],
+            switching_heads(frame),
             hide_index=True,
             key="switching",
             column_config={

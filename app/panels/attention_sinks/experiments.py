@@ -8,10 +8,11 @@ import streamlit as st
 
 from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
 from analysis.attention_sinks.figures import head_difference, need_attention
+from analysis.attention_sinks.summary import sink_numbers
 from analysis.drawing.numbers import significant
 from analysis.units import from_nats
 from app import state
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import altair_card, notebook_code, show_chart
 from app.widgets.on_demand import Wanted, on_demand
@@ -31,7 +32,7 @@ _UNSETTLED_TOKENS = 16
 
 
 @st.fragment
-def break_it(trace: Trace) -> None:
+def without_sink(trace: Trace) -> None:
     """Take the sink away and see what it was good for."""
     attention = need_attention(trace)
     layer, head = chosen_head(attention)
@@ -61,8 +62,8 @@ def break_it(trace: Trace) -> None:
 
     on_demand(
         "break",
-        "Break it",
-        "Reads the same text again with the sink taken away, and shows what that does to every token.",
+        "Without the sink",
+        "Reads the same text again without the sink, and shows how the surprisal of every token changes.",
         "Run again",
         controls,
         why=_NO_MODEL,
@@ -72,12 +73,12 @@ def break_it(trace: Trace) -> None:
 
 
 def _draw_break(before: Trace, after: Trace, how: str) -> None:
-    from analysis.attention_sinks.experiments import mean_change, surprisal_change
+    from analysis.attention_sinks.experiments import largest_state, mean_change, surprisal_change
 
     unit, frame = state.unit(), surprisal_change(before, after)
     call = f"an.figures.surprisal_change_figure(an.surprisal_change(trace, an.break_sink(model, trace, {how!r})))"
     with altair_card(
-        f"What it did: {how}",
+        f"Effect on every token: {how}",
         "Orange: the token became more surprising. Blue: less.",
         lambda: surprisal_change_figure(frame, unit=unit, theme_name=state.theme_name()),
         alt="Change in surprisal along the text",
@@ -85,15 +86,13 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
         table=lambda: frame,
         code=notebook_code(before, call),
         spec=after.spec.subtitle,
-        more=readings.BREAK,
+        more=explained.BREAK,
     ) as draw:
         change = from_nats(mean_change(frame), unit)
-        peaks = [float((t.layers.residual_norm.max(1)).max()) for t in (before, after)]
+        peaks = [largest_state(run) for run in (before, after)]
         line = f"Mean change **{significant(change, signed=True)} {unit}** per token"
         if after.attention is not None and before.attention is not None:
-            shares = [
-                100 * float(t.attention.sink_mass.mean()) for t in (before, after) if t.attention is not None
-            ]
+            shares = [100 * sink_numbers(run.attention).on_first for run in (before, after) if run.attention]
             line += f" · attention on token 0 **{significant(shares[0])} % → {significant(shares[1])} %**"
         st.caption(line + f" · largest state norm **{significant(peaks[0])} → {significant(peaks[1])}**")
         draw()
@@ -108,15 +107,13 @@ def streaming(trace: Trace) -> None:
     n = len(trace.tokens)
 
     def controls(request: RunRequest, left: Any, middle: Any) -> Wanted | None:
-        window = int(
-            left.number_input("Window, tokens", 2.0, 1e6, 64.0, 1.0, "%.0f", key=state.STREAM_WINDOW)
-        )
+        window = int(left.number_input("Tokens seen", 2.0, 1e6, 64.0, 1.0, "%.0f", key=state.STREAM_WINDOW))
         n_sink = int(
             middle.number_input("First tokens kept", 1.0, 1e5, 4.0, 1.0, "%.0f", key=state.STREAM_SINKS)
         )
         if not n_sink < window < n:
             st.caption(
-                f"The window must be larger than the first tokens kept and smaller than the text of {n} tokens."
+                f"The tokens seen must be more than the first tokens kept and fewer than the {n} tokens of the text."
             )
             return None
 
@@ -158,12 +155,12 @@ def _draw_streaming(trace: Trace, result: StreamingResult) -> None:
         f"Lower is better. Both limited curves see the same number of tokens; only one keeps the first few. "
         f"Drawn from token {_UNSETTLED_TOKENS} on.",
         lambda: streaming_figure(settled, window=result.window, theme_name=state.theme_name()),
-        alt="Perplexity along the text by policy",
+        alt="Perplexity along the text, one line per rule of what a token may see",
         name="streaming",
         table=lambda: frame,
         code=notebook_code(trace, call),
         spec=f"{trace.spec.subtitle} · window {result.window}, first {result.n_sink} kept",
-        more=readings.STREAMING,
+        more=explained.STREAMING,
     ) as draw:
         draw()
         st.dataframe(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import streamlit as st
 
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
-from app.panels.attention_sinks import help as readings
+from app.panels.attention_sinks import help as explained
 from app.widgets.on_demand import Wanted, on_demand
 from app.widgets.plain import plain
 
@@ -43,11 +42,10 @@ def massive_activations(trace: Trace) -> None:
 
 
 def _draw(trace: Trace, extremes: Extremes) -> None:
-    from analysis.attention_sinks.massive import output_drain
+    from analysis.attention_sinks.massive import output_drain_range
 
-    layer, place = np.unravel_index(int(np.abs(extremes.value).argmax()), extremes.value.shape)
+    layer, place, times = extremes.largest
     token = int(extremes.token[layer, place])
-    times = abs(float(extremes.value[layer, place])) / max(float(extremes.median[layer]), 1e-12)
     st.caption(
         f"Largest: **{significant(float(extremes.value[layer, place]))}** at layer {layer}, token {count(token)} "
         f"“{plain(visible(trace.tokens.text[token]))}”, dimension {int(extremes.dimension[layer, place])}: "
@@ -56,10 +54,10 @@ def _draw(trace: Trace, extremes: Extremes) -> None:
     if extremes.value_out_norm is None:
         st.caption(plain(f"Drain after the output projection: not available. {extremes.unavailable}"))
     else:
-        drain = np.median(output_drain(extremes), axis=1)
+        least, most = output_drain_range(extremes)
         st.caption(
             f"Token 0's values after the output projection: median over heads from "
-            f"**{significant(float(drain.min()))}** to **{significant(float(drain.max()))}** times the others'."
+            f"**{significant(least)}** to **{significant(most)}** times the others'."
         )
     frame = extremes.to_frame()
     st.dataframe(frame, hide_index=True, height=300, key="extremes_frame")
@@ -68,4 +66,4 @@ def _draw(trace: Trace, extremes: Extremes) -> None:
         key="extremes_csv", on_click="ignore", type="tertiary",
     )  # fmt: skip
     with st.popover("How to read this", type="tertiary"):
-        st.markdown(readings.MASSIVE)
+        st.markdown(explained.MASSIVE)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import streamlit as st
 
 from analysis.attention_sinks import figures, measures
+from analysis.attention_sinks.summary import leaning_head, sink_numbers
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from app import state
-from app.panels.attention_sinks import help as readings
+from app.choice import choose
+from app.panels.attention_sinks import help as explained
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import number_line, side_by_side
 
@@ -24,8 +25,7 @@ def chosen_head(attention: AttentionTrace) -> tuple[int, int]:
     """Layer and head chosen by a person, else the head that leans most on token 0."""
     layer, head = st.session_state.get(state.LAYER), st.session_state.get(state.HEAD)
     if layer is None or layer not in attention.layer_numbers or head is None or head >= attention.n_heads:
-        row, head = np.unravel_index(int(attention.sink_mass.argmax()), attention.sink_mass.shape)
-        layer = attention.layer_numbers[row]
+        return leaning_head(attention)
     return int(layer), int(head)
 
 
@@ -33,25 +33,20 @@ def numbers(trace: Trace) -> None:
     """The five numbers at the head of the page."""
     attention = figures.need_attention(trace)
     epsilon = st.session_state.get(state.EPSILON, measures.SINK_EPSILON)
-    ratio = measures.against_baseline(attention)
-    rate = measures.sink_rate(attention, epsilon)
-    position, received = measures.strongest_sink(attention)
-    best = int(np.nanargmax(received)) if np.isfinite(received).any() else 0
-    where = int(position.ravel()[best])
-    triad = measures.triad(attention, trace.layers.residual_norm)
-    peak = triad.residual_token / np.maximum(triad.residual_median, 1e-12)
+    sinks = sink_numbers(attention, epsilon)
+    peak, at = measures.triad(attention, trace.layers.residual_norm).state_peak
     cells = [
-        ("on token 0", f"{significant(100 * float(attention.sink_mass.mean()))} %",
+        ("on token 0", f"{significant(100 * sinks.on_first)} %",
          "Mean over all heads and over the queries after token 0."),
-        ("times uniform", significant(float(ratio.mean())),
+        ("times uniform", significant(sinks.times_uniform),
          "The same divided by what uniform causal attention over this text would give: 1 is no preference."),
-        ("sink rate", f"{significant(100 * float(rate[0]))} %",
+        ("sink rate", f"{significant(100 * sinks.rate)} %",
          f"Share of heads that give token 0 more than {epsilon:g} on average (Gu et al. 2024)."),
-        ("strongest sink", f"token {count(where)}" if where >= 0 else "not available",
+        ("strongest sink", f"token {count(sinks.strongest)}" if sinks.strongest >= 0 else "not available",
          f"Where the largest mean attention of any head goes, among tokens that at least "
          f"{measures.MIN_QUERIES} queries can see."),
-        ("state peak", f"× {significant(float(peak.max()))}",
-         f"Largest norm of token 0's state over the median of the others, at layer {int(peak.argmax())}."),
+        ("state peak", f"× {significant(peak)}",
+         f"Largest norm of token 0's state over the median of the others, at layer {at}."),
     ]  # fmt: skip
     number_line("heads", cells)
 
@@ -70,21 +65,18 @@ def heads(trace: Trace) -> None:
 def _map(trace: Trace, attention: AttentionTrace) -> None:
     missing = {"learned_sink": attention.learned_sink is None, "gate": attention.gate is None}
     options = [q for q in figures.HEAD_QUANTITIES if not missing.get(q)]
-    quantity = st.segmented_control(
+    quantity = choose(
         "Colour by",
         options,
-        default=options[0],
-        required=True,
-        format_func=lambda q: readings.HEAD_LABELS[q],
         key=state.HEAD_QUANTITY,
-        label_visibility="collapsed",
-        bind="query-params",
+        titled=False,
+        format_func=lambda q: explained.HEAD_LABELS[q],
         wrap=True,
     )
 
     with st.popover("Threshold"):
         st.slider(
-            "A head has a sink where it gives more than",
+            "A head has a sink where a token gets more than",
             0.05,
             0.95,
             measures.SINK_EPSILON,
@@ -100,13 +92,13 @@ def _map(trace: Trace, attention: AttentionTrace) -> None:
 
     with altair_card(
         "Every head of every layer",
-        readings.HEAD_READINGS[quantity],
+        explained.HEAD_CAPTIONS[quantity],
         lambda: figures.head_map(trace, quantity, theme_name=state.theme_name()),
         alt="One cell per layer and head",
         name="head_map",
         table=lambda: measures.heads_frame(attention),
         code=notebook_code(trace, f"an.figures.head_map(trace, {quantity!r})"),
-        more=readings.SINKS,
+        more=explained.SINKS,
     ) as draw:
         event = draw(on_select="rerun", selection_mode="pick")
         picked = event.get("selection", {}).get("pick", []) if event else []
@@ -138,7 +130,7 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
             f"attention on token 0 **{significant(100 * float(attention.sink_mass[at]))} %**, "
             f"**{significant(float(measures.against_baseline(attention)[at]))}** times uniform",
             f"row entropy **{significant(100 * float(entropy[at]))} %** of uniform: {name or 'not available'}",
-            f"looks back **{significant(float(attention.distance[at]))}** tokens on average",
+            f"attends **{significant(float(attention.distance[at]))}** tokens back on average",
             f"shares its keys and values with KV head **{attention.kv_head(head)}**",
         ]
         if attention.window[at[0]]:
@@ -154,7 +146,7 @@ def _head_detail(trace: Trace, attention: AttentionTrace) -> None:
         st.caption("  \n".join(rows))
         if where >= 0:
             st.caption(
-                f"Leans most on token {count(where)}, "
+                f"Attends most to token {count(where)}, "
                 f"**{significant(100 * float(received[at]))} %** on average:"
             )
             st.code(visible(trace.tokens.text[where]), language=None)

@@ -17,13 +17,13 @@ HEAD_LABELS = {
     "gate": "passed on",
 }
 
-HEAD_READINGS = {
+HEAD_CAPTIONS = {
     "sink_mass": "Stronger colour: the head puts more of its attention on the first token. Click a cell.",
-    "times_uniform": "Against what uniform attention would give: 1 is no preference, so short texts fake nothing.",
+    "times_uniform": "Against what uniform attention would give: 1 is no preference, whatever the length of the text.",
     "strongest": "The most any one token gets from the head, wherever it stands. Click a cell to see which.",
-    "entropy": f"Stronger colour: the head spreads its attention; faint: it looks at one token. {_CLASSES}",
-    "distance": "Stronger colour: the head looks further back.",
-    "gate": "Share of a head's output that the layer's own gate lets pass; a head is off near 0, wherever it looks.",
+    "entropy": f"Stronger colour: the head spreads its attention; faint: it attends to one token. {_CLASSES}",
+    "distance": "Stronger colour: the head attends to tokens further back.",
+    "gate": "Share of a head's output that the layer's own gate lets pass; near 0 the head adds nothing, whatever it attends to.",
     "learned_sink": "Weight on the learned sink logit, which is no token: rows sum to 1 minus it.",
 }
 
@@ -34,7 +34,7 @@ For one head, $p_{ij}$ is how much query token $i$ attends to key token $j \le i
 - **Attention on token 0**: mean of $p_{i0}$ over $i \ge 1$.
 - **× uniform**: divided by the mean of $1/(i+1)$, what uniform causal attention would give.
 - **Strongest sink**: largest column mean $\frac{1}{T-j}\sum_{i \ge j} p_{ij}$. Keys that fewer than 8 queries can see
-  are left out, or the last tokens would always win.
+  are left out: a mean over so few is noisy.
 - **Sink rate**: share of heads whose column mean exceeds $\epsilon$ ("""
     + f"{SINK_EPSILON:g}"
     + r""" in Gu et al. 2024, arXiv:2410.10781, there as a mean over many texts
@@ -50,7 +50,7 @@ For one head, $p_{ij}$ is how much query token $i$ attends to key token $j \le i
 Layers that mix tokens in another way (state space, convolution, linear attention) have no softmax attention: struck through.
 
 Everything is measured while the model runs, a block of rows at a time; no attention map is ever stored.
-Why a sink? A head that has nothing to add needs somewhere harmless to look: a token with a tiny value.
+Why a sink? The weights of a row must sum to 1. A head that has nothing to add gives them to a token with a tiny value.
 """
 )
 
@@ -75,8 +75,8 @@ values are noisy. The ramp ends at the 99th percentile of the tokens after the f
 """
 
 ACTIVE = r"""
-Sink mass of each head on one text minus the other. A *dormant* head rests on token 0; on other texts the same head
-is *active* (Guo et al. 2024, whose code tells such heads by the entropies of rows and columns; here it is the attention on token 0). Texts of different length have different uniform baselines: compare heads, not digits.
+Sink mass of each head on one text minus the other. A *dormant* head attends to token 0; on other texts the same head
+is *active* (Guo et al. 2024, whose code tells such heads by the entropies of rows and columns; here it is the attention on token 0). Texts of different length have different uniform baselines: compare heads, not exact numbers.
 """
 
 HEAD_MAP = r"""
@@ -87,7 +87,7 @@ tokens visible, the mean keeps the mass.
 
 BREAK = r"""
 The same text is read again with one thing changed; tokens keep their positions. The bars are the change in surprisal
-of each token: above zero it became less expected. If heads only rest on token 0, hiding it should hurt everywhere.
+of each token: above zero it became less expected. If heads need token 0 as a sink, hiding it raises the surprisal everywhere.
 """
 
 STREAMING = r"""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from analysis.attention_sinks.figures import need_attention
 from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.drawing.numbers import significant
 from app import state
-from app.panels.attention_sinks import help as readings
+from app.choice import choose
+from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.heads import chosen_head
 from app.widgets.figure_card import notebook_code, plotly_card
 from app.widgets.on_demand import Wanted, on_demand
@@ -36,9 +35,7 @@ def one_head(trace: Trace) -> None:
     n = len(trace.tokens)
 
     def controls(_request: RunRequest, left: Any, middle: Any) -> Wanted:
-        pool = left.segmented_control(
-            "Cell shows", ["max", "mean"], default="max", required=True, key=state.POOL, bind="query-params"
-        )
+        pool = choose("Cell shows", ["max", "mean"], key=state.POOL, place=left)
         low, high = middle.slider("Tokens", 0, n, (0, n), key=f"zoom_{n}") if n > 2 else (0, n)
         part = range(min(low, n - 1), max(high, min(low, n - 1) + 1))
 
@@ -72,21 +69,13 @@ def _draw(trace: Trace, drawn: HeadMap) -> None:
         lambda: head_map_figure(drawn, trace, state.theme_name()),
         name="one_head",
         alt="Attention of one head, query by key",
-        table=lambda: _table(drawn),
+        table=drawn.to_frame,
         code=notebook_code(trace, call),
         spec=f"{trace.spec.subtitle} · layer {drawn.layer}, head {drawn.head}, {drawn.pool} of each cell",
-        more=readings.HEAD_MAP,
+        more=explained.HEAD_MAP,
     ) as draw:
         draw()
         st.caption(
             f"Rows sum to 1 within {plain(f'{drawn.row_sum_error:.0e}')}. {plain(drawn.note)} "
-            f"Largest weight drawn: {significant(float(np.nanmax(drawn.values)))}."
+            f"Largest weight drawn: {significant(drawn.largest)}."
         )
-
-
-def _table(drawn: HeadMap) -> pd.DataFrame:
-    rows, keys = np.meshgrid(drawn.row_edges[:-1], drawn.key_edges[:-1], indexing="ij")
-    frame = pd.DataFrame(
-        {"query": rows.ravel(), "key": keys.ravel(), "weight": drawn.values.ravel().astype(float)}
-    )
-    return frame[frame["weight"].notna()]

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from analysis.attention_sinks import figures, measures
 from analysis.attention_sinks.curve_figures import entropy_against_position, triad_chart, triad_panels
+from analysis.attention_sinks.summary import received_by, received_frame, triad_frame
 from analysis.drawing.charts import styled
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
-from analysis.units import from_nats
+from analysis.units import table_in
 from app import state
-from app.panels.attention_sinks import help as readings
+from app.choice import choose
+from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.heads import chosen_head
-from app.widgets.figure_card import altair_card, figure_card, notebook_code
-from app.widgets.layout import side_by_side
+from app.widgets.figure_card import altair_card, html_card, notebook_code
+from app.widgets.layout import side_by_side, table_height
 from app.widgets.plain import plain
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.results.trace import Trace
 
 _SCOPES = ("all heads", "chosen layer", "chosen head")
-_LISTED = 12
 
 
 @st.fragment
@@ -36,34 +38,24 @@ def received(trace: Trace) -> None:
     layer, head = chosen_head(attention)
     left, right = side_by_side("received", [1.9, 1])
     with left:
-        scope = st.segmented_control(
-            "From", _SCOPES, default=_SCOPES[0], required=True, key=state.RECEIVED, bind="query-params",
-            label_visibility="collapsed",
-        )  # fmt: skip
+        scope = choose("From", _SCOPES, key=state.RECEIVED, titled=False)
         at_layer = layer if scope != "all heads" else None
         at_head = head if scope == "chosen head" else None
         strip = figures.received_strip(trace, layer=at_layer, head=at_head)
-        frame = pd.DataFrame(
-            {
-                "position": np.arange(len(trace.tokens)),
-                "token": [visible(t) for t in trace.tokens.text],
-                "received": strip.values.astype(float),
-                "seen_by_queries": attention.seen_by().min(0),
-            }
-        )
-        with figure_card(
+
+        def table() -> pd.DataFrame:
+            frame = received_frame(attention, at_layer, at_head)
+            frame.insert(1, "token", [visible(t) for t in trace.tokens.text])
+            return frame
+
+        with html_card(
             "Attention received",
-            "Stronger colour: more of the later tokens' attention. Click a token to see who feeds on it.",
+            "Stronger colour: more of the later tokens' attention. Click a token to see which heads attend to it.",
+            lambda: figures.received(trace, layer=at_layer, head=at_head, theme_name=state.theme_name()),
             name="received",
-            table=lambda: frame,
-            figure=lambda: (
-                figures.received(trace, layer=at_layer, head=at_head, theme_name=state.theme_name())
-                .document(title="Attention received")
-                .encode()
-            ),
-            figure_ending="html",
+            table=table,
             code=notebook_code(trace, f"an.figures.received(trace, layer={at_layer}, head={at_head})"),
-            more=readings.RECEIVED,
+            more=explained.RECEIVED,
         ):
             chosen = token_strip(
                 strip, key="received_strip", selected=state.chosen_token(trace.tokens), height=300
@@ -76,28 +68,20 @@ def received(trace: Trace) -> None:
 
 def _who_feeds(trace: Trace, position: int) -> None:
     attention = figures.need_attention(trace)
-    mean = attention.received.astype(np.float64).mean((0, 1))
-    rank = int((mean > mean[position]).sum()) + 1
-    queries = int(attention.seen_by()[:, position].min())
+    gets = received_by(attention, position)
     with st.container(border=True, height="stretch"):
         st.markdown(f"**Token {count(position)}**")
         st.code(visible(trace.tokens.text[position]), language=None)
-        few = " Few queries: noisy." if queries < measures.MIN_QUERIES else ""
+        few = " Few queries: noisy." if gets.n_queries < measures.MIN_QUERIES else ""
         st.caption(
-            f"receives **{significant(100 * float(mean[position]))} %** of a query's attention on average, "
-            f"rank **{count(rank)}** of {count(len(mean))} as a sink; seen by {count(queries)} queries.{few}"
-        )
-        column = attention.received[:, :, position]
-        order = np.argsort(-column.ravel(), kind="stable")[:_LISTED]
-        layers, heads = np.unravel_index(order, column.shape)
-        frame = pd.DataFrame(
-            {"layer": attention.layer_numbers[layers], "head": heads, "gives": 100 * column.ravel()[order]}
+            f"receives **{significant(100 * gets.mean)} %** of a query's attention on average, "
+            f"rank **{count(gets.rank)}** of {count(len(trace.tokens))} as a sink; seen by {count(gets.n_queries)} queries.{few}"
         )
         st.dataframe(
-            frame,
+            gets.heads.assign(gives=100 * gets.heads["gives"]),
             hide_index=True,
             key="feeders",
-            height=35 * len(frame) + 38,
+            height=table_height(len(gets.heads)),
             column_config={
                 "gives": st.column_config.ProgressColumn(format="%.1f %%", min_value=0.0, max_value=100.0)
             },
@@ -114,18 +98,18 @@ def triad(trace: Trace) -> None:
         "One token against the others, layer by layer: attention it gets, size of its values, size of its state.",
         lambda: triad_chart(trace, position, theme_name=state.theme_name()),
         name="triad",
-        table=lambda: _triad_frame(trace, position),
+        table=lambda: triad_frame(attention, trace.layers.residual_norm, position),
         code=notebook_code(trace, "an.figures.triad_chart(trace, 0)"),
-        more=readings.TRIAD,
+        more=explained.TRIAD,
     ) as draw:
         position: int = int(st.number_input("Token", 0, n - 1, 0, key="triad_token"))
         values = measures.triad(attention, trace.layers.residual_norm, position)
-        peak = values.residual_token / np.maximum(values.residual_median, 1e-12)
+        peak, layer = values.state_peak
         st.caption(
-            f"Largest state: {significant(float(peak.max()))} times the others' median, at layer {int(peak.argmax())}. "
+            f"Largest state: {significant(peak)} times the others' median, at layer {layer}. "
             + (
-                f"Smallest value: {significant(float(values.value_drain.min()))} times the others' median."
-                if np.isfinite(values.value_drain).any()
+                f"Smallest value: {significant(values.smallest_value)} times the others' median."
+                if math.isfinite(values.smallest_value)
                 else f"Values: not available. {plain(trace.unavailable.get('keys and values', ''))}"
             )
         )
@@ -135,24 +119,6 @@ def triad(trace: Trace) -> None:
             draw(chart, alt=f"The {name} over layers", key=f"triad_{name}")
 
 
-def _triad_frame(trace: Trace, position: int) -> pd.DataFrame:
-    attention = figures.need_attention(trace)
-    values = measures.triad(attention, trace.layers.residual_norm, position)
-    by_layer = pd.DataFrame(
-        {"received": values.sink.mean(1), "drain": values.value_drain.mean(1)}, index=attention.layer_numbers
-    ).reindex(range(len(values.residual_token)))
-    return pd.DataFrame(
-        {
-            "layer": np.arange(len(values.residual_token)),
-            "received_mean": by_layer["received"].astype(float),
-            "value_over_others": by_layer["drain"].astype(float),
-            "state_norm_token": values.residual_token.astype(float),
-            "state_norm_others_median": values.residual_median.astype(float),
-            "state_norm_others_largest": values.residual_max.astype(float),
-        }
-    )
-
-
 @st.fragment
 def dilution(trace: Trace) -> None:
     """Row entropy against position."""
@@ -160,9 +126,7 @@ def dilution(trace: Trace) -> None:
 
     def table() -> pd.DataFrame:
         frame = measures.entropy_by_position(figures.need_attention(trace))
-        for column in ("entropy", "uniform", "below_uniform"):
-            frame[f"{column}_{unit}"] = from_nats(frame.pop(column), unit)
-        return frame
+        return table_in(frame, ("entropy", "uniform", "below_uniform"), unit)
 
     with altair_card(
         "Does attention dilute?",
@@ -172,6 +136,6 @@ def dilution(trace: Trace) -> None:
         alt="Row entropy against position",
         table=table,
         code=notebook_code(trace, f"an.figures.entropy_against_position(trace, unit={unit!r})"),
-        more=readings.DILUTION,
+        more=explained.DILUTION,
     ) as draw:
         draw()

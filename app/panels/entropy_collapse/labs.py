@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from app import state
+from app.choice import choose
 
 LABS = ("four squares", "bigram-backcopy")
 
 
 def live_lab() -> None:
     """Choose a lab and draw it."""
-    lab = st.segmented_control(
-        "Lab",
-        LABS,
-        default=LABS[0],
-        required=True,
-        key=state.LAB,
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+    lab = choose("Lab", LABS, key=state.LAB, titled=False)
     if lab == LABS[0]:
         from app.panels.entropy_collapse.four_squares.view import four_squares
 

@@ -1,4 +1,4 @@
-"""What the overview wants beside the run, computed once after it: who looks at whom, and what methods keep."""
+"""What the overview wants beside the run, computed once after it: attention between tokens, and what methods keep."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from analysis.drawing.numbers import duration
 from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
-from app.panels.pruning_effects.eviction.asked import compute, standard
+from app.panels.pruning_effects.eviction.sweep_request import compute, standard
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, finished_run, model_run, progress
+from app.widgets.run_status import finished_run, model_run, progress, try_submit
 
 if TYPE_CHECKING:
-    from analysis.attention_sinks.looks import Looks
+    from analysis.attention_sinks.token_attention import TokenAttention
     from analysis.models.loading import LanguageModel
     from analysis.pruning_effects.eviction.results import Sweep
     from analysis.pruning_effects.eviction.survival import Survival
@@ -52,7 +52,7 @@ class Part:
 
 
 def _ask(submit: Callable[[], Job]) -> None:
-    ask(submit)
+    try_submit(submit)
 
 
 @st.fragment(run_every=_POLL_SECONDS)
@@ -65,21 +65,21 @@ def _watch(key: str, name: str) -> None:
         progress(job)
 
 
-def looks_of(trace: Trace) -> Part:
-    """Who looks at whom in the run on screen; the value is a :class:`Looks`."""
+def token_attention_of(trace: Trace) -> Part:
+    """Attention between tokens in the run on screen; the value is a :class:`TokenAttention`."""
 
-    def work(model: LanguageModel, job: Job) -> Looks:
-        from analysis.attention_sinks.looks import who_looks
+    def work(model: LanguageModel, job: Job) -> TokenAttention:
+        from analysis.attention_sinks.token_attention import attention_between_tokens
 
-        return who_looks(model, trace, on_progress=job.report)
+        return attention_between_tokens(model, trace, on_progress=job.report)
 
     missing = _missing(trace)
     if missing:
-        return Part("looks", why=missing)
+        return Part("token_attention", why=missing)
     request = model_run()
     assert request is not None
-    wanted = runs.Experiment(request, "looks")
-    return _part("looks", wanted, lambda: runs.submit_experiment(wanted, work))
+    wanted = runs.Experiment(request, "token_attention")
+    return _part("token_attention", wanted, lambda: runs.submit_experiment(wanted, work))
 
 
 def lens_of(trace: Trace) -> Part:
@@ -99,10 +99,12 @@ def survival_of(trace: Trace) -> Part:
     missing = _missing(trace)
     if missing:
         return Part("eviction", why=missing)
-    request, asked = model_run(), standard(trace)
+    request, sweep_request = model_run(), standard(trace)
     assert request is not None
-    wanted, work = asked.experiment(request), compute(asked, request)
-    found = _part("eviction", wanted, lambda: runs.submit_experiment(wanted, work), asked.seconds(trace))
+    wanted, work = sweep_request.experiment(request), compute(sweep_request, request)
+    found = _part(
+        "eviction", wanted, lambda: runs.submit_experiment(wanted, work), sweep_request.seconds(trace)
+    )
     if found.value is None:
         return found
     reduced = _survival(wanted.key, found.value, trace)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from analysis.attention_sinks.summary import sink_numbers
 from analysis.drawing.numbers import significant
 from analysis.entropy_collapse.layers.curves import collapse_layer
 from analysis.story.figures import entropy_by_layer, sinks_by_layer
@@ -21,14 +22,21 @@ if TYPE_CHECKING:
 
 def take_clicks() -> None:
     """Let a new click in one of the charts choose the layer, and the head where it names one."""
-    for key in (state.XRAY_SINKS, state.XRAY_ENTROPY):
-        rows = (st.session_state.get(key) or {}).get("selection", {}).get("pick", [])
-        seen = st.session_state.setdefault(state.XRAY_PICKED, {})
-        if rows and rows[0] != seen.get(key):
-            seen[key] = rows[0]
-            for name, place in (("layer", state.LAYER), ("head", state.HEAD)):
-                if name in rows[0]:
-                    st.session_state[place] = int(rows[0][name])
+    for clicked in (_new_click(state.XRAY_SINKS), _new_click(state.XRAY_ENTROPY)):
+        if "layer" in clicked:
+            st.session_state[state.LAYER] = int(clicked["layer"])
+        if "head" in clicked:
+            st.session_state[state.HEAD] = int(clicked["head"])
+
+
+def _new_click(chart: str) -> dict[str, int]:
+    """What was clicked in a chart since the last time; empty where nothing was."""
+    rows = (st.session_state.get(chart) or {}).get("selection", {}).get("pick", [])
+    taken = st.session_state.setdefault(state.XRAY_PICKED, {})
+    if not rows or rows[0] == taken.get(chart):
+        return {}
+    taken[chart] = rows[0]
+    return dict(rows[0])
 
 
 def over_layers(trace: Trace) -> None:
@@ -56,15 +64,14 @@ def title_line(name: str, title: str, phrase: str, slug: str) -> None:
     with st.container(key=f"titleline_{name}", horizontal=True, vertical_alignment="center", gap="xxsmall"):
         st.markdown(f"**{title}**", width="content")
         st.caption(phrase, width="stretch")
-        label = f"Look closer: {entry_of(slug).title}"
+        label = f"More about {entry_of(slug).title.lower()}"
         st.page_link(page(slug), label=label, icon=":material/arrow_forward:", help=label, width="content")
 
 
 def _sinks(trace: Trace, layer: int) -> None:
     assert trace.attention is not None
-    share, uniform = (
-        significant(100 * float(x.mean())) for x in (trace.attention.sink_mass, trace.attention.sink_baseline)
-    )
+    numbers = sink_numbers(trace.attention)
+    share, uniform = (significant(100 * x) for x in (numbers.on_first, numbers.uniform))
     title_line(
         "overview_sinks",
         "Attention on token 0, by head",

@@ -1,4 +1,4 @@
-"""The story of the chosen token: expected, looked at, kept and forgotten."""
+"""The story of the chosen token: expected, attended to, kept and forgotten."""
 
 from __future__ import annotations
 
@@ -7,32 +7,34 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.drawing.numbers import count, significant
-from analysis.story.numbers import choices, forgotten, lookers, path, repeat_of
+from analysis.story.numbers import attended_by, choices, forgotten, path, repeat_of
 from analysis.story.sentence import sentence
 from analysis.units import from_nats
 from app import state
 from app.panels.overview import story_html as html
 
 if TYPE_CHECKING:
-    from analysis.attention_sinks.looks import Looks
+    from analysis.attention_sinks.token_attention import TokenAttention
     from analysis.pruning_effects.eviction.survival import Survival
     from analysis.results.trace import Trace
     from app.panels.overview.background import Part
 
 
-def story(trace: Trace, position: int, lens: Part, looks: Part, survived: Part) -> None:
+def story(trace: Trace, position: int, lens: Part, between: Part, survived: Part) -> None:
     """Draw the panel; what is not there yet keeps its place."""
     with st.container(border=True, key="panel_story"):
         _which(trace, position)
-        _place("sentence", html.sentence_html(_said(trace, position, looks.value, survived.value)))
+        _place("sentence", html.sentence_html(_said(trace, position, between.value, survived.value)))
         _before(trace, position)
         _path(position, lens)
-        _lookers(trace, position, looks)
-        _forgotten(trace, position, looks.value, survived)
+        _attended(trace, position, between)
+        _forgotten(trace, position, between.value, survived)
 
 
-def _said(trace: Trace, position: int, looks: Looks | None, survived: Survival | None) -> tuple[str, ...]:
-    return sentence(trace, position, looks, survived, unit=state.unit())
+def _said(
+    trace: Trace, position: int, between: TokenAttention | None, survived: Survival | None
+) -> tuple[str, ...]:
+    return sentence(trace, position, between, survived, unit=state.unit())
 
 
 def _place(name: str, content: str) -> None:
@@ -87,30 +89,30 @@ def _path(position: int, lens: Part) -> None:
         lens.in_its_place()
 
 
-def _lookers(trace: Trace, position: int, looks: Part) -> None:
-    with st.container(key="story_looks"):
-        said, content = "attention paid, mean over heads", ""
-        if looks.value is not None:
-            found = lookers(trace, looks.value, position)
+def _attended(trace: Trace, position: int, between: Part) -> None:
+    with st.container(key="story_attended"):
+        said, content = "mean over heads", ""
+        if between.value is not None:
+            found = attended_by(trace, between.value, position)
             if found.peak >= 0:
                 said = html.most_html(found, trace.tokens.text[found.peak])
-            content = html.lookers_html(found, position, len(trace.tokens))
-        st.html(html.head("attention_sinks", "Who looks at it", said) + content)
-        looks.in_its_place()
+            content = html.attended_html(found, position, len(trace.tokens))
+        st.html(html.head("attention_sinks", "Who attends to it", said) + content)
+        between.in_its_place()
 
 
-def _forgotten(trace: Trace, position: int, looks: Looks | None, survived: Part) -> None:
+def _forgotten(trace: Trace, position: int, between: TokenAttention | None, survived: Part) -> None:
     with st.container(key="story_forgotten"):
         said, content = "being computed" * (survived.job is not None), ""
         if survived.value is not None:
             kept: Survival = survived.value
-            found = forgotten(trace.tokens, kept, position, looks)
+            found = forgotten(trace.tokens, kept, position, between)
             if found is None:
                 content = f"<p>{after_the_cut(kept.n_context)}</p>"
             else:
                 needed = trace.tokens.text[found.needed] if found.needed >= 0 else None
                 said = f"its loss at token {count(found.needed)}" if needed is not None else ""
-                content = html.forgotten_html(found, kept.kept, state.unit(), needed)
+                content = html.forgotten_html(found, kept.highest, state.unit(), needed)
         st.html(html.head("pruning_effects", "When it is forgotten", said) + content)
         if survived.job is None:  # how far it is stands where the methods are drawn
             survived.in_its_place()

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
+from math import isfinite
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from analysis.drawing.labels import runs
 from analysis.drawing.numbers import count, significant
 from analysis.drawing.theme import DARK, LIGHT, RAMP_STEPS, Picture, amount_ramp, inks_on, rgb_to_hex
-from analysis.pruning_effects.eviction.looks import looks_of
+from analysis.pruning_effects.eviction.styles import styles_of
 from analysis.story.numbers import BUDGET
 from analysis.story.sentence import Word
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    from analysis.story.numbers import Choice, Forgotten, Lookers, Said
+    from analysis.story.numbers import AttendedBy, Choice, Forgotten, Said
 
 _PLAIN_DIGITS = 1e-5
+_ROOM = 16
+"""Per cent of the width that the words in the bars need."""
 
 
 def word(text: str) -> str:
@@ -70,39 +71,38 @@ def path_html(path: tuple[Said, ...], unit: Unit) -> str:
     return f"<div class=story-path>{''.join(cells)}</div>{ends}"
 
 
-def lookers_html(found: Lookers, position: int, n_tokens: int) -> str:
-    """What later tokens pay, as bars along the text, and the heads that look hardest."""
-    top = max(float(found.paid[1:].max(initial=0.0)), 1e-9)
-    before = 100 * position / n_tokens
-    bars = "".join(f'<u style="height:{100 * min(1.0, float(p) / top):.1f}%"></u>' for p in found.paid)
-    label = "before it" if before > 16 else ""
+def attended_html(found: AttendedBy, position: int, n_tokens: int) -> str:
+    """What later tokens give, as bars along the text, and the heads that attend most."""
+    before = 100 * found.before
+    bars = "".join(f'<u style="height:{100 * height:.1f}%"></u>' for height in found.bars)
+    label = "before it" if before > _ROOM else ""
     rows = "".join(
-        f"<div class=story-look><span>{count(x.position)}</span>{word(x.name)}"
+        f"<div class=story-attended><span>{count(x.position)}</span>{word(x.name)}"
         f"<span>layer {x.layer}, head {x.head}</span><span>{percent(x.weight)}</span></div>"
-        for x in found.hardest
+        for x in found.strongest
     )
     return (
         f'<div class=story-bars><s style="width:{before:.1f}%">{label}</s>{bars}</div>'
         f'<div class=story-ends><span style="margin-left:{min(before, 80):.1f}%">{count(position)}</span>'
-        f"<span>{count(n_tokens - 1)}</span></div>{rows or '<p>No later token looks at it.</p>'}"
+        f"<span>{count(n_tokens - 1)}</span></div>{rows or '<p>No later token attends to it.</p>'}"
     )
 
 
-def most_html(found: Lookers, name: str) -> str:
-    """Who pays most, for the title line."""
-    return f"{word(name)} {count(found.peak)} pays {percent(found.peak_paid)}"
+def most_html(found: AttendedBy, name: str) -> str:
+    """Who gives most, for the title line."""
+    return f"{word(name)} {count(found.peak)} gives {percent(found.peak_weight)}"
 
 
-def forgotten_html(found: Forgotten, kept: np.ndarray, unit: Unit, needed: str | None) -> str:
-    """One row per method: when it forgets the token, and the surprisal of the token that needed it."""
+def forgotten_html(found: Forgotten, highest: float, unit: Unit, needed: str | None) -> str:
+    """One row per method: below which share (at most the highest) it loses the token, and what that does to another."""
     column = ""
     if needed is not None:
         column = f"{word(needed)} at {100 * BUDGET:g} %"
     rows = []
     for method, (colour, dash) in zip(
-        found.methods, looks_of([m.method for m in found.methods]), strict=True
+        found.methods, styles_of([m.method for m in found.methods]), strict=True
     ):
-        below = _percent_of(method.below) if np.isfinite(method.below) else f"&gt; {_percent_of(kept[-1])}"
+        below = _percent_of(method.below) if isfinite(method.below) else f"&gt; {_percent_of(highest)}"
         below = f"&lt; {below}" if method.always else below
         line = {0: "solid", 2: "dotted"}.get(dash[1], "dashed")
         mark = f'<u style="border-top:3px {line} {colour}"></u>'
@@ -121,7 +121,7 @@ def _percent_of(share: float) -> str:
 
 
 def _information(nats: float, unit: Unit) -> str:
-    return f"{significant(from_nats(nats, unit))} {unit}" if np.isfinite(nats) else "refused"
+    return f"{significant(from_nats(nats, unit))} {unit}" if isfinite(nats) else "refused"
 
 
 def _fill(picture: Picture, step: int) -> str:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from analysis.story.strips import COLOURS, Colour, story_strip, with_lookers
+from analysis.story.strips import COLOURS, Colour, story_strip, with_attending
 from app import state
-from app.panels.overview.background import lens_of, looks_of, survival_of
+from app.choice import choose
+from app.panels.overview.background import lens_of, survival_of, token_attention_of
 from app.panels.overview.keeps import keeps
 from app.panels.overview.layers import over_layers, take_clicks
 from app.panels.overview.story import story
@@ -18,51 +19,46 @@ from app.widgets.token_strip import picked_token, token_strip
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
-_STRIP = "overview_strip"
 _STRIP_HEIGHT = 440
 
 
 def colour_switch(line: Any, trace: Trace) -> Colour:
     """What colours the text, at the end of the heading's line."""
     names = [name for name in COLOURS if trace.attention is not None or name in COLOURS[:2]]
-    chosen: Colour = line.segmented_control(
-        "Colour",
-        names,
-        default=names[0],
-        required=True,
-        key=state.XRAY_COLOUR,
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+    chosen: Colour = choose("Colour", names, key=state.XRAY_COLOUR, place=line, titled=False)
     return chosen
 
 
 @st.fragment
 def xray(trace: Trace, colour: Colour) -> None:
     """Draw the run and the chosen token; a choice draws this again and nothing else."""
-    looks, lens, survived = looks_of(trace), lens_of(trace), survival_of(trace)  # in the order of their price
+    between, lens, survived = (
+        token_attention_of(trace),
+        lens_of(trace),
+        survival_of(trace),
+    )  # in the order of their price
     take_clicks()
     left, right = reading_and_choice("xray")
     with left:
-        position = _text(trace, colour, looks.value, survived.value)
+        position = _text(trace, colour, between.value, survived.value)
         over, kept = side_by_side("xray", [1.85, 1])
         with over:
             over_layers(trace)
         with kept:
             keeps(trace, position, survived)
     with right:
-        story(trace, position, lens, looks, survived)
+        story(trace, position, lens, between, survived)
 
 
-def _text(trace: Trace, colour: Colour, looks: Any, survived: Any) -> int:
+def _text(trace: Trace, colour: Colour, between: Any, survived: Any) -> int:
     """The strip; gives the chosen token."""
     strip = story_strip(trace, colour, survived, unit=state.unit())
     before = state.chosen_token(trace.tokens)
-    chosen = picked_token(strip, key=_STRIP, selected=before)
+    chosen = picked_token(strip, key="overview_strip", selected=before)
     position = before if chosen is None else chosen
-    if looks is not None:
-        strip = with_lookers(strip, looks, position)
+    if between is not None:
+        strip = with_attending(strip, between, position)
     with st.container(border=True, key="panel_text"):
-        token_strip(strip, key=_STRIP, selected=before, height=_STRIP_HEIGHT)
+        token_strip(strip, key="overview_strip", selected=before, height=_STRIP_HEIGHT)
     state.choose_token(position)
     return position

@@ -28,15 +28,15 @@ NEEDLE = r"""
 **Definition.** A generated text with one made-up fact at a depth; the cache is pruned before the question is known. Colour: log-probability of the
 answer's tokens. Ring: greedy decoding would have said the answer.
 
-**What to look for.** First whether the full cache can do it at all. Methods that look at positions find a needle only where they look;
-methods that ask the last tokens do not know the question yet.
+**What to look for.** First whether the full cache can do it at all. Methods that go by position find a needle only where they keep tokens;
+methods that go by the attention of the last tokens do not know the question yet.
 """
 
 HORIZON = r"""
 **Definition.** The chosen tokens are hidden from all layers from $l$ on; lower layers still see them. The curve is the log-probability of the answer against $l$,
 the dashed line the full cache.
 
-**What to look for.** The layer from which on the curve lies on the line: the *horizon*. What the tokens said has been copied by then, and they could be evicted there for free.
+**What to look for.** The layer from which on the curve lies on the line: the *horizon*. What the tokens said has been copied by then, and they could be evicted there without damage.
 
 **Source.** After the information horizon of visual tokens; this is its text analogue.
 """
@@ -45,5 +45,5 @@ STABILITY = r"""
 **Definition.** Every embedding of the context gets a random vector of a given relative length added. *Kendall's tau* compares the ranking of tokens
 with and without it, *kept tokens that stay* the sets. Beside it: the change in NLL that the same noise causes with the full and with the pruned cache.
 
-**What to look for.** Ranks that break under noise that the full cache does not feel: then the compression, not the model, is what an unusual input can upset.
+**What to look for.** Ranks that change under noise that changes little with the full cache: then an unusual input upsets the method, not the model.
 """

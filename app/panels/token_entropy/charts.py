@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from analysis import figures
@@ -13,13 +11,16 @@ from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count
 from analysis.drawing.strip_html import HtmlFigure
 from analysis.token_entropy import measures
-from analysis.units import from_nats
+from analysis.token_entropy.triggers import trigger_positions
+from analysis.units import from_nats, table_in
 from app import state
-from app.panels.token_entropy import help as readings
-from app.widgets.figure_card import altair_card, figure_card, notebook_code
+from app.panels.token_entropy import help as explained
+from app.widgets.figure_card import altair_card, html_card, notebook_code
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.results.trace import Trace
 
 _TOLD_TRIGGERS = 5
@@ -50,7 +51,7 @@ def along_the_text(trace: Trace) -> None:
         code=notebook_code(
             trace, f"an.figures.along_text(trace, unit={unit!r}, window={window}, factor={factor:g})"
         ),
-        more=readings.ALONG_THE_TEXT,
+        more=explained.ALONG_THE_TEXT,
     ) as draw:
         shown = st.toggle(
             "Moving threshold",
@@ -74,11 +75,10 @@ def _trigger_rule() -> tuple[int, float]:
 
 def _triggers_said(trace: Trace, window: int, factor: float) -> str:
     """Where SRGen would stop, in a sentence, and in what that differs from SRGen."""
-    threshold = measures.moving_threshold(trace.tokens.entropy, window, factor)
-    at = np.flatnonzero(measures.triggers(trace.tokens.entropy, threshold))
-    if np.isnan(threshold).all():
+    at = trigger_positions(trace.tokens.entropy, window, factor)
+    if at is None:
         said = f"No threshold: it needs {window} tokens before it."
-    elif not len(at):
+    elif not at:
         said = (
             "No token is above the threshold; it was set for reasoning models, which are sure of most tokens."
         )
@@ -86,7 +86,7 @@ def _triggers_said(trace: Trace, window: int, factor: float) -> str:
         some = ", ".join(f"{t} “{plain(visible(trace.tokens.text[t]))}”" for t in at[:_TOLD_TRIGGERS])
         more = " and others" if len(at) > _TOLD_TRIGGERS else ""
         said = f"Triangles: {count(len(at))} above the threshold: {some}{more}."
-    return f"{said} {readings.TRIGGERS}"
+    return f"{said} {explained.TRIGGERS}"
 
 
 def _curve_table(trace: Trace) -> pd.DataFrame:
@@ -118,7 +118,7 @@ def scatter(trace: Trace) -> None:
         name="surprisal_scatter",
         table=table,
         code=notebook_code(trace, f"an.figures.surprisal_scatter(trace, unit={unit!r})"),
-        more=readings.QUADRANTS,
+        more=explained.QUADRANTS,
     ) as draw:
         event = draw(on_select="rerun", selection_mode="pick")
         picked = event.get("selection", {}).get("pick", []) if event else []
@@ -134,24 +134,14 @@ def token_table(trace: Trace) -> None:
     unit = state.unit()
 
     def table() -> pd.DataFrame:
-        frame = measures.by_token(trace.tokens)
-        for column in ("mean_entropy", "mean_surprisal"):
-            frame[column] = from_nats(frame[column], unit)
-        return frame.rename(
-            columns={"mean_entropy": f"mean_entropy_{unit}", "mean_surprisal": f"mean_surprisal_{unit}"}
-        )
+        return table_in(measures.by_token(trace.tokens), ("mean_entropy", "mean_surprisal"), unit)
 
-    with figure_card(
+    with html_card(
         "Mean entropy by token",
         "The strings before which the model was least sure, over this text.",
+        lambda: HtmlFigure(table().to_html(index=False, escape=True)),
         name="by_token",
         table=table,
-        figure=lambda: (
-            HtmlFigure(table().to_html(index=False, escape=True))
-            .document(title="Mean entropy by token")
-            .encode()
-        ),
-        figure_ending="html",
         code=notebook_code(
             trace, "from analysis.token_entropy.measures import by_token\nby_token(trace.tokens)"
         ),

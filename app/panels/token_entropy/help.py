@@ -58,7 +58,7 @@ Thresholds of entropix, in nats and nats²: *sure* $H<0.3, V<1.2$; *spread* $H>2
 
 LENS = r"""
 The state after each layer goes through the model's final norm and vocabulary head (the *logit lens*,
-nostalgebraist 2020). Early layers were not trained for that, so read their rows as a direction, not as a belief.
+nostalgebraist 2020). Early layers were not trained for that, so their rows show where the prediction goes, not what the layer predicts.
 **KL** $= \sum p_\text{out} (\ln p_\text{out} - \ln p_\text{layer})$, in nats or bits: 0 where the layer already says
 what the output says. The last row always equals the output; the run checks it.
 Layer 0 is what enters block 1.

@@ -12,13 +12,14 @@ from analysis.drawing.numbers import duration, size
 from analysis.errors import AnalysisError
 from analysis.units import unit_label
 from app import state
+from app.choice import choose
 from app.compute import requests as runs
-from app.panels.token_entropy import help as readings
+from app.panels.token_entropy import help as explained
 from app.widgets.checks import check_line
 from app.widgets.figure_card import notebook_code, plotly_card
 from app.widgets.messages import show_error, show_unavailable
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, model_run, other_run
+from app.widgets.run_status import model_run, other_run, try_submit
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -74,7 +75,7 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | No
         except AnalysisError as reason:
             right.caption(plain(str(reason)))
         if middle.button("Compute the lens", key="lens_button", width="stretch"):
-            if ask(runs.submit, wanted):
+            if try_submit(runs.submit, wanted):
                 st.rerun()
         elif error is not None:
             show_error(error)
@@ -100,17 +101,15 @@ def _draw_lens(trace: Trace) -> None:
         table=lambda: trace.layers.lens_frame(unit),
         code=notebook_code(trace, f"an.figures.lens_heatmap(trace, {kind!r}, unit={unit!r})"),
         spec=f"{trace.spec.subtitle} · {len(trace.layers.lens_layers)} layers",
-        more=readings.LENS,
+        more=explained.LENS,
     ) as draw:
         left, right = st.columns([1, 2], vertical_alignment="bottom")
-        kind = left.segmented_control(
+        kind = choose(
             "Colour",
             ["entropy", "kl"],
-            default="entropy",
-            required=True,
-            format_func=lambda k: {"entropy": "entropy", "kl": "KL to the output"}[k],
             key=state.LENS_QUANTITY,
-            bind="query-params",
+            place=left,
+            format_func=lambda k: {"entropy": "entropy", "kl": "KL to the output"}[k],
         )
         first, last = 0, n
         if n > 2:

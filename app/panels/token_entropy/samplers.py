@@ -13,7 +13,8 @@ from analysis.errors import AnalysisError
 from analysis.units import from_nats
 from app import state
 from app.compute import requests as runs
-from app.panels.token_entropy import help as readings
+from app.panels.token_entropy import help as explained
+from app.widgets.layout import table_height
 from app.widgets.messages import show_unavailable
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _typical(order: TypicalOrder, actual: int) -> None:
         )
     )
     _frame(shown, "detail_typical")
-    st.caption(readings.TYPICAL)
+    st.caption(explained.TYPICAL)
 
 
 def _top_h(order: TopHOrder, actual: int) -> None:
@@ -105,10 +106,11 @@ def _top_h(order: TopHOrder, actual: int) -> None:
         f"transformers keeps {count(order.n_library)}, whose sum is within {library} {unit}. "
         f"The paper's constraint keeps {count(order.n_paper)}, whose entropy is within {paper} {unit}."
     )
-    if (frame["place"].diff().dropna() == 1).all():
+    places = frame["place"].tolist()
+    if places == list(range(places[0], places[0] + len(places))):
         shown = shown.drop(columns="place")  # the panel is narrow, and nothing is left out of the list
     _frame(shown, "detail_top_h")
-    st.caption(readings.TOP_H)
+    st.caption(explained.TOP_H)
 
 
 def _listed(frame: pd.DataFrame, actual: int) -> pd.DataFrame:
@@ -139,6 +141,6 @@ def _frame(shown: pd.DataFrame, key: str) -> None:
         shown,
         hide_index=True,
         key=key,
-        height=35 * min(len(shown), 12) + 38,
+        height=table_height(len(shown)),
         column_config=numbers | {"place": st.column_config.NumberColumn(width=44)},
     )

@@ -13,9 +13,10 @@ from analysis.token_entropy import measures
 from analysis.token_entropy.strips import MARKS, Mark, entropy_strip, marked_tokens
 from analysis.units import from_nats
 from app import state
-from app.panels.token_entropy import help as readings
+from app.choice import choose
+from app.panels.token_entropy import help as explained
 from app.panels.token_entropy.token_detail import token_detail
-from app.widgets.figure_card import figure_card, notebook_code
+from app.widgets.figure_card import html_card, notebook_code
 from app.widgets.layout import number_line, side_by_side
 from app.widgets.run_status import model_run
 from app.widgets.token_strip import token_strip
@@ -39,7 +40,7 @@ def numbers(trace: Trace) -> None:
         (
             "perplexity",
             significant(values.perplexity),
-            "exp(mean surprisal in nats): 1 is certain, V is clueless.",
+            "exp(mean surprisal in nats): 1: every token was certain. The size of the vocabulary: all tokens were equally likely.",
         ),
         (
             "bits per byte",
@@ -62,26 +63,21 @@ def strip_and_detail(trace: Trace) -> None:
     left, right = side_by_side("strip", [1.7, 1])
     with left:
         quantity, strip, marks = _strip_controls(trace)
-        with figure_card(
+        with html_card(
             "The text, token by token",
             f"{quantity.colours} Click a token, or focus the strip and use the arrow keys.",
+            lambda: figures.token_strip(
+                trace, quantity.name, unit=state.unit(), theme_name=state.theme_name(), **marks
+            ),
             name="token_strip",
             table=lambda: trace.tokens.to_frame(state.unit()),
-            figure=lambda: (
-                figures.token_strip(
-                    trace, quantity.name, unit=state.unit(), theme_name=state.theme_name(), **marks
-                )
-                .document(title=quantity.title)
-                .encode()
-            ),
-            figure_ending="html",
             code=notebook_code(
                 trace,
                 f"an.figures.token_strip(trace, {quantity.name!r}, unit={state.unit()!r}"
                 + "".join(f", {name}={value!r}" for name, value in marks.items())
                 + ")",
             ),
-            more=readings.STRIP,
+            more=explained.STRIP,
         ):
             chosen = token_strip(strip, key="entropy_strip", selected=state.chosen_token(trace.tokens))
     if chosen is not None and chosen < len(trace.tokens):
@@ -94,21 +90,17 @@ def _strip_controls(trace: Trace) -> tuple[TokenQuantity, Strip, dict[str, Any]]
     """The quantity, the strip, and what it marks, as arguments of :func:`figures.marked_tokens`."""
     left, right = st.columns([4, 1.1], vertical_alignment="center")
     quantities = quantities_of(trace.tokens)
-    name: str = left.segmented_control(
+    name: str = choose(
         "Colour by",
         list(quantities),
-        default=next(iter(quantities)),
-        required=True,
-        format_func=lambda name: quantities[name].label,
         key=state.QUANTITY,
-        label_visibility="collapsed",
-        bind="query-params",
+        place=left,
+        titled=False,
+        format_func=lambda name: quantities[name].label,
         wrap=True,
     )
     with right.popover("Marks", width="stretch"):
-        mark: Mark = st.segmented_control(
-            "Triangles mark", MARKS, default=MARKS[0], required=True, key=state.MARK, bind="query-params"
-        )
+        mark: Mark = choose("Triangles mark", MARKS, key=state.MARK)
         window, factor = _trigger_rule()
         share = st.slider(
             "Forking tokens: share with the highest entropy",
@@ -127,12 +119,12 @@ def _strip_controls(trace: Trace) -> tuple[TokenQuantity, Strip, dict[str, Any]]
             "Underline high-entropy windows",
             key=state.SHOW_WINDOWS,
             bind="query-params",
-            help=readings.WINDOWS,
+            help=explained.WINDOWS,
         )
         # Floats, because Streamlit fails on a link with an infinite whole number.
         width = int(
             st.number_input(
-                "Window, tokens",
+                "Entropy window, tokens",
                 1.0,
                 64.0,
                 4.0,

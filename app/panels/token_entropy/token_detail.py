@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.figures import entropy_histogram
+from analysis.results.alternatives import alternatives, equally_likely
 from analysis.token_entropy.measures import percentile_of
 from analysis.units import Unit, from_nats
 from app import state
 from app.panels.token_entropy.samplers import samplers
 from app.widgets.figure_card import show_chart
+from app.widgets.layout import table_height
 from app.widgets.run_status import finished_run
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def _numbers(trace: Trace, position: int, unit: Unit) -> None:
         f"entropy **{significant(from_nats(entropy, unit))}** {unit} · "
         f"surprisal **{significant(from_nats(surprisal, unit))}** {unit} · "
         f"rank **{count(int(tokens.rank[position]))}** of {count(trace.spec.vocab_size)}  \n"
-        f"It hesitated as between {significant(float(np.exp(entropy)))} equally likely tokens. "
+        f"As uncertain as between {significant(equally_likely(entropy))} equally likely tokens. "
         f"{_place(percentile_of(tokens.entropy, position))}"
     )
     chart = entropy_histogram(trace, position, unit=unit, theme_name=state.theme_name())
@@ -59,7 +60,7 @@ def _numbers(trace: Trace, position: int, unit: Unit) -> None:
 
 
 def _place(percentile: float) -> str:
-    if np.isnan(percentile):  # no other token to compare with
+    if math.isnan(percentile):  # no other token to compare with
         return ""
     share = "all others" if percentile > 99.9 else f"{significant(percentile)} %"
     return f"More uncertain than {share} of this text:"
@@ -67,24 +68,20 @@ def _place(percentile: float) -> str:
 
 def _alternatives(trace: Trace, position: int) -> None:
     tokens = trace.tokens
-    ids, log_probs = tokens.top_ids[position], tokens.top_logprobs[position]
-    actual = int(tokens.token_id[position])
-    frame = pd.DataFrame(
-        {
-            "": ["●" if int(i) == actual else "" for i in ids],
-            "would say": [visible(tokens.names[int(i)]) for i in ids],
-            "probability": np.exp(log_probs.astype(float)) * 100,
-        }
+    frame = alternatives(
+        tokens.top_ids[position], tokens.top_logprobs[position], int(tokens.token_id[position]), tokens.names
     )
+    shown = {"": frame["came"].map({True: "●", False: ""}), "would say": frame["token"].map(visible)}
+    frame = frame.assign(**shown, probability=100 * frame["probability"])
     st.dataframe(
-        frame,
+        frame[["", "would say", "probability"]],
         hide_index=True,
         key="detail_alternatives",
-        height=35 * min(len(frame), 10) + 38,
+        height=table_height(len(frame), 10),
         column_config={
             "": st.column_config.TextColumn(width=24, help="● is the token that came"),
             "probability": st.column_config.ProgressColumn(
-                format="%.2f %%", min_value=0.0, max_value=max(float(frame["probability"].max()), 1e-6)
+                format="%.2f %%", min_value=0.0, max_value=max(float(frame["probability"].iloc[0]), 1e-6)
             ),
         },
     )

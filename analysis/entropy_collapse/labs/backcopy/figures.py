@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.labels import visible
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.labs.backcopy.results import VARIANTS
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    import altair as alt
-
     from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun
 
 _COLOURS = dict(zip(VARIANTS, OKABE_ITO, strict=True))
@@ -42,8 +40,6 @@ def risks_figure(
     theme_name : {"light", "dark"}
         Colours.
     """
-    import altair as alt
-
     parts = [
         _over_steps(runs, lambda run: from_nats(run.markov, unit)).assign(after=_AFTER[0]),
         _over_steps(runs, lambda run: from_nats(run.backcopy, unit)).assign(after=_AFTER[1]),
@@ -84,8 +80,6 @@ def forming_panels(runs: Sequence[BackcopyRun], *, theme_name: str = "light") ->
 
 def forming_figure(runs: Sequence[BackcopyRun], *, theme_name: str = "light") -> alt.VConcatChart:
     """The panels of :func:`forming_panels` in one figure."""
-    import altair as alt
-
     panels = [panel.properties(width=_FORMING_WIDTH) for panel in _forming(runs, theme_name)]
     return styled(alt.vconcat(*panels), theme_name)
 
@@ -118,8 +112,6 @@ def _panel(
     legend: bool,
 ) -> Any:
     """Lines over steps with one level to compare with; the first panel carries the legends."""
-    import altair as alt
-
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True), axis=alt.Axis(tickCount=5))
     who = [*_who(), *([alt.Tooltip("after:N", title="queries")] if legend else [])]
     lines = (
@@ -142,8 +134,6 @@ def _level(
     value: float, name: str, title: str, theme_name: str, *, below: bool = False
 ) -> tuple[alt.Chart, alt.Chart]:
     """A dotted level to compare with, and its name at the right end."""
-    import altair as alt
-
     muted = theme(theme_name).muted
     base = alt.Chart(pd.DataFrame({"level": [value], "name": [name]})).encode(y=alt.Y("level:Q", title=title))
     text = base.mark_text(
@@ -165,8 +155,6 @@ def first_token_figure(run: BackcopyRun, layer: int | None = None, *, theme_name
     theme_name : {"light", "dark"}
         Colours.
     """
-    import altair as alt
-
     layer = run.sink_layer if layer is None else layer
     frame = character_frame(run, layer)
     frame["character"] = [visible(c) for c in frame["character"]]
@@ -219,27 +207,19 @@ def _over_steps(runs: Sequence[BackcopyRun], of: Callable[[BackcopyRun], np.ndar
 
 
 def _steps() -> alt.X:
-    import altair as alt
-
     return alt.X("step:Q", title="step", axis=alt.Axis(grid=False, tickMinStep=1, tickCount=10))
 
 
 def _colour(runs: Sequence[BackcopyRun], legend: bool = True) -> alt.Color:
-    import altair as alt
-
     names = [variant for variant in VARIANTS if any(run.settings.variant == variant for run in runs)]
     scale = alt.Scale(domain=names, range=[_COLOURS[name] for name in names])
     return alt.Color("run:N", title=None, scale=scale, legend=alt.Legend(labelLimit=300) if legend else None)
 
 
 def _dash(legend: bool = True) -> alt.StrokeDash:
-    import altair as alt
-
     scale = alt.Scale(domain=list(_AFTER), range=list(_DASHES))
     return alt.StrokeDash("after:N", title=None, scale=scale, legend=alt.Legend() if legend else None)
 
 
 def _who() -> list[Any]:
-    import altair as alt
-
     return [alt.Tooltip("run:N"), alt.Tooltip("seed:Q"), alt.Tooltip("step:Q")]

@@ -54,7 +54,7 @@ def hold_out(task: BackcopyTask, ids: np.ndarray) -> HeldOut:
     return HeldOut(ids, truth, is_trigger, is_ordinary, task.oracle(ids.shape[1]).markov)
 
 
-def look(model: Decoder, held: HeldOut) -> dict[str, Any]:
+def evaluate(model: Decoder, held: HeldOut) -> dict[str, Any]:
     """Everything a run keeps of one step.
 
     Parameters

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -167,11 +166,6 @@ class BackcopyRun:
         """Largest norm of token 0's state after any block over the others' median there, (S,)."""
         return (self.residual_token[:, 1:] / self.residual_median[:, 1:]).max(1)
 
-    @property
-    def guess(self) -> float:
-        """Risk of a guess among all characters, nats."""
-        return math.log(len(self.characters))
-
     def to_frame(self) -> pd.DataFrame:
         """One row per step and block; block 0 is what enters block 1 and has no attention.
 
@@ -180,9 +174,12 @@ class BackcopyRun:
         """
         n, blocks = self.residual_token.shape
 
-        def heads(values: np.ndarray) -> np.ndarray:
-            return np.concatenate([np.full((n, 1), np.nan), values], axis=1).ravel()
-
+        heads = {
+            name: np.concatenate([np.full((n, 1), np.nan), getattr(self, name)], axis=1).ravel()
+            for name in ("sink", "sink_ordinary", "sink_trigger", "row_mass", "delta_logit", "value_drain")
+        }
+        names = ("residual_token", "residual_median", "residual_max")
+        states = {name: getattr(self, name).ravel() for name in names}
         return pd.DataFrame(
             {
                 "run": self.settings.variant,
@@ -193,16 +190,9 @@ class BackcopyRun:
                 "markov_standard_error_nats": np.repeat(self.markov_error, blocks),
                 "backcopy_risk_nats": np.repeat(self.backcopy, blocks),
                 "overall_risk_nats": np.repeat(self.overall, blocks),
-                "sink": heads(self.sink),
-                "sink_ordinary": heads(self.sink_ordinary),
-                "sink_trigger": heads(self.sink_trigger),
-                "row_mass": heads(self.row_mass),
-                "delta_logit": heads(self.delta_logit),
-                "value_drain": heads(self.value_drain),
-                "residual_token": self.residual_token.ravel(),
-                "residual_median": self.residual_median.ravel(),
-                "residual_max": self.residual_max.ravel(),
             }
+            | heads
+            | states
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from analysis.entropy_collapse.labs.backcopy.measures import hold_out, look
+from analysis.entropy_collapse.labs.backcopy.measures import evaluate, hold_out
 from analysis.entropy_collapse.labs.backcopy.model import Decoder
 from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
 from analysis.entropy_collapse.labs.backcopy.task import BackcopyTask, shipped_task
@@ -19,7 +19,7 @@ from analysis.progress import silent
 HELD_OUT = 32
 """Sequences looked at, the same in every run of a length."""
 _HELD_OUT_SEED = 20_000_003
-_LOOKS = 60
+_EVALUATIONS = 60
 """A run is looked at about so many times, more often at its beginning."""
 _SHOW_SECONDS = 0.5
 
@@ -66,14 +66,14 @@ def train_backcopy(
     unseen = torch.Generator().manual_seed(_HELD_OUT_SEED)
     held = hold_out(task, _sequences(task, HELD_OUT, settings.length, unseen)[:, :-1])
     begun, shown = monotonic(), monotonic()
-    looks: list[dict[str, Any]] = []
-    when = set(look_steps(settings.steps))
+    evaluations: list[dict[str, Any]] = []
+    when = set(evaluation_steps(settings.steps))
     for step in range(settings.steps + 1):
         report(step / (settings.steps + 1), f"step {step:,} of {settings.steps:,}")
         if step in when:
-            looks.append({"step": step, **look(model, held)})
+            evaluations.append({"step": step, **evaluate(model, held)})
             if on_partial is not None and monotonic() - shown >= _SHOW_SECONDS:
-                on_partial(_run(settings, task, looks, monotonic() - begun))
+                on_partial(_run(settings, task, evaluations, monotonic() - begun))
                 shown = monotonic()
         if step < settings.steps:
             ids = torch.from_numpy(_sequences(task, settings.batch, settings.length, generator))
@@ -82,12 +82,12 @@ def train_backcopy(
             loss.backward()
             optimizer.step()
     report(1.0, "done")
-    return _run(settings, task, looks, monotonic() - begun)
+    return _run(settings, task, evaluations, monotonic() - begun)
 
 
-def look_steps(steps: int) -> list[int]:
+def evaluation_steps(steps: int) -> list[int]:
     """Steps after which a run is looked at: every one up to 4, then rarer, and the last one."""
-    every = max(1, steps // _LOOKS)
+    every = max(1, steps // _EVALUATIONS)
     early = [1, 2, 4, 8, 16, 32]
     return sorted({0, steps, *(s for s in early if s < min(steps, 3 * every)), *range(every, steps, every)})
 
@@ -105,11 +105,15 @@ def _sequences(task: BackcopyTask, n: int, length: int, generator: torch.Generat
 
 
 def _run(
-    settings: BackcopySettings, task: BackcopyTask, looks: list[dict[str, Any]], seconds: float
+    settings: BackcopySettings, task: BackcopyTask, evaluations: list[dict[str, Any]], seconds: float
 ) -> BackcopyRun:
     """What was seen so far, in arrays of its own that cannot be written to."""
-    arrays = {name: np.array([one[name] for one in looks]) for name in looks[0] if name != "by_character"}
-    arrays["by_character"] = looks[-1]["by_character"]
+    arrays = {
+        name: np.array([one[name] for one in evaluations])
+        for name in evaluations[0]
+        if name != "by_character"
+    }
+    arrays["by_character"] = evaluations[-1]["by_character"]
     for array in arrays.values():
         array.setflags(write=False)
     return BackcopyRun(

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from analysis.entropy_collapse.labs.four_squares import task
-from analysis.entropy_collapse.labs.four_squares.policy import HIDDEN, N_HEADS, WIDTH, Policy, read
+from analysis.entropy_collapse.labs.four_squares.policy import HIDDEN, N_HEADS, WIDTH, Policy, predict
 from analysis.models.embedded import cache_folder
 from analysis.progress import Progress
 
@@ -92,7 +92,7 @@ def train_base(settings: BaseSettings, on_progress: Progress) -> Policy:
             on_progress(update / settings.updates, _WARMING_UP)
         rise, fall = (update + 1) / _WARM_STEPS, 1 - update / settings.updates
         chosen = torch.from_numpy(rng.integers(settings.texts, size=settings.answers))
-        loss = -read(policy, numbers[chosen], written[chosen]).logprob.mean()
+        loss = -predict(policy, numbers[chosen], written[chosen]).logprob.mean()
         optimiser.param_groups[0]["lr"] = settings.learning_rate * min(1.0, rise) * fall
         optimiser.zero_grad()
         loss.backward()

@@ -9,7 +9,7 @@ import torch
 
 from analysis.entropy_collapse.labs.four_squares import task
 from analysis.entropy_collapse.labs.four_squares.answers import answer_entropy, distinct_right, pass_at
-from analysis.entropy_collapse.labs.four_squares.policy import Policy, read, sample
+from analysis.entropy_collapse.labs.four_squares.policy import Policy, predict, sample
 from analysis.entropy_collapse.labs.four_squares.predictions import entropy_of
 from analysis.entropy_collapse.labs.four_squares.results import LabSettings
 
@@ -18,7 +18,7 @@ _CHUNK = 512
 
 
 def evaluate(
-    policy: Policy, settings: LabSettings, luck: torch.Generator, breathe: Callable[[], None]
+    policy: Policy, settings: LabSettings, generator: torch.Generator, on_tick: Callable[[], None]
 ) -> dict[str, float]:
     """Measure a policy on training and on held-out numbers.
 
@@ -28,9 +28,9 @@ def evaluate(
         Asked at the run's temperature.
     settings : LabSettings
         How many answers, and k of pass@k.
-    luck : torch.Generator
+    generator : torch.Generator
         Source of the samples.
-    breathe : callable
+    on_tick : callable
         Called several times a second; raising from it stops.
 
     Returns
@@ -40,8 +40,8 @@ def evaluate(
         entry each.
     """
     train, held = task.split()
-    right, answers, validity, entropy = _answer(policy, train, settings, luck, breathe)
-    held_right = _answer(policy, held, settings, luck, breathe)[0]
+    right, answers, validity, entropy = _answer(policy, train, settings, generator, on_tick)
+    held_right = _answer(policy, held, settings, generator, on_tick)[0]
     plain, corrected = answer_entropy(answers)
     return {
         "token_entropy": entropy,
@@ -61,18 +61,18 @@ def _answer(
     policy: Policy,
     numbers: tuple[int, ...],
     settings: LabSettings,
-    luck: torch.Generator,
-    breathe: Callable[[], None],
+    generator: torch.Generator,
+    on_tick: Callable[[], None],
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Which answers are right (P, n), the answers (P, n, 4), share of true steps, mean token entropy."""
     prompts = torch.tensor(numbers).repeat_interleave(settings.answers)
     written, entropies = [], []
     for part in prompts.split(_CHUNK):
-        breathe()
-        written.append(sample(policy, part, luck, temper=settings.used_temperature))
-        entropies.append(entropy_of(read(policy, part, written[-1], settings.used_temperature).logprobs))
-    asked, text = prompts.numpy(), torch.cat(written).numpy()
+        on_tick()
+        written.append(sample(policy, part, generator, temper=settings.used_temperature))
+        entropies.append(entropy_of(predict(policy, part, written[-1], settings.used_temperature).logprobs))
+    starts, text = prompts.numpy(), torch.cat(written).numpy()
     shape = (len(numbers), settings.answers)
-    right = (task.rewards(asked, text) > 0).reshape(shape)
+    right = (task.rewards(starts, text) > 0).reshape(shape)
     answers = task.taken_squares(text).reshape(*shape, task.N_STEPS)
-    return right, answers, float(task.true_steps(asked, text).mean()), float(torch.cat(entropies).mean())
+    return right, answers, float(task.true_steps(starts, text).mean()), float(torch.cat(entropies).mean())

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import theme
-from analysis.entropy_collapse.labs.four_squares.figures import WHO, colour, curve_frame, dash
+from analysis.entropy_collapse.labs.four_squares.figures import WHO, colour, curve_frame, dash, run_frame
 from analysis.entropy_collapse.labs.four_squares.results import LabRun, correlation
 from analysis.units import Unit, from_nats
 
@@ -37,17 +37,9 @@ def reward_against_entropy(
     theme_name : {"light", "dark"}
         Colours.
     """
-    import altair as alt
-
     points = pd.concat(
-        pd.DataFrame(
-            {
-                "intervention": run.settings.intervention.name,
-                "seed": run.settings.seed,
-                "step": np.arange(len(run.reward)),
-                "entropy": from_nats(run.entropy, unit),
-                "reward": run.reward,
-            }
+        run_frame(
+            run, step=np.arange(len(run.reward)), entropy=from_nats(run.entropy, unit), reward=run.reward
         )
         for run in runs
     )
@@ -80,16 +72,8 @@ def reward_against_entropy(
 def _law_frame(run: LabRun, fit: LawFit, unit: Unit) -> pd.DataFrame:
     """The fitted law over the entropies a run went through."""
     entropy = np.linspace(run.entropy.min(), run.entropy.max(), 60)
-    return pd.DataFrame(
-        {
-            "run": run.settings.key,
-            "intervention": run.settings.intervention.name,
-            "seed": run.settings.seed,
-            "entropy": from_nats(entropy, unit),
-            "reward": fit.predict(entropy),
-            "law": f"R = −{fit.a:.3f} exp(H) + {fit.b:.3f}, R² {fit.r2:.2f}",
-        }
-    )
+    law = f"R = −{fit.a:.3f} exp(H) + {fit.b:.3f}, R² {fit.r2:.2f}"
+    return run_frame(run, entropy=from_nats(entropy, unit), reward=fit.predict(entropy), law=law)
 
 
 def change_scatter(
@@ -118,8 +102,6 @@ def change_scatter(
 
 def change_scatters(runs: Sequence[LabRun], *, unit: Unit = "nats", theme_name: str = "light") -> Any:
     """Both predictions next to each other, as :func:`change_scatter` draws them."""
-    import altair as alt
-
     panels = [
         _scatter(runs, by, unit, theme_name).properties(width=380, height=250)
         for by in ("exact", "covariance")
@@ -128,22 +110,8 @@ def change_scatters(runs: Sequence[LabRun], *, unit: Unit = "nats", theme_name: 
 
 
 def _scatter(runs: Sequence[LabRun], by: Literal["exact", "covariance"], unit: Unit, theme_name: str) -> Any:
-    import altair as alt
-
     colours = theme(theme_name)
-    frame = pd.concat(
-        pd.DataFrame(
-            {
-                "intervention": run.settings.intervention.name,
-                "seed": run.settings.seed,
-                "step": np.arange(len(run.change)),
-                "predicted": from_nats(getattr(run, f"{by}_prediction"), unit),
-                "actual": from_nats(run.change, unit),
-                "correlation": correlation(getattr(run, f"{by}_prediction"), run.change),
-            }
-        )
-        for run in runs
-    )
+    frame = pd.concat(_changes(run, by, unit) for run in runs)
     name = "exact term" if by == "exact" else "covariance"
     points = (
         alt.Chart(frame)
@@ -169,6 +137,17 @@ def _scatter(runs: Sequence[LabRun], by: Literal["exact", "covariance"], unit: U
     return alt.layer(zero.encode(y="zero:Q"), zero.encode(x="zero:Q"), points)
 
 
+def _changes(run: LabRun, by: Literal["exact", "covariance"], unit: Unit) -> pd.DataFrame:
+    predicted = run.exact_prediction if by == "exact" else run.covariance_prediction
+    return run_frame(
+        run,
+        step=np.arange(len(run.change)),
+        predicted=from_nats(predicted, unit),
+        actual=from_nats(run.change, unit),
+        correlation=correlation(predicted, run.change),
+    )
+
+
 def entropy_path(runs: Sequence[LabRun], *, unit: Unit = "nats", theme_name: str = "light") -> Any:
     """Token entropy against answer entropy, a point per evaluation joined in the order of steps.
 
@@ -180,19 +159,13 @@ def entropy_path(runs: Sequence[LabRun], *, unit: Unit = "nats", theme_name: str
     theme_name : {"light", "dark"}
         Colours.
     """
-    return styled(_path(runs, unit, theme_name).properties(width="container", height=220), theme_name)
-
-
-def _path(runs: Sequence[LabRun], unit: Unit, theme_name: str) -> Any:
-    import altair as alt
-
     tokens = curve_frame(runs, "token_entropy", unit)
     frame = tokens.rename(columns={"value": "token"}).assign(
         answer=curve_frame(runs, "answer_entropy", unit)["value"],
         corrected=curve_frame(runs, "answer_entropy_corrected", unit)["value"],
     )
     n = runs[0].settings.answers
-    return (
+    path = (
         alt.Chart(frame)
         .mark_line(point={"size": 20}, strokeWidth=1.4)
         .encode(
@@ -210,4 +183,6 @@ def _path(runs: Sequence[LabRun], unit: Unit, theme_name: str) -> Any:
                 alt.Tooltip("corrected:Q", title="answer, Miller-Madow", format=".3f"),
             ],
         )
+        .properties(width="container", height=220)
     )
+    return styled(path, theme_name)

@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from analysis.drawing.charts import styled
+from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.labs.four_squares.interventions import RESCALED
-from analysis.entropy_collapse.labs.four_squares.results import EVALUATION_ARRAYS, LabRun
+from analysis.entropy_collapse.labs.four_squares.results import EVALUATION_ARRAYS, IN_NATS, LabRun
 from analysis.units import Unit, from_nats
 
 _GREY = OKABE_ITO[7]
@@ -44,19 +44,18 @@ Quantity = Literal[
 
 @dataclass(frozen=True)
 class _Curve:
-    """How a quantity is drawn: its array in a run, what the axis says, and whether it is in nats."""
+    """How a quantity is drawn: its array in a run, and what the axis says."""
 
     array: str
     title: str
-    power: int = 0
     raw: str = ""
     """Array of single steps, drawn as faint points under evaluations."""
 
 
 _CURVES: dict[str, _Curve] = {
-    "entropy": _Curve("entropy", "policy entropy, {unit} per token", 1),
-    "forks": _Curve("fork_entropy", "entropy at forks, {unit}", 1),
-    "followers": _Curve("follower_entropy", "entropy at followers, {unit}", 1),
+    "entropy": _Curve("entropy", "policy entropy, {unit} per token"),
+    "forks": _Curve("fork_entropy", "entropy at forks, {unit}"),
+    "followers": _Curve("follower_entropy", "entropy at followers, {unit}"),
     "reward": _Curve("pass_1", "reward: share right", raw="reward"),
     "pass@k": _Curve("pass_k", "pass@{k}"),
     "held-out pass@1": _Curve("held_pass_1", "held-out numbers: share right"),
@@ -64,8 +63,8 @@ _CURVES: dict[str, _Curve] = {
     "distinct": _Curve("distinct", "right answers, different"),
     "validity": _Curve("validity", "share of true steps"),
     "top share": _Curve("top_share", "entropy in the top 20 %, share"),
-    "covariance": _Curve("covariance", "Cov(log-probability, advantage), {unit}", 1),
-    "answer entropy": _Curve("answer_entropy", "entropy of the answer, {unit} (plain, n = {answers})", 1),
+    "covariance": _Curve("covariance", "Cov(log-probability, advantage), {unit}"),
+    "answer entropy": _Curve("answer_entropy", "entropy of the answer, {unit} (plain, n = {answers})"),
 }
 
 
@@ -75,7 +74,6 @@ def lab_curve(
     *,
     unit: Unit = "nats",
     theme_name: str = "light",
-    height: int = 220,
 ) -> Any:
     """One quantity over training steps, one line per run.
 
@@ -91,15 +89,13 @@ def lab_curve(
         Unit of entropies.
     theme_name : {"light", "dark"}
         Colours.
-    height : int, default 220
-        Pixels, axes included.
 
     Returns
     -------
     altair.LayerChart
     """
     return styled(
-        _panel(runs, quantity, unit, theme_name).properties(width="container", height=height), theme_name
+        _panel(runs, quantity, unit, theme_name).properties(width="container", height=220), theme_name
     )
 
 
@@ -111,8 +107,6 @@ def lab_curves(
     theme_name: str = "light",
 ) -> Any:
     """Several quantities next to each other in one figure, as :func:`lab_curve` draws them."""
-    import altair as alt
-
     panels = [
         _panel(runs, quantity, unit, theme_name).properties(width=380, height=220) for quantity in quantities
     ]
@@ -120,25 +114,23 @@ def lab_curves(
 
 
 def _panel(runs: Sequence[LabRun], quantity: Quantity, unit: Unit, theme_name: str) -> Any:
-    import altair as alt
-
     curve, settings = _CURVES[quantity], runs[0].settings
     title = curve.title.format(unit=unit, k=settings.k, answers=settings.answers)
     y = alt.Y("value:Q", title=title, scale=alt.Scale(zero=True))
     x = alt.X("step:Q", title="training step", axis=alt.Axis(grid=False, tickMinStep=1))
     shown: list[Any] = [*WHO, "step:Q", alt.Tooltip("value:Q", title=title, format=".4g")]
-    base = alt.Chart(curve_frame(runs, curve.array, unit, curve.power)).encode(
+    base = alt.Chart(curve_frame(runs, curve.array, unit)).encode(
         x=x, y=y, color=colour(runs, theme_name), detail="run:N", tooltip=shown
     )
     points = {"size": 18} if curve.raw or len(runs[0].evaluated) == 1 else False
     layers = [base.mark_line(strokeWidth=1.8, point=points).encode(strokeDash=dash(runs))]
     if curve.raw:
-        faint = alt.Chart(curve_frame(runs, curve.raw, unit, 0)).mark_point(size=9, filled=True, opacity=0.3)
+        faint = alt.Chart(curve_frame(runs, curve.raw, unit)).mark_point(size=9, filled=True, opacity=0.3)
         layers.insert(0, faint.encode(x=x, y=y, color=colour(runs, theme_name), tooltip=shown))
     return alt.layer(*layers)
 
 
-def curve_frame(runs: Sequence[LabRun], array: str, unit: Unit = "nats", power: int = 1) -> pd.DataFrame:
+def curve_frame(runs: Sequence[LabRun], array: str, unit: Unit = "nats") -> pd.DataFrame:
     """One array of several runs, one row per run and step or evaluation.
 
     Returns
@@ -150,18 +142,15 @@ def curve_frame(runs: Sequence[LabRun], array: str, unit: Unit = "nats", power: 
     for run in runs:
         values = getattr(run, array)
         step = run.evaluated if array in EVALUATION_ARRAYS else np.arange(len(values))
-        parts.append(
-            pd.DataFrame(
-                {
-                    "run": run.settings.key,
-                    "intervention": run.settings.intervention.name,
-                    "seed": run.settings.seed,
-                    "step": step,
-                    "value": from_nats(values, unit, power=power),
-                }
-            )
-        )
+        parts.append(run_frame(run, step=step, value=from_nats(values, unit, power=IN_NATS[array])))
     return pd.concat(parts, ignore_index=True)
+
+
+def run_frame(run: LabRun, **columns: Any) -> pd.DataFrame:
+    """Columns of one run, beside what tells which run it is: ``run`` (id), ``intervention``, ``seed``."""
+    settings = run.settings
+    who = {"run": settings.key, "intervention": settings.intervention.name, "seed": settings.seed}
+    return pd.DataFrame(who | columns)
 
 
 def names_of(runs: Sequence[LabRun]) -> list[str]:
@@ -172,8 +161,6 @@ def names_of(runs: Sequence[LabRun]) -> list[str]:
 
 def colour(runs: Sequence[LabRun], theme_name: str) -> Any:
     """Colour channel: one fixed colour per intervention."""
-    import altair as alt
-
     names, ink = names_of(runs), theme(theme_name).muted
     colours = [ink if name == "none" else COLOURS[name] for name in names]
     scale = alt.Scale(domain=names, range=colours)
@@ -183,8 +170,6 @@ def colour(runs: Sequence[LabRun], theme_name: str) -> Any:
 
 def dash(runs: Sequence[LabRun]) -> Any:
     """Dash channel: tells the two interventions of a colour apart."""
-    import altair as alt
-
     names = names_of(runs)
     scale = alt.Scale(domain=names, range=[DASHES[name] for name in names])
     return alt.StrokeDash("intervention:N", title=None, scale=scale)

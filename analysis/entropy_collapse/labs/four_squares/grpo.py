@@ -15,7 +15,7 @@ from analysis.entropy_collapse.labs.four_squares.base import base_policy
 from analysis.entropy_collapse.labs.four_squares.evaluation import evaluate
 from analysis.entropy_collapse.labs.four_squares.interventions.base import Batch
 from analysis.entropy_collapse.labs.four_squares.interventions.weights import log_entropy_spread
-from analysis.entropy_collapse.labs.four_squares.policy import Policy, Reading, Temper, read, sample
+from analysis.entropy_collapse.labs.four_squares.policy import Policy, Predictions, Temper, predict, sample
 from analysis.entropy_collapse.labs.four_squares.predictions import (
     covariance,
     entropy_of,
@@ -103,11 +103,11 @@ class _Run:
         show: Callable[[LabRun], None] | None,
     ) -> None:
         self.policy, self.settings, self.report, self.show = policy, settings, report, show
-        self.heat = settings.used_temperature
+        self.temperature = settings.used_temperature
         report(0.0, "starting")  # a first optimiser brings a second of imports
         self.optimiser = torch.optim.Adam(policy.parameters(), lr=settings.used_learning_rate)
         self.numbers = np.random.default_rng(settings.seed)
-        self.luck = torch.Generator().manual_seed(settings.seed)
+        self.generator = torch.Generator().manual_seed(settings.seed)
         self.seen: tuple[float, float] | None = None
         self.rows: dict[str, list[float]] = {name: [] for name in STEP_ARRAYS}
         self.tests: dict[str, list[float]] = {name: [] for name in EVALUATION_ARRAYS}
@@ -143,10 +143,10 @@ class _Run:
 
     def evaluate(self, step: int) -> None:
         """Answer all numbers; random choices do not depend on what the run drew before."""
-        luck = torch.Generator().manual_seed(1_000_003 * (self.settings.seed + 1) + step)
+        generator = torch.Generator().manual_seed(1_000_003 * (self.settings.seed + 1) + step)
         share = step / self.settings.steps
         for name, value in evaluate(
-            self.policy, self.settings, luck, lambda: self.report(share, "answering all numbers")
+            self.policy, self.settings, generator, lambda: self.report(share, "answering all numbers")
         ).items():
             self.tests[name].append(value)
         self.evaluated.append(step)
@@ -156,14 +156,14 @@ class _Run:
         s = self.settings
         chosen = self.numbers.choice(task.split()[0], s.prompts, replace=False)
         prompts = torch.from_numpy(chosen).repeat_interleave(s.rollouts)
-        written = sample(self.policy, prompts, self.luck, temper=self._temper())
+        written = sample(self.policy, prompts, self.generator, temper=self._temper())
         with torch.no_grad():
-            before = read(self.policy, prompts, written, self.heat)
+            before = predict(self.policy, prompts, written, self.temperature)
         entropy, logprob = before.entropy, before.logprob
         reward = torch.from_numpy(task.rewards(prompts.numpy(), written.numpy()))
         advantage = group_advantage(reward, s.rollouts).unsqueeze(1).expand_as(logprob)
-        for part in torch.randperm(len(prompts), generator=self.luck).chunk(s.minibatches):
-            now = read(self.policy, prompts[part], written[part], self.heat)
+        for part in torch.randperm(len(prompts), generator=self.generator).chunk(s.minibatches):
+            now = predict(self.policy, prompts[part], written[part], self.temperature)
             batch = Batch(
                 now.logprobs,
                 now.logprob,
@@ -172,31 +172,31 @@ class _Run:
                 advantage[part],
                 reward[part],
                 float(entropy.mean()),
-                self.luck,
+                self.generator,
             )
             self.optimiser.zero_grad()
             s.intervention.loss(batch).backward()
             self.optimiser.step()
         with torch.no_grad():
-            after = read(self.policy, prompts, written, self.heat)
+            after = predict(self.policy, prompts, written, self.temperature)
         self.seen = log_entropy_spread(entropy)
         self._note(prompts, before, reward, advantage, float((after.entropy - entropy).mean()))
 
     def _temper(self) -> Temper | float:
         """Temperature to sample at, or the intervention's rule for it."""
         seen, intervention = self.seen, self.settings.intervention
-        if seen is None or intervention.heat(torch.zeros(1), seen) is None:
-            return self.heat
+        if seen is None or intervention.temperature_factor(torch.zeros(1), seen) is None:
+            return self.temperature
 
         def temper(logprobs: Tensor) -> Tensor:
-            factor = intervention.heat(entropy_of(logprobs), seen)
+            factor = intervention.temperature_factor(entropy_of(logprobs), seen)
             assert factor is not None
-            return self.heat * factor.unsqueeze(1)
+            return self.temperature * factor.unsqueeze(1)
 
         return temper
 
     def _note(
-        self, prompts: Tensor, before: Reading, reward: Tensor, advantage: Tensor, change: float
+        self, prompts: Tensor, before: Predictions, reward: Tensor, advantage: Tensor, change: float
     ) -> None:
         entropy, fork = before.entropy, torch.from_numpy(task.is_fork())
         values = {

@@ -129,15 +129,15 @@ def sample(
     token = prompts
     for at in range(LENGTH):
         logits = policy.step(token, at, keys, values)
-        heat = temper if isinstance(temper, float) else temper(logits.log_softmax(-1))
-        ladder = (logits / heat).softmax(-1).cumsum(-1)
+        temperature = temper if isinstance(temper, float) else temper(logits.log_softmax(-1))
+        ladder = (logits / temperature).softmax(-1).cumsum(-1)
         token = (ladder < uniform[at] * ladder[:, -1:]).sum(-1)
         written[:, at] = token
     return written
 
 
 @dataclass(frozen=True)
-class Reading:
+class Predictions:
     """What a policy says about written tokens."""
 
     logprobs: Tensor
@@ -156,7 +156,7 @@ class Reading:
         return -(self.logprobs.exp() * self.logprobs).sum(-1)
 
 
-def read(policy: Policy, prompts: Tensor, written: Tensor, temperature: float = 1.0) -> Reading:
+def predict(policy: Policy, prompts: Tensor, written: Tensor, temperature: float = 1.0) -> Predictions:
     """Log-probabilities of a policy where tokens were written; keeps gradients.
 
     Parameters
@@ -169,4 +169,4 @@ def read(policy: Policy, prompts: Tensor, written: Tensor, temperature: float = 
         Logits are divided by it.
     """
     ids = torch.cat([prompts.unsqueeze(1), written[:, :-1]], 1)
-    return Reading((policy(ids) / temperature).log_softmax(-1), written)
+    return Predictions((policy(ids) / temperature).log_softmax(-1), written)

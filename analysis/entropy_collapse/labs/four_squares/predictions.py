@@ -61,14 +61,12 @@ def entropy_of(logprobs: Tensor) -> Tensor:
     return -(logprobs.exp() * logprobs).sum(-1)
 
 
-def top_share(entropy: Tensor, share: float = 0.2) -> float:
-    """Part of all entropy that lies in the tokens of highest entropy, 0 to 1.
+def top_share(entropy: Tensor) -> float:
+    """Part of all entropy that lies in the 20 % of tokens (rounded up) of highest entropy, 0 to 1.
 
     Parameters
     ----------
     entropy : torch.Tensor
         (B, T), nats.
-    share : float, default 0.2
-        Part of the tokens, rounded up.
     """
-    return float(entropy[top_entropy(entropy, share)].sum() / entropy.sum().clamp(min=1e-12))
+    return float(entropy[top_entropy(entropy, 0.2)].sum() / entropy.sum().clamp(min=1e-12))

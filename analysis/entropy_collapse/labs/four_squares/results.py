@@ -157,11 +157,6 @@ class LabRun:
     """Time of the run without the base policy's training."""
 
     @property
-    def is_complete(self) -> bool:
-        """Whether all steps that were asked for are in it."""
-        return len(self.reward) == self.settings.steps and self.evaluated[-1:] == [self.settings.steps]
-
-    @property
     def covariance_prediction(self) -> np.ndarray:
         """(S,) nats: change predicted by the covariance, ``-learning rate * Cov``."""
         return -self.settings.used_learning_rate * self.covariance
@@ -179,12 +174,10 @@ class LabRun:
         unit : {"nats", "bits"}
             Unit of every entropy.
         """
-        steps = {name: from_nats(getattr(self, name), unit, power=_IN_NATS[name]) for name in STEP_ARRAYS}
-        tests = {
-            name: from_nats(getattr(self, name), unit, power=_IN_NATS[name]) for name in EVALUATION_ARRAYS
-        }
-        frame = pd.DataFrame({"step": np.arange(len(self.reward))} | steps)
-        frame = frame.merge(pd.DataFrame({"step": self.evaluated} | tests), on="step", how="outer")
+        arrays = {name: from_nats(getattr(self, name), unit, power=power) for name, power in IN_NATS.items()}
+        steps = {"step": np.arange(len(self.reward))} | {name: arrays[name] for name in STEP_ARRAYS}
+        tests = {"step": self.evaluated} | {name: arrays[name] for name in EVALUATION_ARRAYS}
+        frame = pd.DataFrame(steps).merge(pd.DataFrame(tests), on="step", how="outer")
         frame.insert(0, "seed", self.settings.seed)
         frame.insert(0, "intervention", self.settings.intervention.describe())
         return frame
@@ -198,7 +191,8 @@ _WITHOUT_UNIT = {"reward", "validity", "top_share", "pass_1", "pass_k", "held_pa
     "evaluated_validity",
     "distinct",
 }
-_IN_NATS = {name: 0 if name in _WITHOUT_UNIT else 1 for name in _ARRAYS}
+IN_NATS = {name: 0 if name in _WITHOUT_UNIT else 1 for name in _ARRAYS}
+"""Power of the unit of information in each array."""
 
 
 def summary(run: LabRun) -> dict[str, float]:

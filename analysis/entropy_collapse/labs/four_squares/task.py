@@ -43,22 +43,6 @@ def split() -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(sorted(numbers[n_held:].tolist())), tuple(sorted(numbers[:n_held].tolist()))
 
 
-@cache
-def solutions(number: int) -> tuple[tuple[int, ...], ...]:
-    """Every way to write a number as four squares, in every order; 0 is a square.
-
-    Lagrange's theorem promises at least one.
-    """
-    found = [
-        (a, b, c, number - a - b - c)
-        for a in SQUARES
-        for b in SQUARES
-        for c in SQUARES
-        if number - a - b - c in SQUARES
-    ]
-    return tuple(found)
-
-
 def write(number: int, squares: tuple[int, ...]) -> list[int]:
     """Tokens of the four steps that take these squares from a number, with true arithmetic.
 

@@ -27,7 +27,7 @@ class Bars:
         """A row has been printed."""
         self._row = number
 
-    def look(self, line: str) -> None:
+    def take(self, line: str) -> None:
         """Look for bars on a line; of each length the first below a row counts."""
         if self._row is None or "<" not in line:
             return

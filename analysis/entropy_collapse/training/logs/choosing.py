@@ -96,7 +96,7 @@ def may_be_used(key: str) -> bool:
     )
 
 
-def asked(wanted: str, keys: Iterable[str], what: str) -> str:
+def find_key(wanted: str, keys: Iterable[str], what: str) -> str:
     """The key a person named, exactly or by its ending.
 
     Raises

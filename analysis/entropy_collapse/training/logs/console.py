@@ -9,9 +9,10 @@ from pathlib import Path
 from analysis.entropy_collapse.training.logs.bars import Bars
 from analysis.entropy_collapse.training.logs.lines import lines
 from analysis.entropy_collapse.training.logs.printed_dicts import is_printed_row, printed_dicts
-from analysis.entropy_collapse.training.logs.raw import Progress, RawLog, Wanted
+from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
 from analysis.entropy_collapse.training.logs.rows import Rows, number
 from analysis.errors import BrokenFileError
+from analysis.progress import Progress
 
 _STEP_LINE = re.compile(r"(?:^|\s)step:(\d+) - (.+)")
 _PAIR = re.compile(r"^(.+?):(?:np\.\w+\()?([-+]?(?:[0-9][0-9.eE+-]*|nan|inf))\)?$")
@@ -65,7 +66,7 @@ def read_console(path: Path, name: str, wanted: Wanted, on_progress: Progress) -
             if is_printed_row(printed):
                 bars.row(dicts.n)
                 dicts.add(printed, label)
-        bars.look(line)
+        bars.take(line)
     if verl.n:
         log = verl.log(name, "verl console log")
     elif dicts.n:

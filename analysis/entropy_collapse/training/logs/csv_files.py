@@ -22,8 +22,9 @@ from analysis.entropy_collapse.training.logs.panels import (
     panel_runs,
     table_run,
 )
-from analysis.entropy_collapse.training.logs.raw import Progress, RawLog, Wanted
+from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
 from analysis.errors import AnalysisError, BrokenFileError
+from analysis.progress import Progress
 
 _BLOCK_BYTES = 1 << 22
 _HEAD_BYTES = 1 << 20

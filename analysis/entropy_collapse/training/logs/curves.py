@@ -38,7 +38,7 @@ def curve(log: RawLog, choice: Choice) -> TrainingCurve:
     entropy, rule = _entropy(log, choice)
     keys = {"entropy": entropy}
     if choice.reward is not None:
-        keys["reward"] = choosing.asked(choice.reward, log.keys, "reward")
+        keys["reward"] = choosing.find_key(choice.reward, log.keys, "reward")
     elif (reward := choosing.find_reward(log.keys)) is not None:
         keys["reward"] = reward
     for name, group in rules.COMPANIONS.items():
@@ -81,7 +81,7 @@ def curve(log: RawLog, choice: Choice) -> TrainingCurve:
 
 def _entropy(log: RawLog, choice: Choice) -> tuple[str, rules.Rule]:
     if choice.entropy is not None:
-        key = choosing.asked(choice.entropy, log.keys, "entropy")
+        key = choosing.find_key(choice.entropy, log.keys, "entropy")
         return key, choosing.rule_of(key, log.keys)
     found = choosing.find_entropy(log.keys)
     if found is None:

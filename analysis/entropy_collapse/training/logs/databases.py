@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from analysis.entropy_collapse.training.logs.raw import Progress, RawLog, Wanted
+from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
 from analysis.entropy_collapse.training.logs.rows import Rows
 from analysis.errors import AnalysisError, BrokenFileError
+from analysis.progress import Progress
 
 MAGIC = b"SQLite format 3\0"
 _REPORT_ROWS = 2_000

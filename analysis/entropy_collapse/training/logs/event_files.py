@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from analysis.entropy_collapse.training.logs import keys as rules
-from analysis.entropy_collapse.training.logs.raw import STEP_OF_THE_EVENT, Progress, RawLog, Series, Wanted
+from analysis.entropy_collapse.training.logs.raw import STEP_OF_THE_EVENT, RawLog, Series, Wanted
 from analysis.entropy_collapse.training.logs.time_order import time_order
 from analysis.errors import BrokenFileError
+from analysis.progress import Progress
 
 _HEADER = struct.Struct("<QI")
 _MAX_SCALAR_BYTES = 65_536

@@ -21,7 +21,7 @@ _BESIDE = ("", "-wal")
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class LogState:
     """The runs of a log at one moment."""
 
     curves: tuple[TrainingCurve, ...]
@@ -81,7 +81,9 @@ def _facts(path: Path) -> tuple[str, int, int] | None:
     return str(path), facts.st_size, facts.st_mtime_ns
 
 
-def look(path_or_paths: PathLike | Sequence[PathLike], *, growing: bool = True, **options: Any) -> Reading:
+def read_log_state(
+    path_or_paths: PathLike | Sequence[PathLike], *, growing: bool = True, **options: Any
+) -> LogState:
     """Read a log as it is now.
 
     Parameters
@@ -98,11 +100,11 @@ def look(path_or_paths: PathLike | Sequence[PathLike], *, growing: bool = True, 
         As there.
     """
     stamp = stamp_of(path_or_paths)
-    return Reading(tuple(training_logs.read_training_logs(path_or_paths, growing=growing, **options)), stamp)
+    return LogState(tuple(training_logs.read_training_logs(path_or_paths, growing=growing, **options)), stamp)
 
 
 def news(before: Sequence[TrainingCurve], after: Sequence[TrainingCurve]) -> list[News]:
-    """What every run has got between two readings.
+    """What every run has got between two states of its log.
 
     The last row that was known may still change without being called rewritten: not every
     process of its step may have written by then.

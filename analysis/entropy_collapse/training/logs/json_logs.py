@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from analysis.entropy_collapse.training.logs.lines import lines
-from analysis.entropy_collapse.training.logs.raw import Progress, RawLog, Wanted
+from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
 from analysis.entropy_collapse.training.logs.rows import Rows
 from analysis.errors import BrokenFileError
+from analysis.progress import Progress
 
 MAX_JSON_BYTES = 200_000_000
 """A file that is one JSON value has to be taken whole; rows in lines are streamed."""

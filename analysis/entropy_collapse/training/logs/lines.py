@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from analysis.entropy_collapse.training.logs.raw import Progress, Wanted
+from analysis.entropy_collapse.training.logs.raw import Wanted
 from analysis.errors import AnalysisError, BrokenFileError
+from analysis.progress import Progress
 
 MAX_LINE_BYTES = 16_000_000
 _REPORT_LINES = 500

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from analysis.entropy_collapse.training.logs.lines import lines
-from analysis.entropy_collapse.training.logs.raw import STEP_OF_THE_VALUE, Progress, RawLog, Series, Wanted
+from analysis.entropy_collapse.training.logs.raw import STEP_OF_THE_VALUE, RawLog, Series, Wanted
 from analysis.entropy_collapse.training.logs.rows import number
 from analysis.entropy_collapse.training.logs.time_order import time_order
 from analysis.errors import BrokenFileError
+from analysis.progress import Progress
 
 FOLDER = "metrics"
 _META = "meta.yaml"

@@ -14,10 +14,11 @@ from analysis.entropy_collapse.training.logs.event_files import read_events
 from analysis.entropy_collapse.training.logs.json_logs import read_json, read_jsonl
 from analysis.entropy_collapse.training.logs.mlflow_files import read_metric
 from analysis.entropy_collapse.training.logs.parquet_files import read_parquet
-from analysis.entropy_collapse.training.logs.raw import Progress, RawLog, Wanted
+from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
 from analysis.entropy_collapse.training.logs.wandb_files import read_wandb
 from analysis.errors import BrokenFileError
 from analysis.paths import clean_path
+from analysis.progress import Progress
 
 PathLike = str | Path
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from analysis.entropy_collapse.training.logs.csv_files import append
 from analysis.entropy_collapse.training.logs.panels import table_run
-from analysis.entropy_collapse.training.logs.raw import Progress, RawLog, Wanted
+from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
 from analysis.errors import BrokenFileError
+from analysis.progress import Progress
 
 
 def read_parquet(path: Path, name: str, wanted: Wanted, on_progress: Progress) -> RawLog:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from analysis.entropy_collapse.training.logs import choosing
 
-Progress = Callable[[float, str], None]
 STEP_OF_THE_EVENT = "step of the event"
 STEP_OF_THE_VALUE = "step of the value"
 NAMELESS = (STEP_OF_THE_EVENT, STEP_OF_THE_VALUE)

@@ -13,9 +13,10 @@ from analysis.entropy_collapse.training.logs.folders import MAX_RUNS, Group, gro
 from analysis.entropy_collapse.training.logs.joining import by_run, separate
 from analysis.entropy_collapse.training.logs.one_file import PathLike, existing, label, read_file
 from analysis.entropy_collapse.training.logs.panels import plain_run
-from analysis.entropy_collapse.training.logs.raw import Progress, RawLog, Wanted
-from analysis.entropy_collapse.training.results import Meaning, TrainingCurve
+from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
+from analysis.entropy_collapse.training.results import Meaning, TrainingCurve, distinct
 from analysis.errors import AnalysisError
+from analysis.progress import Progress, part, silent
 
 
 def read_training_log(
@@ -61,7 +62,7 @@ def read_training_log(
         found), or the log holds several runs and ``name`` is none of them.
     """
     choice = Choice(entropy, reward, step, meaning, temperature)
-    curves, _ = _read(path_or_paths, choice, Wanted(entropy, reward, step), on_progress or _quiet)
+    curves, _ = _read(path_or_paths, choice, Wanted(entropy, reward, step), on_progress or silent)
     if len(curves) == 1:
         return replace(curves[0], name=name) if name else curves[0]
     named = [c for c in curves if name is not None and c.name in (name, plain_run(name))]
@@ -116,13 +117,9 @@ def read_training_logs(
     """
     choice = Choice(entropy, reward, step, meaning, temperature)
     wanted = Wanted(entropy, reward, step, whole_lines=growing)
-    curves, left_out = _read(path_or_paths, choice, wanted, on_progress or _quiet, name)
+    curves, left_out = _read(path_or_paths, choice, wanted, on_progress or silent, name)
     curves[0] = replace(curves[0], notes=(*curves[0].notes, *left_out))
     return curves
-
-
-def _quiet(_share: float, _what: str) -> None:
-    """Progress that nobody asked for."""
 
 
 def _read(
@@ -143,12 +140,12 @@ def _read(
         raise AnalysisError(f"{folder.name} is a folder among files.", "Name files, or one folder.")
     names = [name] * len(given) if isinstance(name, str) else name or [label(path) for path in given]
     files = [
-        read_file(path, called, wanted, _part(report, k, len(given)))
+        read_file(path, called, wanted, part(report, k, len(given)))
         for k, (path, called) in enumerate(zip(given, names, strict=True))
     ]
     skipped: list[str] = []
     curves = _curves(files[0] if len(files) == 1 else by_run(files, wanted), choice, skipped)
-    return _distinct(curves), [f"Left out: {'; '.join(skipped[:3])}."] if skipped else []
+    return distinct(curves), [f"Left out: {'; '.join(skipped[:3])}."] if skipped else []
 
 
 def _read_folder(
@@ -159,7 +156,7 @@ def _read_folder(
     skipped: list[str] = []
     for k, group in enumerate(found):
         try:
-            curves += _curves(_of_group(group, wanted, _part(report, k, len(found))), choice, skipped)
+            curves += _curves(_of_group(group, wanted, part(report, k, len(found))), choice, skipped)
         except AnalysisError as error:
             skipped.append(error.message.rstrip("."))
             if len(found) == 1:
@@ -170,14 +167,9 @@ def _read_folder(
             )
     if not curves:
         raise AnalysisError(f"No training log can be read in {folder.name}.", f"{'; '.join(skipped[:3])}.")
-    curves = _distinct(_once(curves, skipped))
+    curves = distinct(_once(curves, skipped))
     more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return curves, [f"Left out of the folder: {'; '.join(skipped[:3])}{more}."] if skipped else []
-
-
-def _part(report: Progress, k: int, n: int) -> Progress:
-    """Progress of one of several files."""
-    return lambda share, what: report((k + share) / n, what)
 
 
 def _of_group(group: Group, wanted: Wanted, report: Progress) -> list[RawLog]:
@@ -185,10 +177,10 @@ def _of_group(group: Group, wanted: Wanted, report: Progress) -> list[RawLog]:
     n = len(group.files)
     if n == 1 or group.events:
         files = [
-            read_file(path, group.name, wanted, _part(report, k, n)) for k, path in enumerate(group.files)
+            read_file(path, group.name, wanted, part(report, k, n)) for k, path in enumerate(group.files)
         ]
         return files[0] if n == 1 else separate([log for found in files for log in found], wanted)
-    files = [read_file(path, path.name, wanted, _part(report, k, n)) for k, path in enumerate(group.files)]
+    files = [read_file(path, path.name, wanted, part(report, k, n)) for k, path in enumerate(group.files)]
     return [log if log.run else replace(log, name=group.name) for log in by_run(files, wanted)]
 
 
@@ -208,17 +200,6 @@ def _same(one: TrainingCurve, other: TrainingCurve) -> bool:
     if one.meaning != other.meaning or not np.array_equal(one.step, other.step):
         return False
     return bool(np.allclose(one.entropy, other.entropy, rtol=1e-5, atol=1e-9, equal_nan=True))
-
-
-def _distinct(curves: list[TrainingCurve]) -> list[TrainingCurve]:
-    """Curves whose names differ: runs of one name are numbered."""
-    out: list[TrainingCurve] = []
-    for own in curves:
-        taken, name, k = {c.name for c in out}, own.name, 2
-        while name in taken:
-            name, k = f"{own.name} ({k})", k + 1
-        out.append(replace(own, name=name))
-    return out
 
 
 def _curves(logs: list[RawLog], choice: Choice, skipped: list[str]) -> list[TrainingCurve]:

@@ -166,7 +166,7 @@ def by_rows(name: str, source: str, cells: Cells, wanted: Wanted, notes: Iterabl
 
 def _counters(cells: Cells, wanted: Wanted) -> dict[str, np.ndarray]:
     """Steps of every row by each counter, the best counter first."""
-    named = choosing.asked(wanted.step, cells.keys, "step") if wanted.step is not None else None
+    named = choosing.find_key(wanted.step, cells.keys, "step") if wanted.step is not None else None
     known = [named, *rules.STEP, *cells.counters, *(k for k in cells.at if rules.is_step(k))]
     out: dict[str, np.ndarray] = {}
     for key in known:

@@ -17,9 +17,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from analysis.entropy_collapse.training.logs.raw import Progress, RawLog, Wanted
+from analysis.entropy_collapse.training.logs.raw import RawLog, Wanted
 from analysis.entropy_collapse.training.logs.rows import Rows
 from analysis.errors import BrokenFileError
+from analysis.progress import Progress
 
 MAGIC = b":W&B\xe1\xbe\x00"
 _HEADER = struct.Struct("<IHB")
@@ -148,11 +149,7 @@ def _records(path: Path, notes: list[str]) -> Iterator[tuple[int, bytes]]:
 @cache
 def _record_type() -> Any:
     """The class of a record, made from :data:`_FIELDS`."""
-    from google.protobuf import (  # type: ignore[import-untyped]
-        descriptor_pb2,
-        descriptor_pool,
-        message_factory,
-    )
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 
     kinds = {"string": 9, "strings": 9, "int": 3}
     file = descriptor_pb2.FileDescriptorProto(

@@ -23,7 +23,7 @@ class AdaKV(SnapKV):
     label = "AdaKV"
     source = (
         "Feng et al. 2024 (arXiv 2407.11550) on SnapKV's score: budgets are pooled over a layer's KV heads, with a floor of 20 % each. "
-        "Their sum is everyone's; a cache of equal lengths would hold the longest head's."
+        "Their sum is the same as with other methods; a cache of equal lengths would hold the longest head's."
     )
 
     def keep(self, scores: Tensor, budgets: np.ndarray) -> Tensor:

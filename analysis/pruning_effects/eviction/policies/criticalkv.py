@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from analysis.kv_cache.capabilities import cache_facts
+from analysis.models.output_projection import output_projection, projected
 from analysis.pruning_effects.eviction.policies.base import per_kv_head
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.ties import keep_top
@@ -17,25 +18,6 @@ from analysis.ties import keep_top
 if TYPE_CHECKING:
     from analysis.kv_cache.layer_view import LayerView
     from analysis.models.loading import LanguageModel
-
-_NAMES = ("o_proj", "out_proj", "c_proj", "dense")
-"""Names of output projections: sizes alone do not always tell them from the others."""
-
-
-def output_weight(module: nn.Module, n_heads: int, value_size: int) -> Tensor | None:
-    """Weight of an attention module's output projection, (H, dv, D); None if it is not found.
-
-    GPT-2's projections keep (in, out), all others (out, in).
-    """
-    parts = dict(module.named_children())
-    for name in _NAMES:
-        weight = getattr(parts.get(name), "weight", None)
-        if weight is None:
-            continue
-        inward = weight if type(parts[name]).__name__ == "Conv1D" else weight.T
-        if len(inward) == n_heads * value_size:
-            return inward.unflatten(0, (n_heads, value_size))
-    return None
 
 
 @dataclass(frozen=True)
@@ -57,7 +39,7 @@ class CriticalKV(SnapKV):
     def unsupported(self, model: LanguageModel) -> str:
         """The output projection must be found."""
         facts = cache_facts(model)
-        found = output_weight(facts.first, facts.n_heads, facts.value_size)
+        found = output_projection(facts.first, facts.n_heads * facts.value_size)
         return "" if found is not None else "No output projection of its attention was found."
 
     def score(self, view: LayerView) -> Tensor:
@@ -75,10 +57,8 @@ class CriticalKV(SnapKV):
 
 def value_norms(view: LayerView) -> Tensor:
     """Sum of absolute values of W_O v per KV head and token, mean over the group's query heads, (G, n)."""
-    weight = output_weight(view.module, view.query.shape[0], view.value.shape[-1])
-    assert weight is not None  # or the method would have been unsupported
-    norms = [
-        (view.value[head // view.per_group].float() @ part.float()).abs().sum(-1)
-        for head, part in enumerate(weight)
-    ]
+    n_heads = len(view.query)
+    found = output_projection(view.module, n_heads * view.value.shape[-1])
+    assert found is not None  # or the method would have been unsupported
+    norms = [own.abs().sum(-1) for own in projected(found[1], view.value, n_heads)]
     return per_kv_head(torch.stack(norms), view.n_groups)

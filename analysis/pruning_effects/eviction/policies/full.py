@@ -9,9 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.pruning_effects.eviction.policies.base import (
-    Policy,
-)
+from analysis.pruning_effects.eviction.policies.base import Policy
 
 if TYPE_CHECKING:
     from analysis.kv_cache.layer_view import LayerView

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional
 
-from analysis.pruning_effects.eviction.policies.base import (
-    Policy,
-)
+from analysis.pruning_effects.eviction.policies.base import Policy
 
 if TYPE_CHECKING:
     from analysis.kv_cache.layer_view import LayerView

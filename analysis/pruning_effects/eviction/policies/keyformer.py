@@ -72,11 +72,11 @@ class Keyformer(H2O):
         without noise.
         """
         n_layers, n_groups, n = scores.shape
-        heat = 1 + (t + 1) / n_new
+        temperature = 1 + (t + 1) / n_new
         noise = torch.stack([self.noise(layer, n_groups, n + 1) for layer in range(n_layers)])
         noise = noise.repeat_interleave(weights.shape[1] // n_groups, 1)
         sink = (1 - weights.sum(-1, keepdim=True)).clamp(min=0)
         sink = torch.where(sink < 1e-5, 0.0, sink)  # rounding, where there is none
-        noisy = weights.pow(1 / heat) * (noise / heat).exp()
-        noisy = noisy / (noisy.sum(-1, keepdim=True) + sink.pow(1 / heat))
+        noisy = weights.pow(1 / temperature) * (noise / temperature).exp()
+        noisy = noisy / (noisy.sum(-1, keepdim=True) + sink.pow(1 / temperature))
         return with_newest(scores, 0.0) + by_kv_head(noisy, n_groups)

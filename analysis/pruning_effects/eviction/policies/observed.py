@@ -9,11 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.pruning_effects.eviction.policies.base import (
-    EVERY_QUERY,
-    Policy,
-    per_kv_head,
-)
+from analysis.pruning_effects.eviction.policies.base import EVERY_QUERY, Policy, per_kv_head
 
 if TYPE_CHECKING:
     from analysis.kv_cache.layer_view import LayerView

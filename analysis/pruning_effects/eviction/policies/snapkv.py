@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional
 
-from analysis.pruning_effects.eviction.policies.base import (
-    Policy,
-    per_kv_head,
-)
+from analysis.pruning_effects.eviction.policies.base import Policy, per_kv_head
 from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
 if TYPE_CHECKING:

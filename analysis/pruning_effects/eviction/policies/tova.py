@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from analysis.pruning_effects.eviction.policies.base import (
-    Policy,
-)
+from analysis.pruning_effects.eviction.policies.base import Policy
 
 if TYPE_CHECKING:
     from analysis.kv_cache.layer_view import LayerView

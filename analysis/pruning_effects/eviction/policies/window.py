@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from analysis.pruning_effects.eviction.policies.base import (
-    Policy,
-    newest_first,
-    with_newest,
-)
+from analysis.pruning_effects.eviction.policies.base import Policy, newest_first, with_newest
 
 if TYPE_CHECKING:
     from analysis.kv_cache.layer_view import LayerView

@@ -9,7 +9,7 @@ import streamlit as st
 
 from analysis.drawing.numbers import significant
 from app import state
-from app.panels.entropy_collapse.backcopy import help as readings
+from app.panels.entropy_collapse.backcopy import help as explained
 from app.widgets.figure_card import altair_card, show_chart
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def cards(finished: list[BackcopyRun]) -> None:
     _forming_card(finished)
     with st.container(border=True):
         st.markdown("**At the last step**")
-        columns = readings.columns()
+        columns = explained.columns()
         st.dataframe(
             backcopy_summary(finished),
             hide_index=True,
@@ -74,7 +74,7 @@ def _risks_card(finished: list[BackcopyRun]) -> None:
         table=lambda: _table(finished),
         code=_code(finished, f"risks_figure(runs, unit={unit!r})"),
         spec=_spec(finished),
-        more=readings.RISKS,
+        more=explained.RISKS,
     ) as draw:
         draw()
 
@@ -91,7 +91,7 @@ def _forming_card(finished: list[BackcopyRun]) -> None:
         table=lambda: _table(finished),
         code=_code(finished, "forming_figure(runs)"),
         spec=_spec(finished),
-        more=readings.FORMING,
+        more=explained.FORMING,
     ) as draw:
         for name, panel in zip(("sink", "value drain", "state norm"), panels, strict=True):
             draw(panel, alt=f"Token 0 over steps: {name}", key=f"backcopy {name}")
@@ -101,8 +101,8 @@ def _character_card(run: BackcopyRun) -> None:
     from analysis.entropy_collapse.labs.backcopy.figures import character_frame, first_token_figure
 
     with altair_card(
-        f"Who rests on token 0: {run.settings.variant}, layer {run.sink_layer}",
-        "By the character that attends, at the last step. A sink: tall bars for ordinary characters, none for triggers.",
+        f"Attention on token 0 by character: {run.settings.variant}, layer {run.sink_layer}",
+        "At the last step. A sink: tall bars for ordinary characters, none for triggers.",
         lambda: first_token_figure(run, theme_name=state.theme_name()),
         alt="Attention on token 0 by character",
         key="backcopy_chars",
@@ -110,7 +110,7 @@ def _character_card(run: BackcopyRun) -> None:
         table=lambda: character_frame(run),
         code=_code([run], "first_token_figure(runs[0])"),
         spec=_spec([run]),
-        more=readings.CHARACTERS,
+        more=explained.CHARACTERS,
     ) as draw:
         draw()
 

@@ -7,16 +7,16 @@ from typing import Any
 import streamlit as st
 
 RISKS = r"""
-**Risk** is what the model pays on average, $-\sum_c p^*(c) \ln q(c)$, with the true distribution $p^*$ of the next
+**Risk** is the mean loss of the model, $-\sum_c p^*(c) \ln q(c)$, with the true distribution $p^*$ of the next
 character and the model's $q$, on sequences it never trains on. After ordinary characters it cannot fall below the mean
-entropy of the character pairs (dotted); after triggers it can reach 0. A guess among the 62 characters pays 4.13 nats.
+entropy of the character pairs (dotted); after triggers it can reach 0. Equal probabilities for the 62 characters give 4.13 nats.
 
 **What to look for**: the pairs are learned first; the copy comes suddenly, when the head has found the place before it.
 
 **What was seen** after 800 steps, medians of three seeds: 0.026 to 0.060 nats above the oracle after ordinary
 characters and 0.002 to 0.039 after triggers, in all eight variants; Adam comes closer than SGD.
 
-For the plays used in the source an oracle pays about 2.231 nats after ordinary characters and 1.663 overall; this
+For the plays used in the source the risk of an oracle is about 2.231 nats after ordinary characters and 1.663 overall; this
 story's pairs are easier. Guo et al. 2024, arXiv:2410.13835.
 """
 
@@ -52,9 +52,9 @@ Guo et al. 2024, arXiv:2410.13835; ReLU attention: Wortsman et al. 2023, arXiv:2
 
 CHARACTERS = r"""
 Mean attention on token 0 by the character that attends, in the layer with the strongest sink. After a trigger the head
-must look at the character before it; after any other character it has nothing to add, and rests on token 0, whose value
-is nearly empty. The same head is *active* on some characters and *dormant* on the others. Rare characters, most of them
-capitals, rested on it least in the runs looked at. Characters that the held-out sequences do not contain are left out.
+must attend to the character before it; after any other character it has nothing to add, and attends to token 0, whose
+value is nearly 0. The same head is *active* on some characters and *dormant* on the others. Rare characters, most of them
+capitals, attended to it least in these runs. Characters that the held-out sequences do not contain are left out.
 Guo et al. 2024, arXiv:2410.13835.
 """
 

@@ -13,17 +13,17 @@ from analysis.drawing.numbers import significant
 from analysis.errors import AnalysisError
 from analysis.units import from_nats
 from app import state
+from app.choice import choose
 from app.compute import requests as runs
 from app.panels.entropy_collapse.backcopy.cards import cards, live
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, outcome
+from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
     from app.compute.job import Job
 
-"""Settings run in this tab, oldest first."""
 _MOST_RUNS = 8
 _MOST_STEPS = 5000.0
 _EXAMPLE_SEED, _EXAMPLE_LENGTH = 593, 46
@@ -34,10 +34,10 @@ def backcopy() -> None:
     """Draw the lab: the task, a form, and every run of this tab overlaid."""
     _task()
     settings = _form()
-    asked: list[BackcopySettings] = st.session_state.setdefault(state.BACKCOPY_ASKED, [])
-    if settings is not None and ask(runs.submit_task, _request(settings), _training(settings)):
-        asked[:] = [*(one for one in asked if one != settings), settings][-_MOST_RUNS:]
-    known = [(one, job) for one in asked if (job := runs.find(_request(one))) is not None]
+    settings_of_tab: list[BackcopySettings] = st.session_state.setdefault(state.BACKCOPY_REQUEST, [])
+    if settings is not None and try_submit(runs.submit_calculation, _request(settings), _training(settings)):
+        settings_of_tab[:] = [*(one for one in settings_of_tab if one != settings), settings][-_MOST_RUNS:]
+    known = [(one, job) for one in settings_of_tab if (job := runs.find(_request(one))) is not None]
     finished = [job.result for _, job in known if job.state == "done"]
     if not known:
         st.info("Nothing has been trained yet. Press Run; the curves grow while it learns.")
@@ -64,18 +64,18 @@ def _task() -> None:
     unit = state.unit()
     names = " ".join(f":orange-background[**{_shown(task.characters[c])}**]" for c in task.triggers)
     with st.container(border=True):
-        st.markdown("**Bigram-Backcopy**: a small model learns two rules, and grows a sink")
+        st.markdown("**Bigram-Backcopy**: a small model learns two rules, and forms a sink")
         st.markdown(
             f"After an ordinary character the next one follows the character pairs of a short story; after a "
             f"trigger, {names}, comes :blue-background[the character before it] once more. Only the second rule "
-            f"needs attention: everywhere else the head has nothing to add and needs somewhere harmless to look."
+            f"needs attention: everywhere else the head has nothing to add, and gives its weight to a token with a tiny value."
         )
         st.markdown(_example())
         st.caption(
-            f"Who knows both rules still pays **{significant(from_nats(oracle.markov, unit))} {unit}** after "
-            f"ordinary characters, nothing after triggers (they are {significant(100 * oracle.trigger_share)} % of "
-            f"the characters), {significant(from_nats(oracle.overall, unit))} {unit} overall. Who knows only the "
-            f"pairs pays {significant(from_nats(oracle.bigram_on_triggers, unit))} {unit} after triggers."
+            f"With both rules the mean loss is **{significant(from_nats(oracle.markov, unit))} {unit}** after "
+            f"ordinary characters, 0 after triggers (they are {significant(100 * oracle.trigger_share)} % of "
+            f"the characters), {significant(from_nats(oracle.overall, unit))} {unit} overall. With only the "
+            f"pairs it is {significant(from_nats(oracle.bigram_on_triggers, unit))} {unit} after triggers."
         )
 
 
@@ -122,9 +122,9 @@ def _form() -> BackcopySettings | None:
 
 def _controls() -> BackcopySettings | None:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        layers = _choice("Layers", ("1", "3"), state.BACKCOPY_LAYERS)
-        optimizer = _choice("Optimizer", ("adam", "sgd"), state.BACKCOPY_OPTIMIZER)
-        attention = _choice("Attention", ("softmax", "relu"), state.BACKCOPY_ATTENTION)
+        layers = choose("Layers", ("1", "3"), key=state.BACKCOPY_LAYERS)
+        optimizer = choose("Optimizer", ("adam", "sgd"), key=state.BACKCOPY_OPTIMIZER)
+        attention = choose("Attention", ("softmax", "relu"), key=state.BACKCOPY_ATTENTION)
         steps = st.number_input(
             "Steps",
             10.0,
@@ -145,8 +145,8 @@ def _controls() -> BackcopySettings | None:
     try:
         return BackcopySettings(
             int(layers),
-            optimizer,  # type: ignore[arg-type]
-            attention,  # type: ignore[arg-type]
+            optimizer,
+            attention,
             int(steps) if math.isfinite(steps) else 0,
         )
     except AnalysisError as error:
@@ -154,18 +154,12 @@ def _controls() -> BackcopySettings | None:
         return None
 
 
-def _choice(label: str, options: tuple[str, ...], key: str) -> str:
-    return str(
-        st.segmented_control(label, options, default=options[0], required=True, key=key, bind="query-params")
-    )
-
-
 def _clear() -> None:
-    st.session_state[state.BACKCOPY_ASKED] = []
+    st.session_state[state.BACKCOPY_REQUEST] = []
 
 
-def _request(settings: BackcopySettings) -> runs.Task:
-    return runs.Task("backcopy", tuple(asdict(settings).items()))
+def _request(settings: BackcopySettings) -> runs.Calculation:
+    return runs.Calculation("backcopy", tuple(asdict(settings).items()))
 
 
 def _training(settings: BackcopySettings) -> Callable[[Job], BackcopyRun]:

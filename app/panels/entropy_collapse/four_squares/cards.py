@@ -9,7 +9,7 @@ import streamlit as st
 
 from analysis.drawing.numbers import significant
 from app import state
-from app.panels.entropy_collapse.four_squares import help as readings
+from app.panels.entropy_collapse.four_squares import help as explained
 from app.widgets.figure_card import altair_card, show_chart
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
@@ -61,13 +61,13 @@ def cards(drawn: list[LabRun]) -> None:
         "Where the policy chooses a square, and everywhere else: high entropy among followers is errors, not choice.",
         "squares_entropy",
         ("forks", "followers"),
-        readings.ENTROPY,
+        explained.ENTROPY,
     )
     numbers = st.session_state.get(state.SQUARES_NUMBERS, "training")
     held = numbers == "held out"
     with st.container(horizontal=True, horizontal_alignment="right"):
         st.segmented_control(
-            "Numbers asked",
+            "Numbers evaluated",
             ("training", "held out"),
             default="training",
             required=True,
@@ -80,7 +80,7 @@ def cards(drawn: list[LabRun]) -> None:
         "Left: how often an answer is right. Right: how often one of several is. Faint: the reward of single steps.",
         "squares_reward",
         ("held-out pass@1", "held-out pass@k") if held else ("reward", "pass@k"),
-        readings.REWARD,
+        explained.REWARD,
     )
     _curves_card(
         drawn,
@@ -89,7 +89,7 @@ def cards(drawn: list[LabRun]) -> None:
         "choice from error.",
         "squares_distinct",
         ("distinct", "validity"),
-        readings.DISTINCT,
+        explained.DISTINCT,
     )
     _spread_card(drawn)
     _law_card(drawn)
@@ -118,13 +118,13 @@ def _against_baseline(drawn: list[LabRun]) -> None:
             column_order=list(columns),
             column_config={name: column for name, column in columns.items() if column is not None},
         )
-        st.caption(readings.EFFECT)
+        st.caption(explained.EFFECT)
 
 
 def _curves_card(
     drawn: list[LabRun],
     title: str,
-    reading: str,
+    caption: str,
     name: str,
     quantities: tuple[Quantity, Quantity],
     more: str,
@@ -134,7 +134,7 @@ def _curves_card(
     unit, theme_name = state.unit(), state.theme_name()
     with altair_card(
         title,
-        reading,
+        caption,
         lambda: lab_curves(drawn, quantities, unit=unit, theme_name=theme_name),
         name=name,
         table=lambda: _table(drawn),
@@ -165,7 +165,7 @@ def _spread_card(drawn: list[LabRun]) -> None:
         table=lambda: _table(drawn),
         code=_code(drawn, "exchange_figures", f"exchange_figures.entropy_path(runs, unit={unit!r})"),
         spec=_spec(drawn),
-        more=readings.SPREAD,
+        more=explained.SPREAD,
     ) as draw:
         left, right = side_by_side("squares_spread", 2)
         draw(path(), place=left, alt="Token against answer entropy", key="squares_path")
@@ -206,7 +206,7 @@ def _law_card(drawn: list[LabRun]) -> None:
         code="from analysis.entropy_collapse.training.law import fit_law\n"
         + _code(drawn, "exchange_figures", call),
         spec=_spec(drawn),
-        more=readings.LAW,
+        more=explained.LAW,
     ) as draw:
         draw()
         for run in drawn:
@@ -241,7 +241,7 @@ def _change_card(drawn: list[LabRun]) -> None:
         table=lambda: _table(drawn),
         code=_code(drawn, "exchange_figures", f"exchange_figures.change_scatters(runs, unit={unit!r})"),
         spec=_spec(drawn),
-        more=readings.CHANGE,
+        more=explained.CHANGE,
     ) as draw:
         left, right = side_by_side("squares_change", 2)
         exact = change_scatter(drawn, "exact", unit=unit, theme_name=theme_name)

@@ -47,9 +47,9 @@ most $\ln n$ and too low by about $(K-1)/2n$ for K different ones; the hover and
 """
 
 LAW = r"""
-**Definition.** $R = -a\,e^{H} + b$ with the entropy in nats per token, fitted by least squares to the steps of one run, unsmoothed. At $H = 0$ nothing is left to pay with: the reward is $b - a$.
+**Definition.** $R = -a\,e^{H} + b$ with the entropy in nats per token, fitted by least squares to the steps of one run, unsmoothed. At $H = 0$ the reward is $b - a$.
 
-**What to look for.** One curve for the whole run: reward is bought with entropy. An intervention that leaves the curve gets more for the same entropy; one that stops halfway only paid less.
+**What to look for.** One curve for the whole run: the reward rises as the entropy falls. An intervention that leaves the curve gets more for the same entropy; one that stops halfway has only gone less far.
 Below about .3 nats $e^H$ is nearly straight, and a straight line often does as well; the line under the figure says so.
 
 **Source.** Cui et al. 2025, The Entropy Mechanism of Reinforcement Learning.

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.errors import AnalysisError
+from analysis.progress import part
 from app import state
+from app.choice import choose
 from app.compute import requests as runs
 from app.panels.entropy_collapse.four_squares.cards import cards, live
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, outcome
+from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.four_squares.interventions import Intervention
@@ -36,11 +38,15 @@ def four_squares() -> None:
     wanted, pressed = _form()
     missing = [settings for settings in wanted if settings.key not in finished]
     if pressed and missing:
-        task = runs.Task("four squares", (("runs", tuple(settings.key for settings in missing)),))
-        if ask(runs.submit_task, task, _training(missing, finished)):
-            st.session_state[state.SQUARES_ASKED] = task
+        calculation = runs.Calculation(
+            "four squares", (("runs", tuple(settings.key for settings in missing)),)
+        )
+        if try_submit(runs.submit_calculation, calculation, _training(missing, finished)):
+            st.session_state[state.SQUARES_REQUEST] = calculation
     job = (
-        runs.find(st.session_state[state.SQUARES_ASKED]) if state.SQUARES_ASKED in st.session_state else None
+        runs.find(st.session_state[state.SQUARES_REQUEST])
+        if state.SQUARES_REQUEST in st.session_state
+        else None
     )
     drawn = [finished[settings.key] for settings in wanted if settings.key in finished]
     if job is not None and job.is_live:
@@ -72,9 +78,7 @@ def _explain() -> None:
         f":orange-background[{sign}]" if at in FORKS else plain(sign) for at, sign in enumerate(signs)
     )
     with st.container(border=True):
-        st.markdown(
-            "**Four squares**: a small policy learns to be right, and forgets how many ways there were"
-        )
+        st.markdown("**Four squares**: a small policy learns to be right, and its right answers become alike")
         st.markdown(
             "The prompt is a number from 5 to 99; the policy takes four squares away from it, one true step at "
             "a time, and earns 1 if nothing is left. Which :orange-background[square] to take is a fork with many "
@@ -96,14 +100,7 @@ def _form() -> tuple[list[LabSettings], bool]:
             bind="query-params",
         )
         with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            scale = st.segmented_control(
-                "Constants",
-                SCALES,
-                default=SCALES[0],
-                required=True,
-                key=state.LAB_CONSTANTS,
-                bind="query-params",
-            )
+            scale = choose("Constants", SCALES, key=state.LAB_CONSTANTS)
             seed = st.number_input(
                 "Seed", 0.0, _MOST_SEED, 0.0, 1.0, "%.0f", key=state.LAB_SEED, bind="query-params", width=110
             )
@@ -154,9 +151,7 @@ def _training(missing: list[LabSettings], finished: dict[str, LabRun]) -> Callab
 
         done: list[LabRun] = []
         for number, settings in enumerate(missing):
-
-            def report(share: float, what: str, at: int = number, settings: LabSettings = settings) -> None:
-                job.report((at + share) / len(missing), f"{settings.intervention.name}: {what}")
+            report = part(job.report, number, len(missing), name=settings.intervention.name)
 
             def show(partial: LabRun, before: tuple[LabRun, ...] = tuple(done)) -> None:
                 job.show([*before, partial])
@@ -175,6 +170,6 @@ def _forget_old(finished: dict[str, LabRun]) -> None:
 
 
 def _clear() -> None:
-    if state.SQUARES_ASKED in st.session_state:
-        runs.cancel(st.session_state.pop(state.SQUARES_ASKED).key)
+    if state.SQUARES_REQUEST in st.session_state:
+        runs.cancel(st.session_state.pop(state.SQUARES_REQUEST).key)
     st.session_state.pop(state.SQUARES_FINISHED, None)

@@ -24,14 +24,14 @@ SPECTRUM = r"""
 **Definition.** Eigenvalues of the covariance of the centred, row-normalised states of one layer, as shares of their sum, on two
 logarithmic axes. The line is the power law $i^{-\alpha}$ fitted to eigenvalues 11 to 100 with weights $1/i$.
 
-**What to look for.** One eigenvalue far above the rest: one direction carries the cloud. A straight line with $\alpha$ near 1: a balanced spectrum.
+**What to look for.** One eigenvalue far above the rest: the tokens differ mostly along one direction. A straight line with $\alpha$ near 1: a balanced spectrum.
 """
 
 COLLAPSE = r"""
 **Rule.** For each text and layer the share of matrix entropy lost in that layer, $(S_{l-1} - S_l) / S_{l-1}$. The layer with the largest median over
 the texts is *the collapse layer* if that median is at least 10 % and at least 80 % of the texts lose most there, one layer more or less. Otherwise there is none.
 
-**What to look for.** Dots that agree at one layer. A drop that is there with token 0 and gone without it is the work of one token.
+**What to look for.** Dots that agree at one layer. A drop that is there with token 0 and gone without it is caused by one token.
 
 **Source.** The idea is EntropyPrune's entropy collapse layer; its detection code is not public, so the rule is our own.
 """
@@ -41,10 +41,10 @@ ROWS = "Rows are the tokens of this one text; RankMe and the source of the phase
 MODELS = r"""
 **Definition.** The same text read by each model, one in memory at a time. Over layers: matrix entropy as above. At the end, of the states after the final norm:
 **RankMe** (effective rank of the uncentred states from singular values), the **effective rank** of the centred states from covariance
-eigenvalues, and **alpha-ReQ**. **Diff-eRank** is the effective rank of the untrained twin (same config, random weights) minus that of the trained model,
+eigenvalues, and **alpha-ReQ**. **Diff-eRank** is the effective rank of the untrained twin (same architecture, random weights) minus that of the trained model,
 both centred, row-normalised, from eigenvalues: how many directions training took away, or, where it is negative, added.
 
-**Phases.** *Collapse* down to the lowest rank before the peak, *expansion* up to the peak, *compression* after it; each is told only if it changes the rank by 5 % or more.
+**Phases.** *Collapse* down to the lowest rank before the peak, *expansion* up to the peak, *compression* after it; each is named only if it changes the rank by 5 % or more.
 
 **What differs.** A row of the matrix is a token of the text on screen. RankMe (Garrido et al. 2023) has one embedding per image, 25,600 of them, and adds
 $10^{-7}$ to each share; the phases (Li et al. 2025) have the last token of each of many texts; Diff-eRank (Wei et al. 2024) is averaged over a data set. Tokens

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from analysis.paths import clean_path
+from analysis.progress import part
 from app import state
-from app.panels.entropy_collapse.layers import help as readings
+from app.panels.entropy_collapse.layers import help as explained
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def _compare(trace: Trace, request: RunRequest, way: str, lines: tuple[str, ...]
             parse_special=request.parse_special,
             attention=False,
             spectra=["states"],
-            on_progress=lambda share, what: job.report(0.3 + 0.7 * share, what),
+            on_progress=part(job.report, 0.3, 1, of=0.7),
         )
         return [mine, model_shape(run, "untrained twin")]
 
@@ -162,7 +163,7 @@ def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None
         table=lambda: shapes_frame(shapes),
         code=notebook_code(trace, f"{call}an.figures.model_curves(shapes, unit={unit!r})"),
         spec=f"{len(shapes)} models · {shapes[0].n_tokens} tokens",
-        more=readings.MODELS,
+        more=explained.MODELS,
     ) as draw:
         draw()
         if len(shapes) == 2 and shapes[1].name == "untrained twin":
@@ -189,13 +190,13 @@ def _draw_training(trace: Trace, shapes: list[ModelShape], told: list[str]) -> N
             if told
             else "No phase changes the rank by 5 % or more, or there are fewer than four checkpoints."
         )
-        + f" {readings.ROWS}",
+        + f" {explained.ROWS}",
         lambda: figures.rank_panels(shapes, theme_name=name)[0],
         name="ranks",
         table=lambda: shapes_frame(shapes),
         code=notebook_code(trace, 'an.figures.rank_panels(an.compare_checkpoints("folder", trace.text))[0]'),
         spec=f"{len(shapes)} checkpoints · {shapes[0].n_tokens} tokens",
-        more=readings.MODELS,
+        more=explained.MODELS,
     ) as draw:
         for number, panel in enumerate(figures.rank_panels(shapes, theme_name=name)):
             draw(panel, alt="Effective rank or alpha-ReQ over training steps", key=f"ranks_{number}")

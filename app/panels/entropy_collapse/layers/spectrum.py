@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import state
-from app.panels.entropy_collapse.layers import help as readings
+from app.panels.entropy_collapse.layers import help as explained
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -44,13 +44,13 @@ def spectrum(trace: Trace, kind: str) -> None:
     layer = chosen_layer(trace, kind)
     with altair_card(
         f"Spectrum of layer {layer}",
-        "One direction far above the rest means that it carries the cloud.",
+        "One direction far above the rest: the tokens differ mostly along it.",
         lambda: figures.spectrum(trace, layer, kind=kind, theme_name=state.theme_name()),
         alt=f"Eigenvalue spectrum of layer {layer}",
         name="spectrum",
         table=lambda: figures.spectrum_frame(trace, layer, kind=kind),
         code=notebook_code(trace, f"an.figures.spectrum(trace, {layer}, kind={kind!r})"),
-        more=readings.SPECTRUM,
+        more=explained.SPECTRUM,
     ) as draw:
         st.session_state[state.SPECTRUM_INPUT] = layer
         st.number_input(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from analysis.progress import part
 from app import state
 from app.examples import EXAMPLES
-from app.panels.entropy_collapse.layers import help as readings
+from app.panels.entropy_collapse.layers import help as explained
 from app.widgets.layout import side_by_side
 from app.widgets.on_demand import Wanted, on_demand
 
@@ -46,7 +47,7 @@ def texts(trace: Trace) -> None:
     on_demand(
         "texts",
         "Many texts",
-        "A collapse layer is one at which every text loses its variety, not only this one.",
+        "A collapse layer is one at which the matrix entropy of every text falls, not only of this one.",
         "Compare",
         controls,
         why="An opened file has no model to read other texts with.",
@@ -61,10 +62,6 @@ def _read(request: RunRequest, slugs: list[str]) -> Any:
 
         done: dict[str, Trace] = {}
         for number, slug in enumerate(slugs):
-
-            def report(share: float, what: str, at: int = number, slug: str = slug) -> None:
-                job.report((at + share) / len(slugs), f"{slug}: {what}")
-
             run = trace(
                 model,
                 EXAMPLES[slug].text,
@@ -72,7 +69,7 @@ def _read(request: RunRequest, slugs: list[str]) -> Any:
                 parse_special=request.parse_special,
                 attention=False,
                 spectra=["states"],
-                on_progress=report,
+                on_progress=part(job.report, number, len(slugs), name=slug),
             )
             done = done | {slug: replace(run, final_states=None)}
             job.show(done)
@@ -113,7 +110,7 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
             table=lambda: figures.curves_frame(everything, unit=unit),
             code=notebook_code(trace, f"{call}an.figures.matrix_entropy(texts, unit={unit!r})"),
             spec=spec,
-            more=readings.CURVES,
+            more=explained.CURVES,
         ) as draw,
     ):
         draw()
@@ -128,7 +125,7 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
             table=found.to_frame,
             code=notebook_code(trace, f"{call}an.figures.layer_drops(an.collapse_layer(texts))"),
             spec=spec,
-            more=readings.COLLAPSE,
+            more=explained.COLLAPSE,
         ) as draw,
     ):
         draw()

@@ -9,11 +9,11 @@ import streamlit as st
 
 from app import state
 from app.compute import requests as runs
-from app.panels.entropy_collapse.layers import help as readings
+from app.panels.entropy_collapse.layers import help as explained
 from app.panels.entropy_collapse.layers.spectrum import chosen_layer, spectrum, take_click
 from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, model_run, model_run_or_none, other_run, shown_run
+from app.widgets.run_status import model_run, model_run_or_none, other_run, shown_run, try_submit
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -31,7 +31,7 @@ def over_layers() -> None:
             trace.unavailable.get("spectra", "The opened file was made without them."),
         )
         if trace.spec.window is None:  # over windows there are none, whatever they may cost
-            _offer_all("Take them all the same")
+            _offer_all("Measure spectra")
         st.caption(plain(trace.spec.subtitle))
         return
     from app.panels.entropy_collapse.layers.models import models
@@ -62,7 +62,7 @@ def _numbers(trace: Trace) -> None:
         ("without token 0", f"{significant(float(entropy[1, at - 1]))} → {significant(float(entropy[1, at]))}",
          "The same layer with token 0 left out before centring."),
         ("largest without it", f"layer {without.candidate}",
-         f"Largest drop that is left when token 0 is not counted: {significant(100 * float(without.median_drop.max()))} % of the entropy before it."),
+         f"Largest drop that is left when token 0 is not counted: {significant(100 * without.largest_drop)} % of the entropy before it."),
         ("rank at the end", f"{significant(float(effective_rank(shares[0, -1])))} of {most}",
          "Effective rank of the last layer's states (from eigenvalues), and the most that this text allows."),
     ]  # fmt: skip
@@ -111,7 +111,7 @@ def _controls() -> tuple[Any, str, float, Any]:
         1.0,
         key=state.RENYI_ORDER,
         disabled=not is_entropy,
-        help="1 is the usual entropy. Larger orders listen to the largest directions, smaller ones to all alike.",
+        help="1 is the usual entropy. Larger orders give more weight to the largest directions, smaller ones equal weight to all.",
     )
     scale = columns[3].selectbox(
         "Scale",
@@ -153,7 +153,7 @@ def _with_lens(trace: Trace) -> Trace | None:
     if not _is_under_way(wanted):
         with st.container(border=True):
             st.caption("The logit lens costs one vocabulary head per layer, so it runs only when asked.")
-            if st.button("Compute the lens", key="collapse_lens_button") and ask(runs.submit, wanted):
+            if st.button("Compute the lens", key="collapse_lens_button") and try_submit(runs.submit, wanted):
                 st.rerun()
         return None
     return other_run(wanted)
@@ -175,7 +175,7 @@ def _offer_all(label: str, what: str = "") -> None:
         if what:
             st.caption(what)
         wanted = replace(request, all_spectra=True)
-        if st.button(label, key="all_spectra_button") and ask(runs.submit, wanted):
+        if st.button(label, key="all_spectra_button") and try_submit(runs.submit, wanted):
             if not what:
                 st.session_state[state.RUN] = wanted
             st.rerun()
@@ -206,17 +206,17 @@ def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> N
         kind
     ]
     if quantity == "lens entropy":
-        title, reading = (
+        title, caption = (
             "Logit-lens entropy over layers",
             "Mean entropy of what each layer would predict. Dashed: without what token 0 predicted.",
         )
     else:
         title = f"{quantity[:1].upper()}{quantity[1:]} of {what} over layers"
-        reading = "How many ways the tokens differ, layer by layer. Dashed: token 0 left out. Click a layer for its spectrum."
+        caption = "How many ways the tokens differ, layer by layer. Dashed: token 0 left out. Click a layer for its spectrum."
     call = f"an.figures.matrix_entropy(trace, {quantity!r}, kind={kind!r}, order={order:g}, scale={scale!r}, unit={unit!r})"
     with altair_card(
         title,
-        reading,
+        caption,
         chart,
         name="layers",
         alt=f"{title}, with and without token 0",
@@ -225,7 +225,7 @@ def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> N
             {"this text": trace}, quantity, kind=kind, order=order, scale=scale, unit=unit
         ),
         code=notebook_code(trace, call),
-        more=readings.CURVES,
+        more=explained.CURVES,
     ) as draw:
         draw(chart(selected=layer, pick=True), on_select="rerun", selection_mode="pick")
         if found is not None and quantity == "matrix entropy":
@@ -238,6 +238,6 @@ def _sentence(found: Any) -> str:
     if found.layer is None:
         return f"For this text there is no collapse layer: {found.reason}."
     return (
-        f"Block {found.layer} takes away {significant(100 * float(found.median_drop[found.layer - 1]))} % of this text's matrix entropy. "
+        f"Block {found.layer} removes {significant(100 * float(found.median_drop[found.layer - 1]))} % of this text's matrix entropy. "
         "Whether it does so to every text is seen under Many texts."
     )

@@ -40,10 +40,10 @@ def columns_of(source: Source) -> Columns:
     return chosen
 
 
-def task_of(source: Source, *, again: bool = True) -> runs.Task:
-    """The reading of a source with its columns; without ``again`` the first of all its readings."""
+def calculation_of(source: Source, *, again: bool = True) -> runs.Calculation:
+    """The reading of a source with its columns; without ``again`` the first of all its explained."""
     own = (("source", source.id), ("path", source.path), ("columns", columns_of(source)))
-    return runs.Task("log", (*own, ("version", version(source) if again else 0)))
+    return runs.Calculation("log", (*own, ("version", version(source) if again else 0)))
 
 
 def choose_columns(by_source: dict[Source, list[TrainingCurve]]) -> None:
@@ -88,7 +88,7 @@ def _candidates(source: Source, curves: list[TrainingCurve]) -> tuple[str, ...]:
     """Keys of a log; also of one that could not be read for want of the right one."""
     if curves:
         return tuple(dict.fromkeys(key for curve in curves for key in curve.candidates))
-    job = runs.find(task_of(source))
+    job = runs.find(calculation_of(source))
     return tuple(getattr(job.error, "candidates", ())) if job is not None else ()
 
 

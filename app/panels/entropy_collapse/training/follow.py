@@ -9,7 +9,7 @@ import streamlit as st
 
 from analysis.errors import AnalysisError
 from app import state
-from app.panels.entropy_collapse.training import help as readings
+from app.panels.entropy_collapse.training import help as explained
 from app.panels.entropy_collapse.training.sources import Source, read_again
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
@@ -43,10 +43,10 @@ def follow(
     """
     there = [source for source in sources if source.kind == "path"]
     with st.container(border=True):
-        st.markdown("**A run that still goes**")
+        st.markdown("**Follow a run that is not finished**")
         left, middle, right = side_by_side("controls_follow", [1.4, 0.7, 1.3], "bottom")
         left.segmented_control(
-            "Look for new rows", [*_SECONDS], default=_OFF, required=True, key=state.LOG_EVERY, disabled=not there,
+            "Check for new rows", [*_SECONDS], default=_OFF, required=True, key=state.LOG_EVERY, disabled=not there,
             help="A log is read again when its file has changed, and only then.",
         )  # fmt: skip
         middle.button(
@@ -55,7 +55,7 @@ def follow(
         )  # fmt: skip
         right.number_input(
             "Say when entropy is under (nats)", min_value=0.0001, value=None, step=0.01, format="%.4f",
-            key=state.ENTROPY_UNDER, placeholder="no threshold", help=readings.UNDER,
+            key=state.ENTROPY_UNDER, placeholder="no threshold", help=explained.UNDER,
         )  # fmt: skip
         if len(there) < len(sources):
             st.caption(
@@ -65,10 +65,10 @@ def follow(
             for item in news.get(source.id, ()):
                 st.caption(f"**{plain(item.run)}**: {plain(item.which)}")
     if there and is_following():
-        st.fragment(run_every=_SECONDS[st.session_state[state.LOG_EVERY]])(_look)(there, stamps)
+        st.fragment(run_every=_SECONDS[st.session_state[state.LOG_EVERY]])(_check_files)(there, stamps)
 
 
-def _look(sources: Sequence[Source], stamps: Mapping[str, Stamp]) -> None:
+def _check_files(sources: Sequence[Source], stamps: Mapping[str, Stamp]) -> None:
     """Ask for a new reading of every log whose files have changed since they were last looked at."""
     from analysis.entropy_collapse.training.logs.follow import stamp_of
 

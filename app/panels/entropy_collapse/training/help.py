@@ -3,8 +3,8 @@
 SMOOTHING = "Weight of the past in the thick line; 0 draws what was logged alone. Gaps stay gaps."
 
 UNDER = (
-    "Compared with every logged row, nothing smoothed. No paper states a level of alarm: values depend on model, task and "
-    "temperature, so the threshold is yours."
+    "Compared with every logged row, nothing smoothed. No paper gives a threshold: values depend on model, task and "
+    "temperature, so choose one of your own."
 )
 
 CURVES = r"""
@@ -13,15 +13,15 @@ tokens of all answers of a step, is the *policy entropy*. Libraries log it in na
 
 **Not the same thing under one name.** Most libraries divide logits by the sampling temperature first, OpenRLHF does not. Some old keys hold an
 estimate, the mean of $-\ln p$ of the sampled tokens. PPO logs of TRL hold the *sum* over each answer, which falls when answers get shorter: it never
-shares an axis with a mean over tokens. verl takes a mean or a sum as its `loss_agg_mode` says, which most logs do not tell: the table then says
-*aggregation unknown*. A value over $\ln V$, about 12.5 for the largest vocabularies, is no mean over tokens, whatever its key promises. The table above
+shares an axis with a mean over tokens. verl takes a mean or a sum as its `loss_agg_mode` says, which most logs do not hold: the table then says
+*aggregation unknown*. A value over $\ln V$, about 12.5 for the largest vocabularies, is no mean over tokens, whatever its key says. The table above
 says which one each log holds.
 
 **What to look for.** A steep fall in the first steps with most of the reward gained there; a floor near 0, after which little can be learnt.
 Values depend on model, task and temperature: no level is an alarm by itself.
 
 **Two counters.** Some trainers count updates for the entropy and rollouts for the reward. Such steps are not compared by number: each reward stands at the first
-entropy that was logged with it, in order of time, or the reward is left out where nothing tells.
+entropy that was logged with it, in order of time, or the reward is left out where the log has no such order.
 
 **Source.** Keys by library: TRL, verl, OpenRLHF, slime, SkyRL, NeMo-RL, EasyR1, ms-swift, LLaMA-Factory as of 2026. The fall and what follows from it: Cui et al. 2025, "The Entropy Mechanism of Reinforcement
 Learning for Reasoning Language Models".
@@ -34,7 +34,7 @@ would be the *ceiling* $b - a$. Intervals are 95 %, from residuals resampled in 
 **Beside it.** The straight line $R = c + s H$. If data made from the line would favour the law as much as these do in under 5 % of repetitions, the line is ruled out,
 and the other way round; the fits must also differ by more than half the scatter of the points. Below about 0.3 nats they hardly can.
 
-**What to look for.** A law of the first part of a run that meets the rest: the run's end was foreseeable from its beginning. Dashed: beyond the entropies
+**What to look for.** A law of the first part of a run that meets the rest: the end of the run could be predicted from its beginning. Dashed: beyond the entropies
 it was fitted on. $a$ and $b$ belong to one model, task, and library; never compare them across libraries.
 
 **Where it differs from its source.** In the paper $R$ is *downstream performance*, accuracy on held-out problems. Here $R$ is the reward that the log holds, by default that
@@ -47,7 +47,7 @@ SPENT = r"""
 **Definition.** Mean entropy of the first 10 rows minus its running mean, against the running mean of reward minus that of the first 10 rows. A dot after every
 tenth of the rows.
 
-**What to look for.** A path that bends to the right: entropy is still being spent, but it buys less.
+**What to look for.** A path that bends to the right: entropy still falls, and the reward gains less.
 """
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from analysis.drawing.numbers import significant
 from analysis.errors import AnalysisError
 from app import state
-from app.panels.entropy_collapse.training import help as readings
+from app.panels.entropy_collapse.training import help as explained
 from app.widgets.figure_card import altair_card
 from app.widgets.layout import number_line, side_by_side
 from app.widgets.messages import show_unavailable
@@ -71,7 +71,7 @@ def _refused(curve: TrainingCurve, refusal: AnalysisError) -> None:
         table=curve.to_frame,
         code=_code(curve, "law_figures.points_chart(curve)"),
         spec=curve.subtitle,
-        more=readings.LAW,
+        more=explained.LAW,
     ) as draw:
         draw()
 
@@ -89,7 +89,7 @@ def _numbers(fit: LawFit, prediction: Prediction | AnalysisError) -> None:
     cells = [
         ("a", significant(fit.a), f"95 % interval {_interval(fit.a_interval)}"),
         ("b", significant(fit.b), f"95 % interval {_interval(fit.b_interval)}"),
-        ("ceiling b − a", significant(fit.ceiling), f"Reward at no entropy. 95 % interval {_interval(fit.ceiling_interval)}"),
+        ("ceiling b − a", significant(fit.ceiling), f"Reward where the entropy is 0. 95 % interval {_interval(fit.ceiling_interval)}"),
         ("R², law", f"{fit.r2:.3f}", f"Of the straight line: {fit.line_r2:.3f}"),
         ("error, rest", rest, why),
     ]  # fmt: skip
@@ -137,7 +137,7 @@ def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisEr
         table=table,
         code=_code(curve, "law_figures.law_chart(law_of(curve))"),
         spec=curve.subtitle,
-        more=readings.LAW,
+        more=explained.LAW,
     ) as draw:
         st.caption(
             plain(
@@ -155,7 +155,7 @@ def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisEr
 def _code(curve: TrainingCurve, call: str) -> str:
     return (
         "from analysis import read_training_log\n"
-        "from analysis.entropy_collapse import law_figures\n"
+        "from analysis.entropy_collapse.training import law_figures\n"
         "from analysis.entropy_collapse.training.law import law_of\n\n"
         f"curve = read_training_log({curve.name!r})  # path of the log\n"
         f"{call}\n"
@@ -189,7 +189,7 @@ def exchange(curves: list[TrainingCurve]) -> None:
 
     with altair_card(
         "Entropy spent against reward gained",
-        "From the bottom left: what each run paid in entropy for its reward. A dot after every tenth of the rows.",
+        "From the bottom left: how much entropy each run lost for its reward. A dot after every tenth of the rows.",
         lambda: spent_chart(spent, colours=colours, unit=state.unit(), theme_name=state.theme_name()),
         alt="Entropy spent against reward gained",
         name="spent",
@@ -200,6 +200,6 @@ def exchange(curves: list[TrainingCurve]) -> None:
         f"curve = read_training_log({next(iter(spent))!r})  # path of the log\n"
         "spent_chart({curve.name: entropy_spent(curve)})\n",
         spec=" · ".join(f"{c.name}: {c.chosen['entropy']}" for c in curves if c.name in spent),
-        more=readings.SPENT,
+        more=explained.SPENT,
     ) as draw:
         draw()

@@ -9,14 +9,14 @@ import streamlit as st
 
 from app import state
 from app.compute import requests as runs
-from app.panels.entropy_collapse.training.columns import columns_of, task_of
+from app.panels.entropy_collapse.training.columns import calculation_of, columns_of
 from app.panels.entropy_collapse.training.follow import is_following
 from app.panels.entropy_collapse.training.sources import Source, sources, version
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, outcome
+from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
-    from analysis.entropy_collapse.training.logs.follow import News, Reading, Stamp
+    from analysis.entropy_collapse.training.logs.follow import LogState, News, Stamp
     from analysis.entropy_collapse.training.results import TrainingCurve
     from app.compute.job import Job
 
@@ -32,76 +32,80 @@ class _Read:
     """The last reading of a source."""
 
     key: str
-    """Of its task."""
+    """Of its calculation."""
     base: str
-    """Of the task without how often it was read again."""
-    reading: Reading
+    """Of the calculation without how often it was read again."""
+    log_state: LogState
     news: list[News]
 
 
 def read_all() -> dict[Source, list[TrainingCurve]]:
     """Curves of every source that is read; progress and problems of the others are drawn."""
     read: dict[str, _Read] = st.session_state.setdefault(state.LOG_READ, {})
-    tasks = {source: task_of(source) for source in sources()}
-    for source_id in set(read) - {source.id for source in tasks}:
+    calculations = {source: calculation_of(source) for source in sources()}
+    for source_id in set(read) - {source.id for source in calculations}:
         del read[source_id]
     live = 0
-    for source, task in tasks.items():
-        before, base = read.get(source.id), task_of(source, again=False).key
+    for source, calculation in calculations.items():
+        before, base = read.get(source.id), calculation_of(source, again=False).key
         if before is not None and before.base != base:  # other columns: nothing of the last reading holds
             del read[source.id]
             before = None
-        if before is not None and before.key == task.key:
+        if before is not None and before.key == calculation.key:
             continue
-        job = runs.find(task)
+        job = runs.find(calculation)
         if job is None:
             if live >= _LIVE_AT_ONCE:
                 st.caption(f"{plain(source.name)} waits.")
                 continue
-            job = ask(runs.submit_task, task, _reader(source))
+            job = try_submit(runs.submit_calculation, calculation, _reader(source))
             if job is None:
                 continue
         if before is not None:
             job.wait(_AGAIN_SECONDS)
         live += job.is_live
         if job.state == "cancelled":
-            _cancelled(source, task)
+            _cancelled(source, calculation)
             continue
         result = outcome(job, ())
         if result is not None:
-            read[source.id] = _Read(task.key, base, result, _news(before, result))
-    return {source: list(read[source.id].reading.curves) if source.id in read else [] for source in tasks}
+            read[source.id] = _Read(calculation.key, base, result, _news(before, result))
+    return {
+        source: list(read[source.id].log_state.curves) if source.id in read else [] for source in calculations
+    }
 
 
 def stamps_and_news() -> tuple[dict[str, Stamp], dict[str, list[News]]]:
     """By source: the files as they were when they were read, and what that reading found new."""
     read: dict[str, _Read] = st.session_state.get(state.LOG_READ, {})
-    stamps = {source_id: own.reading.stamp for source_id, own in read.items()}
+    stamps = {source_id: own.log_state.stamp for source_id, own in read.items()}
     return stamps, {source_id: own.news for source_id, own in read.items()}
 
 
-def _news(before: _Read | None, now: Reading) -> list[News]:
+def _news(before: _Read | None, now: LogState) -> list[News]:
     from analysis.entropy_collapse.training.logs.follow import news
 
-    return [] if before is None else news(before.reading.curves, now.curves)
+    return [] if before is None else news(before.log_state.curves, now.curves)
 
 
 def _reader(source: Source) -> Any:
     columns = columns_of(source)
     growing = source.kind == "path" and (version(source) > 0 or is_following())
 
-    def compute(job: Job) -> Reading:
-        from analysis.entropy_collapse.training.logs.follow import look
+    def compute(job: Job) -> LogState:
+        from analysis.entropy_collapse.training.logs.follow import read_log_state
 
         name = None if source.kind == "path" else source.names or source.name
-        return look(source.paths, growing=growing, name=name, on_progress=job.report, **columns.options())
+        return read_log_state(
+            source.paths, growing=growing, name=name, on_progress=job.report, **columns.options()
+        )
 
     return compute
 
 
-def _cancelled(source: Source, task: runs.Task) -> None:
+def _cancelled(source: Source, calculation: runs.Calculation) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Reading {plain(source.name)} was cancelled.")
         if st.button("Read again", key=f"again_{source.id}"):
-            runs.submit_task(task, _reader(source))
+            runs.submit_calculation(calculation, _reader(source))
             st.rerun()

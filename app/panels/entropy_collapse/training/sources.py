@@ -77,7 +77,7 @@ def add(source: Source) -> None:
     """Add a source, in the place of one with the same id or path."""
     kept = [s for s in sources() if s.id != source.id and not (s.kind == "path" and s.path == source.path)]
     if len(kept) >= MAX_SOURCES:
-        st.toast(f"{plain(kept[0].name)} was taken off: {MAX_SOURCES} logs fit on the page.")
+        st.toast(f"{plain(kept[0].name)} was removed: the page holds {MAX_SOURCES} logs.")
     st.session_state[state.LOG_SOURCES] = [*kept, source][-MAX_SOURCES:]
 
 
@@ -126,7 +126,7 @@ def choose_sources() -> None:
                         plain(source.name),
                         icon=":material/close:",
                         key=f"drop_{source.id}",
-                        help="Take this log off the page.",
+                        help="Remove this log from the page.",
                         on_click=drop,
                         args=(source.id,),
                     )
@@ -169,7 +169,7 @@ def _path_form() -> None:
             "Or a file or folder on this machine",
             key=state.LOG_PATH,
             placeholder="outputs/run/checkpoint-500/trainer_state.json",
-            help="A folder may hold checkpoints, event files, MLflow's metrics, or several runs. A run that still goes "
+            help="A folder may hold checkpoints, event files, MLflow's metrics, or several runs. A run that is not finished "
             "can be followed.",
         )
         if right.form_submit_button("Read", width="stretch") and clean_path(path):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from analysis.errors import AnalysisError
 from app import state
-from app.panels.entropy_collapse.training import help as readings
+from app.choice import choose
+from app.panels.entropy_collapse.training import help as explained
 from app.panels.entropy_collapse.training.columns import choose_columns
 from app.panels.entropy_collapse.training.follow import follow, say_threshold
 from app.panels.entropy_collapse.training.read import read_all, stamps_and_news
-from app.panels.entropy_collapse.training.sources import Source, choose_sources, sources
+from app.panels.entropy_collapse.training.sources import choose_sources, sources
 from app.widgets.figure_card import altair_card
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_unavailable
@@ -37,8 +37,10 @@ def over_training() -> None:
             "Nothing has been read yet. Upload a log, name one on this machine, or take an example above."
         )
         return
+    from analysis.entropy_collapse.training.results import distinct
+
     by_source = read_all()
-    curves = _named(by_source)
+    curves = distinct(curve for found in by_source.values() for curve in found)
     choose_columns(by_source)
     follow(sources(), *stamps_and_news())
     if not curves:
@@ -50,17 +52,6 @@ def over_training() -> None:
     exchange(curves)
 
 
-def _named(by_source: dict[Source, list[TrainingCurve]]) -> list[TrainingCurve]:
-    """All curves, with names that differ."""
-    out: list[TrainingCurve] = []
-    for curve in (c for curves in by_source.values() for c in curves):
-        taken, name, k = {c.name for c in out}, curve.name, 2
-        while name in taken:
-            name, k = f"{curve.name} ({k})", k + 1
-        out.append(replace(curve, name=name))
-    return out
-
-
 @st.fragment
 def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
     from analysis.entropy_collapse.training.figures import apart, colours_of
@@ -68,9 +59,7 @@ def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
 
     with st.container(border=True):
         left, middle, right = side_by_side("controls_training", [1.2, 1.2, 1.6], "bottom")
-        x = left.segmented_control(
-            "Along", X_AXES, default="step", required=True, key=state.LOG_X, bind="query-params"
-        )
+        x = choose("Along", X_AXES, key=state.LOG_X, place=left)
         there = [column for column in _OTHER if any(curve.has(column) for curve in curves)]
         other = middle.selectbox(
             "Beside entropy", _OTHER, key=state.LOG_METRIC, bind="query-params", help="From the same log."
@@ -83,11 +72,11 @@ def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
             0.01,
             key=state.SMOOTHING,
             bind="query-params",
-            help=readings.SMOOTHING,
+            help=explained.SMOOTHING,
         )
         missing = [axis for axis in ("tokens", "time") if all(c.x(axis) is None for c in curves)]
         if missing:
-            st.caption(f"No log here tells {' or '.join(missing)}.")
+            st.caption(f"No log here has the {' or '.join(missing)}.")
     onsets = _onsets(curves)
     groups = apart([curve for curve in curves if curve.has("entropy")])
     if len(groups) > 1:
@@ -154,7 +143,7 @@ def _card(
         table=table,
         code=code(curves, call),
         spec=" · ".join(f"{c.name}: {c.chosen[column]}" for c in curves if column in c.chosen),
-        more=readings.CURVES if column == "entropy" else "",
+        more=explained.CURVES if column == "entropy" else "",
     ) as draw:
         draw(drawn)
         if onsets:
@@ -196,4 +185,4 @@ def _say_onsets(onsets: dict[str, Onset | AnalysisError]) -> None:
     for name, onset in onsets.items():
         text = f"Not available: {onset}" if isinstance(onset, AnalysisError) else onset.which
         lines.append(f"**{plain(name)}**: {plain(text)}")
-    st.caption("  \n".join(lines), help=readings.onset_rule())
+    st.caption("  \n".join(lines), help=explained.onset_rule())

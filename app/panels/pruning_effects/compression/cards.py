@@ -10,8 +10,8 @@ from analysis.drawing.numbers import significant
 from analysis.pruning_effects.compression.results import BOTTOM, DRAWN_BY_SEED, METHODS, NEEDS_ANSWER
 from analysis.units import from_nats
 from app import state
-from app.panels.pruning_effects.compression import help as readings
-from app.widgets.figure_card import altair_card, figure_card, show_chart
+from app.panels.pruning_effects.compression import help as explained
+from app.widgets.figure_card import altair_card, html_card, show_chart
 from app.widgets.layout import number_line, side_by_side
 from app.widgets.plain import plain
 from app.widgets.token_strip import token_strip
@@ -52,7 +52,7 @@ def _numbers(sweep: CompressionSweep) -> None:
         (
             "difference",
             f"{significant(without - full, signed=True)} {unit}",
-            "What the context is worth per answer token: the most that lies in it to be lost.",
+            "What the context is worth per answer token: the most that a shorter context can lose.",
         ),
     ]
     number_line("compression", cells)
@@ -66,7 +66,7 @@ def _curves_card(sweep: CompressionSweep) -> None:
 
     told = [name for name in NEEDS_ANSWER if name in set(sweep.to_frame()["method"])]
     with altair_card(
-        "What a shorter context costs the answer",
+        "Damage of a shorter context to the answer",
         "Lower is better. Compare with the grey band, words left out at random, at the same number of tokens.",
         lambda: _curves(sweep),
         alt="Change of the answer's NLL against the share kept",
@@ -74,12 +74,12 @@ def _curves_card(sweep: CompressionSweep) -> None:
         table=sweep.to_frame,
         code=_code(sweep, f"compression_curves(sweep, unit={state.unit()!r})"),
         spec=sweep.subtitle,
-        more=readings.CURVES,
+        more=explained.CURVES,
     ) as draw:
         draw()
         if told:
             st.caption(
-                f"{' and '.join(told)}: told the answer. A limit to compare with, not a method to use."
+                f"{' and '.join(told)}: these methods know the answer. A limit to compare with, not a method to use."
             )
 
 
@@ -112,16 +112,15 @@ def _kept_words(sweep: CompressionSweep) -> None:
     one = sweep.find(method, share, seed)
     if one is None:
         return
-    with figure_card(
+    with html_card(
         f"What {method} keeps at {share:.0%}",
         "The original text; coloured words were kept.",
+        lambda: figures.compression_strip(one, theme_name=state.theme_name()),
         name="compressed",
         table=one.to_frame,
-        figure=lambda: figures.compression_strip(one, theme_name=state.theme_name()).document().encode(),
-        figure_ending="html",
         code=_code(sweep, f"compression_strip(sweep.find({method!r}, {share}, {seed}))"),
         spec=sweep.subtitle,
-        more=readings.STRIP,
+        more=explained.STRIP,
     ):
         token_strip(figures.kept_strip(one), key="compression_strip", height=300)
         row = rows[(rows["kept"] == share) & (rows["seed"] == seed)].iloc[0]

@@ -12,8 +12,9 @@ import streamlit as st
 from analysis.errors import AnalysisError
 from analysis.pruning_effects.compression.results import METHODS
 from app import state
+from app.choice import choose
 from app.compute import requests as runs
-from app.panels.pruning_effects.compression import help as readings
+from app.panels.pruning_effects.compression import help as explained
 from app.panels.pruning_effects.compression.cards import live_curves, sweep_cards
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_error
@@ -55,8 +56,8 @@ def prompt_compression() -> None:
             _start(context, settings)
         except AnalysisError as error:
             show_error(error)
-    asked = st.session_state.get(state.COMPRESSION_ASKED)
-    job = runs.find(asked) if asked is not None else None
+    experiment = st.session_state.get(state.COMPRESSION_REQUEST)
+    job = runs.find(experiment) if experiment is not None else None
     if job is None:
         st.info("Nothing has been compressed yet. Keep the example or write your own texts, then press Run.")
         return
@@ -70,16 +71,19 @@ def prompt_compression() -> None:
 
 def _form() -> tuple[str, _Settings, bool]:
     """The texts and what to do with them."""
-    st.session_state.setdefault(state.COMPRESSION_CONTEXT, readings.CONTEXT)
-    st.session_state.setdefault(state.COMPRESSION_QUESTION, readings.QUESTION)
-    st.session_state.setdefault(state.COMPRESSION_ANSWER, readings.ANSWER)
+    st.session_state.setdefault(state.COMPRESSION_CONTEXT, explained.CONTEXT)
+    st.session_state.setdefault(state.COMPRESSION_QUESTION, explained.QUESTION)
+    st.session_state.setdefault(state.COMPRESSION_ANSWER, explained.ANSWER)
     with st.container(border=True):
         left, right = side_by_side("compression_texts", [1.6, 1])
         context = left.text_area(
             "Context, to be made shorter", key=state.COMPRESSION_CONTEXT, height=232, persist_state="session"
         )
         question = right.text_area(
-            "Question, read after it", key=state.COMPRESSION_QUESTION, height=104, persist_state="session"
+            "Question, read after the context",
+            key=state.COMPRESSION_QUESTION,
+            height=104,
+            persist_state="session",
         )
         answer = right.text_area(
             "Answer, whose probability counts",
@@ -100,20 +104,18 @@ def _form() -> tuple[str, _Settings, bool]:
             wrap=True,
             help="How long the shorter text may be. Of units with equal scores the earlier one stays.",
         )
-        chosen = unit.segmented_control(
+        chosen = choose(
             "Unit",
             _UNITS,
-            default=_UNITS[0],
-            required=True,
             key=state.COMPRESSION_UNIT,
-            bind="query-params",
+            place=unit,
             help="What is kept or left out as a whole.",
             wrap=True,
         )
         with options.popover("Options", width="stretch"):
             more = _options()
         pressed = button.button("Run", type="primary", key="compression_button", width="stretch")
-        st.caption(readings.LOOK_FOR if context == readings.CONTEXT else "")
+        st.caption(explained.HINT if context == explained.CONTEXT else "")
     settings = _Settings(
         question or "",
         answer or "",
@@ -161,7 +163,7 @@ def _start(context: str, settings: _Settings) -> None:
     request = runs.RunRequest(model_spec(), context)
     experiment = runs.Experiment(request, "compression", tuple(asdict(settings).items()))
     runs.submit_experiment(experiment, _compute(context, settings))
-    st.session_state[state.COMPRESSION_ASKED] = experiment
+    st.session_state[state.COMPRESSION_REQUEST] = experiment
 
 
 def _compute(context: str, settings: _Settings) -> Callable[[LanguageModel, Job], CompressionSweep]:

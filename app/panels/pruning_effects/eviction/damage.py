@@ -4,28 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
 import streamlit as st
 
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.pruning_effects.eviction.figures import damage_tokens
 from analysis.pruning_effects.eviction.strips import DamageQuantity, damage_strip
-from analysis.units import from_nats
+from analysis.pruning_effects.eviction.summary import hardest_hit, top_frame
+from analysis.units import from_nats, table_in
 from app import state
-from app.panels.pruning_effects.eviction import help as readings
+from app.choice import choose
+from app.panels.pruning_effects.eviction import help as explained
 from app.panels.pruning_effects.eviction.kept import named
-from app.widgets.figure_card import figure_card, notebook_code
-from app.widgets.layout import side_by_side
+from app.widgets.figure_card import html_card, notebook_code
+from app.widgets.layout import side_by_side, table_height
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace
 
 _LABELS: dict[str, DamageQuantity] = {"KL": "kl", "surprisal": "change"}
-_READINGS = {
+_CAPTIONS = {
     "kl": "Stronger colour: the prediction of this token moved further.",
     "change": "Orange: the token became more surprising. Blue: less.",
 }
@@ -46,39 +48,27 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
     label = st.session_state.get(state.DAMAGE, "KL")
     quantity = _LABELS.get(label, "kl")
     strip = damage_strip(sweep, setting, quantity, unit=unit)
-    with figure_card(
+    with html_card(
         f"The damage, token by token: {named(sweep, setting)}",
-        f"{_READINGS[quantity]} Click a token to see both predictions.",
+        f"{_CAPTIONS[quantity]} Click a token to see both predictions.",
+        lambda: damage_tokens(sweep, setting, quantity, unit=unit, theme_name=state.theme_name()),
         name="damage_strip",
         table=lambda: _table(sweep, setting),
-        figure=lambda: (
-            damage_tokens(sweep, setting, quantity, unit=unit, theme_name=state.theme_name())
-            .document(title=strip.title)
-            .encode()
-        ),
-        figure_ending="html",
         code=notebook_code(
             trace, f"{code}an.figures.damage_tokens(sweep, {setting}, {quantity!r}, unit={unit!r})"
         ),
         spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
-        more=readings.DAMAGE,
+        more=explained.DAMAGE,
     ):
-        st.segmented_control(
-            "Colour by", list(_LABELS), default="KL", required=True, key=state.DAMAGE, bind="query-params",
-            label_visibility="collapsed",
-        )  # fmt: skip
-        n_answer = sweep.spec.n_answer
-        first = len(strip.values) - n_answer if n_answer else int(np.argmax(sweep.kl[setting]))
+        choose("Colour by", list(_LABELS), key=state.DAMAGE, titled=False)
+        first = hardest_hit(sweep, setting)
         return token_strip(strip, key="damage_strip_canvas", selected=first, height=300)
 
 
 def _table(sweep: Sweep, setting: int) -> pd.DataFrame:
-    unit, frame = state.unit(), sweep.per_token(setting)
-    names = ["surprisal_full", "surprisal", "change", "kl"]
-    for name in names:
-        frame[name] = from_nats(frame[name].to_numpy(float), unit)
+    frame = sweep.per_token(setting)
     frame["token"] = [visible(token) for token in frame["token"]]
-    return frame.rename(columns={name: f"{name}_{unit}" for name in names})
+    return table_in(frame, ("surprisal_full", "surprisal", "change", "kl"), state.unit())
 
 
 def _predictions(sweep: Sweep, setting: int, at: int | None) -> None:
@@ -109,7 +99,7 @@ def _predictions(sweep: Sweep, setting: int, at: int | None) -> None:
                 _top(sweep, number, at, name),
                 hide_index=True,
                 key=f"damage_top_{name}",
-                height=35 * sweep.top_ids.shape[2] + 38,
+                height=table_height(sweep.top_ids.shape[2], 20),
                 column_config={
                     "": st.column_config.TextColumn(width=20, help="● is the token that came"),
                     "%": st.column_config.NumberColumn(format="%.1f", width=52, help="Probability"),
@@ -118,12 +108,6 @@ def _predictions(sweep: Sweep, setting: int, at: int | None) -> None:
 
 
 def _top(sweep: Sweep, setting: int, at: int, name: str) -> pd.DataFrame:
-    ids = sweep.top_ids[setting, at]
-    actual = int(sweep.continuation_ids[at])
-    return pd.DataFrame(
-        {
-            "": ["●" if int(i) == actual else "" for i in ids],
-            name: [visible(sweep.names[int(i)]) for i in ids],
-            "%": 100 * np.exp(sweep.top_logprobs[setting, at].astype(float)),
-        }
-    )
+    frame = top_frame(sweep, setting, at)
+    shown = {"": frame["came"].map({True: "●", False: ""}), name: frame["token"].map(visible)}
+    return frame.assign(**shown, **{"%": 100 * frame["probability"]})[["", name, "%"]]

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.pruning_effects.eviction.overlap import labels, settings_at
+from analysis.pruning_effects.eviction.summary import best_at, middle_share
 from app import state
-from app.panels.pruning_effects.eviction.curves import best_at, middle_share
+from app.choice import choose
 from app.panels.pruning_effects.eviction.damage import damage
 from app.panels.pruning_effects.eviction.kept import kept_map
-from app.panels.pruning_effects.eviction.overlap import agreement, needle
+from app.panels.pruning_effects.eviction.overlap import agreement, phrase_survival
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 
@@ -36,14 +37,13 @@ def details(trace: Trace, sweep: Sweep, code: str) -> None:
         damage(trace, sweep, setting, code)
     st.subheader(f"All methods with {share:.0%} kept")
     agreement(trace, sweep, share, code)
-    needle(trace, sweep, share, code)
+    phrase_survival(trace, sweep, share, code)
 
 
 def _share(sweep: Sweep) -> float:
-    frame = sweep.to_frame()
     shares = sorted({s.kept for s in sweep.settings[1:]}, reverse=True)
     words = {f"{100 * share:g}": share for share in shares}
-    usual = f"{100 * middle_share(frame):g}"
+    usual = f"{100 * middle_share(sweep):g}"
     left, right = side_by_side("controls_setting", [1.5, 1], "bottom")
     names = labels(sweep)
     best = names[best_at(sweep, words[usual])]
@@ -58,14 +58,8 @@ def _share(sweep: Sweep) -> float:
         key=state.METHOD,
         bind="query-params",
     )
-    chosen = right.segmented_control(
-        "Share kept, %",
-        list(words),
-        default=usual,
-        required=True,
-        key=state.METHOD_KEPT,
-        bind="query-params",
-        wrap=True,
+    chosen = choose(
+        "Share kept, %", list(words), key=state.METHOD_KEPT, place=right, default=usual, wrap=True
     )
     return words[chosen]
 

@@ -9,10 +9,12 @@ import streamlit as st
 
 from analysis.drawing.numbers import count, duration
 from analysis.errors import AnalysisError
+from analysis.pruning_effects.eviction.estimate import context_tokens
 from analysis.ties import RULE
 from app import state
-from app.panels.pruning_effects.eviction.asked import AFTER, Asked, after_context, context_tokens
+from app.choice import choose
 from app.panels.pruning_effects.eviction.options import common, constants, said
+from app.panels.pruning_effects.eviction.sweep_request import AFTER, SweepRequest, after_context
 from app.widgets.layout import side_by_side
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
@@ -26,12 +28,12 @@ _USUAL_SHARES = ("90", "70", "50", "30", "10")
 _MOST_METHODS = 24
 
 
-def form(trace: Trace) -> tuple[Asked | None, bool]:
+def form(trace: Trace) -> tuple[SweepRequest | None, bool]:
     """Draw the form.
 
     Returns
     -------
-    Asked or None
+    SweepRequest or None
         What is asked for; None while something is missing, which is said.
     bool
         Whether the button was pressed.
@@ -42,7 +44,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
 
     names = {kind.label: name for name, kind in POLICIES.items() if name != "full"}
     with st.container(border=True):
-        st.markdown("**What follows the context, and what may be forgotten**")
+        st.markdown("**What follows the context, and what may be evicted**")
         context, continuation, answer = _texts(trace)
         left, middle = side_by_side("controls_methods", [2.2, 1.5], "top")
         chosen = left.multiselect(
@@ -70,7 +72,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
                 seeds, window, evicted = common(n_context)
                 methods = [policy(names[label]) for label in chosen]
                 set_to = constants(methods, n_context, {OBSERVATION.key: window})
-            asked = Asked(
+            sweep_request = SweepRequest(
                 context,
                 continuation,
                 answer,
@@ -80,7 +82,7 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
                 tuple(set_to.items()),
                 evicted,
             )
-            st.caption(_estimate(trace, asked))
+            st.caption(_estimate(trace, sweep_request))
         with st.expander("Where the methods come from"):
             for label in chosen:
                 st.caption(f"**{plain(label)}**: {plain(POLICIES[names[label]].source)}")
@@ -88,20 +90,12 @@ def form(trace: Trace) -> tuple[Asked | None, bool]:
         if pressed:
             show_error(AnalysisError("There is nothing to compare.", "Choose a method and a share kept."))
         return None, False
-    return asked, pressed
+    return sweep_request, pressed
 
 
 def _texts(trace: Trace) -> tuple[str, str, str]:
     """Context, continuation and answer, as typed."""
-    follows = st.segmented_control(
-        "What follows",
-        (CONTINUE, ASK),
-        default=CONTINUE,
-        required=True,
-        key=state.FOLLOWS,
-        bind="query-params",
-        label_visibility="collapsed",
-    )
+    follows = choose("What follows", (CONTINUE, ASK), key=state.FOLLOWS, titled=False)
     n = len(trace.tokens)
     if follows == ASK:
         left, right = side_by_side("question", [2, 1])
@@ -152,7 +146,7 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
         key="continuation_reset",
         on_click=lambda: st.session_state.pop(state.CONTINUATION, None),
         disabled=not own,
-        help="Take the end of the text again.",
+        help="Use the end of the text again.",
         width="stretch",
     )
     which = "your own words" if own else f"its last {count(after)}"
@@ -168,11 +162,12 @@ def _fill_in(end: str) -> None:
     st.session_state[state.CONTINUATION_FILLED] = end
 
 
-def _estimate(trace: Trace, asked: Asked) -> str:
+def _estimate(trace: Trace, sweep_request: SweepRequest) -> str:
     """What the comparison will cost, from the speed of the run on screen."""
     from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
-    set_to = dict(asked.constants)
+    set_to = dict(sweep_request.constants)
     window = f"the observation window is {set_to[OBSERVATION.key]} tokens"
-    words = ", ".join([window, *said(asked.methods(), set_to)])
-    return f"{count(asked.n_settings())} settings, one prefill · about {duration(asked.seconds(trace))} · {words}"
+    words = ", ".join([window, *said(sweep_request.methods(), set_to)])
+    n_settings, seconds = sweep_request.n_settings(), sweep_request.seconds(trace)
+    return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {words}"

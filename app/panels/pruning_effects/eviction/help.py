@@ -3,7 +3,7 @@
 METRICS = {
     "kl": "Lower is better: how far the next predictions moved. The full cache is 0.",
     "kl_p95": "Lower is better: the predictions that moved most, one in twenty.",
-    "delta_nll": "Nearer to 0 is better. Below 0: the text became less surprising, by chance or because something misleading went.",
+    "delta_nll": "Nearer to 0 is better. Below 0: the text became less surprising, by chance or because something misleading is gone.",
     "top1_agreement": "Higher is better: how often the first choice stayed what it was.",
     "answer_logp": "Higher is better: how likely the whole answer is. The line is the full cache.",
     "retained_mass": "How much of the attention that the continuation pays to the context goes to what was kept.",
@@ -25,7 +25,7 @@ highest over seeds, the line their mean. A method inside the band is no better t
 
 KEPT = r"""
 One KV cache holds a key and a value per token in every layer and KV head, and a method keeps other tokens in each. The strip counts in
-how many of these pairs a token survived; the map shows where. Methods that look at attention keep first tokens almost everywhere: these are the
+how many of these pairs a token is kept; the map shows where. Methods that look at attention keep first tokens almost everywhere: these are the
 attention sinks.
 """
 
@@ -36,7 +36,7 @@ budgets: no method can know that beforehand. Much attention is not the same as m
 """
 
 POSITIONS = r"""
-Each row is a method, each cell a stretch of the context: stronger colour, more of it survives. The tick is the mean position of all
+Each row is a method, each cell a stretch of the context: stronger colour, more of it is kept. The tick is the mean position of all
 that is kept; a method without a preference has it in the middle. Sums over attention favour early tokens, which more
 queries can see; a window favours late ones.
 """
@@ -44,10 +44,10 @@ queries can see; a window favours late ones.
 DAMAGE = r"""
 Every token after the context, coloured by **KL** (how far its prediction moved) or by the **change in surprisal** (orange: the token that
 came became less expected; blue: more). A mean hides that damage is uneven: most tokens follow from their neighbours, a few need something
-that was thrown away.
+that was evicted.
 """
 
-NEEDLE = r"""
+PHRASE = r"""
 A phrase of the context: each cell says how much of it a method kept in one layer and KV head. A fact can only be read back through cells that kept it;
 what earlier layers passed on in later tokens may still help.
 """

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import state
-from app.panels.pruning_effects import help as readings
-from app.panels.pruning_effects.eviction.asked import reading, reading_code
+from app.panels.pruning_effects import help as explained
+from app.panels.pruning_effects.eviction.sweep_request import tokenization_code, tokenization_options
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.on_demand import Wanted, on_demand
 
@@ -18,15 +18,19 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
     from app.compute.job import Job
     from app.compute.requests import RunRequest
-    from app.panels.pruning_effects.eviction.asked import Asked
+    from app.panels.pruning_effects.eviction.sweep_request import SweepRequest
 
 
 @st.fragment
-def horizon(trace: Trace, sweep: Sweep, asked: Asked) -> None:
+def horizon(trace: Trace, sweep: Sweep, sweep_request: SweepRequest) -> None:
     """From which layer on chosen tokens are no longer needed."""
     from analysis.pruning_effects.eviction.texts import find_phrase
 
-    question, answer = (asked.continuation, asked.answer) if asked.answer else ("", asked.continuation)
+    question, answer = (
+        (sweep_request.continuation, sweep_request.answer)
+        if sweep_request.answer
+        else ("", sweep_request.continuation)
+    )
 
     def controls(request: RunRequest, left: Any) -> Wanted:
         phrase = left.text_input(
@@ -40,23 +44,29 @@ def horizon(trace: Trace, sweep: Sweep, asked: Asked) -> None:
             from analysis.pruning_effects.eviction.knock_out import knock_out_horizon
 
             return knock_out_horizon(
-                model, asked.context, question, answer, tokens, on_progress=job.report, **reading(request)
+                model,
+                sweep_request.context,
+                question,
+                answer,
+                tokens,
+                on_progress=job.report,
+                **tokenization_options(request),
             )
 
         def draw(frame: Any) -> None:
-            call = f"tokens = {tokens}\nhorizon = an.knock_out_horizon(\n    model, {asked.context!r}, {question!r}, {answer!r}, tokens{reading_code(trace)}\n)\n"
+            call = f"tokens = {tokens}\nhorizon = an.knock_out_horizon(\n    model, {sweep_request.context!r}, {question!r}, {answer!r}, tokens{tokenization_code(trace)}\n)\n"
             _draw_horizon(
                 frame, len(tokens), notebook_code(trace, f"{call}an.figures.horizon_chart(horizon)")
             )
 
-        options = (("c", asked.context), ("q", question), ("a", answer), ("tokens", tokens))
+        options = (("c", sweep_request.context), ("q", question), ("a", answer), ("tokens", tokens))
         return Wanted(compute if tokens else None, draw, options)
 
     on_demand(
         "horizon",
         "Knock-out horizon",
-        "Hides a phrase of the context from layer l on, for every l: when has the model read all it needs from it? "
-        "Followed is the log-probability of the answer, or without one of the whole continuation.",
+        "Hides a phrase of the context from layer l on, for every l: from which layer on is it no longer needed? "
+        "Drawn is the log-probability of the answer, or of the whole continuation where there is no answer.",
         "Run knock-out",
         controls,
         widths=[3, 1],
@@ -77,6 +87,6 @@ def _draw_horizon(frame: Any, n_tokens: int, code: str) -> None:
         table=lambda: frame,
         code=code,
         spec=f"{n_tokens} tokens hidden",
-        more=readings.HORIZON,
+        more=explained.HORIZON,
     ) as draw:
         draw()

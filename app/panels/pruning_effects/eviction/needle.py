@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import state
-from app.panels.pruning_effects import help as readings
+from app.panels.pruning_effects import help as explained
 from app.panels.pruning_effects.eviction.options import share_kept
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.on_demand import Wanted, on_demand
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
     from app.compute.job import Job
     from app.compute.requests import RunRequest
-    from app.panels.pruning_effects.eviction.asked import Asked
+    from app.panels.pruning_effects.eviction.sweep_request import SweepRequest
 
 _LENGTHS = (128, 256, 512, 1024, 2048)
 _DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 @st.fragment
-def needle(trace: Trace, asked: Asked) -> None:
+def needle(trace: Trace, sweep_request: SweepRequest) -> None:
     """A fact hidden at every depth, asked for after pruning."""
 
     def controls(_request: RunRequest, *columns: Any) -> Wanted:
@@ -35,7 +35,7 @@ def needle(trace: Trace, asked: Asked) -> None:
         )
         share = share_kept(columns[2], "needle")
         lengths, depths = sorted(lengths), sorted(depths)
-        imports, methods = asked.methods_code()
+        imports, methods = sweep_request.methods_code()
         call = f"grid = an.needle_grid(model, {lengths}, {depths}, {methods}, [{share:g}])\n"
         code = notebook_code(trace, f"{imports}{call}an.figures.needle_chart(grid)")
 
@@ -43,18 +43,24 @@ def needle(trace: Trace, asked: Asked) -> None:
             from analysis.pruning_effects.eviction.needle import needle_grid
 
             return needle_grid(
-                model, lengths, depths, asked.methods(), [share], on_progress=job.report, on_partial=job.show
+                model,
+                lengths,
+                depths,
+                sweep_request.methods(),
+                [share],
+                on_progress=job.report,
+                on_partial=job.show,
             )
 
         def draw(grid: NeedleGrid) -> None:
             _draw_needle(grid, share, code)
 
-        options = (("lengths", lengths), ("depths", depths), ("share", share), *asked.methods_key())
+        options = (("lengths", lengths), ("depths", depths), ("share", share), *sweep_request.methods_key())
         return Wanted(compute if lengths and depths else None, draw, options, draw)
 
     on_demand(
         "needle",
-        "Needle in a haystack",
+        "Needle test",
         "A made-up fact in a generated text. The cache is pruned before the question is asked: was the fact kept?",
         "Run needle test",
         controls,
@@ -76,8 +82,8 @@ def _draw_needle(grid: NeedleGrid, share: float, code: str) -> None:
         table=lambda: grid.frame,
         code=code,
         spec=f"{grid.model} · {share:.0%} of the context kept",
-        more=readings.NEEDLE,
+        more=explained.NEEDLE,
     ) as draw:
         draw()
-        full = grid.frame[grid.frame["policy"] == "full"]
-        st.caption(f"With the full cache the model answers **{int(full['answered'].sum())} of {len(full)}**.")
+        answered, asked = grid.answered_in_full
+        st.caption(f"With the full cache the model answers **{answered} of {asked}**.")

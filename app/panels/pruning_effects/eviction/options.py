@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import state
-from app.panels.pruning_effects.eviction.asked import ONCE, STEPWISE
+from app.choice import choose
+from app.panels.pruning_effects.eviction.sweep_request import ONCE, STEPWISE
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.policies import Policy
@@ -30,13 +31,10 @@ def common(n_context: int) -> tuple[int, int, str]:
     """Seeds, observation window in tokens, and when is evicted."""
     from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
-    evicted = st.segmented_control(
+    evicted = choose(
         "Evicted",
         (ONCE, STEPWISE),
-        default=ONCE,
-        required=True,
         key=state.EVICTED,
-        bind="query-params",
         help="Once, after the context. Or step by step: the cache never grows, and every new token competes; only some "
         "methods can do that.",
     )

@@ -1,10 +1,9 @@
-"""KV-cache eviction: what methods have in common, where they look, and whether a phrase survived."""
+"""KV-cache eviction: what methods have in common, where they keep, and how much of a phrase."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pandas as pd
 import streamlit as st
 
 from analysis.drawing.labels import visible
@@ -13,11 +12,12 @@ from analysis.pruning_effects.eviction.figures import kept_positions, overlap_ma
 from analysis.pruning_effects.eviction.overlap import overlap_frame, positions_frame, survival_frame
 from analysis.pruning_effects.eviction.texts import find_phrase
 from app import state
-from app.panels.pruning_effects.eviction import help as readings
+from app.panels.pruning_effects.eviction import help as explained
 from app.widgets.figure_card import altair_card, notebook_code, plotly_card
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
 
     from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace
@@ -31,7 +31,7 @@ def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
     name = state.theme_name()
     spec = f"{sweep.spec.subtitle} · {share:.0%} kept"
     with altair_card(
-        "Who keeps the same tokens",
+        "Overlap of the kept tokens",
         "1: the same set in every layer and KV head. Oracle: what the continuation really attended to.",
         lambda: overlap_matrix(sweep, share, theme_name=name),
         alt="Jaccard overlap between the kept sets of two methods",
@@ -39,31 +39,31 @@ def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
         table=lambda: overlap_frame(sweep, share),
         code=notebook_code(trace, f"{code}an.figures.overlap_matrix(sweep, {share:g})"),
         spec=spec,
-        more=readings.OVERLAP,
+        more=explained.OVERLAP,
     ) as draw:
         draw()
     with altair_card(
-        "Where they keep",
-        "Stronger colour: more of this stretch survives. The tick is the mean position of what is kept.",
+        "Position of the kept tokens",
+        "Stronger colour: more of this stretch is kept. The tick is the mean position of what is kept.",
         lambda: kept_positions(sweep, share, theme_name=name),
-        alt="Survival along the context, one row per method",
+        alt="Kept tokens along the context, one row per method",
         name="positions",
         table=lambda: positions_frame(sweep, share),
         code=notebook_code(trace, f"{code}an.figures.kept_positions(sweep, {share:g})"),
         spec=spec,
-        more=readings.POSITIONS,
+        more=explained.POSITIONS,
     ) as draw:
         draw()
 
 
 @st.fragment
-def needle(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
+def phrase_survival(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
     """Whether a phrase of the context survived, by method, layer and KV head."""
     with st.container(border=True):
-        st.markdown("**Did a phrase survive?**")
+        st.markdown("**How much of a phrase is kept?**")
         phrase = st.text_input(
             "A phrase of the context",
-            key=state.NEEDLE,
+            key=state.PHRASE,
             persist_state="session",
             max_chars=400,
             placeholder="Type some words of the context, such as a name or a number",
@@ -81,10 +81,10 @@ def needle(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
         said = "".join(visible(sweep.context_tokens[t]) + " " for t in tokens[:_SHOWN_TOKENS])
         st.caption(f"{count(len(tokens))} tokens of the context, written out below.")
         st.code(said + ("…" if len(tokens) > _SHOWN_TOKENS else ""), language=None)
-    _draw_needle(trace, sweep, share, code, phrase, tokens)
+    _draw_phrase(trace, sweep, share, code, phrase, tokens)
 
 
-def _draw_needle(
+def _draw_phrase(
     trace: Trace, sweep: Sweep, share: float, code: str, phrase: str, tokens: np.ndarray
 ) -> None:
     frame = survival_frame(sweep, tokens, share)
@@ -95,14 +95,14 @@ def _draw_needle(
     )
     with plotly_card(
         "The phrase, by method, layer and KV head",
-        "Full colour: this KV head keeps all of it. Empty: nothing of it is left to look up there.",
+        "Full colour: this KV head keeps all of it. Empty: nothing of it can be read there.",
         lambda: phrase_heatmap(sweep, tokens, share, theme_name=state.theme_name()),
         name="phrase",
         alt="Share of the phrase kept, by method, layer and KV head",
         table=lambda: frame,
         code=notebook_code(trace, call),
         spec=f"{sweep.spec.subtitle} · {share:.0%} kept",
-        more=readings.NEEDLE,
+        more=explained.PHRASE,
     ) as draw:
         draw()
         st.dataframe(_percent(frame), hide_index=True, key="phrase_frame_shown", column_config=_COLUMNS)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import state
-from app.panels.pruning_effects import help as readings
-from app.panels.pruning_effects.eviction.asked import reading, reading_code
+from app.panels.pruning_effects import help as explained
 from app.panels.pruning_effects.eviction.options import share_kept
+from app.panels.pruning_effects.eviction.sweep_request import tokenization_code, tokenization_options
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.on_demand import Wanted, on_demand
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
     from app.compute.job import Job
     from app.compute.requests import RunRequest
-    from app.panels.pruning_effects.eviction.asked import Asked
+    from app.panels.pruning_effects.eviction.sweep_request import SweepRequest
 
 
 @st.fragment
-def stability(trace: Trace, asked: Asked) -> None:
+def stability(trace: Trace, sweep_request: SweepRequest) -> None:
     """Whether small noise makes a method keep other tokens."""
-    continuation = asked.continuation + asked.answer
+    continuation = sweep_request.continuation + sweep_request.answer
 
     def controls(request: RunRequest, left: Any) -> Wanted:
         share = share_kept(left, "stability")
@@ -34,28 +34,33 @@ def stability(trace: Trace, asked: Asked) -> None:
 
             return rank_stability(
                 model,
-                asked.context,
+                sweep_request.context,
                 continuation,
-                asked.methods(),
+                sweep_request.methods(),
                 share,
                 on_progress=job.report,
-                **reading(request),
+                **tokenization_options(request),
             )
 
         def draw(frame: Any) -> None:
-            imports, methods = asked.methods_code()
-            call = f"stable = an.rank_stability(\n    model, {asked.context!r}, {continuation!r},\n    {methods}, {share:g}{reading_code(trace)},\n)\n"
+            imports, methods = sweep_request.methods_code()
+            call = f"stable = an.rank_stability(\n    model, {sweep_request.context!r}, {continuation!r},\n    {methods}, {share:g}{tokenization_code(trace)},\n)\n"
             _draw_stability(
                 frame, share, notebook_code(trace, f"{imports}{call}an.figures.stability_chart(stable)")
             )
 
-        options = (("c", asked.context), ("q", continuation), ("share", share), *asked.methods_key())
+        options = (
+            ("c", sweep_request.context),
+            ("q", continuation),
+            ("share", share),
+            *sweep_request.methods_key(),
+        )
         return Wanted(compute, draw, options)
 
     on_demand(
         "stability",
         "Stability",
-        "Adds small noise to the context's embeddings: do the methods still keep the same tokens, and who pays for it?",
+        "Adds small noise to the context's embeddings: do the methods still keep the same tokens, and how far do the predictions move?",
         "Add noise",
         controls,
         widths=[1.2, 1],
@@ -69,7 +74,7 @@ def _draw_stability(frame: Any, share: float, code: str) -> None:
 
     unit = state.unit()
     with altair_card(
-        "Ranks under noise, and what the noise costs",
+        "Ranks under noise, and the damage of the noise",
         "Left: 1 means that the noise changed nothing. Right: what it did to the predictions, with and without pruning.",
         lambda: stability_chart(frame, unit=unit, theme_name=state.theme_name()),
         alt="Rank stability and damage by method and noise",
@@ -77,6 +82,6 @@ def _draw_stability(frame: Any, share: float, code: str) -> None:
         table=lambda: frame,
         code=code,
         spec=f"{share:.0%} of the context kept · 2 draws per noise",
-        more=readings.STABILITY,
+        more=explained.STABILITY,
     ) as draw:
         draw()

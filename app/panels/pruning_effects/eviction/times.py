@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app.panels.pruning_effects import help as readings
-from app.panels.pruning_effects.eviction.asked import reading, reading_code
+from analysis.drawing.strip_html import HtmlFigure
+from app.panels.pruning_effects import help as explained
 from app.panels.pruning_effects.eviction.options import share_kept
-from app.widgets.figure_card import figure_card, notebook_code
+from app.panels.pruning_effects.eviction.sweep_request import tokenization_code, tokenization_options
+from app.widgets.figure_card import html_card, notebook_code
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
     from app.compute.job import Job
     from app.compute.requests import RunRequest
-    from app.panels.pruning_effects.eviction.asked import Asked
+    from app.panels.pruning_effects.eviction.sweep_request import SweepRequest
 
 
 @st.fragment
-def times(trace: Trace, asked: Asked) -> None:
+def times(trace: Trace, sweep_request: SweepRequest) -> None:
     """Evict for real and time decoding, for one text and for 16 at once."""
 
     def controls(request: RunRequest, left: Any) -> Wanted:
@@ -33,21 +34,28 @@ def times(trace: Trace, asked: Asked) -> None:
             from analysis.pruning_effects.eviction.physical_cache import physical_costs
 
             return physical_costs(
-                model, asked.context, asked.methods(), [share], on_progress=job.report, **reading(request)
+                model,
+                sweep_request.context,
+                sweep_request.methods(),
+                [share],
+                on_progress=job.report,
+                **tokenization_options(request),
             )
 
         def draw(frame: pd.DataFrame) -> None:
-            imports, methods = asked.methods_code()
-            call = f"an.physical_costs(\n    model, {asked.context!r},\n    {methods}, [{share:g}]{reading_code(trace)},\n)"
+            imports, methods = sweep_request.methods_code()
+            call = f"an.physical_costs(\n    model, {sweep_request.context!r},\n    {methods}, [{share:g}]{tokenization_code(trace)},\n)"
             _draw(frame, notebook_code(trace, f"{imports}{call}"), trace.spec.subtitle)
 
-        return Wanted(compute, draw, (("c", asked.context), ("share", share), *asked.methods_key()))
+        return Wanted(
+            compute, draw, (("c", sweep_request.context), ("share", share), *sweep_request.methods_key())
+        )
 
     on_demand(
         "times",
         "Time of decoding",
         "Really removes the keys and values, then times steps of decoding for one text and for 16 at once. On a short "
-        "context the weights decide, not the cache.",
+        "context the weights decide the time, not the cache.",
         "Measure times",
         controls,
         widths=[1.2, 1],
@@ -57,16 +65,15 @@ def times(trace: Trace, asked: Asked) -> None:
 
 
 def _draw(frame: pd.DataFrame, code: str, spec: str) -> None:
-    with figure_card(
+    with html_card(
         "Seconds of eviction and decoding",
         "Median of a few timed steps on this machine, as it is now; other work on it counts too.",
+        lambda: HtmlFigure(frame.to_html(index=False, escape=True)),
         name="times",
         table=lambda: frame,
-        figure=lambda: frame.to_html(index=False, escape=True).encode(),
-        figure_ending="html",
         code=code,
         spec=f"{spec} · greedy decoding, library's own cache",
-        more=readings.TIMES,
+        more=explained.TIMES,
     ):
         st.dataframe(
             frame,

@@ -8,12 +8,12 @@ import streamlit as st
 
 from app import state
 from app.compute import requests as runs
-from app.panels.pruning_effects.eviction.asked import Asked, compute
 from app.panels.pruning_effects.eviction.form import form
+from app.panels.pruning_effects.eviction.sweep_request import SweepRequest, compute
 from app.widgets.checks import check_line
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
-from app.widgets.run_status import ask, model_run_or_none, outcome, shown_run
+from app.widgets.run_status import model_run_or_none, outcome, shown_run, try_submit
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
@@ -39,14 +39,16 @@ def kv_cache() -> None:
 
 @st.fragment
 def _comparison(trace: Trace, request: runs.RunRequest) -> None:
-    asked, pressed = form(trace)
+    sweep_request, pressed = form(trace)
     if (
-        asked is not None
+        sweep_request is not None
         and pressed
-        and ask(runs.submit_experiment, asked.experiment(request), compute(asked, request))
+        and try_submit(
+            runs.submit_experiment, sweep_request.experiment(request), compute(sweep_request, request)
+        )
     ):
-        st.session_state[state.SWEEP] = asked
-    shown, job = _on_screen(asked, request)
+        st.session_state[state.SWEEP] = sweep_request
+    shown, job = _on_screen(sweep_request, request)
     if shown is None or job is None:
         _nothing_yet()
         return
@@ -63,18 +65,20 @@ def _comparison(trace: Trace, request: runs.RunRequest) -> None:
         outcome(job)
     sweep = job.result or job.partial
     if sweep is not None:
-        if asked is not None and asked != shown:
+        if sweep_request is not None and sweep_request != shown:
             st.caption(
-                "These pictures are of the comparison before the last change. Press Compare methods to renew them."
+                "These pictures are of the comparison before the last change. Press Compare methods to update them."
             )
         _pictures(trace, sweep, shown)
         if job.state == "done":
             _costs(trace, request, sweep, shown)
 
 
-def _on_screen(asked: Asked | None, request: runs.RunRequest) -> tuple[Asked | None, Job | None]:
+def _on_screen(
+    sweep_request: SweepRequest | None, request: runs.RunRequest
+) -> tuple[SweepRequest | None, Job | None]:
     """The comparison that the form asks for if it was made, else the last one of this run."""
-    for wanted in (asked, st.session_state.get(state.SWEEP)):
+    for wanted in (sweep_request, st.session_state.get(state.SWEEP)):
         job = runs.find(wanted.experiment(request)) if wanted is not None else None
         if job is not None:
             st.session_state[state.SWEEP] = wanted
@@ -84,13 +88,13 @@ def _on_screen(asked: Asked | None, request: runs.RunRequest) -> tuple[Asked | N
 
 def _nothing_yet() -> None:
     st.info(
-        "Nothing has been pruned yet. Press **Compare methods**: the context is read once, then each method throws "
-        "away part of what the model remembers of it, and the continuation is read with what is left. You see what each "
-        "method keeps, and what that does to the very next predictions. The first curves come after a few seconds."
+        "Nothing has been pruned yet. Press **Compare methods**: the context is read once, then each method drops "
+        "a part of its keys and values, and the continuation is read with what is left. You see what each "
+        "method keeps, and what that does to the next predictions. The first curves come after a few seconds."
     )
 
 
-def _pictures(trace: Trace, sweep: Sweep, asked: Asked) -> None:
+def _pictures(trace: Trace, sweep: Sweep, sweep_request: SweepRequest) -> None:
     if len(sweep.settings) < 2:
         unavailable("Pictures of the comparison", "No method could be run, for the reasons below.")
         _skipped(sweep)
@@ -98,7 +102,7 @@ def _pictures(trace: Trace, sweep: Sweep, asked: Asked) -> None:
     from app.panels.pruning_effects.eviction.curves import curves, numbers
     from app.panels.pruning_effects.eviction.details import details
 
-    code = asked.code(trace)
+    code = sweep_request.code(trace)
     numbers(sweep)
     curves(trace, sweep, code)
     _skipped(sweep)
@@ -108,7 +112,7 @@ def _pictures(trace: Trace, sweep: Sweep, asked: Asked) -> None:
             check_line(check)
 
 
-def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -> None:
+def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, sweep_request: SweepRequest) -> None:
     from app.panels.pruning_effects.eviction.bill import bill
     from app.panels.pruning_effects.eviction.horizon import horizon
     from app.panels.pruning_effects.eviction.needle import needle
@@ -116,12 +120,12 @@ def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, asked: Asked) -
     from app.panels.pruning_effects.eviction.times import times
     from app.panels.pruning_effects.eviction.writing import writing
 
-    writing(trace, asked)
-    bill(trace, sweep, request, asked)
-    times(trace, asked)
-    needle(trace, asked)
-    horizon(trace, sweep, asked)
-    stability(trace, asked)
+    writing(trace, sweep_request)
+    bill(trace, sweep, request, sweep_request)
+    times(trace, sweep_request)
+    needle(trace, sweep_request)
+    horizon(trace, sweep, sweep_request)
+    stability(trace, sweep_request)
 
 
 def _skipped(sweep: Sweep) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app.panels.pruning_effects import help as readings
-from app.panels.pruning_effects.eviction.asked import reading, reading_code
+from analysis.drawing.strip_html import HtmlFigure
+from app.panels.pruning_effects import help as explained
 from app.panels.pruning_effects.eviction.options import share_kept
-from app.widgets.figure_card import figure_card, notebook_code
+from app.panels.pruning_effects.eviction.sweep_request import tokenization_code, tokenization_options
+from app.widgets.figure_card import html_card, notebook_code
 from app.widgets.on_demand import Wanted, on_demand
 from app.widgets.plain import plain
 
@@ -20,24 +21,26 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
     from app.compute.job import Job
     from app.compute.requests import RunRequest
-    from app.panels.pruning_effects.eviction.asked import Asked
+    from app.panels.pruning_effects.eviction.sweep_request import SweepRequest
 
 _LENGTHS = (16, 32, 64)
 _START_WORDS = 6
 
 
 @st.fragment
-def writing(trace: Trace, asked: Asked) -> None:
+def writing(trace: Trace, sweep_request: SweepRequest) -> None:
     """Let the model write on, greedily, under every method."""
 
     def controls(request: RunRequest, *columns: Any) -> Wanted:
-        start = columns[0].text_input("Begins with", _start(asked), key="writing_start", max_chars=2000)
+        start = columns[0].text_input(
+            "Begins with", _start(sweep_request), key="writing_start", max_chars=2000
+        )
         share = share_kept(columns[1], "writing", 2)
         n_new = columns[2].selectbox("Tokens", _LENGTHS, 1, key="writing_length")
-        imports, methods = asked.methods_code()
+        imports, methods = sweep_request.methods_code()
         call = (
-            f"written = an.generate_greedy(\n    model, {asked.context!r}, {start!r},\n    {methods}, [{share:g}], "
-            f"n_new={n_new}{reading_code(trace)},\n)\nwritten.to_frame()"
+            f"written = an.generate_greedy(\n    model, {sweep_request.context!r}, {start!r},\n    {methods}, [{share:g}], "
+            f"n_new={n_new}{tokenization_code(trace)},\n)\nwritten.to_frame()"
         )
 
         def compute(model: LanguageModel, job: Job) -> Generations:
@@ -45,12 +48,12 @@ def writing(trace: Trace, asked: Asked) -> None:
 
             return generate_greedy(
                 model,
-                asked.context,
+                sweep_request.context,
                 start,
-                asked.methods(),
+                sweep_request.methods(),
                 [share],
                 n_new=n_new,
-                **reading(request),
+                **tokenization_options(request),
                 on_progress=job.report,
                 on_partial=job.show,
             )
@@ -59,18 +62,18 @@ def writing(trace: Trace, asked: Asked) -> None:
             _draw(written, notebook_code(trace, f"{imports}{call}"))
 
         options = (
-            ("c", asked.context),
+            ("c", sweep_request.context),
             ("start", start),
             ("share", share),
             ("n", n_new),
-            *asked.methods_key(),
+            *sweep_request.methods_key(),
         )
         return Wanted(compute if (start or "").strip() else None, draw, options, draw)
 
     on_demand(
         "writing",
-        "What it writes",
-        "The model writes on by itself, always its first choice: does a pruned cache change what it says?",
+        "Generated text",
+        "The model continues the text, always with its most likely token: does a pruned cache change the text?",
         "Generate",
         controls,
         widths=[3, 1, 1, 1],
@@ -78,26 +81,25 @@ def writing(trace: Trace, asked: Asked) -> None:
     )
 
 
-def _start(asked: Asked) -> str:
+def _start(sweep_request: SweepRequest) -> str:
     """The question, or the first words of the continuation."""
-    if asked.answer:
-        return asked.continuation
-    words = asked.continuation.split(" ")
+    if sweep_request.answer:
+        return sweep_request.continuation
+    words = sweep_request.continuation.split(" ")
     return " ".join(words[: _START_WORDS + 1])
 
 
 def _draw(written: Generations, code: str) -> None:
     frame = written.to_frame()
-    with figure_card(
+    with html_card(
         "Texts with full and pruned cache",
-        "Highlighted: words that the full cache did not write. Struck out: words of its that are missing.",
+        "Highlighted: words that the full cache did not write. Struck out: its words that are missing.",
+        lambda: HtmlFigure(frame.to_html(index=False, escape=True)),
         name="writing",
         table=lambda: frame,
-        figure=lambda: _page(frame),
-        figure_ending="html",
         code=code,
         spec=f"{written.model} · greedy",
-        more=readings.WRITING,
+        more=explained.WRITING,
     ):
         full = written.texts[0]
         st.markdown(f"**full cache**  \n{plain(full)}")
@@ -125,8 +127,3 @@ def _difference(full: str, pruned: str) -> str:
         if d > c:
             parts.append(f":orange-background[{plain(' '.join(after[c:d]))}]")
     return " ".join(parts)
-
-
-def _page(frame: Any) -> bytes:
-    """The texts as one HTML file."""
-    return frame.to_html(index=False, escape=True).encode()

@@ -49,10 +49,10 @@ class Batch:
         """Probability of each written token, new over old; (B, T), with gradient."""
         return (self.logprob - self.old_logprob).exp()
 
-    def clipped(self, low: float = CLIP, high: float = CLIP) -> Tensor:
-        """PPO's loss of each token, ``-min(r A, clip(r, 1 - low, 1 + high) A)``; (B, T)."""
+    def clipped(self, high: float = CLIP) -> Tensor:
+        """PPO's loss of each token, ``-min(r A, clip(r, 1 - CLIP, 1 + high) A)``; (B, T)."""
         ratio = self.ratio
-        pushed, held = ratio * self.advantage, ratio.clamp(1 - low, 1 + high) * self.advantage
+        pushed, held = ratio * self.advantage, ratio.clamp(1 - CLIP, 1 + high) * self.advantage
         return -pushed.minimum(held)
 
     def covariance(self) -> Tensor:
@@ -123,7 +123,7 @@ class Intervention:
         """Its own temperature, if it sets one."""
         return None
 
-    def heat(self, entropy: Tensor, seen: tuple[float, float]) -> Tensor | None:
+    def temperature_factor(self, entropy: Tensor, seen: tuple[float, float]) -> Tensor | None:
         """Give a factor on the temperature for the next token of each answer; None for no change.
 
         Parameters

@@ -19,9 +19,9 @@ class Unchanged(Intervention):
     minibatch; all answers are equally long, so that is their mean per answer too.
     """
 
-    name: ClassVar[str] = "none"
-    source: ClassVar[str] = "DeepSeekMath (GRPO), 2024"
-    says: ClassVar[str] = "Plain GRPO, ratio clipped to 1 ± 0.2. The baseline of every comparison."
+    name = "none"
+    source = "DeepSeekMath (GRPO), 2024"
+    says = "Plain GRPO, ratio clipped to 1 ± 0.2. The baseline of every comparison."
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class ClipHigher(Intervention):
     Source: Yu et al. 2025, DAPO: 0.2 and 0.28. Nothing else of DAPO is done here.
     """
 
-    name: ClassVar[str] = "clip-higher"
-    source: ClassVar[str] = "DAPO, 2025"
-    says: ClassVar[str] = "Lets the probability of a token rise further in one step than it may fall."
-    differs: ClassVar[str] = "Nothing else of DAPO is done."
-    limits: ClassVar[dict[str, tuple[float, float]]] = {"high": (CLIP, 10.0)}
+    name = "clip-higher"
+    source = "DAPO, 2025"
+    says = "Lets the probability of a token rise further in one step than it may fall."
+    differs = "Nothing else of DAPO is done."
+    limits: ClassVar = {"high": (CLIP, 10.0)}
     high: float = 0.28
 
     def loss(self, batch: Batch) -> Tensor:
@@ -56,14 +56,10 @@ class ClipCov(Intervention):
     a fraction of 5 %.
     """
 
-    name: ClassVar[str] = "clip-cov"
-    source: ClassVar[str] = "The Entropy Mechanism of RL, 2025"
-    says: ClassVar[str] = "Leaves out some tokens where log-probability and advantage move together most."
-    limits: ClassVar[dict[str, tuple[float, float]]] = {
-        "fraction": (0.0, 1.0),
-        "low": (-100.0, 100.0),
-        "high": (-100.0, 100.0),
-    }
+    name = "clip-cov"
+    source = "The Entropy Mechanism of RL, 2025"
+    says = "Leaves out some tokens where log-probability and advantage move together most."
+    limits: ClassVar = {"fraction": (0.0, 1.0), "low": (-100.0, 100.0), "high": (-100.0, 100.0)}
     fraction: float = 2e-4
     low: float = 1.0
     high: float = 5.0
@@ -74,8 +70,8 @@ class ClipCov(Intervention):
         ratio = batch.ratio.detach()
         held = (ratio * batch.advantage) > (ratio.clamp(1 - CLIP, 1 + CLIP) * batch.advantage)
         eligible = (covariance > self.low) & (covariance < self.high) & ~held
-        luck = covariance.new_empty(covariance.shape).uniform_(generator=batch.generator)
-        order = luck.masked_fill(~eligible, 2.0).flatten().argsort()
+        draws = covariance.new_empty(covariance.shape).uniform_(generator=batch.generator)
+        order = draws.masked_fill(~eligible, 2.0).flatten().argsort()
         count = min(max(1, int(self.fraction * order.numel())), int(eligible.sum()))
         mask = eligible.new_zeros(order.numel()).index_fill(0, order[:count], True)
         return mask.reshape(covariance.shape)
@@ -97,12 +93,10 @@ class KLCov(Intervention):
     step: before it the two policies are one. Rescaled: fraction 0.2.
     """
 
-    name: ClassVar[str] = "kl-cov"
-    source: ClassVar[str] = "The Entropy Mechanism of RL, 2025"
-    says: ClassVar[str] = (
-        "Ties the tokens where log-probability and advantage move together most to the old policy."
-    )
-    limits: ClassVar[dict[str, tuple[float, float]]] = {"fraction": (0.0, 1.0), "coefficient": (0.0, 1e3)}
+    name = "kl-cov"
+    source = "The Entropy Mechanism of RL, 2025"
+    says = "Ties the tokens where log-probability and advantage move together most to the old policy."
+    limits: ClassVar = {"fraction": (0.0, 1.0), "coefficient": (0.0, 1e3)}
     fraction: float = 2e-3
     coefficient: float = 1.0
 

@@ -24,10 +24,10 @@ class EntropyBonus(Intervention):
     large models are trained. Rescaled: 0.1.
     """
 
-    name: ClassVar[str] = "entropy bonus"
-    source: ClassVar[str] = "Williams and Peng, 1991"
-    says: ClassVar[str] = "Pays the policy for every nat of entropy it keeps."
-    limits: ClassVar[dict[str, tuple[float, float]]] = {"coefficient": (0.0, 100.0)}
+    name = "entropy bonus"
+    source = "Williams and Peng, 1991"
+    says = "Pays the policy for every nat of entropy it keeps."
+    limits: ClassVar = {"coefficient": (0.0, 100.0)}
     coefficient: float = 1e-3
 
     def loss(self, batch: Batch) -> Tensor:
@@ -47,17 +47,11 @@ class EntropyBand(Intervention):
     SPINE trains at test time without known answers; here the verifier gives the reward.
     """
 
-    name: ClassVar[str] = "entropy band"
-    source: ClassVar[str] = "after the abstract of SPINE, 2025"
-    says: ClassVar[str] = "Trains on forking tokens and keeps their entropy inside a band."
-    differs: ClassVar[str] = (
-        "Made from SPINE's abstract: the form of the price and its constants are ours, and a verifier gives the reward."
-    )
-    limits: ClassVar[dict[str, tuple[float, float]]] = {
-        "low": (0.0, 10.0),
-        "high": (0.0, 100.0),
-        "coefficient": (0.0, 100.0),
-    }
+    name = "entropy band"
+    source = "after the abstract of SPINE, 2025"
+    says = "Trains on forking tokens and keeps their entropy inside a band."
+    differs = "Made from SPINE's abstract: the form of the price and its constants are ours, and a verifier gives the reward."
+    limits: ClassVar = {"low": (0.0, 10.0), "high": (0.0, 100.0), "coefficient": (0.0, 100.0)}
     low: float = 0.5
     high: float = 1.6
     coefficient: float = 0.5
@@ -82,17 +76,13 @@ class LpReg(Intervention):
     the policy being updated without a gradient. Rescaled: fraction 0.1.
     """
 
-    name: ClassVar[str] = "lp-reg"
-    source: ClassVar[str] = "Low-probability Regularization, 2025"
-    says: ClassVar[str] = "Shields rare but reasonable tokens from being punished away."
-    differs: ClassVar[str] = (
+    name = "lp-reg"
+    source = "Low-probability Regularization, 2025"
+    says = "Shields rare but reasonable tokens from being punished away."
+    differs = (
         "The divergence runs over the whole vocabulary, and the proxy is made from the policy being updated."
     )
-    limits: ClassVar[dict[str, tuple[float, float]]] = {
-        "fraction": (0.0, 1.0),
-        "keep": (0.0, 1.0),
-        "coefficient": (0.0, 1e3),
-    }
+    limits: ClassVar = {"fraction": (0.0, 1.0), "keep": (0.0, 1.0), "coefficient": (0.0, 1e3)}
     fraction: float = 0.01
     keep: float = 0.02
     coefficient: float = 1.0

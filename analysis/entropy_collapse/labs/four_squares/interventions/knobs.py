@@ -16,10 +16,10 @@ class Hotter(Intervention):
     are those of the policy at its own temperature.
     """
 
-    name: ClassVar[str] = "temperature"
-    source: ClassVar[str] = "a knob"
-    says: ClassVar[str] = "Samples and trains at a higher temperature."
-    limits: ClassVar[dict[str, tuple[float, float]]] = {"value": (0.1, 10.0)}
+    name = "temperature"
+    source = "a knob"
+    says = "Samples and trains at a higher temperature."
+    limits: ClassVar = {"value": (0.1, 10.0)}
     value: float = 1.3
 
     @property
@@ -35,10 +35,10 @@ class Slower(Intervention):
     A plain knob, so there is no published constant for it. Rescaled: a third of the usual.
     """
 
-    name: ClassVar[str] = "learning rate"
-    source: ClassVar[str] = "a knob"
-    says: ClassVar[str] = "Takes smaller steps: less is lost because less is learnt."
-    limits: ClassVar[dict[str, tuple[float, float]]] = {"value": (1e-8, 1.0)}
+    name = "learning rate"
+    source = "a knob"
+    says = "Takes smaller steps: less is lost because less is learnt."
+    limits: ClassVar = {"value": (1e-8, 1.0)}
     value: float = 1e-4
 
     @property

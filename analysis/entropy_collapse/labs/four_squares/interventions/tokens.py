@@ -27,10 +27,10 @@ class ForkingOnly(Intervention):
     one token in five chooses a square.
     """
 
-    name: ClassVar[str] = "forking only"
-    source: ClassVar[str] = "Beyond the 80/20 Rule, 2025"
-    says: ClassVar[str] = "Trains on the 20 % of tokens with the highest entropy only."
-    limits: ClassVar[dict[str, tuple[float, float]]] = {"share": (0.0, 1.0)}
+    name = "forking only"
+    source = "Beyond the 80/20 Rule, 2025"
+    says = "Trains on the 20 % of tokens with the highest entropy only."
+    limits: ClassVar = {"share": (0.0, 1.0)}
     share: float = 0.2
 
     def loss(self, batch: Batch) -> Tensor:
@@ -47,10 +47,10 @@ class FollowersOnly(Intervention):
     Source: Wang et al. 2025, Beyond the 80/20 Rule: the lowest 80 %, where training fails.
     """
 
-    name: ClassVar[str] = "followers only"
-    source: ClassVar[str] = "Beyond the 80/20 Rule, 2025"
-    says: ClassVar[str] = "Trains on the 80 % of tokens with the lowest entropy only."
-    limits: ClassVar[dict[str, tuple[float, float]]] = {"share": (0.0, 1.0)}
+    name = "followers only"
+    source = "Beyond the 80/20 Rule, 2025"
+    says = "Trains on the 80 % of tokens with the lowest entropy only."
+    limits: ClassVar = {"share": (0.0, 1.0)}
     share: float = 0.8
 
     def loss(self, batch: Batch) -> Tensor:
@@ -70,10 +70,10 @@ class MasteredMasking(Intervention):
     mask is on from the first step.
     """
 
-    name: ClassVar[str] = "mastered masking"
-    source: ClassVar[str] = "UloRL, 2025"
-    says: ClassVar[str] = "Leaves out tokens of right answers that are almost certain already."
-    limits: ClassVar[dict[str, tuple[float, float]]] = {"mastered": (0.0, 1.0), "below": (0.0, 100.0)}
+    name = "mastered masking"
+    source = "UloRL, 2025"
+    says = "Leaves out tokens of right answers that are almost certain already."
+    limits: ClassVar = {"mastered": (0.0, 1.0), "below": (0.0, 100.0)}
     mastered: float = 0.99
     below: float = 0.2
 

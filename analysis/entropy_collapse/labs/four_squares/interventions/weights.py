@@ -24,10 +24,10 @@ class Steer(Intervention):
     Source: STEER and its code: 1.2 and 0.8. Rescaled: 1 and 0.
     """
 
-    name: ClassVar[str] = "steer"
-    source: ClassVar[str] = "STEER, 2025"
-    says: ClassVar[str] = "Gives less weight to tokens that would change the entropy most."
-    limits: ClassVar[dict[str, tuple[float, float]]] = {"most": (0.0, 10.0), "least": (0.0, 10.0)}
+    name = "steer"
+    source = "STEER, 2025"
+    says = "Gives less weight to tokens that would change the entropy most."
+    limits: ClassVar = {"most": (0.0, 10.0), "least": (0.0, 10.0)}
     most: float = 1.2
     least: float = 0.8
 
@@ -63,18 +63,14 @@ class Hapo(Intervention):
     ratio is taken at the run's temperature, not the changed one. Rescaled: warmth 0.3, boost 0.5, high 0.5.
     """
 
-    name: ClassVar[str] = "hapo"
-    source: ClassVar[str] = "HAPO, 2025"
-    says: ClassVar[str] = "Samples unsure tokens hotter and lets their probability rise further."
-    differs: ClassVar[str] = (
+    name = "hapo"
+    source = "HAPO, 2025"
+    says = "Samples unsure tokens hotter and lets their probability rise further."
+    differs = (
         "Unlike HAPO's code, h is cut at ±1 and not stretched to it, the wide bound is one number and does not grow with h "
         "(up to 0.4 there), and every advantage is changed (with strength 1 there, by where the ratio stands)."
     )
-    limits: ClassVar[dict[str, tuple[float, float]]] = {
-        "warmth": (0.0, 0.9),
-        "boost": (0.0, 1.0),
-        "high": (0.0, 0.9),
-    }
+    limits: ClassVar = {"warmth": (0.0, 0.9), "boost": (0.0, 1.0), "high": (0.0, 0.9)}
     warmth: float = 0.05
     boost: float = 0.1
     high: float = 0.28
@@ -85,7 +81,7 @@ class Hapo(Intervention):
         logs = entropy.detach().clamp(min=_SMALLEST_ENTROPY).log()
         return ((logs - centre) / max(spread, 1e-6)).clamp(-1, 1)
 
-    def heat(self, entropy: Tensor, seen: tuple[float, float]) -> Tensor | None:
+    def temperature_factor(self, entropy: Tensor, seen: tuple[float, float]) -> Tensor | None:
         """Factor ``1 + warmth h`` on the temperature."""
         return 1 + self.warmth * self.unsureness(entropy, seen)
 

@@ -12,11 +12,11 @@ from analysis.models.tokenization import TokenizedText
 from analysis.progress import Progress, silent
 from analysis.pruning_effects.compression.answers import Tail, tail_of
 from analysis.pruning_effects.compression.pieces import Units
-from analysis.pruning_effects.compression.reading import Reader
+from analysis.pruning_effects.compression.reader import Reader
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Passage:
     """What a method sees. The model is held while it works."""
 
     reader: Reader
@@ -47,7 +47,7 @@ class Task:
         """Question and answer."""
         return tail_of(self.reader.model.tokenizer, self.question, self.answer)
 
-    def at(self, kept: float, report: Progress) -> Task:
+    def at(self, kept: float, report: Progress) -> Passage:
         """The same text at another share."""
         return replace(self, kept=kept, report=report)
 
@@ -67,4 +67,4 @@ class Scored:
     note: str = ""
 
 
-Score = Callable[[Task], Scored]
+Score = Callable[[Passage], Scored]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.pruning_effects.eviction.estimate import context_tokens, sweep_seconds
 from app.compute import requests as runs
 
 if TYPE_CHECKING:
@@ -19,12 +20,10 @@ AFTER = 64
 """Tokens at the end of a text that are its continuation, unless a person says otherwise."""
 STANDARD_POLICIES = ("streaming", "knorm", "tova", "h2o", "expected", "snapkv")
 STANDARD_KEPT = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
-_PACE_ONCE, _PACE_STEPWISE = 0.6, 1.8
-"""Time of a token under one setting against a token of the run on screen, as seen on a CPU."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class SweepRequest:
     """One comparison as a person asked for it."""
 
     context: str
@@ -68,11 +67,8 @@ class Asked:
 
     def seconds(self, trace: Trace) -> float:
         """What it will take, from the speed of a run of the same model."""
-        letters = len(self.continuation) + len(self.answer)
-        after = letters / max(len(trace.text), 1) * len(trace.tokens)
-        per_token = (trace.seconds["body"] + trace.seconds["head"]) / len(trace.tokens)
-        pace = _PACE_STEPWISE if self.evicted == STEPWISE else _PACE_ONCE
-        return per_token * (context_tokens(trace, self.context) + pace * self.n_settings() * after)
+        after, stepwise = len(self.continuation) + len(self.answer), self.evicted == STEPWISE
+        return sweep_seconds(trace, self.context, after, self.n_settings(), stepwise=stepwise)
 
     def code(self, trace: Trace) -> str:
         """Notebook lines that compute the sweep, after those that make the run."""
@@ -83,7 +79,7 @@ class Asked:
         sweep = "sweep_eviction" if self.evicted == ONCE else "sweep_decoding"
         return (
             f"{imports}sweep = an.{sweep}(\n    model, {context}, {self.continuation!r},\n"
-            f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds}{reading_code(trace)},\n)\n"
+            f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds}{tokenization_code(trace)},\n)\n"
         )
 
 
@@ -92,59 +88,49 @@ def after_context(trace: Trace, wanted: int = AFTER) -> int:
     return max(1, min(wanted, len(trace.tokens) // 2))
 
 
-def context_tokens(trace: Trace, context: str) -> int:
-    """Tokens of the context, as the run on screen cut them."""
-    return int((trace.tokens.start < len(context)).sum())
-
-
-def standard(trace: Trace) -> Asked:
+def standard(trace: Trace) -> SweepRequest:
     """The comparison that every run gets: its end read after the rest was pruned by the best-known methods."""
     from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
     n, after = len(trace.tokens), after_context(trace)
     cut = int(trace.tokens.start[n - after])
     window = OBSERVATION.automatic(context_tokens(trace, trace.text[:cut]))
-    return Asked(
-        trace.text[:cut],
-        trace.text[cut:],
-        "",
-        STANDARD_POLICIES,
-        STANDARD_KEPT,
-        1,
-        ((OBSERVATION.key, window),),
+    constants = ((OBSERVATION.key, window),)
+    return SweepRequest(
+        trace.text[:cut], trace.text[cut:], "", STANDARD_POLICIES, STANDARD_KEPT, 1, constants
     )
 
 
-def compute(asked: Asked, request: runs.RunRequest) -> Any:
+def compute(sweep_request: SweepRequest, request: runs.RunRequest) -> Any:
     """Work of one comparison, for :func:`app.compute.requests.submit_experiment`."""
 
     def work(model: LanguageModel, job: Job) -> Sweep:
         from analysis.pruning_effects.eviction.decoding import sweep_decoding
         from analysis.pruning_effects.eviction.sweep import sweep_eviction
 
-        sweep = sweep_decoding if asked.evicted == STEPWISE else sweep_eviction
+        sweep = sweep_decoding if sweep_request.evicted == STEPWISE else sweep_eviction
         return sweep(
             model,
-            asked.context,
-            asked.continuation,
-            asked.methods(),
-            asked.kept,
-            answer=asked.answer,
-            seeds=asked.seeds,
+            sweep_request.context,
+            sweep_request.continuation,
+            sweep_request.methods(),
+            sweep_request.kept,
+            answer=sweep_request.answer,
+            seeds=sweep_request.seeds,
             on_progress=job.report,
             on_partial=job.show,
-            **reading(request),
+            **tokenization_options(request),
         )
 
     return work
 
 
-def reading(request: runs.RunRequest) -> dict[str, Any]:
+def tokenization_options(request: runs.RunRequest) -> dict[str, Any]:
     """How the texts of a comparison become tokens: as in the run on screen."""
     return {"bos": request.bos, "parse_special": request.parse_special}
 
 
-def reading_code(trace: Trace) -> str:
+def tokenization_code(trace: Trace) -> str:
     """The same as arguments of a notebook call; nothing where the run has the defaults."""
     bos = "" if trace.spec.bos == "auto" else f", bos={trace.spec.bos!r}"
     return bos if trace.spec.parse_special else f"{bos}, parse_special=False"

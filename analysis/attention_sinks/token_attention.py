@@ -1,4 +1,4 @@
-"""Who looks at whom: what every query pays to every key, mean over all heads, and who looks hardest at each key."""
+"""Attention between tokens: what every query gives every key, mean over all heads, and who attends most to each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from analysis.attention_sinks.maps import row_weights
 from analysis.errors import AnalysisError
 from analysis.forward.attention import HeadGroup, attend, block_bytes
 from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
-from analysis.forward.rerun import reading_again
+from analysis.forward.rerun import rerun
 from analysis.forward.visibility import Visibility
 from analysis.models.body import run_body
 from analysis.models.loading import LanguageModel
@@ -25,13 +25,13 @@ N_STRONGEST = 3
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class TokenAttention:
     """Attention between the tokens of one run, over all heads of all layers that have attention."""
 
     mean: np.ndarray
-    """float32, (T, T), in [0, 1]: row q is what query q pays to every key, mean over heads; 0 where it does not see it."""
+    """float32, (T, T), in [0, 1]: row q is what query q gives every key, mean over heads; 0 where it does not see it."""
     query: np.ndarray
-    """int32, (T, 3): the later queries that look hardest at each key, by the one head that does; -1 where there are fewer."""
+    """int32, (T, 3): the later queries that attend most to each key, by the one head that does; -1 where there are fewer."""
     layer: np.ndarray
     """int32, (T, 3): layer of that head; -1 likewise."""
     head: np.ndarray
@@ -39,21 +39,21 @@ class Looks:
     weight: np.ndarray
     """float32, (T, 3), falling: the weight it gives; 0 likewise."""
 
-    def looking_back(self, key: int, most: int = 6) -> np.ndarray:
-        """Later queries that pay most to a key, mean over heads, int64, (at most ``most``,), the highest first."""
+    def attending_to(self, key: int, most: int = 6) -> np.ndarray:
+        """Later queries that give most to a key, mean over heads, int64, (at most ``most``,), the highest first."""
         paid = self.mean[key + 1 :, key]
         order = np.argsort(-paid, kind="stable")[:most]
         return np.asarray(order[paid[order] > 0] + key + 1)
 
 
-def who_looks(
+def attention_between_tokens(
     model: LanguageModel,
     trace: Trace,
     *,
     visibility: Visibility | None = None,
     on_progress: Progress | None = None,
-) -> Looks:
-    """Read a run's tokens once more and keep who looks at whom.
+) -> TokenAttention:
+    """Read a run's tokens once more and keep attention between tokens.
 
     Parameters
     ----------
@@ -68,12 +68,12 @@ def who_looks(
 
     Returns
     -------
-    Looks
+    TokenAttention
 
     Raises
     ------
     AnalysisError
-        If the text is too long, and as :func:`analysis.forward.rerun.reading_again`.
+        If the text is too long, and as :func:`analysis.forward.rerun.rerun`.
 
     Notes
     -----
@@ -83,11 +83,11 @@ def who_looks(
     n = len(trace.tokens)
     if n > LONGEST:
         raise AnalysisError(
-            f"The text has {n:,} tokens; who looks at whom is kept for at most {LONGEST:,}.",
-            "Shorten the text to see who looks at a token.",
+            f"The text has {n:,} tokens; attention between tokens is kept for at most {LONGEST:,}.",
+            "Shorten the text to see who attends to a token.",
         )
     report = on_progress or silent
-    with reading_again(model, trace, visibility) as ids:
+    with rerun(model, trace, visibility) as ids:
         device = model.anatomy.head.weight.device
         watcher = _Watcher(n, model.info.n_layers, device, visibility, report)
         with attending(model.model, model.anatomy, watcher):
@@ -111,7 +111,9 @@ class _Watcher:
 
     def __call__(self, call: AttentionCall) -> Tensor:
         own_mask(call)
-        self.report(call.layer / self.n_layers, f"who looks at whom, layer {call.layer}/{self.n_layers}")
+        self.report(
+            call.layer / self.n_layers, f"attention between tokens, layer {call.layer}/{self.n_layers}"
+        )
         query, key = call.query[0], call.key[0]
         self._watch(call, query, key)
         return attend(
@@ -146,7 +148,7 @@ class _Watcher:
         self.best[here] = torch.where(better, largest, self.best[here])
         self.where[here] = torch.where(better, (head + first).int(), self.where[here])
 
-    def result(self) -> Looks:
+    def result(self) -> TokenAttention:
         """Means, and the strongest of the later queries."""
         self.best.tril_(-1)
         weight, keyed = self.best.topk(min(N_STRONGEST, len(self.best)), dim=0)
@@ -156,7 +158,9 @@ class _Watcher:
             _filled(x.masked_fill(missing, -1))
             for x in (keyed.int(), where // self.n_heads, where % self.n_heads)
         )
-        return Looks((self.total / self.n_maps).cpu().numpy(), query, layer, head, _filled(weight, 0.0))
+        return TokenAttention(
+            (self.total / self.n_maps).cpu().numpy(), query, layer, head, _filled(weight, 0.0)
+        )
 
 
 def _filled(found: Tensor, missing: float = -1) -> np.ndarray:

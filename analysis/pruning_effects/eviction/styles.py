@@ -42,20 +42,20 @@ _PALETTE = [
 ]
 
 
-def looks_of(names: Sequence[str]) -> list[tuple[str, list[int]]]:
+def styles_of(names: Sequence[str]) -> list[tuple[str, list[int]]]:
     """Colour and dash of methods that are drawn together, all different while the palette lasts.
 
-    A method without a settled look starts to search the palette at a place that its name decides, so it looks alike
+    A method without a settled style starts to search the palette at a place that its name decides, so it looks alike
     on most charts.
     """
     taken = [STYLES[name] for name in names if name in STYLES]
     found = []
     for name in names:
-        look = STYLES.get(name)
-        if look is None:
+        style = STYLES.get(name)
+        if style is None:
             begin = zlib.crc32(name.encode()) % len(_PALETTE)
             places = _PALETTE[begin:] + _PALETTE[:begin]
-            look = next((one for one in places if one not in taken), places[0])
-            taken.append(look)
-        found.append(look)
+            style = next((one for one in places if one not in taken), places[0])
+            taken.append(style)
+        found.append(style)
     return found

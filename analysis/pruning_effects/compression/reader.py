@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 
-from analysis.errors import OutOfMemoryError, TooLongError, UnsupportedModelError
+from analysis.errors import UnsupportedModelError
 from analysis.forward.attention_probe import require_attention
 from analysis.forward.body_pass import run_pass
 from analysis.forward.plan import plan_run, require_fit
@@ -17,31 +15,9 @@ from analysis.forward.recorder import Recorder
 from analysis.forward.row_check import RowCheck
 from analysis.forward.unavailable import different_rows
 from analysis.forward.vocabulary_head import distribution, rows_per_block
-from analysis.models.load_errors import is_out_of_memory
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import encode
 from analysis.progress import Progress
-
-
-@contextmanager
-def reading_device(model: LanguageModel) -> Iterator[None]:
-    """Hold the model without gradients, and say plainly when its memory runs out.
-
-    Raises
-    ------
-    OutOfMemoryError
-        If the device runs out of memory.
-    """
-    with model.lock, torch.inference_mode():
-        try:
-            yield
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise OutOfMemoryError(
-                f"{model.info.device_name} ran out of memory while compressing.",
-                "Shorten the text, leave out the gradient, choose a lower precision, or free the device.",
-            ) from error
 
 
 def _anchor(tokenizer: Any) -> list[int]:
@@ -52,7 +28,7 @@ def _anchor(tokenizer: Any) -> list[int]:
 
 
 class Reader:
-    """Reads ids with one model. Its caller holds the model (:func:`reading_device`).
+    """Reads ids with one model. Its caller holds the model (:meth:`~analysis.models.loading.LanguageModel.held`).
 
     Parameters
     ----------
@@ -89,12 +65,7 @@ class Reader:
         TooLongError
             If it is longer than the model's context, or than memory allows.
         """
-        context = self.model.info.context_length
-        if context is not None and n_tokens > context:
-            raise TooLongError(
-                f"Context, question and answer have {n_tokens:,} tokens and {self.model.info.name} reads at most {context:,}.",
-                "Shorten the context.",
-            )
+        self.model.require_room("Context, question and answer", n_tokens)
         if n_tokens > self._fitting:
             require_fit(
                 self.model, plan_run(self.model, n_tokens, attention=False), window=None, attention=False

@@ -1,4 +1,4 @@
-"""Who looks at whom against eager attention, every family."""
+"""Attention between tokens against eager attention, every family."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import analysis as an
-from analysis.attention_sinks import looks as module
-from analysis.attention_sinks.looks import who_looks
+from analysis.attention_sinks import token_attention as module
 from analysis.attention_sinks.maps import head_map_block
+from analysis.attention_sinks.token_attention import attention_between_tokens
 from analysis.errors import AnalysisError
 from analysis.forward.visibility import Visibility
 from tests import budget
@@ -21,11 +21,11 @@ pytestmark = pytest.mark.kernels
 
 
 @pytest.mark.parametrize("family", FAMILIES + FAMILIES_EXTRA)
-def test_looks_equal_eager_attention(family, load_tiny):
+def test_attention_equals_eager_attention(family, load_tiny):
     model, near = load_tiny(family), budget.WIDE * budget.WEIGHT
     n = 70
     trace = an.trace(model, letters(n))
-    found = who_looks(model, trace)
+    found = attention_between_tokens(model, trace)
     dense = np.stack(eager_maps(family, trace))  # (K, H, T, T)
     assert found.mean.shape == (n, n) and found.mean.dtype == np.float32
     np.testing.assert_allclose(found.mean, dense.mean((0, 1)), atol=near, rtol=0)
@@ -49,9 +49,9 @@ def test_looks_equal_eager_attention(family, load_tiny):
 
 def test_blocks_of_rows_give_the_same(llama, monkeypatch):
     trace = an.trace(llama, letters(60))
-    whole = who_looks(llama, trace)
+    whole = attention_between_tokens(llama, trace)
     monkeypatch.setattr(module, "block_bytes", lambda device: 4 * 60 * 7)
-    parts = who_looks(llama, trace)
+    parts = attention_between_tokens(llama, trace)
     np.testing.assert_allclose(parts.mean, whole.mean, atol=budget.WEIGHT, rtol=0)
     np.testing.assert_allclose(parts.weight, whole.weight, atol=budget.WEIGHT, rtol=0)
 
@@ -59,7 +59,7 @@ def test_blocks_of_rows_give_the_same(llama, monkeypatch):
 def test_the_mean_is_that_of_the_run(llama):
     """Summed over queries, what a key gets is the run's own number."""
     trace = an.trace(llama, letters(50))
-    found = who_looks(llama, trace)
+    found = attention_between_tokens(llama, trace)
     mean = trace.attention.received.astype(np.float64).mean((0, 1)) * np.arange(50, 0, -1)
     np.testing.assert_allclose(found.mean.sum(0, dtype=np.float64), mean, atol=50 * budget.WEIGHT, rtol=0)
     key = 20
@@ -68,29 +68,29 @@ def test_the_mean_is_that_of_the_run(llama):
     assert drawn.values[query, key] == pytest.approx(found.weight[key, 0], abs=budget.WEIGHT)
 
 
-def test_looking_back_gives_later_queries_in_order(llama):
-    found = who_looks(llama, an.trace(llama, letters(40)))
-    back = found.looking_back(10, 4)
+def test_attending_to_gives_later_queries_in_order(llama):
+    found = attention_between_tokens(llama, an.trace(llama, letters(40)))
+    back = found.attending_to(10, 4)
     paid = found.mean[11:, 10]
     assert back.tolist() == (np.argsort(-paid, kind="stable")[:4] + 11).tolist()
-    assert found.looking_back(39).tolist() == [] and found.looking_back(38).tolist() == [39]
+    assert found.attending_to(39).tolist() == [] and found.attending_to(38).tolist() == [39]
 
 
-def test_hidden_keys_are_not_looked_at(llama):
+def test_hidden_keys_get_nothing(llama):
     hidden = np.zeros(40, bool)
     hidden[5] = True
     gone = Visibility(hidden=hidden, first_query=9)
     trace = an.trace(llama, letters(40), visibility=gone)
-    found = who_looks(llama, trace, visibility=gone)
+    found = attention_between_tokens(llama, trace, visibility=gone)
     assert (found.mean[9:, 5] == 0).all() and (found.mean[5:9, 5] > 0).all()
     assert found.query[5].max() == 8
     with pytest.raises(AnalysisError, match="hid"):
-        who_looks(llama, trace)
+        attention_between_tokens(llama, trace)
 
 
 def test_it_reports_and_stops(llama):
     trace, said = an.trace(llama, letters(30)), []
-    who_looks(llama, trace, on_progress=lambda share, what: said.append((share, what)))
+    attention_between_tokens(llama, trace, on_progress=lambda share, what: said.append((share, what)))
     assert [s for s, _ in said] == sorted(s for s, _ in said) and said[-1][0] == 1.0
     assert any("layer 1/2" in what for _, what in said)
 
@@ -98,8 +98,8 @@ def test_it_reports_and_stops(llama):
 def test_long_texts_and_other_runs_are_refused(llama, monkeypatch):
     trace = an.trace(llama, letters(30))
     monkeypatch.setattr(module, "LONGEST", 29)
-    with pytest.raises(AnalysisError, match="30 tokens; who looks at whom is kept for at most 29"):
-        who_looks(llama, trace)
+    with pytest.raises(AnalysisError, match="30 tokens; attention between tokens is kept for at most 29"):
+        attention_between_tokens(llama, trace)
     monkeypatch.setattr(module, "LONGEST", 30)
     with pytest.raises(AnalysisError, match="no attention to look into"):
-        who_looks(llama, dataclasses.replace(trace, attention=None))
+        attention_between_tokens(llama, dataclasses.replace(trace, attention=None))

@@ -1,0 +1,74 @@
+"""Parts of transformers, and of accelerate beneath it, that neither promises to keep.
+
+Each is reached for in this file alone, where it is needed, so that a version without one still loads the rest.
+``tests/unit/test_upgrades.py`` names the versions that they were seen in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def eager_mask() -> Callable[..., Any]:
+    """What makes the masks of the library's own eager attention."""
+    from transformers.masking_utils import eager_mask as function
+
+    return function
+
+
+def fused_attention() -> Callable[..., Any]:
+    """The attention of models whose own file has none."""
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    return sdpa_attention_forward
+
+
+def gguf_splits() -> Mapping[str, str]:
+    """Patterns by which the text of GGUF models is split, by the names that such files use."""
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
+    return GGUF_PRE_TOKENIZER_SPLITS
+
+
+def quantisation_names() -> set[str]:
+    """Names of the methods of quantisation that the library knows."""
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
+
+    return set(AUTO_QUANTIZATION_CONFIG_MAPPING)
+
+
+def kept_in_float32(model: Any) -> list[str]:
+    """Parts of names of the weights that a model keeps in float32 whatever precision it is loaded in."""
+    return [*(model._keep_in_fp32_modules or ()), *(model._keep_in_fp32_modules_strict or ())]
+
+
+def is_brought_in(module: nn.Module) -> bool:
+    """Whether accelerate brings a module's weights to their device for each use."""
+    return hasattr(module, "_hf_hook")
+
+
+def forward_name(module: nn.Module) -> str:
+    """Attribute that holds the forward of a module: accelerate keeps what it calls under a name of its own."""
+    return "_old_forward" if is_brought_in(module) else "forward"
+
+
+def left_on_disk(model: Any, module: nn.Module, part: str) -> Tensor:
+    """A weight that accelerate leaves on the disk between uses, as a copy on the device where it is used.
+
+    Parameters
+    ----------
+    model
+        The whole model.
+    module : nn.Module
+        A part of it.
+    part : str
+        Name of the weight in the module.
+    """
+    from transformers.integrations.accelerate import load_offloaded_parameter
+
+    path = next(name for name, found in model.named_modules() if found is module)
+    hook: Any = module._hf_hook
+    return load_offloaded_parameter(model, f"{path}.{part}").to(hook.execution_device)
