@@ -38,7 +38,7 @@ class Part:
     job: Job | None = None
     """While it is computed."""
     why: str = ""
-    ask: Callable[[], Job] | None = None
+    start: Callable[[], Job] | None = None
     """Computes it when a person presses the button that stands in its place."""
 
     def in_its_place(self) -> None:
@@ -47,11 +47,11 @@ class Part:
             _watch(self.job.key, self.name)
         elif self.why:
             st.caption(plain(self.why))
-            if self.ask is not None:
-                st.button("Compute", key=f"compute_{self.name}", on_click=_ask, args=(self.ask,))
+            if self.start is not None:
+                st.button("Compute", key=f"compute_{self.name}", on_click=_start, args=(self.start,))
 
 
-def _ask(submit: Callable[[], Job]) -> None:
+def _start(submit: Callable[[], Job]) -> None:
     try_submit(submit)
 
 
@@ -150,7 +150,7 @@ def _part(
     job = runs.find(wanted)
     if job is None:
         if seconds > AT_ONCE_SECONDS:
-            return Part(name, why=f"It takes about {duration(seconds)}.", ask=start)
+            return Part(name, why=f"It takes about {duration(seconds)}.", start=start)
         try:
             job = start()
         except AnalysisError as refused:
@@ -161,4 +161,4 @@ def _part(
         return Part(name, job.result)
     if job.error is not None:
         return Part(name, why=f"Not available: {job.error.message} {job.error.hint}")
-    return Part(name, why="It was cancelled.", ask=start)
+    return Part(name, why="It was cancelled.", start=start)

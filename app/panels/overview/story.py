@@ -47,21 +47,25 @@ def _which(trace: Trace, position: int) -> None:
     """The token, its neighbours, where it is and where it comes again."""
     n, again = len(trace.tokens), repeat_of(trace.tokens, position)
     with st.container(key="story_token", horizontal=True, vertical_alignment="center", gap="xsmall"):
-        for name, step in (("Previous", -1), ("Next", 1)):
-            if step > 0:
-                st.html(
-                    f"<div class=story-word>{html.word(trace.tokens.text[position])}</div>", width="content"
-                )
-            st.button(
-                "",
-                icon=f":material/chevron_{'left' if step < 0 else 'right'}:",
-                key=f"story_{name.lower()}",
-                type="tertiary",
-                help=f"{name} token",
-                disabled=not 0 <= position + step < n,
-                on_click=state.choose_token,
-                args=(position + step,),
-            )
+        st.button(
+            "Previous token",
+            icon=":material/chevron_left:",
+            key="story_previous",
+            type="tertiary",
+            disabled=position == 0,
+            on_click=state.choose_token,
+            args=(position - 1,),
+        )
+        st.html(f"<div class=story-word>{html.word(trace.tokens.text[position])}</div>", width="content")
+        st.button(
+            "Next token",
+            icon=":material/chevron_right:",
+            key="story_next",
+            type="tertiary",
+            disabled=position == n - 1,
+            on_click=state.choose_token,
+            args=(position + 1,),
+        )
         where = f"token {count(position)} of {count(n)}"
         comes = f"comes again as {count(again.position)}" if again else "never comes again"
         st.caption(f"{where}  \n{comes}", width="stretch")
