@@ -80,8 +80,8 @@ def show_chart(chart: Any, *, alt: str, key: str, place: Any = st, **selection: 
 
     Parameters
     ----------
-    chart : altair chart
-        What to draw.
+    chart : altair chart, or dict
+        What to draw, or its Vega-Lite spec.
     alt, key : str
         What is drawn, for those who do not see it, and the key of the widget.
     place : container, optional
@@ -95,6 +95,9 @@ def show_chart(chart: Any, *, alt: str, key: str, place: Any = st, **selection: 
         The selection, where it is asked for.
     """
     # On the card's own ground, so that a switch of the theme leaves no white box; files have a ground.
+    if isinstance(chart, dict):
+        spec = chart | {"background": "transparent"}
+        return place.vega_lite_chart(spec=spec, theme=None, alt=alt, key=key, **selection)
     chart = chart.properties(background="transparent")
     return place.altair_chart(chart, theme=None, alt=alt, key=key, **selection)
 

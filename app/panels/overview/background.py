@@ -65,6 +65,12 @@ def _watch(key: str, name: str) -> None:
         progress(job)
 
 
+def run_key(trace: Trace) -> str:
+    """Id of the run on screen, for caches of what is made of it."""
+    request = model_run()
+    return request.key if request is not None else f"file/{trace.spec!r}"
+
+
 def token_attention_of(trace: Trace) -> Part:
     """Attention between tokens in the run on screen; the value is a :class:`TokenAttention`."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -10,14 +10,19 @@ from analysis.attention_sinks.summary import sink_numbers
 from analysis.drawing.numbers import significant
 from analysis.entropy_collapse.layers.curves import collapse_layer
 from analysis.story.figures import entropy_by_layer, sinks_by_layer
-from analysis.units import from_nats
+from analysis.units import Unit, from_nats
 from app import state
 from app.navigation import entry_of, page
+from app.panels.overview.background import run_key
 from app.widgets.figure_card import show_chart
 from app.widgets.messages import unavailable
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
+
+
+_KEPT = 64
+"""Charts kept: making one takes longer than everything else that a click on a token changes."""
 
 
 def take_clicks() -> None:
@@ -79,7 +84,7 @@ def _sinks(trace: Trace, layer: int) -> None:
         "attention_sinks",
     )
     show_chart(
-        sinks_by_layer(trace, layer, theme_name=state.theme_name(), pick=True),
+        _sinks_chart(run_key(trace), layer, state.theme_name(), trace),
         alt=f"Attention on token 0, one cell per layer and head, layer {layer} marked",
         key=state.XRAY_SINKS,
         on_select="rerun",
@@ -98,12 +103,25 @@ def _entropy(trace: Trace, layer: int) -> None:
         "entropy_collapse",
     )
     show_chart(
-        entropy_by_layer(trace, layer, unit=unit, theme_name=state.theme_name(), pick=True),
+        _entropy_chart(run_key(trace), layer, unit, state.theme_name(), trace),
         alt=f"Matrix entropy of the token states over layers, with and without token 0, layer {layer} marked",
         key=state.XRAY_ENTROPY,
         on_select="rerun",
         selection_mode="pick",
     )
+
+
+@st.cache_data(show_spinner=False, max_entries=_KEPT)
+def _sinks_chart(run: str, layer: int, theme_name: str, _trace: Trace) -> dict[str, Any]:  # noqa: ARG001
+    spec: dict[str, Any] = sinks_by_layer(_trace, layer, theme_name=theme_name, pick=True).to_dict()
+    return spec
+
+
+@st.cache_data(show_spinner=False, max_entries=_KEPT)
+def _entropy_chart(run: str, layer: int, unit: Unit, theme_name: str, _trace: Trace) -> dict[str, Any]:  # noqa: ARG001
+    chart = entropy_by_layer(_trace, layer, unit=unit, theme_name=theme_name, pick=True)
+    spec: dict[str, Any] = chart.to_dict()
+    return spec
 
 
 def _chosen_layer(trace: Trace) -> int:
