@@ -106,7 +106,7 @@ def sinks_by_layer(
     )  # fmt: skip
     if pick:
         cells = cells.add_params(alt.selection_point(name="pick", fields=["layer", "head"], on="click"))
-    height = max(130, min(15 * len(heads) + 18, 190))
+    height = max(130, min(16 * len(heads) + 20, 200))
     return styled(
         alt.layer(cells, _line(layer, theme_name)).properties(width="container", height=height), theme_name
     )
@@ -161,7 +161,7 @@ def entropy_by_layer(
         nearest = alt.selection_point(name="pick", fields=["layer"], nearest=True, on="click", clear=False)
         points = points.add_params(nearest)
     return styled(
-        alt.layer(_line(layer, theme_name), lines, chosen, points).properties(width="container", height=168),
+        alt.layer(_line(layer, theme_name), lines, chosen, points).properties(width="container", height=190),
         theme_name,
     )
 

@@ -138,9 +138,9 @@ def unit(page: Any, name: str) -> None:
 
 def test_the_cold_overview_answers(visit: Open) -> None:
     page, _ = visit()
-    page.get_by_role("heading", name="Logitscope", level=1).wait_for()
+    page.get_by_role("heading", name="Overview", level=1).wait_for()
     wait_strip(page)
-    page.get_by_text("on average, and the text surprised it by").wait_for()
+    page.locator(".st-key-story_sentence").get_by_text("The model expected").wait_for()
     page.get_by_role("link", name="More about token entropy").click()
     page.get_by_role("heading", name="Token entropy", level=1).wait_for()
     page.get_by_text("Checks of this run").wait_for()
@@ -238,7 +238,9 @@ def test_own_text_from_typing_to_files(
 def test_the_lens_is_computed_when_asked(visit: Open) -> None:
     page, _ = visit("token_entropy?lens_step=8")
     wait_strip(page)
-    page.get_by_role("button", name="Compute").click()
+    offered = page.get_by_role("button", name="Compute")
+    if offered.count():  # a slow machine does not take the lens along
+        offered.click()
     plot = page.locator("[data-testid=stPlotlyChart] .main-svg").first
     plot.wait_for()
     settle(page)

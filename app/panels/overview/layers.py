@@ -69,8 +69,13 @@ def title_line(name: str, title: str, phrase: str, slug: str) -> None:
     with st.container(key=f"titleline_{name}", horizontal=True, vertical_alignment="center", gap="xxsmall"):
         st.markdown(f"**{title}**", width="content")
         st.caption(phrase, width="stretch")
-        label = f"More about {entry_of(slug).title.lower()}"
-        st.page_link(page(slug), label=label, icon=":material/arrow_forward:", help=label, width="content")
+        more_about(slug)
+
+
+def more_about(slug: str) -> None:
+    """An arrow to the page of a picture."""
+    label = f"More about {entry_of(slug).title.lower()}"
+    st.page_link(page(slug), label=label, icon=":material/arrow_forward:", help=label, width="content")
 
 
 def _sinks(trace: Trace, layer: int) -> None:

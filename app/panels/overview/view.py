@@ -11,7 +11,7 @@ from app import state
 from app.choice import choose
 from app.panels.overview.background import lens_of, survival_of, token_attention_of
 from app.panels.overview.keeps import keeps
-from app.panels.overview.layers import over_layers, take_clicks
+from app.panels.overview.layers import more_about, over_layers, take_clicks
 from app.panels.overview.story import story
 from app.widgets.layout import reading_and_choice, side_by_side
 from app.widgets.token_strip import picked_token, token_strip
@@ -60,5 +60,7 @@ def _text(trace: Trace, colour: Colour, between: Any, survived: Any) -> int:
         strip = with_attending(strip, between, position)
     with st.container(border=True, key="panel_text"):
         token_strip(strip, key="overview_strip", selected=before, height=_STRIP_HEIGHT)
+        with st.container(key="overview_more"):
+            more_about("token_entropy")
     state.choose_token(position)
     return position
