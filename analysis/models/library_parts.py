@@ -26,6 +26,13 @@ def fused_attention() -> Callable[..., Any]:
     return sdpa_attention_forward
 
 
+def transposed_linear() -> type[nn.Module]:
+    """A linear layer whose weight is kept as (in, out), as in GPT-2."""
+    from transformers.pytorch_utils import Conv1D
+
+    return Conv1D
+
+
 def gguf_splits() -> Mapping[str, str]:
     """Patterns by which the text of GGUF models is split, by the names that such files use."""
     from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
