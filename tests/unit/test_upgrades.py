@@ -36,6 +36,7 @@ def gone(package: str, name: str, user: str) -> str:
             "transformers.integrations.gguf.gguf_tokenizer_mapping",
             "GGUF_PRE_TOKENIZER_SPLITS",
         ),
+        ("transformers", "transformers.pytorch_utils", "Conv1D"),
         ("transformers", "transformers.quantizers.auto", "AUTO_QUANTIZATION_CONFIG_MAPPING"),
     ],
 )
