@@ -16,6 +16,7 @@ from analysis.kv_cache.layer_view import LayerView
 from analysis.kv_cache.prefill import Prefix, read_prefix
 from analysis.kv_cache.step_check import check_continuation
 from analysis.models.loading import LanguageModel
+from analysis.models.memory import keep_freed_memory
 from analysis.progress import Progress, silent
 from analysis.pruning_effects.eviction.planned import Plan, Planned
 from analysis.pruning_effects.eviction.policies import Policy
@@ -112,6 +113,7 @@ def read_context(
         If rows of the context, or the first tokens after it, differ from the library's own.
     """
     started, depth = time.perf_counter(), model.info.n_layers
+    keep_freed_memory()
     methods = tuple(dict.fromkeys(one.method for one in plan.settings))
     scorer = _Scorer(methods, cache_facts(model).n_layers)
     weightings = {name: w for method in scorer.methods for name, w in method.weightings(len(ids)).items()}
