@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from analysis.units import Unit, from_nats
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class TokenTrace:
 
         def information(values: np.ndarray, power: int = 1) -> np.ndarray:
             return from_nats(values.astype(np.float64), unit, power=power)
+
+        import pandas as pd
 
         return pd.DataFrame(
             {
