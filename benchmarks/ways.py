@@ -17,7 +17,7 @@ SENTENCE = "The harbour was quiet that morning, and two fishermen mended a net o
 
 def text_of(tokenizer: Any, n_tokens: int) -> str:
     """Plain prose of exactly so many tokens."""
-    text: str = tokenizer.decode(tokenizer(SENTENCE * n_tokens)["input_ids"][:n_tokens])
+    text: str = tokenizer.decode(tokenizer(SENTENCE * (n_tokens // 16 + 1))["input_ids"][:n_tokens])
     assert len(tokenizer(text)["input_ids"]) == n_tokens
     return text
 

@@ -65,8 +65,10 @@ def test_what_ends_first_is_named():
         {n: [cost(n / 1024 * 60, extra=n << 10)] for n in lengths}
     )  # 600 s at 10,240; 24 GiB far later
     assert slow.stops(24 << 30) == "about 10,000 (time)"
-    large = Measured({n: [cost(1 + n / 1e6, extra=n**2 * 2048)] for n in lengths})  # 2 GiB at 1,024
-    assert large.stops(8 << 30) == "about 2,000 (memory)"
+    large = Measured(
+        {n: [cost(1 + n / 1e6, extra=n**2 * 2048)] for n in lengths}
+    )  # 2 GiB at 1,024, 1 GiB of model
+    assert large.stops(9 << 30) == "about 2,000 (memory)"
     pages = Measured({n: [cost(1.0, said={"bytes": n**2 * 512})] for n in lengths})  # 512 MiB at 1,024
     assert pages.stops(24 << 30) == "about 1,000 (size of the page)"
 
