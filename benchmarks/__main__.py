@@ -23,9 +23,9 @@ def page(reports: list[Report], about: str) -> str:
     """All of it as Markdown: the tables, then every limit, and which were not kept."""
     limits = [limit for report in reports for limit in report.limits]
     lost = [what for what, kept in limits if not kept]
-    lines = ["# Measured by `make bench`", "", about, ""]
+    lines = ["## Measured by `make bench`", "", about, ""]
     lines += [line for report in reports for line in [*report.lines, ""]]
-    lines += ["## Limits", "", *(f"- {what}: {'yes' if kept else 'NO'}" for what, kept in limits), ""]
+    lines += ["### Limits", "", *(f"- {what}: {'yes' if kept else 'NO'}" for what, kept in limits), ""]
     lines.append("Not won: " + "; ".join(lost) + "." if lost else "Every row is won.")
     return "\n".join(lines)
 

@@ -171,6 +171,8 @@ class Spread:
         return cls(min(values), median(values), max(values))
 
     def __str__(self) -> str:
+        if self.least == self.most:
+            return number(self.middle)
         return f"{number(self.middle)} ({number(self.least)} to {number(self.most)})"
 
 

@@ -71,7 +71,7 @@ def compare(turns: int) -> Report:
     assert abs(entropy["streamed"] - entropy["dense"]) < 1e-4, entropy
     seconds, cpu = ratios(found["streamed"], found["dense"])
     n, vocab, width = SHAPE
-    report = Report(["## The vocabulary head alone\n"])
+    report = Report(["### The vocabulary head alone\n"])
     report.lines.append(
         f"{n:,} rows, {vocab:,} words, width {width}: streamed {mib['streamed']:,.0f} MiB, dense {mib['dense']:,.0f} MiB; "
         f"streamed / dense {number(mib['streamed'] / mib['dense'])} in memory, {seconds} in time, {cpu} in CPU time."

@@ -14,13 +14,15 @@ from functools import partial
 
 from benchmarks.harness import Cost, Report, Spread, Worker, growth, number, ratios, reach, take_turns
 
-TURNS = {256: 3, 512: 5, 1024: 2, 2048: 3, 4096: 1, 8192: 1, 16384: 1}
+TURNS = {256: 3, 512: 5, 1024: 2, 2048: 2, 4096: 1, 8192: 1, 16384: 1}
 QUICK = {128: 1, 256: 1, 512: 1}
 PAGES = (32, 128, 512)
 TIME_LIMIT, PAGE_LIMIT = 600.0, 512 << 20
 """Seconds that somebody waits for one text; bytes of a script that Chromium still reads as one string."""
-BUDGET = 620.0
+BUDGET = 640.0
 """Seconds for all passes but those of pages; one that would exceed them is left out."""
+BESIDE = 512, 1024, 2048
+"""Lengths at which the ways are shown side by side."""
 WHAT = {
     "run": "everything this project measures, spectra included",
     "forward": "logits, nothing done with them",
@@ -29,7 +31,7 @@ WHAT = {
     "TransformerLens": "`run_with_cache`: all activations, nothing reduced",
     "BertViz": "`head_view`: all attention as one page",
 }
-MOST = {"run": 16384, "forward": 8192, "dense": 2048, "eager": 1024, "TransformerLens": 1024}
+MOST = {"run": 16384, "forward": 8192, "dense": 4096, "eager": 2048, "TransformerLens": 1024}
 ONLY = {"run without spectra": (512,)}
 RUN_LIMIT, SPECTRA_LIMIT, FIRST_LIMIT, MEMORY_LIMIT = 1.5, 0.15, 3.0, 0.4e9
 
@@ -49,6 +51,12 @@ class Measured:
         if what == "extra":
             return list(self.costs), [max(2**20, *(c.extra for c in costs)) for costs in self.costs.values()]
         return list(self.costs), [self.middle(n, what) for n in self.costs]
+
+    def ahead(self, n: int) -> float:
+        """Seconds that a longer length will take, as it grew over the last two; as a square before these."""
+        lengths, amounts = self.series("seconds")
+        exponent = growth(lengths[-2:], amounts[-2:]) if len(lengths) > 1 else 2.0
+        return amounts[-1] * (n / lengths[-1]) ** exponent
 
     def exponent(self, what: str) -> str:
         """Of the growth, fitted over all lengths."""
@@ -96,7 +104,7 @@ def measure(
         first = workers["run"].ask(256)
         say(f"first run of a process, 256 tokens: {first.seconds:.2f} s")
         report.lines.append(
-            f"First run of a process, 256 tokens: {first.seconds:.2f} s, {first.cpu:.2f} s of CPU."
+            f"First run of a process, 256 tokens: {first.seconds:.2f} s, {first.cpu:.2f} s of CPU.\n"
         )
         report.limit(f"first run of a process below {FIRST_LIMIT:g} s", first.seconds < FIRST_LIMIT)
         for n, count in turns.items():
@@ -105,7 +113,7 @@ def measure(
                 asked = n in ONLY[way] if way in ONLY else n <= MOST[way]
                 last = list(measured.costs)[-1:]
                 left = begin + BUDGET - time.monotonic()
-                if asked and last and measured.middle(last[0]) * (n / last[0]) ** 1.8 > left:
+                if asked and last and measured.ahead(n) > left:
                     say(f"{way}, {n}: left out, {left:.0f} s are left")
                 elif asked:
                     ways[way] = partial(workers[way].ask, most=BUDGET)
@@ -119,7 +127,7 @@ def measure(
         found["BertViz"] = Measured()
         with Worker("ways", "BertViz", folder, python=peers) as worker:
             for n in PAGES:
-                costs = take_turns({"BertViz": partial(worker.ask, most=TIME_LIMIT / 2)}, n, 1, say)[
+                costs = take_turns({"BertViz": partial(worker.ask, most=TIME_LIMIT / 4)}, n, 1, say)[
                     "BertViz"
                 ]
                 if not costs:
@@ -130,7 +138,7 @@ def measure(
 
 def compare(folder: str, peers: str | None, quick: bool, say: Callable[[str], None]) -> Report:
     """Measure, and say what it means."""
-    report = Report(["## Passes over a text\n"])
+    report = Report(["### Passes over a text\n"])
     turns = QUICK if quick else TURNS
     found = measure(folder, peers, turns, report, say)
     run, forward, plain = found["run"], found["forward"], found["run without spectra"]
@@ -176,66 +184,55 @@ def compare(folder: str, peers: str | None, quick: bool, say: Callable[[str], No
         f"Growth of a run over these lengths: tokens^{run.exponent('seconds')} in time, "
         f"tokens^{run.exponent('cpu')} in CPU time, tokens^{run.exponent('extra')} in memory beyond the model."
     )
-    at = 512
+    at = ONLY["run without spectra"][0]
     if plain.costs:
         share = Spread.of([1 - b.cpu / a.cpu for a, b in zip(run.costs[at], plain.costs[at], strict=False)])
         report.lines.append(f"Spectra take {share} of the CPU time of a run at {at} tokens.")
         report.limit(
             f"spectra under {SPECTRA_LIMIT:.0%} of a run at {at} tokens", share.middle < SPECTRA_LIMIT
         )
-    beside(report, found, at)
+    instead(report, found)
     return report
 
 
-def beside(report: Report, found: dict[str, Measured], at: int) -> None:
-    """The table of what one would pick instead."""
+def instead(report: Report, found: dict[str, Measured]) -> None:
+    """The tables of what one would use instead: every length at which it was measured in turn with a run."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    run = found["run"]
-    rows = []
+    run, lengths = found["run"], [n for n in BESIDE if n in found["run"].costs]
+    rows, ends = [], []
     for way, what in WHAT.items():
         if way not in found:
-            rows.append([way, what, *["not installed"] * 2, *[""] * 4])
+            rows.append([way, "not installed"])
             continue
         measured = found[way]
-        if at not in measured.costs:
-            rows.append([way, what, "stopped", "", "", "", "", measured.stops(memory)])
-            continue
-        costs = measured.costs[at]
-        seconds, cpu = ratios(costs, run.costs[at])
-        exponents = f"{measured.exponent('seconds')} / {measured.exponent('extra')}"
-        rows.append(
-            [way, what, number(measured.middle(at)), str(seconds), str(cpu), f"{max(c.extra for c in costs) / 2**20:,.0f}",
-             exponents, measured.stops(memory)]
-        )  # fmt: skip
-        if way not in ("run", "forward"):
-            report.limit(f"a run faster than {way} at {at} tokens", seconds.middle > 1)
-            report.limit(
-                f"a run smaller than {way} at {at} tokens",
-                max(c.extra for c in costs) > max(c.extra for c in run.costs[at]),
-            )
+        exponents = [measured.exponent(which) for which in ("seconds", "cpu", "extra")]
+        ends.append([way, what, *exponents, f"{max(measured.costs, default=0):,}", measured.stops(memory)])
+        for n in lengths:
+            if n not in measured.costs:
+                continue
+            costs, extra = measured.costs[n], max(c.extra for c in measured.costs[n])
+            seconds, cpu = ratios(costs, run.costs[n])
+            cells = [number(measured.middle(n)), str(seconds), str(cpu), f"{extra / 2**20:,.0f}"]
+            rows.append([way, f"{n:,}", *cells])
+            if way not in ("run", "forward"):
+                report.limit(f"a run faster than {way} at {n:,} tokens", seconds.middle > 1)
+                less = extra > max(c.extra for c in run.costs[n])
+                report.limit(f"a run smaller than {way} at {n:,} tokens", less)
+    report.lines.append("What one would use instead, in turns with a run:")
+    head = ["way", "tokens", "seconds", "/ run, time", "/ run, CPU", "MiB beyond the model"]
+    report.table(head, [row + [""] * (len(head) - len(row)) for row in rows])
     report.lines.append(
-        f"\nAt {at} tokens. It stops where one pass takes {TIME_LIMIT / 60:.0f} minutes or the {memory / 1e9:.0f} GB of this machine: "
-        "computed from the growth over the last two lengths measured, "
-        + ", ".join(f"{way} {max(m.costs):,}" for way, m in found.items() if m.costs and way in WHAT)
-        + "."
+        f"Growth over all lengths measured, and where it stops: one pass takes {TIME_LIMIT / 60:.0f} minutes, or more than the "
+        f"{memory / 1e9:.0f} GB of this machine; computed from the last two lengths measured."
     )
-    report.table(
-        [
-            "way",
-            "what one gets",
-            "seconds",
-            "/ run, time",
-            "/ run, CPU",
-            "MiB beyond the model",
-            "exponent, time / memory",
-            "stops at",
-        ],
-        rows,
-    )
+    head = ["way", "what one gets", "exponent of time", "of CPU time", "of memory", "measured to", "stops at"]
+    report.table(head, ends)
     if "BertViz" in found:
         pages = [
             [f"{n:,}", number(c[0].seconds), f"{c[0].said['bytes'] / 1e6:,.1f}", f"{c[0].extra / 2**20:,.0f}"]
             for n, c in found["BertViz"].costs.items()
         ]
+        if len(pages) < len(PAGES):
+            pages.append([f"{PAGES[len(pages)]:,}", f"stopped after {TIME_LIMIT / 4:.0f}", "", ""])
         report.lines.append("BertViz's page:")
         report.table(["tokens", "seconds", "MB of HTML", "MiB beyond the model"], pages)

@@ -42,7 +42,7 @@ def test_ratios_pair_the_turns():
     time, cpu = ratios(over, under)
     assert time == Spread(2.0, 2.0, 4.0)
     assert cpu == Spread(3.0, 3.0, 3.0)
-    assert str(time) == "2.00 (2.00 to 4.00)"
+    assert str(time) == "2.00 (2.00 to 4.00)" and str(cpu) == "3.00"
 
 
 def test_growth_is_the_exponent():
