@@ -35,7 +35,7 @@ def sweep_once(
     before, after = (EncodedText("", bare_tokens(ids)) for ids in sweep_ids(context, continuation))
     with model.lock, torch.inference_mode():
         plan = plan_settings(model, before, methods, shares)
-        run = read_context(model, before.ids, plan, after.ids)
+        run = read_context(model, before.ids, plan, None)
         return evaluate(run, SweepTexts(before, after, 0), top_k=10)
 
 

@@ -84,10 +84,9 @@ def read_context(
     model: LanguageModel,
     ids: Tensor,
     plan: Plan,
-    after: Tensor,
+    after: Tensor | None,
     *,
     report: Progress = silent,
-    noisy: bool = False,
 ) -> ContextRun:
     """Read a context once and let every planned method score every layer.
 
@@ -99,13 +98,11 @@ def read_context(
         The context.
     plan : Plan
         Whose methods score: they look at layers while these run, so they must be known before.
-    after : Tensor, int64, shape (m,)
-        What will be read with what is left; its first tokens are held against the library's own cached step.
+    after : Tensor, int64, shape (m,), or None
+        What will be read with what is left; its first tokens are held against the library's own cached step. None
+        leaves that to the caller, who reads them with the full cache anyway.
     report : callable
         ``report(share, what)``, up to :data:`READ_SHARE`.
-    noisy : bool
-        Whether the caller adds noise to what is read: then two readings of the same tokens differ, and the
-        first tokens after the context are not held against the library's.
 
     Raises
     ------
@@ -134,7 +131,7 @@ def read_context(
         "of a state",
     )
     checks = [rows.as_check(), two_parts]
-    if not noisy:
+    if after is not None:
         checks += check_continuation(model, prefix, after)
     seconds = {"prefill": time.perf_counter() - started - scorer.seconds}
     begun = time.perf_counter()
