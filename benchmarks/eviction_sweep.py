@@ -96,6 +96,11 @@ def compare(folder: str, peers: str | None, quick: bool, say: Callable[[str], No
     return report
 
 
+def end_of(cpu: list[float], seconds_per_cpu: float) -> float:
+    """Context that takes all the time there is, from the CPU time at one length and at a longer one."""
+    return reach([CONTEXT, LONGER * CONTEXT], cpu, TIME_LIMIT / seconds_per_cpu)
+
+
 def describe(
     report: Report,
     settings: int,
@@ -111,7 +116,11 @@ def describe(
         for name, costs in (("first sweep of a process", first), ("the one after it", warm))
     ]  # fmt: skip
     lengths = [CONTEXT, LONGER * CONTEXT]
-    ends = {"ours": reach(lengths, [median(c.seconds for c in warm), grown["ours"].seconds], TIME_LIMIT)}
+    ends = {
+        "ours": end_of(
+            [median(c.cpu for c in warm), grown["ours"].cpu], median(c.seconds / c.cpu for c in warm)
+        )
+    }
     if theirs:
         seconds, cpu = sum(c.seconds for c in theirs), sum(c.cpu for c in theirs)
         rows.append(
@@ -133,8 +142,8 @@ def describe(
         nll = {(method, share): value for cost in theirs for method, share, value in cost.said}
         error = max(abs(nll[method, share] - value) for method, share, value in first[0].said)
         report.limit(f"every mean NLL within {NLL_LIMIT:g} nats of kvpress's", error < NLL_LIMIT)
-        pair = [grown[f"kvpress {n}"].seconds for n in lengths]
-        ends["kvpress"] = reach(lengths, [seconds, seconds * pair[1] / pair[0]], TIME_LIMIT)
+        pair = [grown[f"kvpress {n}"].cpu for n in lengths]
+        ends["kvpress"] = end_of([cpu, cpu * pair[1] / pair[0]], seconds / cpu)
         agree = f" Largest difference of a mean NLL: {error:.1e} nats."
     else:
         rows.append(["kvpress", "not installed", "", ""])

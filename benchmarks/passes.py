@@ -67,7 +67,8 @@ class Measured:
         """Length at which a pass takes too long or too much, and which of the two."""
         if len(self.costs) < 2:
             return ""
-        by_time = reach(*self.series("seconds"), TIME_LIMIT)
+        lengths, cpu = self.series("cpu")  # grows alike and bears other work better than a clock
+        by_time = reach(lengths, cpu, TIME_LIMIT * cpu[-1] / self.middle(lengths[-1]))
         model = min(c.peak - c.extra for costs in self.costs.values() for c in costs)
         by_memory = reach(*self.series("extra"), memory - model)
         ends = {by_time: "time", by_memory: "memory"}

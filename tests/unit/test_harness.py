@@ -62,7 +62,7 @@ def test_reach_goes_on_as_the_last_two_did():
 def test_what_ends_first_is_named():
     lengths = (512, 1024)
     slow = Measured(
-        {n: [cost(n / 1024 * 60, extra=n << 10)] for n in lengths}
+        {n: [cost(n / 1024 * 60, n / 1024 * 90, extra=n << 10)] for n in lengths}
     )  # 600 s at 10,240; 24 GiB far later
     assert slow.stops(24 << 30) == "about 10,000 (time)"
     large = Measured(
