@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,6 +50,8 @@ class Spectra:
         """Layers that have queries, keys and values."""
         self.shares: dict[Kind, np.ndarray] = {}
         """float64, (2, layers, min(T, d)): all tokens, then without token 0."""
+        self.cpu_seconds = 0.0
+        """Spent on reductions by threads of their own."""
         self.curvature = np.full((2, n_layers + 1), np.nan)
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: list[Future[None]] = []
@@ -100,8 +103,10 @@ class Spectra:
             self._device.settle()
 
     def _reduce(self, kind: Kind, layer: int, values: np.ndarray) -> None:
+        started = time.thread_time()
         bends = _mean_angles(values) if kind == "states" else None
         self._store(kind, layer, shares_with_and_without_first(values), bends)
+        self.cpu_seconds += time.thread_time() - started
 
     def _store(
         self, kind: Kind, layer: int, shares: tuple[np.ndarray, np.ndarray], curvature: np.ndarray | None

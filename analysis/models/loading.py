@@ -146,7 +146,7 @@ def load_model(
             raise
         raise no_memory_for(spec, str(target)) from None
     info = _describe(opened, spec, anatomy)
-    speed = Speed.measure(model, anatomy.head.weight.device)
+    speed = Speed.measure(anatomy.head.weight.device, model.dtype)
     return LanguageModel(model, opened.tokenizer, spec, info, anatomy, speed)
 
 
