@@ -9,6 +9,7 @@ import torch
 
 from analysis.errors import TooLongError
 from analysis.forward.attention_support import known_support
+from analysis.forward.device_spectra import STORE_BYTES
 from analysis.forward.layer_spectra import LARGEST_SIDE
 from analysis.models.memory import free_bytes
 from analysis.models.speed import Part
@@ -88,8 +89,9 @@ def _bytes_needed(model: LanguageModel, n_tokens: int, pass_tokens: int, n_lens:
     attention = (_measured_bytes if measured else _own_attention_bytes)(model, pass_tokens)
     kept = n_tokens * width * 4 + (2 + n_lens) * pass_tokens * width * size
     per_token = n_tokens * (model.info.n_layers + 4 * max(n_lens, 1) + 64) * 8
+    stored = 2 * STORE_BYTES if head.weight.is_cuda else 0  # spectra: what waits, and its decomposition
     block = min(max(_BLOCK, 4 * head.vocab_size), 4 * head.vocab_size * pass_tokens)
-    return activations + attention + kept + per_token + block * (_LENS_BLOCKS if n_lens else _BLOCKS)
+    return activations + attention + kept + per_token + stored + block * (_LENS_BLOCKS if n_lens else _BLOCKS)
 
 
 def _measured_bytes(model: LanguageModel, n_tokens: int) -> int:
