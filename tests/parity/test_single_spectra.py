@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+import analysis as an
 from analysis.forward import device_spectra, single_spectra
 from analysis.forward.device_spectra import DeviceSpectra, mean_angles
+from analysis.forward.layer_spectra import KINDS
 from analysis.forward.single_spectra import shares_of, shares_with_and_without_first
 from analysis.models.body import first_tensor, hooks, run_body
+from analysis.results.layers import SPECTRUM_FIELDS
 from analysis.results.spectra import (
     alpha_req,
     effective_rank,
@@ -21,6 +24,7 @@ from analysis.results.spectra import (
     turning_angles,
 )
 from tests import budget
+from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA
 
 pytestmark = pytest.mark.kernels
 PLAY = files("analysis.entropy_collapse.labs.backcopy") / "text.txt"
@@ -99,6 +103,29 @@ def test_every_layer_of_smollm2(smollm2, n_tokens, monkeypatch):
         for first, ours in enumerate(shares_with_and_without_first(states)):
             assert_within_budget(ours, states[first:], f"layer {number}, from token {first}")
     assert len(doubles) <= 8  # the embeddings, whose rows repeat, and the layers right after
+
+
+@pytest.mark.parametrize("family", FAMILIES + FAMILIES_EXTRA)
+def test_every_family(family, load_tiny, monkeypatch):
+    """Runs in float32 throughout against runs in float64, which ``test_spectra.py`` holds against dense ones."""
+    model, text = (
+        load_tiny(family),
+        "The cat sat on the mat, and the dog ran to the river in the morning; 12 + 30.",
+    )
+    double = an.trace(model, text, spectra=KINDS)
+    monkeypatch.setattr(single_spectra, "SINGLE_FROM", 2)
+    single = an.trace(model, text, spectra=KINDS)
+    for field in SPECTRUM_FIELDS.values():
+        ours, theirs = getattr(single.layers, field), getattr(double.layers, field)
+        np.testing.assert_allclose(
+            renyi_entropy(ours), renyi_entropy(theirs), rtol=0, atol=budget.MATRIX_ENTROPY, err_msg=field
+        )
+        np.testing.assert_allclose(
+            effective_rank_singular(ours),
+            effective_rank_singular(theirs),
+            budget.SINGULAR_RANK,
+            err_msg=field,
+        )
 
 
 def cloud(n, width, decay=0.5, seed=0):
