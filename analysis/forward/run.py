@@ -111,7 +111,8 @@ class Run:
             Check("vocabulary head equals the library's logits", info.head_error, tolerance, "")
         )
         if self.lens_layers:
-            self.checks.append(Check("last lens entropy equals output entropy", self._lens_error(), 1e-4))
+            error = float(np.nanmax(np.abs(self.lens_entropy[-1] - self.rows["entropy"])))
+            self.checks.append(Check("last lens entropy equals output entropy", error, 1e-4))
 
     def _decide_attention(self, ids: Tensor) -> None:
         """Measure attention only where it was seen to give what the library's own gives."""
@@ -128,7 +129,8 @@ class Run:
         if support.reason:
             self._give_up_attention(support.reason)
             return
-        if support.by_maps and (reason := maps_do_not_fit(self.model, len(ids)) or self._cannot_hide()):
+        hides = NO_KEYS if self.visibility is not None else ""
+        if support.by_maps and (reason := maps_do_not_fit(self.model, len(ids)) or hides):
             self._give_up_attention(reason)
             return
         try:
@@ -143,9 +145,6 @@ class Run:
         self.checks.append(
             Check("measured attention equals the library's", support.error, allowed, "of a state")
         )
-
-    def _cannot_hide(self) -> str:
-        return NO_KEYS if self.visibility is not None else ""
 
     def _give_up_attention(self, reason: str) -> None:
         self.attention = False
@@ -215,11 +214,8 @@ class Run:
             )
             for name, values in self.rows.items():
                 values[rows] = getattr(read, name)
-            self.rank[rows], self.top_ids[rows], self.top_logprobs[rows] = (
-                read.rank,
-                read.top_ids,
-                read.top_logprobs,
-            )
+            self.rank[rows], self.top_ids[rows] = read.rank, read.top_ids
+            self.top_logprobs[rows] = read.top_logprobs
             self.context[rows] = np.arange(local.start, local.stop) + 1
             self.residual_norm[:, window.seen] = measured.residual_norm[:, window.local_seen]
             if self.final_states is not None:
@@ -250,9 +246,6 @@ class Run:
         streamed = self.rows["entropy"][rows][picked]
         error = float(np.abs(entropy - streamed).max())
         self.checks.append(Check(f"entropy equals a float64 softmax at {len(picked)} tokens", error, 1e-4))
-
-    def _lens_error(self) -> float:
-        return float(np.nanmax(np.abs(self.lens_entropy[-1] - self.rows["entropy"])))
 
     @property
     def next_token(self) -> NextToken:
