@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 class Recorder:
     """Measures every layer's attention and takes what a trace keeps of it.
 
-    What is kept of every layer lies in arrays made with the first one. A little memory taken
+    What is kept of every layer lies in arrays made with the first one, on the layer's device, and comes over once. A little memory taken
     after each layer would lie scattered between the large blocks of the next ones, and the C
     library then cannot join those again: a pass would take several times what it holds.
 
@@ -54,13 +55,17 @@ class Recorder:
         self.check = check
         self.taken: set[int] = set()
         self.row_error = 0.0
+        self.seconds = 0.0
+        """Spent on attention, its checks included."""
         self.outputs: dict[int, Tensor] = {}
         """Of the layer that runs, what our attention gave, (H, T, d), for its gate."""
-        self._kept: dict[str, np.ndarray] = {}
+        self._kept: dict[str, Tensor] = {}
+        self._visible: dict[tuple[int, int, int, torch.device], tuple[Tensor, Tensor]] = {}
         self._has_sinks = True
 
     def __call__(self, call: AttentionCall) -> Tensor:
         """Attend for one layer; an :data:`analysis.forward.attention_adapter.Attend`."""
+        started = time.perf_counter()
         own_mask(call)
         attended = attend(
             call.query[0],
@@ -82,6 +87,7 @@ class Recorder:
             self.spectra.take("value", row, call.value[0].transpose(0, 1).flatten(1))
         self.take(call.layer, attended, call.key[0], call.value[0], call.span, call.sink_logits is not None)
         self.outputs = {call.layer: attended.output}
+        self.seconds += time.perf_counter() - started
         return attended.output[None]
 
     def take_map(self, layer: int, weights: Tensor, span: AttentionSpan) -> None:
@@ -102,7 +108,7 @@ class Recorder:
                 f"{len(self.taken)} layers used transformers' attention interface, {len(self.layer_numbers)} were expected.",
                 "This model's attention cannot be measured.",
             )
-        kept = dict(self._kept)
+        kept = {name: values.cpu().numpy() for name, values in self._kept.items()}
         sinks, gate = kept.pop("learned_sink"), kept.pop("gate")
         return AttentionTrace(
             learned_sink=sinks if self._has_sinks else None,
@@ -122,12 +128,12 @@ class Recorder:
         window, chunk = span.window or 0, span.chunk or 0
         column = attended.columns[:, 0]
         position = torch.arange(n_tokens, device=device, dtype=torch.float64)
-        seen_by = torch.from_numpy(seeing_queries(n_tokens, window, chunk)).to(device)
+        seen_by, visible = self._counts(n_tokens, window, chunk, device)
         later = slice(1, None) if n_tokens > 1 else slice(0, None)
         mass = attended.mass[:, later].double()
         # sum over queries and keys of p (i - j), from the row masses and the column sums alone
         looked_back = (attended.mass.double() * position).sum(-1) - (column * position).sum(-1)
-        visible = torch.from_numpy(visible_keys(n_tokens, window, chunk)).to(device)[later].double()
+        visible = visible[later]
         sees_first = visible == position[later] + 1
         self._store(
             self.layer_numbers.index(layer),
@@ -167,14 +173,26 @@ class Recorder:
         ours = output.transpose(0, 1).float()
         theirs = passed.reshape(ours.shape).float()
         share = (theirs * ours).sum(-1) / ours.square().sum(-1).clamp(min=torch.finfo(torch.float32).tiny)
-        self._kept["gate"][self.layer_numbers.index(layer)] = share.mean(0).cpu().numpy()
+        self._kept["gate"][self.layer_numbers.index(layer)] = share.mean(0)
+
+    def _counts(self, n_tokens: int, window: int, chunk: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """How many queries see each key, and how many keys each query; moved to a device once."""
+        known = (n_tokens, window, chunk, device)
+        if known not in self._visible:
+            counts = seeing_queries(n_tokens, window, chunk), visible_keys(n_tokens, window, chunk)
+            seen_by, visible = (torch.from_numpy(count).to(device) for count in counts)
+            self._visible[known] = seen_by, visible.double()
+        return self._visible[known]
 
     def _store(self, row: int, measured: dict[str, Any]) -> None:
         """Copy one layer's numbers into the arrays of all layers."""
         if not self._kept:
             self._kept = {
-                name: np.zeros(
-                    (len(self.layer_numbers), *x.shape), np.float32 if x.is_floating_point() else np.int32
+                name: torch.zeros(
+                    len(self.layer_numbers),
+                    *x.shape,
+                    dtype=torch.float32 if x.is_floating_point() else torch.int32,
+                    device=x.device,
                 )
                 for name, x in measured.items()
             }
@@ -184,4 +202,4 @@ class Recorder:
                     "The layers of this model have different numbers of attention heads.",
                     "Its attention cannot be measured.",
                 )
-            self._kept[name][row] = x.cpu().numpy()
+            self._kept[name][row] = x
