@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from analysis.forward.attention_adapter import AttentionCall, attending
+from analysis.forward.fetch import fetch
 from analysis.forward.read_cache import read_cache
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, blocked
 from analysis.models.body import run_body
@@ -64,9 +65,8 @@ class RowCheck:
         self.model = model
         self.n_tokens = len(ids)
         self.rows = range(max(0, self.n_tokens - ROWS), self.n_tokens)
-        self.error = 0.0
-        """Largest difference so far, as a share of the layer's largest output."""
-        self.worst_layer: int | None = None
+        self._differences: dict[int, Tensor] = {}
+        """By layer, on its device: largest difference as a share of the layer's largest output."""
         self._spans: dict[int, AttentionSpan] = {}
         self._masks: dict[int, Tensor | None] = {}
         proof = model.found.get(MaskProof)
@@ -97,9 +97,25 @@ class RowCheck:
             theirs[head] = 0
         ours = output[:, rows].float()
         largest = theirs.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
-        error = float((ours - theirs).abs().max() / largest)
-        if not error <= self.error:  # NaN is the worst
-            self.error, self.worst_layer = error, call.layer
+        self._differences[call.layer] = (ours - theirs).abs().max() / largest
+
+    @property
+    def error(self) -> float:
+        """Largest difference, as a share of its layer's largest output. Asking for it waits for the device."""
+        return self._worst()[0]
+
+    @property
+    def worst_layer(self) -> int | None:
+        """The layer that differs most; None before any was compared."""
+        return self._worst()[1]
+
+    def _worst(self) -> tuple[float, int | None]:
+        found = fetch({str(layer): x for layer, x in self._differences.items()})
+        worst, at = 0.0, None
+        for layer, error in found.items():
+            if not error <= worst:  # NaN is the worst
+                worst, at = float(error), int(layer)
+        return worst, at
 
     def _mask(self, call: AttentionCall, visibility: Visibility | None) -> Tensor:
         """The library's mask at the checked rows, and what this run hides, added to the scores, (1, 1 or H, r, T)."""
@@ -122,7 +138,7 @@ class RowCheck:
                     range(self.n_tokens),
                     span=CAUSAL,
                     ours=visibility,
-                    hidden=visibility.hidden_keys(call.layer, group),
+                    hidden=visibility.hidden_keys(call.layer, group, mask.device),
                     device=mask.device,
                 )
                 for group in range(n_groups)

@@ -63,7 +63,7 @@ def both_ways(monkeypatch):
 
     def compare(query, key, value, **options):
         ours = attend(query, key, value, **options)
-        options = {k: v for k, v in options.items() if k not in ("visibility", "layer", "weightings")}
+        options = {k: v for k, v in options.items() if k not in ("visibility", "layer", "weightings", "room")}
         pairs.append((ours, dense(query, key, value, **options)))
         return ours
 
