@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from analysis.forward.attention_adapter import AttentionCall, attending
-from analysis.forward.fetch import fetch
 from analysis.forward.read_cache import read_cache
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, blocked
 from analysis.models.body import run_body
@@ -65,8 +64,8 @@ class RowCheck:
         self.model = model
         self.n_tokens = len(ids)
         self.rows = range(max(0, self.n_tokens - ROWS), self.n_tokens)
-        self._differences: dict[int, Tensor] = {}
-        """By layer, on its device: largest difference as a share of the layer's largest output."""
+        self._differences = torch.zeros(len(model.anatomy.layers), device=model.anatomy.head.weight.device)
+        """Of each layer, as a share of its largest output. One tensor: see :class:`Recorder` about small ones."""
         self._spans: dict[int, AttentionSpan] = {}
         self._masks: dict[int, Tensor | None] = {}
         proof = model.found.get(MaskProof)
@@ -102,20 +101,12 @@ class RowCheck:
     @property
     def error(self) -> float:
         """Largest difference, as a share of its layer's largest output. Asking for it waits for the device."""
-        return self._worst()[0]
+        return float(self._differences.max())  # NaN is the worst
 
     @property
-    def worst_layer(self) -> int | None:
-        """The layer that differs most; None before any was compared."""
-        return self._worst()[1]
-
-    def _worst(self) -> tuple[float, int | None]:
-        found = fetch({str(layer): x for layer, x in self._differences.items()})
-        worst, at = 0.0, None
-        for layer, error in found.items():
-            if not error <= worst:  # NaN is the worst
-                worst, at = float(error), int(layer)
-        return worst, at
+    def worst_layer(self) -> int:
+        """The layer that differs most."""
+        return int(self._differences.argmax())
 
     def _mask(self, call: AttentionCall, visibility: Visibility | None) -> Tensor:
         """The library's mask at the checked rows, and what this run hides, added to the scores, (1, 1 or H, r, T)."""
