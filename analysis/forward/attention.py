@@ -246,11 +246,13 @@ class RowSums:
         return RowSums(total, self.spread[here], self.first[here], self.checked[here], whole)
 
     def attended(self, output: Tensor, columns: Tensor) -> Attended:
-        """The layer's statistics."""
-        entropy = (self.total.log2() - self.spread / self.total) * math.log(2)
-        wrong = (self.checked - self.total).abs() / self.whole
-        error = torch.where(self.checked == 0, 0.0, wrong).max()
-        return Attended(output, entropy, columns, self.first / self.whole, self.total / self.whole, error)
+        """The layer's statistics, written over the sums."""
+        unchecked = self.checked == 0
+        error = self.checked.sub_(self.total).abs_().div_(self.whole).masked_fill_(unchecked, 0).max()
+        entropy = self.spread.div_(self.total).neg_().add_(self.total.log2()).mul_(math.log(2))
+        first = self.first.div_(self.whole)
+        mass = self.total.fill_(1) if self.whole is self.total else self.total.div_(self.whole)
+        return Attended(output, entropy, columns, first, mass, error)
 
 
 @dataclass(frozen=True, eq=False)
