@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from analysis.forward.row_sums import Attended, RowSums
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, blocked
+from analysis.units import from_nats
 
 _BLOCK_BYTES, _CUDA_BLOCK_BYTES = 4 << 20, 256 << 20
 _CUDA_SHARE = 8
@@ -25,26 +27,8 @@ _STEP, _MOST_ROWS, _MOST_CUDA_ROWS = 32, 128, 512
 triangle that no query sees."""
 _MASKED = -1e30
 """Score of a pair that is not seen: exp() of it is 0, and 0 times it is 0, not NaN."""
-_BITS = 1 / math.log(2)
+_BITS = from_nats(1.0, "bits")
 """Bits in a nat. Scores are taken in bits: powers of 2 cost a third of powers of e."""
-
-
-@dataclass(frozen=True, eq=False)
-class Attended:
-    """One layer's attention, reduced; all of it on the device of the queries."""
-
-    output: Tensor
-    """(H, T, d), in the precision of the queries; a view of (T, H, d)."""
-    entropy: Tensor
-    """(H, T), nats: over the tokens seen, renormalised where a learned sink takes a share."""
-    columns: Tensor
-    """float64, (H, w, T): ``P^T W``, the column sums weighted by each of the w weightings."""
-    first_key: Tensor
-    """(H, T): weight of each query on key 0."""
-    mass: Tensor
-    """(H, T): weight of each query on all tokens; 1 without a learned sink."""
-    row_error: Tensor
-    """Largest difference of a checked row's sum from its mass, a single number."""
 
 
 class Room:
@@ -144,7 +128,7 @@ def attend(
     Notes
     -----
     With scores s in bits, m their row maximum and ``t = sum_j 2^(s_j - m)``: row entropy is
-    ``ln 2 (log2 t - sum_j 2^(s_j - m) (s_j - m) / t)``; all in float32, column sums in float64.
+    ``ln t - ln 2 sum_j 2^(s_j - m) (s_j - m) / t``; all in float32, column sums in float64.
     """
     n_heads, n_tokens, _ = query.shape
     per_group, device = n_heads // key.shape[0], query.device
@@ -208,51 +192,6 @@ def last_rows(
         else:
             out[heads] = scores.softmax(-1)
     return out
-
-
-@dataclass(frozen=True, eq=False)
-class RowSums:
-    """What blocks sum along the rows of the map, before it is divided; all (H, T) or a part of it."""
-
-    total: Tensor
-    """``t``: of the weights, the largest being 1."""
-    spread: Tensor
-    """Of weight times score, in bits below the largest."""
-    first: Tensor
-    """Weight on key 0."""
-    checked: Tensor
-    """float64: the total once more, of each block's last row; 0 elsewhere."""
-    whole: Tensor
-    """The total with the learned sink; the same tensor as ``total`` without one."""
-
-    @staticmethod
-    def of(n_heads: int, n_tokens: int, sinks: bool, device: torch.device) -> RowSums:
-        """Room for those of one layer."""
-        shape = n_heads, n_tokens
-        total = torch.empty(shape, device=device)
-        return RowSums(
-            total,
-            torch.empty(shape, device=device),
-            torch.zeros(shape, device=device),
-            torch.zeros(shape, dtype=torch.float64, device=device),
-            torch.empty(shape, device=device) if sinks else total,
-        )
-
-    def at(self, heads: slice, rows: range) -> RowSums:
-        """The part of one block."""
-        here = heads, slice(rows.start, rows.stop)
-        total = self.total[here]
-        whole = total if self.whole is self.total else self.whole[here]
-        return RowSums(total, self.spread[here], self.first[here], self.checked[here], whole)
-
-    def attended(self, output: Tensor, columns: Tensor) -> Attended:
-        """The layer's statistics, written over the sums."""
-        unchecked = self.checked == 0
-        error = self.checked.sub_(self.total).abs_().div_(self.whole).masked_fill_(unchecked, 0).max()
-        entropy = self.spread.div_(self.total).neg_().add_(self.total.log2()).mul_(math.log(2))
-        first = self.first.div_(self.whole)
-        mass = self.total.fill_(1) if self.whole is self.total else self.total.div_(self.whole)
-        return Attended(output, entropy, columns, first, mass, error)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import Attended
+from analysis.forward.row_sums import Attended
 from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.models.attention_choice import attention_choice
 from analysis.models.body import hooks

@@ -18,7 +18,7 @@ from analysis.forward.visibility import Visibility
 from analysis.results.attention import AttentionTrace, seeing_queries, visible_keys
 
 if TYPE_CHECKING:
-    from analysis.forward.attention import Attended
+    from analysis.forward.row_sums import Attended
     from analysis.forward.layer_spectra import Spectra
     from analysis.forward.row_check import RowCheck
     from analysis.forward.visibility import AttentionSpan
