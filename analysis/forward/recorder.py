@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ from analysis.forward.visibility import Visibility
 from analysis.results.attention import AttentionTrace, seeing_queries, visible_keys
 
 if TYPE_CHECKING:
-    from analysis.forward.row_sums import Attended
     from analysis.forward.layer_spectra import Spectra
     from analysis.forward.row_check import RowCheck
+    from analysis.forward.row_sums import Attended
     from analysis.forward.visibility import AttentionSpan
 
 

@@ -71,5 +71,3 @@ class RowSums:
         first = self.first.div_(self.whole)
         mass = self.total.fill_(1) if self.whole is self.total else self.total.div_(self.whole)
         return Attended(output, entropy, columns, first, mass, error)
-
-
