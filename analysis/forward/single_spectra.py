@@ -7,10 +7,9 @@ entropy, but much to the square root of an eigenvalue that is nearly 0. Where th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
+from analysis.models.library_parts import float32_eigenvalues
 from analysis.results.spectra import eigenvalue_shares, prepared, rows_repeat
 
 SINGLE_FROM = 192
@@ -20,10 +19,6 @@ LARGEST_DOUBT = 5e-4
 _LARGEST_STRETCH = 4.0
 """A matrix of products is corrected only where no row gets so many times shorter: its rounding grows with that."""
 _CHUNK_ROWS = 1024
-_EIGENVALUES: Callable[..., np.ndarray] | None = getattr(
-    getattr(np.linalg, "_umath_linalg", None), "eigvalsh_lo", None
-)
-"""numpy's function behind ``eigvalsh``, which itself computes in float64 whatever it is given."""
 
 
 def shares_with_and_without_first(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -126,6 +121,5 @@ def _by_tokens(states: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
 
 def _eigenvalues(gram: np.ndarray) -> np.ndarray:
     """Rising eigenvalues of a symmetric float32 matrix, in float32 where numpy lets it."""
-    if _EIGENVALUES is None:
-        return np.linalg.eigvalsh(gram)
-    return _EIGENVALUES(gram, signature="f->f")
+    in_float32 = float32_eigenvalues()
+    return np.linalg.eigvalsh(gram) if in_float32 is None else in_float32(gram)

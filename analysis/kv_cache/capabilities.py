@@ -145,7 +145,7 @@ def counts_positions(model: LanguageModel) -> bool:
     Then queries change when only the number of tokens that were read before does.
     """
     if _Counting not in model.found:
-        with model.lock, torch.inference_mode():
+        with model.held("while its attention was probed"):
             model.found[_Counting] = _Counting(_far_is_another(model))
     return bool(model.found[_Counting].by_cache)
 

@@ -85,7 +85,6 @@ def _refused(model: LanguageModel, reason: str) -> UnsupportedModelError:
 def library_cache(model: LanguageModel, prefix: Prefix) -> Any:
     """The library's own cache after a context, states of layers without attention included."""
     from transformers import DynamicCache
-    from transformers.cache_utils import DynamicLayer
 
     cache = DynamicCache(config=model.model.config)
     if prefix.recurrent is not None:
@@ -94,11 +93,11 @@ def library_cache(model: LanguageModel, prefix: Prefix) -> Any:
     dtype = model.anatomy.head.weight.dtype
     for number, key, value in zip(prefix.layer_numbers, prefix.keys, prefix.values, strict=True):
         # a layer that shares another one's keys has a place that holds none (transformers 5.23.0: DummyLayer)
-        shares = number < len(cache.layers) and type(cache.layers[number]).__name__ == "DummyLayer"
-        if shares:
+        kind = type(cache.layers[number]).__name__ if number < len(cache.layers) else ""
+        if kind == "DummyLayer":
             continue
         states = key[None].to(dtype), value[None].to(dtype)
-        if number < len(cache.layers) and type(cache.layers[number]) is DynamicLayer:  # its update copies
+        if kind == "DynamicLayer":  # its update copies
             cache.layers[number].lazy_initialization(*states)
             cache.layers[number].keys, cache.layers[number].values = states
         else:
