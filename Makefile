@@ -5,6 +5,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 PORT ?= 8501
 CHROMIUM ?= /usr/bin/chromium
+PEERS ?= $(HOME)/.cache/logitscope/peers
 export CHROMIUM
 # Idle compute threads sleep instead of spinning, see app/__main__.py.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -18,7 +19,7 @@ MODEL := $(VENV)/.installed-model
 NOTEBOOK := $(VENV)/.installed-notebook
 
 .DEFAULT_GOAL := help
-.PHONY: help app model check test test-kernels test-portable lint unit bench browser clean
+.PHONY: help app model check test test-kernels test-portable lint unit bench peers browser clean
 
 # Kernels of a processor that knows SSE 4.2 only. numpy is asked for its own names of what comes after.
 SSE := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 MKL_CBWR=COMPATIBLE \
@@ -28,7 +29,7 @@ NUMERIC := -m "not slow" tests/unit tests/parity tests/figures
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
-	@echo "Settings: PORT=$(PORT) PYTHON=$(PYTHON) CHROMIUM=$(CHROMIUM)"
+	@echo "Settings: PORT=$(PORT) PYTHON=$(PYTHON) CHROMIUM=$(CHROMIUM) PEERS=$(PEERS)"
 
 app: $(MODEL) ## Start the app on http://localhost:PORT
 	@exec $(BIN)/python -m app --server.port $(PORT)
@@ -72,8 +73,16 @@ notebook: $(NOTEBOOK) ## Open the notebooks in JupyterLab
 notebooks: $(DEV) $(MODEL) ## Run the notebooks and store what they show
 	@$(BIN)/python -m tests.notebooks.stored
 
-bench: $(MODEL) ## Measure speed and memory on this machine
-	@$(BIN)/python -m benchmarks
+bench: $(MODEL) ## Measure speed and memory on this machine, under 15 minutes; `make peers` before for the comparison
+	@$(BIN)/python -m benchmarks --peers $(PEERS)/bin/python
+
+peers: $(PEERS)/.installed ## Install what Logitscope is compared with, outside this folder (PEERS)
+
+$(PEERS)/.installed: benchmarks/peers.txt
+	@echo "Making an environment in $(PEERS) (once, takes minutes)"
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
+	@touch $@
 
 browser: # Chromium for the browser tests
 	@if [ -x "$(CHROMIUM)" ]; then exit 0; fi; \

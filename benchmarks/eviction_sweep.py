@@ -1,36 +1,29 @@
 """A sweep of cache eviction here and through kvpress: 6 methods x 5 shares on the same tokens.
 
-    python -m benchmarks.eviction_sweep
-    python -m benchmarks.eviction_sweep --kvpress PYTHON     # of an environment with kvpress 0.5.5
-    python -m benchmarks.eviction_sweep --context 8192       # memory of a long context
-
-kvpress runs in a process of its own (`benchmarks/kvpress_sweep.py`), one method at a time, and our whole
-sweep runs between them, so that whatever else the machine does slows both alike. Same token ids,
-same threads; every pair of mean NLLs must agree.
+Ours is the first sweep of a new process, every time, and the one after it; kvpress is warm and takes one method in
+between. Same token ids, same threads; every pair of mean NLLs must agree.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import subprocess
-import sys
-import threading
-import time
-from pathlib import Path
+from collections.abc import Callable
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from benchmarks.harness import Cost, Report, Spread, Worker, number, reach, serve, take_turns
 from benchmarks.kvpress_sweep import METHODS, SHARES, sweep_ids
 
-RATIO_LIMIT, NLL_LIMIT, MEMORY_LIMIT_GB = 10.0, 1e-4, 6.0
-THEIRS = Path(__file__).with_name("kvpress_sweep.py")
+CONTEXT, CONTINUATION = 1024, 64
+LONGER = 2
+"""Times the context, for the growth."""
+RATIO_LIMIT, NLL_LIMIT, TIME_LIMIT = 10.0, 1e-4, 600.0
 
 
-def sweep_once(model: Any, context: int, continuation: int) -> Any:
+def sweep_once(
+    model: Any, context: int, continuation: int, methods: Any = METHODS, shares: Any = SHARES
+) -> Any:
     """Our sweep over the token ids that kvpress gets."""
     import torch
 
@@ -41,8 +34,8 @@ def sweep_once(model: Any, context: int, continuation: int) -> Any:
 
     before, after = (EncodedText("", bare_tokens(ids)) for ids in sweep_ids(context, continuation))
     with model.lock, torch.inference_mode():
-        plan = plan_settings(model, before, METHODS, SHARES)
-        run = read_context(model, before.ids, plan, after.ids)
+        plan = plan_settings(model, before, methods, shares)
+        run = read_context(model, before.ids, plan, None)
         return evaluate(run, SweepTexts(before, after, 0), top_k=10)
 
 
@@ -57,91 +50,116 @@ def bare_tokens(ids: np.ndarray) -> Any:
     )
 
 
-def theirs(python: str, method: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One method at all shares through kvpress."""
-    from analysis.models.embedded import embedded_folder
-
-    call = [python, str(THEIRS), "--model", str(embedded_folder()), "--methods", method]
-    call += ["--threads", str(options.threads), "--context", str(options.context)]
-    call += ["--continuation", str(options.continuation)]
-    done = subprocess.run(call, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
-
-
-class Peak:
-    """Highest resident memory of this process while it is open, in GB."""
-
-    def __enter__(self) -> Peak:
-        self.gb, self._open = 0.0, True
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._open = False
-        self._thread.join()
-
-    def _watch(self) -> None:
-        page = os.sysconf("SC_PAGE_SIZE")
-        while self._open:
-            pages = int(Path("/proc/self/statm").read_text().split()[1])
-            self.gb = max(self.gb, pages * page / 1e9)
-            time.sleep(0.005)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--kvpress", default="", help="python of an environment with kvpress")
-    parser.add_argument("--context", type=int, default=1024)
-    parser.add_argument("--continuation", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
-
-    import torch
-
+def main() -> None:
+    """Load, then sweep once for every context length that is asked for."""
     import analysis as an
+    import analysis.pruning_effects.eviction.sweep  # imports are not counted, on either side
 
-    torch.set_num_threads(options.threads)
     model = an.load_model(device="cpu")
-    sweep_once(model, 128, 16)  # warm-up
-    seconds, cpu, their_seconds, their_cpu = [], [], 0.0, 0.0
-    runs: list[dict[str, Any]] = []
-    with Peak() as peak:
-        for method in METHODS if options.kvpress else METHODS[:1]:
-            if options.kvpress:
-                said = theirs(options.kvpress, method, options)
-                their_seconds, their_cpu = their_seconds + said["seconds"], their_cpu + said["cpu_seconds"]
-                runs += said["runs"]
-                print(
-                    f"kvpress {method:10} {said['seconds']:7.1f} s ({said['cpu_seconds']:.1f} CPU s)",
-                    flush=True,
+
+    def run(asked: dict[str, Any]) -> list[tuple[str, float, float]]:
+        sweep = sweep_once(model, asked["context"], asked["continuation"], asked["methods"], asked["shares"])
+        means = sweep.surprisal[:, 1:].astype(np.float64).mean(1)
+        return [(one.policy, one.kept, float(nll)) for one, nll in zip(sweep.settings, means, strict=True)][
+            1:
+        ]
+
+    serve(run)
+
+
+def compare(folder: str, peers: str | None, quick: bool, say: Callable[[str], None]) -> Report:
+    """Measure, and say what it means."""
+    methods, shares = (METHODS[1:2], SHARES[2:3]) if quick else (METHODS, SHARES)
+    report = Report(["### A sweep of evictions\n"])
+    work = {"context": CONTEXT, "continuation": CONTINUATION, "shares": list(shares)}
+    ours, theirs, first, warm, grown = {"methods": list(methods)}, [], [], [], {}
+    kvpress = Worker("kvpress_sweep", folder, python=peers) if peers else None
+    try:
+        for turn, method in enumerate(methods):
+            if kvpress:
+                theirs += take_turns({f"kvpress {method}": kvpress.ask}, work | {"method": method}, 1, say)[
+                    f"kvpress {method}"
+                ]
+            if turn % 2 == 0:
+                with Worker("eviction_sweep") as worker:
+                    first += take_turns({"first sweep": worker.ask}, work | ours, 1, say)["first sweep"]
+                    warm += take_turns({"sweep after it": worker.ask}, work | ours, 1, say)["sweep after it"]
+                    if turn == 0:
+                        grown["ours"] = worker.ask(work | ours | {"context": LONGER * CONTEXT})
+        if kvpress:
+            one = work | {"method": "knorm", "shares": [0.5]}
+            grown |= {f"kvpress {n}": kvpress.ask(one | {"context": n}) for n in (CONTEXT, LONGER * CONTEXT)}
+    finally:
+        if kvpress:
+            kvpress.close()
+    describe(report, len(methods) * len(shares), first, warm, theirs, grown)
+    return report
+
+
+def end_of(cpu: list[float], seconds_per_cpu: float) -> float:
+    """Context that takes all the time there is, from the CPU time at one length and at a longer one."""
+    return reach([CONTEXT, LONGER * CONTEXT], cpu, TIME_LIMIT / seconds_per_cpu)
+
+
+def describe(
+    report: Report,
+    settings: int,
+    first: list[Cost],
+    warm: list[Cost],
+    theirs: list[Cost],
+    grown: dict[str, Cost],
+) -> None:
+    """Tables and limits."""
+    rows = [
+        [name, *(str(Spread.of([getattr(c, what) for c in costs])) for what in ("seconds", "cpu")),
+         f"{max(c.extra for c in costs) / 2**20:,.0f}"]
+        for name, costs in (("first sweep of a process", first), ("the one after it", warm))
+    ]  # fmt: skip
+    lengths = [CONTEXT, LONGER * CONTEXT]
+    ends = {
+        "ours": end_of(
+            [median(c.cpu for c in warm), grown["ours"].cpu], median(c.seconds / c.cpu for c in warm)
+        )
+    }
+    if theirs:
+        seconds, cpu = sum(c.seconds for c in theirs), sum(c.cpu for c in theirs)
+        rows.append(
+            ["kvpress, warm", number(seconds), number(cpu), f"{max(c.extra for c in theirs) / 2**20:,.0f}"]
+        )
+        for name, costs in (("first", first), ("after it", warm)):
+            in_time = Spread.of([seconds / c.seconds for c in costs])
+            in_cpu = Spread.of([cpu / c.cpu for c in costs])
+            rows.append([f"kvpress / {name}", str(in_time), str(in_cpu), ""])
+            if name == "first" and settings == len(METHODS) * len(SHARES):
+                report.limit(
+                    f"first sweep at least {RATIO_LIMIT:g} times kvpress in time",
+                    in_time.middle >= RATIO_LIMIT,
                 )
-            begin, begin_cpu = time.perf_counter(), time.process_time()
-            sweep = sweep_once(model, options.context, options.continuation)
-            seconds.append(time.perf_counter() - begin)
-            cpu.append(time.process_time() - begin_cpu)
-            parts = ", ".join(f"{name} {spent:.1f}" for name, spent in sweep.seconds.items())
-            print(f"ours, all of it {seconds[-1]:7.1f} s ({cpu[-1]:.1f} CPU s): {parts}", flush=True)
-    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    print(f"{options.context} + {options.continuation} tokens, {options.threads} threads, load {load}")
-    print(
-        f"ours: median {median(seconds):.2f} s, {median(cpu):.2f} CPU s; peak {peak.gb:.2f} GB with the model"
+                report.limit(
+                    f"first sweep at least {RATIO_LIMIT:g} times kvpress in CPU time",
+                    in_cpu.middle >= RATIO_LIMIT,
+                )
+        nll = {(method, share): value for cost in theirs for method, share, value in cost.said}
+        error = max(abs(nll[method, share] - value) for method, share, value in first[0].said)
+        report.limit(f"every mean NLL within {NLL_LIMIT:g} nats of kvpress's", error < NLL_LIMIT)
+        pair = [grown[f"kvpress {n}"].cpu for n in lengths]
+        ends["kvpress"] = end_of([cpu, cpu * pair[1] / pair[0]], seconds / cpu)
+        agree = f" Largest difference of a mean NLL: {error:.1e} nats."
+    else:
+        rows.append(["kvpress", "not installed", "", ""])
+        agree = ""
+    report.lines.append(
+        f"{settings} settings, {CONTEXT:,} tokens of context and {CONTINUATION} after it.{agree}"
     )
-    kept = peak.gb < MEMORY_LIMIT_GB
-    if options.kvpress:
-        frame = sweep.to_frame()[1:]
-        nll = {(run["method"], run["kept"]): run["nll"] for run in runs}
-        error = max(abs(nll[row.policy, row.kept] - row.nll) for row in frame.itertuples())
-        ratio, of_cpu = their_seconds / median(seconds), their_cpu / median(cpu)
-        print(f"kvpress: {their_seconds:.1f} s, {their_cpu:.1f} CPU s for the same {len(runs)} settings")
-        print(f"kvpress / ours: {ratio:.1f} in time, {of_cpu:.1f} in CPU time (limit {RATIO_LIMIT})")
-        print(f"largest difference of a mean NLL: {error:.1e} nats (limit {NLL_LIMIT})")
-        kept = kept and ratio >= RATIO_LIMIT and error < NLL_LIMIT
-    print("kept" if kept else "NOT KEPT")
-    return 0 if kept else 1
+    report.table(["", "seconds", "CPU seconds", "MiB beyond the model"], rows)
+    report.lines.append(
+        f"All settings in {TIME_LIMIT / 60:.0f} minutes, from the growth to {lengths[-1]:,} tokens: "
+        + ", ".join(
+            f"{name} up to about {float(f'{end:.1e}'):,.0f} tokens of context" for name, end in ends.items()
+        )
+        + "."
+    )
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,110 +1,84 @@
-"""Extra memory and time of the vocabulary head: streamed by this project, and dense in float32.
+"""Memory and time of the vocabulary head: streamed by this project, and dense in float32.
 
-Each way runs in its own process, on the same random final states and a head of
-SmolLM2's shape (or the embedded model's own with ``--weights``), after a warm-up.
+Random final states and a head of SmolLM2's shape. The streamed readout has entropy, varentropy, surprisal, rank and
+top 10, the dense one entropy alone; both must find the same mean entropy.
 """
 
 from __future__ import annotations
 
-import argparse
-import subprocess
 import sys
-import threading
-import time
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-ROOT = Path(__file__).parents[1]
+from benchmarks.harness import Cost, Report, Worker, number, ratios, serve, take_turns
+
 LIMIT_MIB = 300
-"""The streamed readout must stay below this."""
+"""The streamed readout stays below this at any length."""
+SHAPE = 4096, 49152, 576
+"""Tokens, vocabulary, width."""
 
 
-def measure(way: str, n_tokens: int, vocab: int, width: int, weights: bool) -> None:
-    """Run one way and print its extra peak in bytes, its seconds and its mean entropy."""
-    import psutil
+def work_of(way: str) -> Callable[[Sequence[int]], float]:
+    """What a process does for one shape; hands over the mean entropy."""
     import torch
 
     from analysis.forward.vocabulary_head import read_rows
     from analysis.models.anatomy import Head
 
-    generator = torch.Generator().manual_seed(0)
-    if weights:
-        import analysis as an
+    torch.set_grad_enabled(False)
+    made: dict[tuple[int, ...], tuple[Head, torch.Tensor, torch.Tensor]] = {}
 
-        head = an.load_model(device="cpu").anatomy.head
-        vocab, width = head.weight.shape
-    else:
-        head = Head(torch.randn(vocab, width, generator=generator) * 2.8 / width**0.5, None, 1.0, None)
-    states = torch.randn(n_tokens, width, generator=generator)
-    targets = torch.randint(vocab, (n_tokens - 1,), generator=generator)
+    def parts(n: int, vocab: int, width: int) -> tuple[Head, torch.Tensor, torch.Tensor]:
+        if (n, vocab, width) not in made:
+            draw = torch.Generator().manual_seed(0)
+            weight = torch.randn(vocab, width, generator=draw) * 2.8 / width**0.5
+            states, targets = (
+                torch.randn(n, width, generator=draw),
+                torch.randint(vocab, (n - 1,), generator=draw),
+            )
+            made[n, vocab, width] = Head(weight, None, 1.0, None), states, targets
+        return made[n, vocab, width]
 
-    def streamed(count: int) -> float:
-        rows = read_rows(head, states[:count], targets[: count - 1], 10, lambda _rows: None)
-        return float(rows.entropy.mean(dtype="float64"))
+    def streamed(shape: Sequence[int]) -> float:
+        head, states, targets = parts(*shape)
+        return float(read_rows(head, states, targets, 10, lambda _rows: None).entropy.mean(dtype="float64"))
 
-    def dense(count: int) -> float:
-        """What a user would write: whole logits, their log-softmax, their entropy."""
-        log_probs = (states[:count] @ head.weight.T).log_softmax(-1)
+    def dense(shape: Sequence[int]) -> float:
+        head, states, _targets = parts(*shape)
+        log_probs = (states @ head.weight.T).log_softmax(-1)
         return float(-(log_probs.exp() * log_probs).sum(-1).double().mean())
 
-    run = {"streamed": streamed, "dense": dense}[way]
-    process, stop = psutil.Process(), threading.Event()
-    peak = 0
-
-    def sample() -> None:
-        nonlocal peak
-        while not stop.wait(0.002):
-            peak = max(peak, process.memory_info().rss)
-
-    with torch.inference_mode():
-        run(8)
-        thread = threading.Thread(target=sample)
-        before = process.memory_info().rss
-        thread.start()
-        begin = time.perf_counter()
-        entropy = run(n_tokens)
-        seconds = time.perf_counter() - begin
-    stop.set()
-    thread.join()
-    print(peak - before, seconds, entropy)
+    parts(*SHAPE)  # weights and states are in memory before
+    return {"streamed": streamed, "dense": dense}[way]
 
 
-def extra(
-    way: str, n_tokens: int, vocab: int, width: int, weights: bool = False
-) -> tuple[float, float, float]:
-    """Extra peak in MiB, seconds, and mean entropy of one way, from a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.head_memory", "--way", way]
-    command += ["--tokens", str(n_tokens), "--vocab", str(vocab), "--width", str(width)]
-    done = subprocess.run(
-        command + ["--weights"] * weights, cwd=ROOT, capture_output=True, text=True, check=True
+def measure(ways: Sequence[str], turns: int) -> dict[str, list[Cost]]:
+    """The ways in turns."""
+    workers = {way: Worker("head_memory", way) for way in ways}
+    try:
+        for worker in workers.values():
+            worker.wait()
+        return take_turns({way: worker.ask for way, worker in workers.items()}, SHAPE, turns)
+    finally:
+        for worker in workers.values():
+            worker.close()
+
+
+def compare(turns: int) -> Report:
+    """Measure, and say what it means."""
+    found = measure(("streamed", "dense"), turns)
+    mib = {way: max(cost.extra for cost in costs) / 2**20 for way, costs in found.items()}
+    entropy = {way: costs[0].said for way, costs in found.items()}
+    assert abs(entropy["streamed"] - entropy["dense"]) < 1e-4, entropy
+    seconds, cpu = ratios(found["streamed"], found["dense"])
+    n, vocab, width = SHAPE
+    report = Report(["### The vocabulary head alone\n"])
+    report.lines.append(
+        f"{n:,} rows, {vocab:,} words, width {width}: streamed {mib['streamed']:,.0f} MiB, dense {mib['dense']:,.0f} MiB; "
+        f"streamed / dense {number(mib['streamed'] / mib['dense'])} in memory, {seconds} in time, {cpu} in CPU time."
     )
-    n_bytes, seconds, entropy = map(float, done.stdout.split())
-    return n_bytes / 2**20, seconds, entropy
-
-
-def main() -> bool:
-    """Print the comparison; False if the streamed readout takes too much."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--way", choices=["streamed", "dense"], help="measure one way in this process")
-    parser.add_argument("--tokens", type=int, default=4096)
-    parser.add_argument("--vocab", type=int, default=49152)
-    parser.add_argument("--width", type=int, default=576)
-    parser.add_argument("--weights", action="store_true", help="the embedded model's own head")
-    asked = parser.parse_args()
-    if asked.way:
-        measure(asked.way, asked.tokens, asked.vocab, asked.width, asked.weights)
-        return True
-    shape = asked.tokens, asked.vocab, asked.width, asked.weights
-    print(f"vocabulary head, {asked.tokens} tokens, V = {asked.vocab}, D = {asked.width}, float32")
-    print(f"{'way':<10}{'extra peak MiB':>16}{'seconds':>10}{'mean entropy':>15}")
-    found = {way: extra(way, *shape) for way in ("streamed", "dense")}
-    for way, (mib, seconds, entropy) in found.items():
-        print(f"{way:<10}{mib:>16.0f}{seconds:>10.2f}{entropy:>15.6f}")
-    streamed, dense = found["streamed"], found["dense"]
-    fine = streamed[0] < LIMIT_MIB
-    print(f"streamed / dense: memory {streamed[0] / dense[0]:.3f}, time {streamed[1] / dense[1]:.2f}")
-    print(f"streamed below {LIMIT_MIB} MiB: {'yes' if fine else 'NO'}")
-    return fine
+    report.limit(f"streamed head below {LIMIT_MIB} MiB", mib["streamed"] < LIMIT_MIB)
+    return report
 
 
 if __name__ == "__main__":
-    sys.exit(not main())
+    serve(work_of(sys.argv[1]))

@@ -152,8 +152,8 @@ def map_of(
     _require_head(trace, head)
     row_step, key_step = -(-len(rows) // size), -(-len(keys) // size)
     kv_head = head // (n_heads // caught.key.shape[0])
-    hidden = caught.visibility.hidden_keys(caught.layer, kv_head) if caught.visibility else None
     key = caught.key[kv_head].float()
+    hidden = caught.visibility.hidden_keys(caught.layer, kv_head, key.device) if caught.visibility else None
     group = HeadGroup(caught.query[head : head + 1], key, key, caught.scale, caught.softcap, hidden)
     sink = None if caught.sink_logits is None else caught.sink_logits[head].float()
     per_block = max(1, block_bytes(key.device) // (4 * rows.stop * row_step)) * row_step

@@ -2,46 +2,88 @@
 
 A block of query rows of the attention matrix exists, gives the output, the entropy of its
 rows and its share of every column sum, and is gone. Memory grows with T. Masks, windows,
-soft-capped scores, learned sink logits and any head size go the same way.
+soft-capped scores, learned sink logits and any head size go the same way. Nothing is read
+back from the device: what is small stays there, and the caller fetches it when the pass is over.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.forward.row_sums import Attended, RowSums
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, blocked
+from analysis.units import from_nats
 
 _BLOCK_BYTES, _CUDA_BLOCK_BYTES = 4 << 20, 256 << 20
+_CUDA_SHARE = 8
+"""Part of a CUDA device's free memory that a block may take: one in so many."""
+_STEP, _MOST_ROWS, _MOST_CUDA_ROWS = 32, 128, 512
+"""Rows of a block come in steps: other heights of a product are up to a fifth slower. More rows waste more of the
+triangle that no query sees."""
 _MASKED = -1e30
 """Score of a pair that is not seen: exp() of it is 0, and 0 times it is 0, not NaN."""
+_BITS = from_nats(1.0, "bits")
+"""Bits in a nat. Scores are taken in bits: powers of 2 cost a third of powers of e."""
 
 
-@dataclass(frozen=True, eq=False)
-class Attended:
-    """One layer's attention, reduced."""
+class Room:
+    """Memory for blocks of scores, used again by every block and layer.
 
-    output: Tensor
-    """(H, T, d), in the precision of the queries."""
-    entropy: Tensor
-    """(H, T), nats: over the tokens seen, renormalised where a learned sink takes a share."""
-    columns: Tensor
-    """float64, (H, w, T): ``P^T W``, the column sums weighted by each of the w weightings."""
-    first_key: Tensor
-    """(H, T): weight of each query on key 0."""
-    mass: Tensor
-    """(H, T): weight of each query on all tokens; 1 without a learned sink."""
-    row_error: float
-    """Largest difference of a checked row's sum from its mass."""
+    Blocks grow with the keys they see. Freed and made anew each time, none would fit where the last one was.
+    """
+
+    def __init__(self) -> None:
+        self._places: Tensor | None = None
+
+    def places(self, numbers: int, device: torch.device) -> Tensor:
+        """Two places of at least so many float32 numbers each, (2, n)."""
+        if self._places is None or self._places.device != device or self._places.shape[1] < numbers:
+            self._places = None  # goes before the next one comes
+            self._places = torch.empty(2, numbers, device=device)
+        return self._places
 
 
 def block_bytes(device: torch.device) -> int:
-    """Size of one block of scores; small enough to stay in a CPU's cache while they are reduced."""
-    return _BLOCK_BYTES if device.type == "cpu" else _CUDA_BLOCK_BYTES
+    """Size of one block of scores: small enough to stay in a CPU's cache, or in what is free of a CUDA device."""
+    if device.type != "cuda":
+        return _BLOCK_BYTES if device.type == "cpu" else _CUDA_BLOCK_BYTES
+    free, _total = torch.cuda.mem_get_info(device)
+    spare = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return max(_BLOCK_BYTES, min(_CUDA_BLOCK_BYTES, (free + spare) // _CUDA_SHARE))
+
+
+def blocks(
+    n_tokens: int, heads: int, span: AttentionSpan, device: torch.device
+) -> Iterator[tuple[range, range]]:
+    """Rows and keys of the blocks of one KV head: as many rows as fit, the fewer the more keys they see.
+
+    Parameters
+    ----------
+    n_tokens : int
+        T.
+    heads : int
+        Query heads of the KV head.
+    span : AttentionSpan
+        What a query sees.
+    device : torch.device
+        Where the block is.
+    """
+    limit = block_bytes(device) // (4 * heads)
+    most = _MOST_CUDA_ROWS if device.type == "cuda" else _MOST_ROWS
+    begin = 0
+    while begin < n_tokens:
+        first = span.first_key(begin)
+        size = most
+        while size > _STEP and size * (begin + size - first) > limit:
+            size -= _STEP
+        rows = range(begin, min(begin + size, n_tokens))
+        yield rows, range(first, rows.stop)
+        begin = rows.stop
 
 
 def attend(
@@ -56,6 +98,7 @@ def attend(
     weightings: Tensor | None = None,
     visibility: Visibility | None = None,
     layer: int = 0,
+    room: Room | None = None,
 ) -> Attended:
     """Causal attention of one layer with its statistics.
 
@@ -79,46 +122,44 @@ def attend(
         Keys hidden and heads silenced on top of the model's own mask.
     layer : int
         For the visibility.
+    room : Room, optional
+        Memory that several layers use; a layer's own by default.
 
     Notes
     -----
-    With scores s, m their row maximum and ``t = sum_j exp(s_j - m)``: row entropy is
-    ``ln t - sum_j exp(s_j - m) (s_j - m) / t``; all in float32, column sums in float64.
+    With scores s in bits, m their row maximum and ``t = sum_j 2^(s_j - m)``: row entropy is
+    ``ln t - ln 2 sum_j 2^(s_j - m) (s_j - m) / t``; all in float32, column sums in float64.
     """
     n_heads, n_tokens, _ = query.shape
-    per_group = n_heads // key.shape[0]
-    device = query.device
+    per_group, device = n_heads // key.shape[0], query.device
     if weightings is None:
         weightings = torch.ones(n_tokens, 1, device=device)
-    out = Attended(
-        output=torch.empty(n_heads, n_tokens, value.shape[-1], dtype=query.dtype, device=device),
-        entropy=torch.empty(n_heads, n_tokens, device=device),
-        columns=torch.zeros(n_heads, weightings.shape[1], n_tokens, dtype=torch.float64, device=device),
-        first_key=torch.zeros(n_heads, n_tokens, device=device),
-        mass=torch.ones(n_heads, n_tokens, device=device),
-        row_error=0.0,
-    )
-    size = max(16, min(256, block_bytes(device) // (4 * per_group * n_tokens)))
-    # Blocks grow with the keys they see. Freed and made anew each time, none would fit where the last one
-    # was, so two places are set aside for all of them.
-    widest = min(n_tokens, size + span.widest(n_tokens) - 1)
-    places = torch.empty(2, per_group * min(size, n_tokens) * widest, device=device)
-    worst = 0.0
+    bits = None if softcap is None else softcap * _BITS
+    sinks = None if sink_logits is None else (sink_logits.float() * _BITS)[:, None, None]
+    sums = RowSums.of(n_heads, n_tokens, sinks is not None, device)
+    output = torch.empty(n_tokens, n_heads, value.shape[-1], dtype=query.dtype, device=device)
+    output = output.transpose(0, 1)  # as the layer wants it: what follows copies nothing
+    columns = torch.zeros(n_heads, weightings.shape[1], n_tokens, dtype=torch.float64, device=device)
+    parts = list(blocks(n_tokens, per_group, span, device))
+    largest = max(len(rows) * len(keys) for rows, keys in parts)
+    places = (room or Room()).places(per_group * largest, device)
     for group in range(key.shape[0]):
         heads = slice(group * per_group, (group + 1) * per_group)
-        hidden = visibility.hidden_keys(layer, group) if visibility else None
+        hidden = visibility.hidden_keys(layer, group, device) if visibility else None
         block = HeadGroup(
-            query[heads], key[group].float(), value[group].float(), scale, softcap, hidden, places
+            query[heads], key[group].float(), value[group].float(), scale * _BITS, bits, hidden, places
         )
-        sinks = None if sink_logits is None else sink_logits[heads, None, None].float()
-        for begin in range(0, n_tokens, size):
-            rows = range(begin, min(begin + size, n_tokens))
-            keys = range(span.first_key(begin), rows.stop)
-            error = block.reduce(rows, keys, span, visibility, sinks, weightings, out, heads)
-            worst = max(worst, error)
+        own = None if sinks is None else sinks[heads]
+        for rows, keys in parts:
+            here = slice(rows.start, rows.stop)
+            weights, share = block.weights(rows, keys, span, visibility, own, sums.at(heads, rows))
+            by_query = (share * weightings[here]).transpose(1, 2)
+            columns[heads, :, keys.start : keys.stop] += by_query @ weights
+            mixed = weights.view(-1, len(keys)) @ block.value[keys.start : keys.stop]
+            torch.mul(mixed.view(per_group, len(rows), -1), share, out=output[heads, here])
     for head in visibility.heads_silenced(layer) if visibility else []:
-        out.output[head] = 0
-    return Attended(out.output, out.entropy, out.columns, out.first_key, out.mass, worst)
+        output[head] = 0
+    return sums.attended(output, columns)
 
 
 def last_rows(
@@ -162,7 +203,7 @@ class HeadGroup:
     value: Tensor
     scale: float
     softcap: float | None
-    hidden: np.ndarray | None
+    hidden: Tensor | None
     places: Tensor | None = None
     """(2, n): room for a block of scores and for its exponentials; made anew without it."""
 
@@ -172,13 +213,15 @@ class HeadGroup:
         return self.places[which, : math.prod(shape)].view(shape)
 
     def scores(self, rows: range, keys: range, span: AttentionSpan, visibility: Visibility | None) -> Tensor:
-        """Masked scores, (heads, rows, keys)."""
-        query = self.query[:, rows.start : rows.stop].float() * self.scale
+        """Masked scores, (heads, rows, keys), in the unit of scale and soft cap."""
+        query = self.query[:, rows.start : rows.stop].float()
+        scale = self.scale if self.softcap is None else self.scale / self.softcap
+        query = torch.mul(query, scale, out=torch.empty(query.shape, device=query.device))
         scores = self._place(0, len(query), len(rows), len(keys))
         flat = scores.view(-1, len(keys))
-        torch.mm(query.reshape(-1, query.shape[-1]), self.key[keys.start : keys.stop].T, out=flat)
+        torch.mm(query.view(-1, query.shape[-1]), self.key[keys.start : keys.stop].T, out=flat)
         if self.softcap is not None:
-            scores.div_(self.softcap).tanh_().mul_(self.softcap)
+            scores.tanh_().mul_(self.softcap)
         general = visibility is not None and (visibility.window is not None or self.hidden is not None)
         if general or span.first_key(rows.stop - 1) > keys.start:
             hide = blocked(rows, keys, span=span, ours=visibility, hidden=self.hidden, device=scores.device)
@@ -188,36 +231,30 @@ class HeadGroup:
         corner.masked_fill_(torch.ones(n, n, dtype=torch.bool, device=scores.device).triu_(1), _MASKED)
         return scores
 
-    def reduce(
+    def weights(
         self,
         rows: range,
         keys: range,
         span: AttentionSpan,
         visibility: Visibility | None,
         sinks: Tensor | None,
-        weightings: Tensor,
-        out: Attended,
-        heads: slice,
-    ) -> float:
-        """Write one block's share of every result; returns the error of its last row's sum."""
+        sums: RowSums,
+    ) -> tuple[Tensor, Tensor]:
+        """Weights of one block, (heads, rows, keys), and what each row is to be multiplied with, (heads, rows, 1).
+
+        Scores and sinks (heads, 1, 1) are in bits; the block's sums are written.
+        """
         scores = self.scores(rows, keys, span, visibility)
         top = scores.amax(-1, keepdim=True)
         if sinks is not None:
             top = torch.maximum(top, sinks)
         scores.sub_(top)
-        weights = torch.exp(scores, out=self._place(1, *scores.shape))
-        total = weights.sum(-1, keepdim=True)
-        here = slice(rows.start, rows.stop)
-        mean_score = scores.mul_(weights).sum(-1) / total[..., 0]
-        out.entropy[heads, here] = total.log()[..., 0] - mean_score
-        whole = total if sinks is None else total + (sinks - top).exp()
-        share = whole.reciprocal()
-        out.mass[heads, here] = (total * share)[..., 0]
-        by_query = (share * weightings[here]).transpose(1, 2)
-        out.columns[heads, :, keys.start : keys.stop] += by_query @ weights
+        weights = torch.exp2(scores, out=self._place(1, *scores.shape))
+        torch.sum(weights, -1, out=sums.total)
+        torch.sum(scores.mul_(weights), -1, out=sums.spread)
+        torch.sum(weights[:, -1], -1, dtype=torch.float64, out=sums.checked[:, -1])
         if keys.start == 0:
-            out.first_key[heads, here] = weights[..., 0] * share[..., 0]
-        mixed = weights.view(-1, len(keys)) @ self.value[keys.start : keys.stop]
-        out.output[heads, here] = (mixed.view(len(weights), len(rows), -1) * share).to(out.output.dtype)
-        last = (weights[:, -1] * share[:, -1]).double().sum(-1)
-        return float((last - out.mass[heads, rows.stop - 1]).abs().max())
+            sums.first.copy_(weights[..., 0])
+        if sinks is not None:
+            torch.add(sums.total, (sinks - top).exp2_()[..., 0], out=sums.whole)
+        return weights, sums.whole.reciprocal()[..., None]

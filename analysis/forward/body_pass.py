@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from analysis.forward.attention_adapter import attending
 from analysis.forward.attention_support import known_support
 from analysis.forward.eager_maps import eager_maps, span_of_map
+from analysis.forward.fetch import fetch
 from analysis.forward.layer_spectra import Spectra
 from analysis.forward.recorder import Recorder
 from analysis.models.body import first_tensor, hooks, run_body
@@ -60,11 +61,12 @@ def run_pass(
     """
     anatomy = model.anatomy
     n_layers = len(anatomy.layers)
-    norms = np.zeros((n_layers + 1, len(ids)), np.float32)
+    device = anatomy.head.weight.device
+    norms = torch.zeros(n_layers + 1, len(ids), device=device)
     kept: dict[int, Tensor] = {}
 
     def take(layer: int, states: Tensor) -> None:
-        norms[layer] = torch.linalg.vector_norm(states[0].float(), dim=-1).cpu().numpy()
+        norms[layer] = torch.linalg.vector_norm(states[0], dim=-1, dtype=torch.float32)
         if layer in lens_layers:
             kept[layer] = states[0].clone()
         if spectra is not None:
@@ -83,8 +85,9 @@ def run_pass(
             handles.append(layer.register_forward_hook(leave(i + 1)))
         caught = anatomy.watch_final(handles)
         with measuring(model, recorder) if recorder else nullcontext():
-            run_body(model.model, ids[None].to(anatomy.head.weight.device))
-    return Measured(caught["final"][0], [kept[layer] for layer in lens_layers], norms)
+            run_body(model.model, ids[None].to(device))
+    norm = fetch({"norm": norms})["norm"]
+    return Measured(caught["final"][0], [kept[layer] for layer in lens_layers], norm)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import Attended
+from analysis.forward.row_sums import Attended
 from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.models.attention_choice import attention_choice
 from analysis.models.body import hooks
@@ -91,17 +91,16 @@ def reduce_map(weights: Tensor) -> Attended:
         columns=torch.zeros(n_heads, 1, n, dtype=torch.float64, device=device),
         first_key=weights[:, :, 0].float(),
         mass=torch.ones(n_heads, n, device=device),
-        row_error=0.0,
+        row_error=torch.zeros((), dtype=torch.float64, device=device),
     )
-    worst = 0.0
     for begin in range(0, n, _ROWS):
         rows = weights[:, begin : begin + _ROWS].float()
         out.entropy[:, begin : begin + _ROWS] = torch.special.entr(rows).sum(-1)
         out.columns[:, 0] += rows.sum(1, dtype=torch.float64)
         later = rows.triu(begin + 1).abs().sum(-1).max()
         wrong = (rows.sum(-1, dtype=torch.float64) - 1).abs().max()
-        worst = max(worst, float(later), float(wrong))
-    return Attended(out.output, out.entropy, out.columns, out.first_key, out.mass, worst)
+        torch.maximum(out.row_error, torch.maximum(later, wrong), out=out.row_error)
+    return out
 
 
 def span_of_map(model: LanguageModel, weights: Tensor) -> AttentionSpan:

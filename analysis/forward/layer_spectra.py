@@ -1,24 +1,26 @@
 """The spectrum of every layer's states, taken while the layers run.
 
 Each layer is reduced to its eigenvalues and forgotten. On the CPU that happens in two threads
-beside the pass, with one layer at a time waiting; on CUDA on the device.
+beside the pass, with at most two layers waiting; on CUDA on the device, some layers at a time.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from analysis.results.spectra import as_shares, eigenvalue_shares, turning_angles
+from analysis.forward.device_spectra import DeviceSpectra
+from analysis.forward.single_spectra import shares_with_and_without_first
+from analysis.results.spectra import turning_angles
 
 Kind = Literal["states", "query", "key", "value"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -26,8 +28,8 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 LARGEST_SIDE = 2048
 """Unless asked for, spectra are not taken where the smaller of tokens and width is larger than this."""
-_WAITING = 4
-"""Reductions under way or waiting: the states of two layers."""
+_WAITING = 2
+"""Layers being reduced or waiting for it."""
 
 
 class Spectra:
@@ -48,9 +50,12 @@ class Spectra:
         """Layers that have queries, keys and values."""
         self.shares: dict[Kind, np.ndarray] = {}
         """float64, (2, layers, min(T, d)): all tokens, then without token 0."""
+        self.cpu_seconds = 0.0
+        """Spent on reductions by threads of their own."""
         self.curvature = np.full((2, n_layers + 1), np.nan)
         self._pool: ThreadPoolExecutor | None = None
         self._waiting: list[Future[None]] = []
+        self._device = DeviceSpectra(self._store)
 
     @contextmanager
     def collecting(self) -> Iterator[Spectra]:
@@ -62,6 +67,7 @@ class Spectra:
                 yield self
                 self._settle(0)
             finally:
+                self._device.clear()
                 self._pool = None
                 for future in self._waiting:
                     future.cancel()
@@ -76,16 +82,12 @@ class Spectra:
             layers = self.n_layers + 1 if kind == "states" else self.n_attention
             self.shares[kind] = np.zeros((2, layers, min(rows, width)))
         if states.is_cuda:
-            for variant in (0, 1):
-                self._store(kind, layer, variant, _shares_on_device(states[variant:]))
-            if kind == "states":
-                self._bend(layer, states.float().cpu().numpy())
+            self._device.take(kind, layer, states)
             return
         values = states.float().cpu().numpy().copy()  # the model may write over what it handed out
         self._settle(_WAITING)
         assert self._pool is not None
-        for variant in (0, 1):
-            self._waiting.append(self._pool.submit(self._reduce, kind, layer, variant, values))
+        self._waiting.append(self._pool.submit(self._reduce, kind, layer, values))
 
     def forget_attention(self) -> None:
         """Drop what was taken of queries, keys and values: their attention turned out not to be measured."""
@@ -97,38 +99,37 @@ class Spectra:
         """Wait until no more than so many reductions are under way."""
         while len(self._waiting) > most:
             self._waiting.pop(0).result()
+        if not most:
+            self._device.settle()
 
-    def _reduce(self, kind: Kind, layer: int, variant: int, values: np.ndarray) -> None:
-        self._store(kind, layer, variant, eigenvalue_shares(values[variant:]))
-        if kind == "states" and variant == 0:
-            self._bend(layer, values)
+    def _reduce(self, kind: Kind, layer: int, values: np.ndarray) -> None:
+        started = time.thread_time()
+        bends = _mean_angles(values) if kind == "states" else None
+        self._store(kind, layer, shares_with_and_without_first(values), bends)
+        self.cpu_seconds += time.thread_time() - started
 
-    def _store(self, kind: Kind, layer: int, variant: int, shares: np.ndarray) -> None:
-        self.shares[kind][variant, layer, : len(shares)] = shares
-        if np.isnan(shares).any():
-            self.shares[kind][variant, layer] = np.nan
+    def _store(
+        self, kind: Kind, layer: int, shares: tuple[np.ndarray, np.ndarray], curvature: np.ndarray | None
+    ) -> None:
+        for variant, found in enumerate(shares):
+            self.shares[kind][variant, layer, : len(found)] = found
+            if np.isnan(found).any():
+                self.shares[kind][variant, layer] = np.nan
+        if curvature is not None:
+            self.curvature[:, layer] = curvature
 
-    def _bend(self, layer: int, values: np.ndarray) -> None:
-        if not np.isfinite(values).all():
-            return
+
+def _mean_angles(values: np.ndarray) -> np.ndarray:
+    """Curvature of a layer's path through all tokens, and without token 0, shape (2,)."""
+    found = np.full(2, np.nan)
+    if np.isfinite(values).all():
         angles = turning_angles(values)
         for variant in (0, 1):
             known = angles[variant:]
             known = known[~np.isnan(known)]  # a token repeated right away makes no step at layer 0
             if len(known):
-                self.curvature[variant, layer] = known.mean()
-
-
-def _shares_on_device(states: Tensor) -> np.ndarray:
-    """As :func:`eigenvalue_shares`, on the device of the states."""
-    if not torch.isfinite(states).all():
-        return np.full(min(states.shape), np.nan)
-    rows = states.double()
-    rows = rows - rows.mean(0)
-    norm = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-    rows /= torch.where(norm > 0, norm, torch.ones_like(norm))
-    gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
-    return as_shares(torch.linalg.eigvalsh(gram).flip(0).cpu().numpy())
+                found[variant] = known.mean()
+    return found
 
 
 def _stand_back() -> None:

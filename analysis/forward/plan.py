@@ -9,8 +9,11 @@ import torch
 
 from analysis.errors import TooLongError
 from analysis.forward.attention_support import known_support
+from analysis.forward.device_spectra import STORE_BYTES
+from analysis.forward.layer_spectra import LARGEST_SIDE
 from analysis.models.attention_choice import attends_eagerly
 from analysis.models.memory import free_bytes
+from analysis.models.speed import Part
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
@@ -29,6 +32,14 @@ _MAPS = 4
 """Maps that exist at a time where a model hands them over: 2.4 to 3.4 measured."""
 _LAYER_STATISTICS = 64
 """Bytes per head and token while one layer's statistics are reduced, most of them float64."""
+_READ_WEIGHTS, _READ_HEAD = 32, 16
+"""Tokens whose products take as long as what a pass of whatever length costs the body and the head, as seen on a CPU:
+reading the weights, and room for the first block of logits."""
+_ATTENTION_ROWS = 6500.0
+"""What measuring a query costs beside its keys, in operations per number of its state and layer, as seen on a CPU."""
+_EIGENVALUES, _PREPARATION = 3.0, 1500.0
+"""Price of an operation of a decomposition, and of a number that is centred and normalised, in operations of a
+product, as seen on a CPU."""
 _USABLE = 0.9
 """Share of the free memory a run may plan to take."""
 
@@ -46,7 +57,9 @@ class Plan:
     bytes_free: int
     """Free on the device now."""
     seconds: float
-    """At the speed this machine has shown so far."""
+    """On an idle machine, at the speed it has shown so far."""
+    work: dict[Part, float]
+    """Operations of every kind that has a speed of its own, :attr:`analysis.models.speed.Speed`."""
 
     @property
     def flops(self) -> float:
@@ -77,8 +90,9 @@ def _bytes_needed(model: LanguageModel, n_tokens: int, pass_tokens: int, n_lens:
     attention = (_measured_bytes if measured else _own_attention_bytes)(model, pass_tokens)
     kept = n_tokens * width * 4 + (2 + n_lens) * pass_tokens * width * size
     per_token = n_tokens * (model.info.n_layers + 4 * max(n_lens, 1) + 64) * 8
+    stored = 2 * STORE_BYTES if head.weight.is_cuda else 0  # spectra: what waits, and its decomposition
     block = min(max(_BLOCK, 4 * head.vocab_size), 4 * head.vocab_size * pass_tokens)
-    return activations + attention + kept + per_token + block * (_LENS_BLOCKS if n_lens else _BLOCKS)
+    return activations + attention + kept + per_token + stored + block * (_LENS_BLOCKS if n_lens else _BLOCKS)
 
 
 def _measured_bytes(model: LanguageModel, n_tokens: int) -> int:
@@ -142,6 +156,7 @@ def plan_run(
     window: int | None = None,
     stride: int | None = None,
     attention: bool = True,
+    n_spectra: int | None = None,
 ) -> Plan:
     """Estimate a run without starting it.
 
@@ -157,6 +172,8 @@ def plan_run(
         When the text is read in windows.
     attention : bool
         Whether attention is measured.
+    n_spectra : int, optional
+        Kinds of states whose spectra are taken; by default what a run takes that was not asked.
     """
     info, head = model.info, model.anatomy.head
     in_pass = min(n_tokens, window or n_tokens)
@@ -168,7 +185,14 @@ def plan_run(
     flops_body = passes * (2.0 * body * in_pass + pairs)
     flops_head = 2.0 * head.weight.numel() * n_tokens
     flops_lens = flops_head * (n_lens + 1) if n_lens else 0.0
-    total = flops_body + flops_head + flops_lens
+    if n_spectra is None:
+        n_spectra = int(min(n_tokens, width) <= LARGEST_SIDE)
+    work: dict[Part, float] = {
+        "body": passes * 2.0 * body * (in_pass + _READ_WEIGHTS) + (0.0 if measured else passes * pairs),
+        "attention": pairs + _ATTENTION_ROWS * info.n_layers * width * in_pass if measured else 0.0,
+        "spectra": n_spectra * (info.n_layers + 1) * _spectra_work(n_tokens, width) if passes == 1 else 0.0,
+        "head": flops_head + flops_lens + 2.0 * head.weight.numel() * _READ_HEAD,
+    }
     return Plan(
         n_tokens,
         flops_body,
@@ -176,8 +200,16 @@ def plan_run(
         flops_lens,
         _bytes_needed(model, n_tokens, in_pass, n_lens, measured),
         _free(model),
-        total / model.speed.flops_per_second,
+        model.speed.seconds(work),
+        work,
     )
+
+
+def _spectra_work(n_tokens: int, width: int) -> float:
+    """Operations of one layer's two spectra, those that are not of a product at their price."""
+    side = min(n_tokens, width)
+    products = n_tokens * width * side * (1 if n_tokens <= width else 2)
+    return products + 2 * (4 / 3 * side**3) * _EIGENVALUES + n_tokens * width * _PREPARATION
 
 
 def largest_length(

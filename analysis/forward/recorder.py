@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import attend
+from analysis.forward.attention import Room, attend
 from analysis.forward.attention_adapter import AttentionCall, own_mask
 from analysis.forward.eager_maps import reduce_map
+from analysis.forward.fetch import fetch
 from analysis.forward.visibility import Visibility
 from analysis.results.attention import AttentionTrace, seeing_queries, visible_keys
 
 if TYPE_CHECKING:
-    from analysis.forward.attention import Attended
     from analysis.forward.layer_spectra import Spectra
     from analysis.forward.row_check import RowCheck
+    from analysis.forward.row_sums import Attended
     from analysis.forward.visibility import AttentionSpan
 
 
 class Recorder:
     """Measures every layer's attention and takes what a trace keeps of it.
 
-    What is kept of every layer lies in arrays made with the first one. A little memory taken
+    What is kept of every layer lies in arrays made with the first one, on its device, and comes over
+    when the pass is over: nothing waits for a GPU while it runs. A little memory taken
     after each layer would lie scattered between the large blocks of the next ones, and the C
     library then cannot join those again: a pass would take several times what it holds.
 
@@ -53,14 +56,25 @@ class Recorder:
         self.spectra = spectra
         self.check = check
         self.taken: set[int] = set()
-        self.row_error = 0.0
         self.outputs: dict[int, Tensor] = {}
         """Of the layer that runs, what our attention gave, (H, T, d), for its gate."""
-        self._kept: dict[str, np.ndarray] = {}
+        self._kept: dict[str, Tensor] = {}
+        self._spans: dict[int, AttentionSpan] = {}
+        self._seen_by: dict[tuple[AttentionSpan, torch.device], Tensor] = {}
+        """Queries that see each key, where they were needed, (T,)."""
+        self._room = Room()
+        self.seconds = 0.0
+        """Spent on attention, its checks included."""
         self._has_sinks = True
+
+    @property
+    def row_error(self) -> float:
+        """Largest difference of a checked row's sum from its mass. Asking for it waits for the device."""
+        return float(self._kept["row_error"].max()) if self._kept else 0.0
 
     def __call__(self, call: AttentionCall) -> Tensor:
         """Attend for one layer; an :data:`analysis.forward.attention_adapter.Attend`."""
+        started = time.perf_counter()
         own_mask(call)
         attended = attend(
             call.query[0],
@@ -72,6 +86,7 @@ class Recorder:
             sink_logits=call.sink_logits,
             visibility=self.visibility,
             layer=call.layer,
+            room=self._room,
         )
         if self.check is not None:
             self.check.compare(call, attended.output, self.visibility)
@@ -82,6 +97,7 @@ class Recorder:
             self.spectra.take("value", row, call.value[0].transpose(0, 1).flatten(1))
         self.take(call.layer, attended, call.key[0], call.value[0], call.span, call.sink_logits is not None)
         self.outputs = {call.layer: attended.output}
+        self.seconds += time.perf_counter() - started
         return attended.output[None]
 
     def take_map(self, layer: int, weights: Tensor, span: AttentionSpan) -> None:
@@ -102,12 +118,17 @@ class Recorder:
                 f"{len(self.taken)} layers used transformers' attention interface, {len(self.layer_numbers)} were expected.",
                 "This model's attention cannot be measured.",
             )
-        kept = dict(self._kept)
+        kept = fetch({name: x for name, x in self._kept.items() if name != "row_error"})
         sinks, gate = kept.pop("learned_sink"), kept.pop("gate")
+        spans = [self._spans[layer] for layer in self.layer_numbers]
+        n_tokens = kept["entropy"].shape[-1]
         return AttentionTrace(
             learned_sink=sinks if self._has_sinks else None,
             gate=None if np.isnan(gate).all() else gate,
             layer_numbers=np.array(self.layer_numbers, np.int32),
+            window=np.array([span.window or 0 for span in spans], np.int32),
+            chunk=np.array([span.chunk or 0 for span in spans], np.int32),
+            sink_baseline=np.array([_sink_baseline(n_tokens, span) for span in spans], np.float32),
             **kept,
         )
 
@@ -119,34 +140,31 @@ class Recorder:
         if layer not in self.layer_numbers:
             return  # `result` says so
         n_tokens, device = key.shape[1], key.device
-        window, chunk = span.window or 0, span.chunk or 0
         column = attended.columns[:, 0]
         position = torch.arange(n_tokens, device=device, dtype=torch.float64)
-        seen_by = torch.from_numpy(seeing_queries(n_tokens, window, chunk)).to(device)
+        if (span, device) not in self._seen_by:
+            seen_by = seeing_queries(n_tokens, span.window or 0, span.chunk or 0)
+            self._seen_by[span, device] = torch.from_numpy(seen_by).to(device)
         later = slice(1, None) if n_tokens > 1 else slice(0, None)
         mass = attended.mass[:, later].double()
         # sum over queries and keys of p (i - j), from the row masses and the column sums alone
         looked_back = (attended.mass.double() * position).sum(-1) - (column * position).sum(-1)
-        visible = torch.from_numpy(visible_keys(n_tokens, window, chunk)).to(device)[later].double()
-        sees_first = visible == position[later] + 1
+        self._spans[layer] = span
         self._store(
             self.layer_numbers.index(layer),
             {
                 "entropy": attended.entropy,
-                "received": column / seen_by,
+                "received": column / self._seen_by[span, device],
                 "sink_mass": attended.first_key[:, later].double().mean(-1),
-                "sink_baseline": (sees_first / visible).mean(),
                 "distance": looked_back / mass.sum(-1),
                 "value_norm": torch.linalg.vector_norm(value, dim=-1, dtype=torch.float32),
                 "key_norm": torch.linalg.vector_norm(key, dim=-1, dtype=torch.float32),
-                "window": torch.tensor(window),
-                "chunk": torch.tensor(chunk),
                 "learned_sink": (1 - mass).mean(-1),
-                "gate": torch.full((len(column),), torch.nan),
+                "gate": torch.full((len(column),), torch.nan, device=device),
+                "row_error": attended.row_error,
             },
         )
         self._has_sinks &= sinks
-        self.row_error = max(self.row_error, attended.row_error)
 
     def take_gate(self, layer: int, passed: Tensor) -> None:
         """Note how much of every head's output its gate let pass.
@@ -167,15 +185,13 @@ class Recorder:
         ours = output.transpose(0, 1).float()
         theirs = passed.reshape(ours.shape).float()
         share = (theirs * ours).sum(-1) / ours.square().sum(-1).clamp(min=torch.finfo(torch.float32).tiny)
-        self._kept["gate"][self.layer_numbers.index(layer)] = share.mean(0).cpu().numpy()
+        self._kept["gate"][self.layer_numbers.index(layer)] = share.mean(0)
 
-    def _store(self, row: int, measured: dict[str, Any]) -> None:
+    def _store(self, row: int, measured: dict[str, Tensor]) -> None:
         """Copy one layer's numbers into the arrays of all layers."""
         if not self._kept:
             self._kept = {
-                name: np.zeros(
-                    (len(self.layer_numbers), *x.shape), np.float32 if x.is_floating_point() else np.int32
-                )
+                name: torch.zeros(len(self.layer_numbers), *x.shape, device=x.device)
                 for name, x in measured.items()
             }
         for name, x in measured.items():
@@ -184,4 +200,12 @@ class Recorder:
                     "The layers of this model have different numbers of attention heads.",
                     "Its attention cannot be measured.",
                 )
-            self._kept[name][row] = x.cpu().numpy()
+            self._kept[name][row] = x
+
+
+def _sink_baseline(n_tokens: int, span: AttentionSpan) -> float:
+    """Mean weight of queries on key 0 if each attended to all it sees alike; query 0 left out."""
+    later = slice(1, None) if n_tokens > 1 else slice(0, None)
+    visible = visible_keys(n_tokens, span.window or 0, span.chunk or 0)[later]
+    sees_first = visible == np.arange(n_tokens)[later] + 1
+    return float((sees_first / visible).mean())

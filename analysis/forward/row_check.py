@@ -65,9 +65,8 @@ class RowCheck:
         self.model = model
         self.n_tokens = len(ids)
         self.rows = range(max(0, self.n_tokens - ROWS), self.n_tokens)
-        self.error = 0.0
-        """Largest difference so far, as a share of the layer's largest output."""
-        self.worst_layer: int | None = None
+        self._differences = torch.zeros(len(model.anatomy.layers), device=model.anatomy.head.weight.device)
+        """Of each layer, as a share of its largest output. One tensor: see :class:`Recorder` about small ones."""
         self._spans: dict[int, AttentionSpan] = {}
         self._masks: dict[int, Tensor | None] = {}
         proof = model.found.get(MaskProof)
@@ -98,9 +97,17 @@ class RowCheck:
             theirs[head] = 0
         ours = output[:, rows].float()
         largest = theirs.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
-        error = float((ours - theirs).abs().max() / largest)
-        if not error <= self.error:  # NaN is the worst
-            self.error, self.worst_layer = error, call.layer
+        self._differences[call.layer] = (ours - theirs).abs().max() / largest
+
+    @property
+    def error(self) -> float:
+        """Largest difference, as a share of its layer's largest output. Asking for it waits for the device."""
+        return float(self._differences.max())  # NaN is the worst
+
+    @property
+    def worst_layer(self) -> int:
+        """The layer that differs most."""
+        return int(self._differences.argmax())
 
     def _mask(self, call: AttentionCall, visibility: Visibility | None) -> Tensor:
         """The library's mask at the checked rows, and what this run hides, added to the scores, (1, 1 or H, r, T)."""
@@ -123,7 +130,7 @@ class RowCheck:
                     range(self.n_tokens),
                     span=CAUSAL,
                     ours=visibility,
-                    hidden=visibility.hidden_keys(call.layer, group),
+                    hidden=visibility.hidden_keys(call.layer, group, mask.device),
                     device=mask.device,
                 )
                 for group in range(n_groups)

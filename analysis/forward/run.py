@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -24,6 +24,7 @@ from analysis.forward.vocabulary_head import about_tokens, read_lens, read_rows
 from analysis.forward.windows import Window
 from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
+from analysis.models.speed import Part, needed_by_part
 from analysis.models.tokenization import TokenizedText, token_text
 from analysis.progress import Progress
 from analysis.results.attention import AttentionTrace
@@ -68,6 +69,8 @@ class Run:
         keep = n * self.model.info.hidden_size * 4 <= STATE_LIMIT_BYTES
         self.final_states = np.zeros((n, self.model.info.hidden_size), np.float32) if keep else None
         self.seconds: dict[str, float] = {"body": 0.0, "head": 0.0, "lens": 0.0}
+        self.cpu_seconds = dict(self.seconds)
+        self.attention_seconds = 0.0
         self.checks: list[Check] = []
         self.done = 0.0
         self.attention_trace: AttentionTrace | None = None
@@ -79,6 +82,19 @@ class Run:
         """Report that so much more of the planned work is done."""
         self.done += flops
         self.report(min(1.0, self.done / self.plan.flops), what)
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        wall, cpu = time.perf_counter(), time.process_time()
+        yield
+        self.seconds[part] += time.perf_counter() - wall
+        self.cpu_seconds[part] += time.process_time() - cpu
+
+    def needed(self) -> dict[Part, float]:
+        """Seconds that each kind of work would have taken on an idle machine."""
+        beside = self.spectra.cpu_seconds if self.spectra is not None else 0.0
+        device = self.model.anatomy.head.weight.device
+        return needed_by_part(self.seconds, self.cpu_seconds, self.attention_seconds, beside, device)
 
     def measure(self) -> None:
         """Run every window and fill the arrays. The caller holds the lock."""
@@ -95,7 +111,8 @@ class Run:
             Check("vocabulary head equals the library's logits", info.head_error, tolerance, "")
         )
         if self.lens_layers:
-            self.checks.append(Check("last lens entropy equals output entropy", self._lens_error(), 1e-4))
+            error = float(np.nanmax(np.abs(self.lens_entropy[-1] - self.rows["entropy"])))
+            self.checks.append(Check("last lens entropy equals output entropy", error, 1e-4))
 
     def _decide_attention(self, ids: Tensor) -> None:
         """Measure attention only where it was seen to give what the library's own gives."""
@@ -112,7 +129,8 @@ class Run:
         if support.reason:
             self._give_up_attention(support.reason)
             return
-        if support.by_maps and (reason := maps_do_not_fit(self.model, len(ids)) or self._cannot_mask()):
+        hides = NO_KEYS if self.visibility is not None else ""
+        if support.by_maps and (reason := maps_do_not_fit(self.model, len(ids)) or hides):
             self._give_up_attention(reason)
             return
         try:
@@ -128,9 +146,6 @@ class Run:
             Check("measured attention equals the library's", support.error, allowed, "of a state")
         )
 
-    def _cannot_mask(self) -> str:
-        return NO_KEYS if self.visibility is not None else ""
-
     def _give_up_attention(self, reason: str) -> None:
         self.attention = False
         self.unavailable["attention"] = reason
@@ -143,7 +158,6 @@ class Run:
             )
 
     def _body(self, ids: Tensor, window: Window, number: int) -> Measured:
-        started = time.perf_counter()
         where = f" of window {number + 1}/{len(self.windows)}" if len(self.windows) > 1 else ""
         n_layers = self.model.info.n_layers
         share = self.plan.flops_body / n_layers / len(self.windows)
@@ -156,9 +170,8 @@ class Run:
                 self.model, ids[window.positions], self.lens_layers, on_layer, recorder, self.spectra
             )
 
-        measured = self._measured_pass(run) if self.attention else run(None)
-        self.seconds["body"] += time.perf_counter() - started
-        return measured
+        with self._timed("body"):
+            return self._measured_pass(run) if self.attention else run(None)
 
     def _measured_pass(self, run: Callable[[Recorder | None], Measured]) -> Measured:
         """Run with measured attention; once more without it where the library's own gives other rows."""
@@ -177,7 +190,7 @@ class Run:
             if self.spectra is not None:
                 self.spectra.forget_attention()
             return run(None)
-        self.attention_trace = recorder.result()
+        self.attention_trace, self.attention_seconds = recorder.result(), recorder.seconds
         others = sorted(set(range(self.model.info.n_layers)) - set(self.attention_layers))
         if others:
             self.unavailable["attention of other layers"] = layers_without_attention(others, self.model)
@@ -191,28 +204,27 @@ class Run:
     def _read(self, ids: Tensor, window: Window, measured: Measured) -> None:
         """Reduce the rows of one window that nobody read before."""
         local, rows = window.local_rows, window.rows
-        started = time.perf_counter()
         head = self.model.anatomy.head
         states = measured.final_states[local]
         targets = ids[rows.start + 1 : rows.stop + 1]
         per_row = self.plan.flops_head / len(self.tokens)
-        read = read_rows(
-            head, states, targets, self.top_k, lambda n: self.advance(n * per_row, "vocabulary head")
-        )
-        for name, values in self.rows.items():
-            values[rows] = getattr(read, name)
-        self.top_ids[rows], self.top_logprobs[rows] = read.top_ids, read.top_logprobs
-        self.context[rows] = np.arange(local.start, local.stop) + 1
-        self.residual_norm[:, window.seen] = measured.residual_norm[:, window.local_seen]
-        if self.final_states is not None:
-            self.final_states[rows] = states.float().cpu().numpy()
-        self.seconds["head"] += time.perf_counter() - started
+        with self._timed("head"):
+            read = read_rows(
+                head, states, targets, self.top_k, lambda n: self.advance(n * per_row, "vocabulary head")
+            )
+            for name, values in self.rows.items():
+                values[rows] = getattr(read, name)
+            self.top_ids[rows], self.top_logprobs[rows] = read.top_ids, read.top_logprobs
+            self.context[rows] = np.arange(local.start, local.stop) + 1
+            self.residual_norm[:, window.seen] = measured.residual_norm[:, window.local_seen]
+            if self.final_states is not None:
+                self.final_states[rows] = states.float().cpu().numpy()
         self._check_head(head, states, rows)
         if self.lens_layers:
-            self._read_lens(measured, local, rows)
+            with self._timed("lens"):
+                self._read_lens(measured, local, rows)
 
     def _read_lens(self, measured: Measured, local: slice, rows: slice) -> None:
-        started = time.perf_counter()
         per_row = self.plan.flops_lens / len(self.tokens) / (len(self.lens_layers) + 1)
         lens_states = [s[local] for s in measured.lens_states]
         read = read_lens(
@@ -222,7 +234,6 @@ class Run:
             lambda n: self.advance(n * per_row, f"logit lens, {len(self.lens_layers)} layers"),
         )
         self.lens_entropy[:, rows], self.lens_kl[:, rows], self.lens_top[:, rows] = read
-        self.seconds["lens"] += time.perf_counter() - started
 
     def _check_head(self, head: Head, states: Tensor, rows: slice) -> None:
         """Recompute a few rows densely in float64: the streamed numbers must agree."""
@@ -234,9 +245,6 @@ class Run:
         streamed = self.rows["entropy"][rows][picked]
         error = float(np.abs(entropy - streamed).max())
         self.checks.append(Check(f"entropy equals a float64 softmax at {len(picked)} tokens", error, 1e-4))
-
-    def _lens_error(self) -> float:
-        return float(np.nanmax(np.abs(self.lens_entropy[-1] - self.rows["entropy"])))
 
     @property
     def next_token(self) -> NextToken:

@@ -100,7 +100,13 @@ def trace(
         windows = plan_windows(model, tokens, window, stride)
         span = max(len(w.positions) for w in windows)
         plan = plan_run(
-            model, len(tokens), n_lens=len(layers), window=span, stride=stride, attention=attention
+            model,
+            len(tokens),
+            n_lens=len(layers),
+            window=span,
+            stride=stride,
+            attention=attention,
+            n_spectra=len(kinds),
         )
         require_fit(
             model,
@@ -115,7 +121,7 @@ def trace(
             _take_spectra(run, kinds, forced=spectra is not True)
             run.measure()
         run.seconds["total"] = time.perf_counter() - started
-        model.speed.learn(plan.flops, run.seconds["total"])
+        model.speed.learn(plan.work, run.needed())
         missing = [kind for kind in kinds if run.spectra is not None and kind not in run.spectra.shares]
         if missing:
             run.unavailable["spectra"] = (

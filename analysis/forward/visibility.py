@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -109,6 +109,8 @@ class Visibility:
     """First tokens that stay visible outside ``window``."""
     silenced: frozenset[tuple[int, int]] = frozenset()
     """(layer, query head) pairs whose output is replaced by zero; layers by their number in the model."""
+    _moved: dict[torch.device, Tensor] = field(default_factory=dict, init=False, repr=False)
+    """``hidden`` by device: moved once, not for every layer."""
 
     def __post_init__(self) -> None:
         if self.window is not None and self.window < 1:
@@ -147,11 +149,14 @@ class Visibility:
         few_keys = self.hidden is None or (self.hidden.ndim == 1 and self.hidden.sum() <= _NAMED)
         return bool(few_keys) and len(self.silenced) <= _NAMED
 
-    def hidden_keys(self, layer: int, group: int) -> np.ndarray | None:
-        """Keys hidden from one KV head of one layer, shape (T,), or None."""
-        if self.hidden is None or self.hidden.ndim == 1:
-            return self.hidden
-        return self.hidden[group] if self.hidden.ndim == 2 else self.hidden[layer, group]
+    def hidden_keys(self, layer: int, group: int, device: torch.device) -> Tensor | None:
+        """Keys hidden from one KV head of one layer, bool, shape (T,), or None."""
+        if self.hidden is None:
+            return None
+        if device not in self._moved:
+            self._moved[device] = torch.from_numpy(self.hidden).to(device)
+        hidden = self._moved[device]
+        return hidden if hidden.ndim == 1 else hidden[group] if hidden.ndim == 2 else hidden[layer, group]
 
     def heads_silenced(self, layer: int) -> list[int]:
         """Query heads of a layer whose output is zero."""
@@ -164,7 +169,7 @@ def blocked(
     *,
     span: AttentionSpan,
     ours: Visibility | None,
-    hidden: np.ndarray | None,
+    hidden: Tensor | None,
     device: torch.device,
 ) -> Tensor:
     """Which (query, key) pairs of a block are not to be seen.
@@ -188,6 +193,6 @@ def blocked(
     if ours is not None and ours.window is not None:
         out |= (i - j >= ours.window) & (j >= ours.n_sink)
     if hidden is not None and ours is not None:
-        gone = torch.from_numpy(hidden[keys.start : keys.stop]).to(device)
+        gone = hidden[keys.start : keys.stop]
         out |= gone[None, :] & (i >= ours.first_query) & (i != j)
     return out

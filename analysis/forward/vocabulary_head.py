@@ -108,29 +108,34 @@ def read_rows(
     """
     n, k = len(states), min(top_k, head.vocab_size)
     m = 0 if targets is None else len(targets)
-    read = {q.name: np.full(n, q.missing, q.stored) for q in stored_quantities()}
-    top_ids, top_logprobs = np.zeros((n, k), np.int64), np.zeros((n, k), np.float32)
+    device = head.weight.device
+    empty = {q.name: torch.from_numpy(np.full(n, q.missing, q.stored)) for q in stored_quantities()}
+    read = {name: values.to(device) for name, values in empty.items()}
+    top_ids = torch.zeros(n, k, dtype=torch.int64, device=device)
+    top_logprobs = torch.zeros(n, k, device=device)
+    target = None if targets is None else targets[:, None].to(device)
     buffers = _buffers(head, 3, n)
     for begin in range(0, n, rows_per_block(head)):
         rows = slice(begin, min(begin + rows_per_block(head), n))
         logits, probs, scratch = (buffer[: rows.stop - begin] for buffer in buffers)
         log_probs, probs = distribution(head.logits(states[rows], logits), probs)
-        if targets is not None and begin < m:
+        if target is not None and begin < m:
             known = slice(begin, min(rows.stop, m))
-            target = targets[known, None].to(log_probs.device)
-            of_target = log_probs[: known.stop - begin].gather(1, target)
-            read["surprisal"][known] = (-of_target[:, 0]).cpu().numpy()
+            of_target = log_probs[: known.stop - begin].gather(1, target[known])
+            read["surprisal"][known] = -of_target[:, 0]
             part = slice(0, known.stop - begin)
-            better = torch.gt(log_probs[part], of_target, out=scratch[part]).sum(-1)
-            read["rank"][known] = (better + 1).to(torch.int32).cpu().numpy()
-        values, ids = ranked(log_probs, k)
+            read["rank"][known] = torch.gt(log_probs[part], of_target, out=scratch[part]).sum(-1).int() + 1
+        top_logprobs[rows], top_ids[rows] = ranked(log_probs, k)
         entropy = entropy_of(log_probs, probs, scratch)
-        top_ids[rows], top_logprobs[rows] = ids.cpu().numpy(), values.cpu().numpy()
-        read["entropy"][rows] = entropy.cpu().numpy()
-        read["varentropy"][rows] = varentropy_of(log_probs, probs, entropy, scratch).cpu().numpy()
-        read["max_prob"][rows] = values[:, 0].exp().cpu().numpy()
+        read["entropy"][rows] = entropy
+        read["varentropy"][rows] = varentropy_of(log_probs, probs, entropy, scratch)
+        read["max_prob"][rows] = top_logprobs[rows, 0].exp()
         on_rows(rows.stop - begin)
-    return Rows(**read, top_ids=top_ids, top_logprobs=top_logprobs)
+    return Rows(
+        **{name: values.cpu().numpy() for name, values in read.items()},
+        top_ids=top_ids.cpu().numpy(),
+        top_logprobs=top_logprobs.cpu().numpy(),
+    )
 
 
 def read_lens(
@@ -155,9 +160,8 @@ def read_lens(
         Entropy (nats), KL(output || lens) (nats), id of the first choice.
     """
     head, n = anatomy.head, len(final_states)
-    entropy = np.zeros((len(states), n), np.float32)
-    kl = np.zeros((len(states), n), np.float32)
-    top = np.zeros((len(states), n), np.int64)
+    entropy, kl = (torch.zeros(len(states), n, device=head.weight.device) for _ in range(2))
+    top = torch.zeros(len(states), n, dtype=torch.int64, device=head.weight.device)
     buffers = _buffers(head, 5, n)
     for begin in range(0, n, rows_per_block(head)):
         rows = slice(begin, min(begin + rows_per_block(head), n))
@@ -168,11 +172,11 @@ def read_lens(
             normed = anatomy.final(layer_states[None, rows])[0]
             log_probs, probs = distribution(head.logits(normed, logits), probs)
             cross = torch.mul(output_probs, log_probs, out=scratch).sum(-1)
-            kl[i, rows] = (negative_entropy - cross).clamp(min=0).cpu().numpy()
-            top[i, rows] = log_probs.argmax(-1).cpu().numpy()
-            entropy[i, rows] = entropy_of(log_probs, probs, scratch).cpu().numpy()
+            kl[i, rows] = (negative_entropy - cross).clamp(min=0)
+            top[i, rows] = log_probs.argmax(-1)
+            entropy[i, rows] = entropy_of(log_probs, probs, scratch)
             on_rows(rows.stop - begin)
-    return entropy, kl, top
+    return entropy.cpu().numpy(), kl.cpu().numpy(), top.cpu().numpy()
 
 
 def about_tokens(per_row: np.ndarray, missing: float) -> np.ndarray:

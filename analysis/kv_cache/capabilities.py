@@ -14,12 +14,16 @@ from analysis.forward.read_cache import read_cache, special_cache
 from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.kv_cache.continuation import run_continuation
 from analysis.kv_cache.layer_view import LayerView
-from analysis.kv_cache.prefill import read_prefix
+from analysis.kv_cache.prefill import Prefix, read_prefix
 from analysis.kv_cache.rotary import Layout, layout_of
 from analysis.models.body import run_body
 from analysis.models.loading import LanguageModel
 
-_PROBE_TOKENS = 6
+_PROBE = (1, 2, 3, 3, 3, 3, 4, 5, 6, 7, 8, 9)
+"""Ids of a short text."""
+_REPEATED = slice(2, 6)
+_BEFORE = 8
+"""Tokens of it that are read first; the others follow them."""
 _OTHER_RESULT = 0.03
 """From this share of a state on, reading a text in two parts is another computation, not another rounding."""
 _FAR = 1 << 20
@@ -41,8 +45,6 @@ class CacheFacts:
     """Layers that have attention."""
     recurrent: bool
     """Whether layers keep the state of a recurrence instead of, or beside, keys."""
-    counts_positions: bool
-    """Whether positions are counted from the length of the cache, whatever positions are given."""
     step_error: float
     """How far reading on after a context is from one plain pass, as a share of the largest state."""
     first: nn.Module
@@ -59,7 +61,7 @@ class CacheFacts:
 
 
 def cache_facts(model: LanguageModel) -> CacheFacts:
-    """See on one repeated token what a model's attention is like; seen once per model.
+    """See on a few tokens what a model's attention is like; seen once per model.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
 
     Notes
     -----
-    Every token of such a text is alike, so all keys of a layer are equal but for their positions.
+    The first layer's keys of a repeated token are equal but for their positions.
     """
     if CacheFacts in model.found:
         return model.found[CacheFacts]
@@ -77,20 +79,20 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
             f"{model.info.name} keeps its state in a cache of its own kind.",
             "Its cache cannot be pruned here.",
         )
-    ids = torch.full((_PROBE_TOKENS,), 1, dtype=torch.int64)
     layouts: list[Layout | None] = []
     seen: list[tuple[nn.Module, int, int, AttentionSpan, float | None]] = []
 
     def observe(view: LayerView) -> None:
         if view.rotation is not None and not layouts:
-            layouts.append(layout_of(view.key, view.rotation.cos, view.rotation.sin))
+            tables = (table[_REPEATED] for table in (view.rotation.cos, view.rotation.sin))
+            layouts.append(layout_of(view.key[:, _REPEATED], *tables))
         size = view.query.shape[0], view.value.shape[-1]
         seen.append((view.module, *size, view.span, view.softcap))
 
     with model.held("while its attention was probed"):
-        prefix = read_prefix(model, ids, observe, layout="halves")
-        counts = _counts_positions(model, ids)
-        step_error = _step_error(model)
+        ids = torch.tensor(_PROBE) % model.info.vocab_size
+        prefix = read_prefix(model, ids[:_BEFORE], observe, layout="halves")
+        step_error = _step_error(model, prefix, ids)
     facts = CacheFacts(
         layout=layouts[0] if layouts else None,
         has_tables=bool(layouts),
@@ -98,7 +100,6 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
         softcap=any(cap is not None for *_, cap in seen),
         n_layers=len(prefix.keys),
         recurrent=prefix.recurrent is not None,
-        counts_positions=counts,
         step_error=step_error,
         first=seen[0][0],
         n_heads=seen[0][1],
@@ -108,13 +109,12 @@ def cache_facts(model: LanguageModel) -> CacheFacts:
     return facts
 
 
-def _step_error(model: LanguageModel) -> float:
+def _step_error(model: LanguageModel, prefix: Prefix, ids: Tensor) -> float:
     """Read on after a few tokens, nothing evicted, and read all of them in one plain pass."""
-    ids = torch.arange(1, 13) % model.info.vocab_size
-    prefix = read_prefix(model, ids[:8], lambda _view: None)
-    keep = torch.ones(1, len(prefix.keys), prefix.keys[0].shape[0], 8, dtype=torch.bool)
-    ours = run_continuation(model, prefix, ids[8:], keep)[0].float()
-    plain = plain_states(model, ids)[8:]
+    n = prefix.n_tokens
+    keep = torch.ones(1, len(prefix.keys), prefix.keys[0].shape[0], n, dtype=torch.bool)
+    ours = run_continuation(model, prefix, ids[n:], keep)[0].float()
+    plain = plain_states(model, ids)[n:]
     error = state_difference(model, ours, plain)
     if not error <= _OTHER_RESULT:
         raise UnsupportedModelError(
@@ -125,10 +125,36 @@ def _step_error(model: LanguageModel) -> float:
     return error
 
 
-def _counts_positions(model: LanguageModel, ids: Tensor) -> bool:
-    """Whether queries change when only the number of tokens that were read before does."""
+@dataclass(frozen=True)
+class _Counting:
+    """What :func:`counts_positions` saw."""
+
+    by_cache: bool
+
+
+def counts_positions(model: LanguageModel) -> bool:
+    """Whether positions are counted from the length of the cache, whatever positions are given; seen once per model.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        One whose :func:`cache_facts` are known.
+
+    Notes
+    -----
+    Then queries change when only the number of tokens that were read before does.
+    """
+    if _Counting not in model.found:
+        with model.held("while its attention was probed"):
+            model.found[_Counting] = _Counting(_far_is_another(model))
+    return bool(model.found[_Counting].by_cache)
+
+
+def _far_is_another(model: LanguageModel) -> bool:
+    """Read a few tokens after none and after very many that are not there, at the same positions."""
     queries: list[list[Tensor]] = []
     device = model.anatomy.head.weight.device
+    ids = (torch.tensor(_PROBE[:_BEFORE]) % model.info.vocab_size).to(device)
     places = torch.arange(len(ids), device=device)[None]
     for n_read in (0, _FAR):
         queries.append([])
@@ -140,7 +166,7 @@ def _counts_positions(model: LanguageModel, ids: Tensor) -> bool:
 
         try:
             with attending(model.model, model.anatomy, take):
-                run_body(model.model, ids[None].to(device), places, read_cache(model.model, n_read))
+                run_body(model.model, ids[None], places, read_cache(model.model, n_read))
         except (IndexError, RuntimeError):  # learned positions end somewhere
             return True
     return any(not torch.equal(near, far) for near, far in zip(*queries, strict=True))

@@ -46,6 +46,7 @@ def attend_gathered(
     n_batches, n_queries, width = query.shape
     count = places.shape[1]
     together = max(1, min(n_batches, block_bytes(query.device) // (4 * n_queries * count)))
+    mask = torch.zeros(hidden.shape, dtype=query.dtype, device=query.device).masked_fill_(hidden, MASKED)
     out = torch.empty(n_batches, n_queries, table.shape[1] - width, dtype=query.dtype, device=query.device)
     room = torch.empty(together, n_queries, count, dtype=query.dtype, device=query.device)
     for begin in range(0, n_batches, together):
@@ -53,7 +54,7 @@ def attend_gathered(
         found = table.index_select(0, places[some].flatten()).view(-1, count, table.shape[1])
         scores = room[: len(found)]
         torch.bmm(query[some], found[..., :width].transpose(1, 2), out=scores)
-        scores[..., count - hidden.shape[1] :].masked_fill_(hidden, MASKED)
+        scores[..., count - hidden.shape[1] :].add_(mask)
         torch.softmax(scores, -1, out=scores)
         torch.bmm(scores, found[..., width:], out=out[some])
         if watch is not None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import attend
+from analysis.forward.attention import Room, attend
 from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
 from analysis.forward.attention_probe import require_attention
 from analysis.forward.read_cache import has_recurrence, read_cache
@@ -137,6 +137,7 @@ class _Reader:
     weights: Tensor | None
     """(n, w): those of the queries; None without any."""
     check: RowCheck | None
+    room: Room = field(default_factory=Room)
     tables: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
     """Cosines and sines that each layer was given."""
     calls: list[_TableCall] = field(default_factory=list)
@@ -162,6 +163,8 @@ class _Reader:
         prefix, query, key, value = self.prefix, call.query[0], call.key[0], call.value[0]
         columns: dict[str, Tensor] = {}
         plain = call.span == CAUSAL and call.softcap is None and call.sink_logits is None
+        if self.weights is not None and self.weights.device != query.device:
+            self.weights = self.weights.to(query.device)
         if self.weights is None and plain:
             output = scaled_dot_product_attention(
                 call.query, call.key, call.value, is_causal=True, scale=call.scale, enable_gqa=True
@@ -175,7 +178,8 @@ class _Reader:
                 softcap=call.softcap,
                 span=call.span,
                 sink_logits=call.sink_logits,
-                weightings=None if self.weights is None else self.weights.to(query.device),
+                weightings=self.weights,
+                room=self.room,
             )
             output = attended.output
             columns = {name: attended.columns[:, i] for i, name in enumerate(self.names)}

@@ -26,7 +26,9 @@ _USABLE = 0.5
 """Share of the free memory that a copy of the cache may take."""
 
 
-def check_continuation(model: LanguageModel, prefix: Prefix, ids: Tensor) -> list[Check]:
+def check_continuation(
+    model: LanguageModel, prefix: Prefix, ids: Tensor, ours: Tensor | None = None
+) -> list[Check]:
     """Hold a continuation with nothing evicted against the library's own.
 
     Parameters
@@ -37,6 +39,8 @@ def check_continuation(model: LanguageModel, prefix: Prefix, ids: Tensor) -> lis
         The context.
     ids : Tensor, int64, shape (m,)
         What follows it; the first few tokens are read.
+    ours : Tensor, shape (p, D), optional
+        Final states that a run found for its first tokens with nothing evicted; read here by default.
 
     Returns
     -------
@@ -52,16 +56,17 @@ def check_continuation(model: LanguageModel, prefix: Prefix, ids: Tensor) -> lis
     size = sum(x.numel() * x.element_size() for x in [*prefix.keys, *prefix.values])
     if size > _USABLE * free_bytes(prefix.keys[0].device):
         return []
-    some = ids[:STEP_TOKENS]
+    some = ids[: STEP_TOKENS if ours is None else min(STEP_TOKENS, len(ours))]
     shape = 1, len(prefix.keys), prefix.keys[0].shape[0], prefix.n_tokens
     try:
-        ours = run_continuation(model, prefix, some, torch.ones(shape, dtype=torch.bool))[0].float()
+        if ours is None:
+            ours = run_continuation(model, prefix, some, torch.ones(shape, dtype=torch.bool))[0]
         theirs = _library_states(model, prefix, some).float()
     except UnsupportedModelError:
         raise
     except Exception as error:
         raise _refused(model, why(error)) from error
-    difference = state_difference(model, ours, theirs)
+    difference = state_difference(model, ours[: len(some)].float(), theirs)
     name = f"first {len(some)} tokens after the context equal the library's cached step"
     check = Check(name, difference, tolerance(model.info.dtype), "of a state")
     if not check.passed:
@@ -88,9 +93,15 @@ def library_cache(model: LanguageModel, prefix: Prefix) -> Any:
     dtype = model.anatomy.head.weight.dtype
     for number, key, value in zip(prefix.layer_numbers, prefix.keys, prefix.values, strict=True):
         # a layer that shares another one's keys has a place that holds none (transformers 5.23.0: DummyLayer)
-        shares = number < len(cache.layers) and type(cache.layers[number]).__name__ == "DummyLayer"
-        if not shares:
-            cache.update(key[None].to(dtype), value[None].to(dtype), number)
+        kind = type(cache.layers[number]).__name__ if number < len(cache.layers) else ""
+        if kind == "DummyLayer":
+            continue
+        states = key[None].to(dtype), value[None].to(dtype)
+        if kind == "DynamicLayer":  # its update copies
+            cache.layers[number].lazy_initialization(*states)
+            cache.layers[number].keys, cache.layers[number].values = states
+        else:
+            cache.update(*states, number)
     return cache
 
 

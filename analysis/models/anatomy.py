@@ -61,11 +61,11 @@ class Head:
             would move entropies by more than the display shows.
         """
         states = states.to(self.weight.device, torch.float32)
-        if out is None:
-            out = states.new_empty(len(states), self.vocab_size)
         if self.weight.dtype == torch.float32:
-            out.copy_(linear(states, self.weight))
+            product = linear(states, self.weight)
+            out = product if out is None else out.copy_(product)
         else:
+            out = states.new_empty(len(states), self.vocab_size) if out is None else out
             block = max(1, (64 << 20) // (4 * self.weight.shape[1]))
             for begin in range(0, self.vocab_size, block):
                 part = self.weight[begin : begin + block]

@@ -1,4 +1,4 @@
-"""Parts of transformers, and of accelerate beneath it, that neither promises to keep.
+"""Parts of transformers, of accelerate beneath it, and of numpy that they do not promise to keep.
 
 Each is reached for in this file alone, where it is needed, so that a version without one still loads the rest.
 ``tests/unit/test_upgrades.py`` names the versions that they were seen in.
@@ -7,8 +7,10 @@ Each is reached for in this file alone, where it is needed, so that a version wi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 
@@ -26,6 +28,13 @@ def fused_attention() -> Callable[..., Any]:
     return sdpa_attention_forward
 
 
+def transposed_linear() -> type[nn.Module]:
+    """A linear layer whose weight is kept as (in, out), as in GPT-2."""
+    from transformers.pytorch_utils import Conv1D
+
+    return Conv1D
+
+
 def gguf_splits() -> Mapping[str, str]:
     """Patterns by which the text of GGUF models is split, by the names that such files use."""
     from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
@@ -38,6 +47,12 @@ def quantisation_names() -> set[str]:
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
     return set(AUTO_QUANTIZATION_CONFIG_MAPPING)
+
+
+def float32_eigenvalues() -> Callable[[np.ndarray], np.ndarray] | None:
+    """What is behind ``numpy.linalg.eigvalsh``, which computes in float64 whatever it gets; None where it is gone."""
+    function = getattr(getattr(np.linalg, "_umath_linalg", None), "eigvalsh_lo", None)
+    return None if function is None else partial(function, signature="f->f")
 
 
 def kept_in_float32(model: Any) -> list[str]:

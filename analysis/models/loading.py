@@ -180,7 +180,7 @@ def load_model(
         model.eval().requires_grad_(False)
         anatomy = find_anatomy(model)
     info = _describe(opened, spec, anatomy)
-    speed = Speed.measure(model, anatomy.head.weight.device)
+    speed = Speed.measure(anatomy.head.weight.device, model.dtype)
     return LanguageModel(model, opened.tokenizer, spec, info, anatomy, speed)
 
 

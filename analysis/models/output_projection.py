@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from analysis.models.library_parts import transposed_linear
+
 _NAMES = ("o_proj", "out_proj", "c_proj", "dense", "Wo")
 """What transformers calls it: sizes alone do not tell it from the projection of the queries."""
 
@@ -28,13 +30,12 @@ def output_projection(attention: nn.Module, width: int) -> tuple[nn.Module, Tens
         Its weight; columns ``h dv`` to ``(h + 1) dv - 1`` belong to head h.
         None instead of both where there is none, or where its weight is no matrix of plain numbers.
     """
-    from transformers.pytorch_utils import Conv1D
-
+    transposed = transposed_linear()
     parts = dict(attention.named_children())
     for module in (parts[name] for name in _NAMES if name in parts):
         weight = getattr(module, "weight", None)
-        if isinstance(module, (nn.Linear, Conv1D)) and weight is not None and weight.is_floating_point():
-            outward = weight.T if isinstance(module, Conv1D) else weight  # GPT-2 keeps (in, out)
+        if isinstance(module, (nn.Linear, transposed)) and weight is not None and weight.is_floating_point():
+            outward = weight.T if isinstance(module, transposed) else weight
             if outward.dim() == 2 and outward.shape[1] == width:
                 return module, outward
     return None

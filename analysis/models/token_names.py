@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -26,10 +27,13 @@ def _is_byte_level(tokenizer: Any) -> bool:
 
 def token_bytes(tokenizer: Any, token_id: int) -> bytes:
     """Bytes a token stands for, exact for byte-level and byte-fallback vocabularies."""
-    raw = tokenizer.convert_ids_to_tokens(int(token_id)) or ""
+    return _bytes_of(tokenizer.convert_ids_to_tokens(int(token_id)) or "", _is_byte_level(tokenizer))
+
+
+def _bytes_of(raw: str, byte_level: bool) -> bytes:
     if match := _BYTE_TOKEN.fullmatch(raw):
         return bytes([int(match[1], 16)])
-    if _is_byte_level(tokenizer):
+    if byte_level:
         table = _byte_alphabet()
         if all(letter in table for letter in raw):
             return bytes(table[letter] for letter in raw)
@@ -37,19 +41,33 @@ def token_bytes(tokenizer: Any, token_id: int) -> bytes:
 
 
 def token_text(tokenizer: Any, token_id: int) -> str:
-    """Readable name of one token of the vocabulary.
+    """Readable name of one token of the vocabulary; of many, :func:`token_texts` is faster."""
+    return token_texts(tokenizer, [token_id])[int(token_id)]
+
+
+def token_texts(tokenizer: Any, token_ids: Iterable[int]) -> dict[int, str]:
+    """Readable names of tokens of the vocabulary, by id.
 
     A piece of a character is shown by its bytes, as in ``‹E6›``; an id beyond the
     tokenizer's vocabulary (padding of the head) as ``‹unused 49154›``.
     """
-    token_id = int(token_id)
-    known = token_id < len(tokenizer) or getattr(tokenizer, "is_fast", False)  # ids may have holes
-    raw = tokenizer.convert_ids_to_tokens(token_id) if known else None
-    if raw is None:
-        return f"‹unused {token_id}›"
-    if token_id in tokenizer.all_special_ids or token_id in getattr(tokenizer, "added_tokens_decoder", {}):
-        return str(raw)
-    data = token_bytes(tokenizer, token_id)
+    size, fast = len(tokenizer), getattr(tokenizer, "is_fast", False)
+    verbatim = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", {})}
+    byte_level = _is_byte_level(tokenizer)
+    names: dict[int, str] = {}
+    for token_id in map(int, token_ids):
+        known = token_id < size or fast  # ids may have holes
+        raw = tokenizer.convert_ids_to_tokens(token_id) if known else None
+        if raw is None:
+            names[token_id] = f"‹unused {token_id}›"
+        elif token_id in verbatim:
+            names[token_id] = str(raw)
+        else:
+            names[token_id] = _shown(_bytes_of(raw, byte_level))
+    return names
+
+
+def _shown(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from analysis.results.spectra import effective_rank, renyi_entropy
 from analysis.units import Unit, from_nats
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPECTRUM_FIELDS = {
     "states": "spectrum",
@@ -76,6 +79,8 @@ class LayerTrace:
         if self.lens_layers is None or self.lens_entropy is None or self.lens_kl is None:
             raise ValueError("the lens was not asked for: trace(..., lens=True)")
         n, n_tokens = self.lens_entropy.shape
+        import pandas as pd
+
         return pd.DataFrame(
             {
                 "layer": np.repeat(self.lens_layers, n_tokens),

@@ -45,7 +45,8 @@ def eigenvalue_shares(states: np.ndarray, *, centre: bool = True, normalise: boo
     Notes
     -----
     Z Z^T and Z^T Z have the same non-zero eigenvalues. The D x D side is summed over rows in
-    chunks, so a long text costs no more memory than a short one.
+    chunks, so a long text costs no more memory than a short one. On the other side equal rows, such as the embeddings
+    of equal tokens, are one row that weighs more.
 
     References
     ----------
@@ -57,14 +58,34 @@ def eigenvalue_shares(states: np.ndarray, *, centre: bool = True, normalise: boo
         return np.full(min(n, width), np.nan)
     mean = states.mean(0, dtype=np.float64) if centre else np.zeros(width)
     if n <= width:
-        rows = _prepared(states, mean, normalise)
+        states, counts = _distinct(states)
+        rows = prepared(states, mean, normalise)
+        if len(rows) < n:
+            rows *= np.sqrt(counts)[:, None]
         gram = rows @ rows.T
     else:
         gram = np.zeros((width, width))
         for start in range(0, n, _CHUNK_ROWS):
-            rows = _prepared(states[start : start + _CHUNK_ROWS], mean, normalise)
+            rows = prepared(states[start : start + _CHUNK_ROWS], mean, normalise)
             gram += rows.T @ rows
-    return as_shares(np.linalg.eigvalsh(gram)[::-1])
+    shares = as_shares(np.linalg.eigvalsh(gram)[::-1])
+    missing = min(n, width) - len(shares)
+    return np.pad(shares, (0, missing), constant_values=np.nan if np.isnan(shares).any() else 0.0)
+
+
+def rows_repeat(states: np.ndarray) -> bool:
+    """Whether some rows may be equal, as the embeddings of equal tokens are: their sums are."""
+    return len(np.unique(states.sum(1, dtype=np.float64))) < len(states)
+
+
+def _distinct(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows without their repetitions, and how often each stands there."""
+    if not rows_repeat(states):
+        return states, np.ones(len(states), int)
+    rows = np.ascontiguousarray(states)
+    whole = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
+    _, first, counts = np.unique(whole, return_index=True, return_counts=True)
+    return states[first], counts
 
 
 def as_shares(eigenvalues: np.ndarray) -> np.ndarray:
@@ -80,8 +101,9 @@ def as_shares(eigenvalues: np.ndarray) -> np.ndarray:
     return values / total if total > 0 else np.full(len(values), np.nan)
 
 
-def _prepared(states: np.ndarray, mean: np.ndarray, normalise: bool) -> np.ndarray:
-    rows = states - mean
+def prepared(rows: np.ndarray, mean: np.ndarray, normalise: bool = True) -> np.ndarray:
+    """Rows less a mean, each then of length 1 unless it is zero; float64 where the mean is."""
+    rows = rows - mean
     if normalise:
         norm = np.sqrt(np.einsum("nd,nd->n", rows, rows))
         rows /= np.where(norm > 0, norm, 1.0)[:, None]

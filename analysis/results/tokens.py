@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from analysis.results.token_quantities import quantities_of
 from analysis.units import Unit
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class TokenTrace:
         Columns that carry a unit are named with it, e.g. ``entropy_nats``. A quantity that the run
         did not measure has no column.
         """
+        import pandas as pd
+
         in_table = sorted((q for q in quantities_of(self).values() if q.column), key=lambda q: q.column)
         return pd.DataFrame(
             {

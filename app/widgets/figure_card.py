@@ -162,14 +162,14 @@ def plotly_card(
 
 @contextmanager
 def html_card(
-    title: str, reading: str, figure: Callable[[], HtmlFigure], *, name: str, **card: Any
+    title: str, caption: str, figure: Callable[[], HtmlFigure], *, name: str, **card: Any
 ) -> Iterator[None]:
     """Frame for a strip or table whose file is a page: ``figure`` makes that, the rest is as for :func:`figure_card`."""
     file: dict[str, Any] = {
         "figure": lambda: figure().document(title=title).encode(),
         "figure_ending": "html",
     }
-    with figure_card(title, reading, name=name, **file, **card):
+    with figure_card(title, caption, name=name, **file, **card):
         yield
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from analysis.forward import attention
 from analysis.forward import recorder as recorder_module
 from analysis.forward.attention import attend
 from analysis.forward.attention_adapter import attending
@@ -63,7 +64,7 @@ def both_ways(monkeypatch):
 
     def compare(query, key, value, **options):
         ours = attend(query, key, value, **options)
-        options = {k: v for k, v in options.items() if k not in ("visibility", "layer", "weightings")}
+        options = {k: v for k, v in options.items() if k not in ("visibility", "layer", "weightings", "room")}
         pairs.append((ours, dense(query, key, value, **options)))
         return ours
 
@@ -165,6 +166,67 @@ def test_any_number_of_weightings_comes_out_of_one_pass():
     weights, _ = dense(query, key, value, scale=0.25)
     expected = weightings.double().T @ weights
     torch.testing.assert_close(ours.columns, expected, atol=budget.WEIGHT, rtol=budget.STATES)
+
+
+OPTIONS = {
+    "plain": {},
+    "window": {"span": AttentionSpan(window=150)},
+    "chunk": {"span": AttentionSpan(chunk=130)},
+    "soft cap": {"softcap": 30.0},
+    "learned sinks": {"sink_logits": torch.tensor([0.0, 40.0, -40.0, 3.0])},
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("largest", [12, 70, 300])
+def test_scores_of_any_size_are_measured_as_exactly(options, largest):
+    """A sink that takes nearly all, scores far beyond the range of exp, caps and learned sinks."""
+    generator = torch.Generator().manual_seed(largest)
+    query, key, value = (torch.randn(h, 400, 16, generator=generator) for h in (4, 2, 2))
+    key[:, 0] = 4 * query[::2].mean(1)  # a first key of its own
+    key[1, 0] = 0
+    wide = (query @ key.repeat_interleave(2, 0).transpose(1, 2)).abs().max()
+    scale = float(largest / wide)
+    ours = attend(query, key, value, scale=scale, **options)
+    weights, output = dense(query, key, value, scale=scale, **options)
+    assert (ours.entropy - row_entropy(weights)).abs().max() < budget.ROW_ENTROPY
+    assert (ours.first_key - weights[..., 0]).abs().max() < budget.WEIGHT
+    assert (ours.mass - weights.sum(-1)).abs().max() < budget.WEIGHT
+    near = budget.STATES * max(1, largest / 12)  # a score carries a rounding of its own size into its weight
+    assert (ours.output - output).abs().max() < near * budget.largest(output)
+    assert (ours.columns[:, 0] - weights.sum(1)).abs().max() < near * budget.largest(weights.sum(1))
+    assert ours.row_error < budget.ROW_SUM
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_blocks_of_any_size_give_the_same(options, monkeypatch):
+    generator = torch.Generator().manual_seed(8)
+    query, key, value = (torch.randn(h, 500, 16, generator=generator) for h in (4, 2, 2))
+    steps = torch.rand(500, 3, generator=generator)
+    found, heights = [], []
+    for size in (1, 4 * 2 * 64 * 300, 4 << 20):
+        monkeypatch.setattr(attention, "block_bytes", lambda _device, size=size: size)
+        found.append(attend(query, key, value, scale=0.25, weightings=steps, **options))
+        parts = list(attention.blocks(500, 2, options.get("span", CAUSAL), query.device))
+        assert [row for rows, _ in parts for row in rows] == list(range(500))
+        heights.append({len(rows) for rows, _ in parts[:-1]})
+    assert heights[0] == {32} and max(heights[1]) > 32 and heights[2] == {128}
+    for other in found[1:]:
+        for name in ("output", "entropy", "columns", "first_key", "mass"):
+            one, two = getattr(found[0], name), getattr(other, name)
+            assert (one - two).abs().max() < budget.STATES * max(1.0, budget.largest(one)), name
+
+
+def test_layers_share_a_room_and_nothing_else():
+    generator = torch.Generator().manual_seed(9)
+    room = attention.Room()
+    for n in (300, 40, 700):
+        query, key, value = (torch.randn(h, n, 16, generator=generator) for h in (4, 2, 2))
+        alone, shared = (attend(query, key, value, scale=0.25, room=r) for r in (None, room))
+        for name in ("output", "entropy", "columns", "first_key", "mass"):
+            assert torch.equal(getattr(alone, name), getattr(shared, name))
+    held = room.places(1, query.device)
+    assert held.shape == (2, 2 * 128 * 640) and room.places(100, query.device) is held
 
 
 def test_uniform_attention_gives_the_baseline_exactly():

@@ -24,7 +24,7 @@ from analysis.errors import Cancelled
 from analysis.forward import layer_spectra
 from analysis.forward.layer_spectra import KINDS, Spectra
 from analysis.results.layers import SPECTRUM_FIELDS
-from analysis.results.spectra import effective_rank, effective_rank_singular, eigenvalue_shares, renyi_entropy
+from analysis.results.spectra import effective_rank, effective_rank_singular, renyi_entropy
 from analysis.results.validate import check_trace
 from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA
 
@@ -305,7 +305,7 @@ def test_a_reduction_that_fails_ends_the_run_with_its_error(llama, monkeypatch):
     def fail(_states):
         raise ArithmeticError("no such spectrum")
 
-    monkeypatch.setattr(layer_spectra, "eigenvalue_shares", fail)
+    monkeypatch.setattr(layer_spectra, "shares_with_and_without_first", fail)
     with pytest.raises(ArithmeticError, match="no such spectrum"):
         an.trace(llama, TEXT)
     assert spectrum_threads() == []
@@ -329,10 +329,9 @@ def test_no_layer_stack_is_kept(monkeypatch):
         def __exit__(self, *_error):
             pass
 
-        def submit(self, function, kind, layer, variant, values):
-            if variant == 0:
-                handed.append(weakref.ref(values))
-            return SimpleNamespace(result=lambda: function(kind, layer, variant, values), cancel=list)
+        def submit(self, function, kind, layer, values):
+            handed.append(weakref.ref(values))
+            return SimpleNamespace(result=lambda: function(kind, layer, values), cancel=list)
 
     monkeypatch.setattr(layer_spectra, "ThreadPoolExecutor", AtTheLastMoment)
     spectra = Spectra(("states",), 24)
@@ -343,24 +342,6 @@ def test_no_layer_stack_is_kept(monkeypatch):
     gc.collect()
     assert len(handed) == 25 and max(most) <= 3 and all(states() is None for states in handed)
     np.testing.assert_allclose(spectra.shares["states"].sum(-1), 1)
-
-
-@pytest.mark.parametrize("shape", [(40, 90), (90, 40), (2, 8), (1, 8)])
-def test_the_device_path_gives_the_same_shares(shape):
-    """It runs on any device; here on the CPU."""
-    states = torch.randn(shape) + 3
-    ours = eigenvalue_shares(states.numpy())
-    np.testing.assert_allclose(layer_spectra._shares_on_device(states), ours, atol=1e-12)
-    states[0, 1] = torch.inf
-    assert np.isnan(layer_spectra._shares_on_device(states)).all()
-    equal = states[1:].repeat(3, 1)
-    if len(equal):
-        np.testing.assert_allclose(
-            layer_spectra._shares_on_device(equal), eigenvalue_shares(equal.numpy()), atol=1e-12
-        )
-        assert (layer_spectra._shares_on_device(equal) > 0).sum() == (
-            eigenvalue_shares(equal.numpy()) > 0
-        ).sum()
 
 
 def test_what_is_handed_over_may_be_written_over():

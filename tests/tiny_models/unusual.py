@@ -296,5 +296,10 @@ def language_model(model: PreTrainedModel, name: str = "tiny") -> LanguageModel:
         head_error=anatomy.head_error,
     )
     return LanguageModel(
-        model, tokenizer, ModelSpec("embedded"), info, anatomy, Speed.measure(model, torch.device("cpu"))
+        model,
+        tokenizer,
+        ModelSpec("embedded"),
+        info,
+        anatomy,
+        Speed.measure(torch.device("cpu"), torch.float32),
     )

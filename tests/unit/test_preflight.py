@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from analysis.errors import OutOfMemoryError, TooLongError
 from analysis.forward import plan as preflight
 from analysis.forward.attention_support import AttentionSupport
 from analysis.models import memory
-from analysis.models.speed import Speed
+from analysis.models.speed import PARTS, Speed, needed_seconds
 from analysis.models.tokenization import encode
 from tests.patience import PATIENCE
 
@@ -117,11 +118,22 @@ def test_flops_by_hand(llama):
     assert plan.flops_head == 2 * 320 * 64 * 100
     assert plan.flops_lens == 3 * plan.flops_head  # two layers and the output they are compared with
     assert plan.flops == plan.flops_body + plan.flops_head + plan.flops_lens
-    assert plan.seconds == pytest.approx(plan.flops / llama.speed.flops_per_second)
+    assert plan.seconds == pytest.approx(llama.speed.seconds(plan.work))
+    assert plan.work["body"] == pytest.approx(2 * body * (100 + 32) + 2 * 2 * 64 * 100**2)
+    assert plan.work["head"] == 2 * 320 * 64 * (100 + 16) + plan.flops_lens and plan.work["attention"] == 0
     assert preflight.plan_run(llama, 100).flops_lens == 0
     measured = preflight.plan_run(llama, 100)
     pairs = 2 * 2 * 64 * 100**2  # two products of 100 x 100 with width 64, halved by causality, in 2 layers
     assert measured.flops_body - plan.flops_body == pytest.approx((preflight._MEASURED_ATTENTION - 1) * pairs)
+    assert measured.work["attention"] == pytest.approx(
+        preflight._MEASURED_ATTENTION * pairs + 6500 * 2 * 64 * 100
+    )
+    assert measured.work["body"] == pytest.approx(2 * body * (100 + 32))
+    # 3 layers; products of 100 rows of width 64 on the side of 64, twice; two decompositions; preparation
+    one = 2 * 100 * 64 * 64 + 2 * 4 / 3 * 64**3 * 3 + 100 * 64 * 1500
+    assert measured.work["spectra"] == pytest.approx(3 * one)
+    assert preflight.plan_run(llama, 100, n_spectra=4).work["spectra"] == pytest.approx(12 * one)
+    assert preflight.plan_run(llama, 100, window=50, stride=50).work["spectra"] == 0
 
 
 def test_passes_are_counted_as_they_are_made(llama):
@@ -227,21 +239,67 @@ def test_free_memory_is_what_the_smaller_limit_leaves(monkeypatch):
 
 def test_speed_learns_from_runs():
     speed = Speed(1e9)
-    speed.learn(4e9, 2.0)  # the first run replaces the guess
-    assert (speed.flops_per_second, speed.n_runs) == (2e9, 1)
-    speed.learn(4e9, 1.0)  # later ones count half
-    assert (speed.flops_per_second, speed.n_runs) == (3e9, 2)
-    speed.learn(1e9, 0.0)
-    assert np.isfinite(speed.flops_per_second)
+    assert speed.of("body") == pytest.approx(6e8) and speed.of("head") == pytest.approx(3.5e8)
+    speed.learn({"body": 4e9, "head": 0.0}, {"body": 2.0, "head": 1.0})  # the first run replaces the guess
+    assert speed.of("body") == 2e9 and speed.n_runs == 1
+    assert speed.of("head") == pytest.approx(3.5e8 * 2e9 / 6e8)  # as far from its guess as what was shown
+    assert speed.seconds({"body": 1e9, "attention": 0.0}) == 0.5
+    for seconds in (2.2, 20.0, 1.9):  # one slow run among others changes little
+        speed.learn({"body": 4e9}, {"body": seconds})
+    assert speed.of("body") == pytest.approx((4e9 / 2.2 + 2e9) / 2)
+    for _ in range(5):
+        speed.learn({"body": 1e9}, {"body": 1.0})
+    assert speed.of("body") == 1e9  # the last five count
+    speed.learn({"body": 1e9}, {"body": 0.0})
+    assert speed.of("body") == 1e9
 
 
-def test_a_run_teaches_the_model_s_speed(fresh_llama):
-    assert fresh_llama.speed.n_runs == 0 and fresh_llama.speed.flops_per_second > 0
-    run = an.trace(fresh_llama, "some text here " * 20)
-    plan = preflight.plan_run(fresh_llama, len(run.tokens))
-    assert fresh_llama.speed.n_runs == 1
-    assert fresh_llama.speed.flops_per_second == pytest.approx(plan.flops / run.seconds["total"])
-    assert plan.seconds == pytest.approx(run.seconds["total"])
+def test_a_loaded_machine_is_not_a_slow_one(monkeypatch):
+    """CPU seconds bound what a run needed; on CUDA they say nothing."""
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    cpu = torch.device("cpu")
+    assert needed_seconds(1.0, 1.9, cpu) == 1.0
+    assert needed_seconds(10.0, 2.0, cpu) == 1.25
+    assert needed_seconds(10.0, 2.0, torch.device("cuda")) == 10.0
+
+
+def test_the_machine_is_measured_once_in_a_process(monkeypatch):
+    from analysis.models import speed as module
+
+    products = []
+
+    class Square:
+        def __matmul__(self, _other):
+            products.append(1)
+
+    monkeypatch.setattr(torch, "ones", lambda *_shape, **_kind: Square())
+    module._product_speed.cache_clear()
+    try:
+        ticks = iter(np.arange(100) * 0.01)
+        clock = SimpleNamespace(perf_counter=lambda: next(ticks), process_time=lambda: 0.0)
+        monkeypatch.setattr(module, "time", clock)
+        monkeypatch.setattr(module, "needed_seconds", lambda wall, _cpu, _device: wall)
+        first = Speed.measure(torch.device("cpu"), torch.float32)
+        assert first.product == pytest.approx(2 * 512**3 / 0.01)
+        assert len(products) == 2  # 20 ms each with the looks at the clock: then 50 ms are over
+        assert Speed.measure(torch.device("cpu"), torch.float32).product == first.product
+        assert len(products) == 2
+    finally:
+        module._product_speed.cache_clear()
+
+
+def test_a_run_teaches_the_model_s_speed(fresh_llama, monkeypatch):
+    taught = []
+    monkeypatch.setattr(Speed, "learn", lambda _self, *what: taught.append(what))
+    run = an.trace(fresh_llama, "some text here " * 20, lens=True)
+    ((work, seconds),) = taught
+    assert work == preflight.plan_run(fresh_llama, len(run.tokens), n_lens=3).work
+    assert set(seconds) == set(work) == set(PARTS) and all(spent > 0 for spent in seconds.values())
+    assert seconds["body"] + seconds["attention"] + seconds["spectra"] <= run.seconds["body"] * (1 + 1e-9)
+    assert seconds["head"] <= run.seconds["head"] + run.seconds["lens"]
+    an.trace(fresh_llama, "some text here", attention=False, spectra=False)
+    work, seconds = taught[-1]
+    assert work["attention"] == work["spectra"] == seconds["attention"] == seconds["spectra"] == 0
 
 
 def test_a_stopped_run_teaches_nothing(fresh_llama):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,17 +11,16 @@ import torch
 
 from analysis.forward.vocabulary_head import BLOCK_BYTES, read_rows, rows_per_block
 from analysis.models.anatomy import Head
-from benchmarks.head_memory import LIMIT_MIB, extra
-
-SHAPE = {"n_tokens": 4096, "vocab": 49152, "width": 576}
-"""SmolLM2's head on a long text: dense float32 logits alone are 768 MiB."""
+from benchmarks.head_memory import LIMIT_MIB, SHAPE, measure
 
 
 @pytest.mark.slow
 @pytest.mark.embedded
 def test_4096_rows_stay_below_the_limit():
-    mib, _, entropy = extra("streamed", **SHAPE)
-    assert LIMIT_MIB == 300
+    """SmolLM2's head on a long text: dense float32 logits alone are 768 MiB."""
+    [cost] = measure(["streamed"], 1)["streamed"]
+    mib, entropy = cost.extra / 2**20, cost.said
+    assert LIMIT_MIB == 300 and SHAPE == (4096, 49152, 576)
     assert 20 < mib < LIMIT_MIB
     # Logits of standard deviation 2.8 over 49,152 ids: close to ln V - 2.8 ** 2 / 2
     assert entropy == pytest.approx(math.log(49152) - 2.8**2 / 2, abs=0.2)
@@ -75,3 +75,29 @@ def test_a_16_bit_head_is_used_in_float32_without_a_copy_of_it():
     logits = Head(weight, None, 1.0, None).logits(states)
     assert logits.dtype == torch.float32
     torch.testing.assert_close(logits, states.float() @ weight.float().T, atol=1e-3, rtol=1e-5)
+
+
+def test_no_block_waits_for_the_device(monkeypatch):
+    """What blocks give stays where it is and comes over once, however many blocks there are."""
+    from analysis.forward import vocabulary_head as readout
+
+    asked = []
+    for name in ("cpu", "numpy", "item", "tolist", "__float__", "__bool__", "__int__"):
+        real = getattr(torch.Tensor, name)
+
+        def counted(x, *more, _real=real, _name=name):
+            asked.append(_name)
+            return _real(x, *more)
+
+        monkeypatch.setattr(torch.Tensor, name, counted)
+    head = Head(torch.randn(50, 16), None, 1.0, None)
+    anatomy = SimpleNamespace(head=head, final=lambda states: states)
+    states = torch.randn(40, 16)
+    counts = []
+    for rows in (40, 3):
+        monkeypatch.setattr(readout, "rows_per_block", lambda _head, rows=rows: rows)
+        asked.clear()
+        read_rows(head, states, torch.arange(39), 5, lambda _n: None)
+        readout.read_lens(anatomy, [states, 2 * states], states, lambda _n: None)
+        counts.append(asked.copy())
+    assert counts[0] == counts[1] and counts[0].count("cpu") == 7 + 3

@@ -362,7 +362,7 @@ def test_waiting_for_the_model_is_not_counted_as_work(fresh_llama, monkeypatch):
             clock[0] += 3600
 
     for module in (trace_module, run_module):
-        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=tick))
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=tick, process_time=tick))
     fresh_llama.lock = TakesAnHour()
     assert 0 < an.trace(fresh_llama, "some text here").seconds["total"] < 1
 

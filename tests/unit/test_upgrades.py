@@ -9,6 +9,7 @@ import inspect
 from importlib import import_module
 from importlib.metadata import version
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -17,12 +18,19 @@ from analysis.models import library_parts, linear
 from analysis.models.attention_choice import ATTRIBUTE, attends_eagerly, attention_choice
 from tests.tiny_models.unusual import unusual_model
 
-SEEN = {"transformers": "5.23.0", "accelerate": "1.15.0", "torch": "2.13.0"}
+SEEN = {"transformers": "5.23.0", "accelerate": "1.15.0", "torch": "2.13.0", "numpy": "2.4.6"}
 """Versions in which everything below was there."""
 
 
 def gone(package: str, name: str, user: str) -> str:
     return f"{name} was in {package} {SEEN[package]} and is not in {version(package)}: see analysis/models/{user}.py"
+
+
+def test_numpy_gives_eigenvalues_in_float32():
+    function = library_parts.float32_eigenvalues()
+    assert function is not None, gone("numpy", "numpy.linalg._umath_linalg.eigvalsh_lo", "library_parts")
+    values = function(np.diag([3.0, 1.0, 2.0]).astype(np.float32))
+    assert values.dtype == np.float32 and values.tolist() == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +44,7 @@ def gone(package: str, name: str, user: str) -> str:
             "transformers.integrations.gguf.gguf_tokenizer_mapping",
             "GGUF_PRE_TOKENIZER_SPLITS",
         ),
+        ("transformers", "transformers.pytorch_utils", "Conv1D"),
         ("transformers", "transformers.quantizers.auto", "AUTO_QUANTIZATION_CONFIG_MAPPING"),
     ],
 )

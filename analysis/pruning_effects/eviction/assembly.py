@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.forward.read_cache import state_bytes
-from analysis.models.token_names import token_text
+from analysis.models.token_names import token_texts
 from analysis.pruning_effects.eviction.context_run import ContextRun
 from analysis.pruning_effects.eviction.damage import Damage, compare, join
 from analysis.pruning_effects.eviction.results import Setting, Sweep, SweepSpec
@@ -65,7 +65,7 @@ def assemble(
     after = first_tokens(texts.continuation.tokens, n_read)
     context_ids, ids = texts.context.tokens.token_id, after.token_id
     known = np.unique(np.concatenate([whole.top_ids.ravel(), context_ids, ids]))
-    names = {int(i): token_text(run.model.tokenizer, int(i)) for i in known}
+    names = token_texts(run.model.tokenizer, known)
     if mass is None:
         mass = retained_mass(np.stack([(future * mask).sum(-1) for mask in kept]), future.sum(-1))
     mass = np.where([setting.deletes for setting in settings], mass, np.nan)

@@ -16,6 +16,7 @@ from analysis.kv_cache.layer_view import LayerView
 from analysis.kv_cache.prefill import Prefix, read_prefix
 from analysis.kv_cache.step_check import check_continuation
 from analysis.models.loading import LanguageModel
+from analysis.models.memory import keep_freed_memory
 from analysis.progress import Progress, silent
 from analysis.pruning_effects.eviction.planned import Plan, Planned
 from analysis.pruning_effects.eviction.policies import Policy
@@ -83,10 +84,9 @@ def read_context(
     model: LanguageModel,
     ids: Tensor,
     plan: Plan,
-    after: Tensor,
+    after: Tensor | None,
     *,
     report: Progress = silent,
-    noisy: bool = False,
 ) -> ContextRun:
     """Read a context once and let every planned method score every layer.
 
@@ -98,13 +98,11 @@ def read_context(
         The context.
     plan : Plan
         Whose methods score: they look at layers while these run, so they must be known before.
-    after : Tensor, int64, shape (m,)
-        What will be read with what is left; its first tokens are held against the library's own cached step.
+    after : Tensor, int64, shape (m,), or None
+        What will be read with what is left; its first tokens are held against the library's own cached step. None
+        leaves that to the caller, who reads them with the full cache anyway.
     report : callable
         ``report(share, what)``, up to :data:`READ_SHARE`.
-    noisy : bool
-        Whether the caller adds noise to what is read: then two readings of the same tokens differ, and the
-        first tokens after the context are not held against the library's.
 
     Raises
     ------
@@ -112,6 +110,7 @@ def read_context(
         If rows of the context, or the first tokens after it, differ from the library's own.
     """
     started, depth = time.perf_counter(), model.info.n_layers
+    keep_freed_memory()
     methods = tuple(dict.fromkeys(one.method for one in plan.settings))
     scorer = _Scorer(methods, cache_facts(model).n_layers)
     weightings = {name: w for method in scorer.methods for name, w in method.weightings(len(ids)).items()}
@@ -132,7 +131,7 @@ def read_context(
         "of a state",
     )
     checks = [rows.as_check(), two_parts]
-    if not noisy:
+    if after is not None:
         checks += check_continuation(model, prefix, after)
     seconds = {"prefill": time.perf_counter() - started - scorer.seconds}
     begun = time.perf_counter()

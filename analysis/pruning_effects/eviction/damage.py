@@ -73,19 +73,19 @@ def compare(
     together = max(1, min(n_settings, rows_per_block(head) // height))
     shape = height, head.vocab_size
     p_place = torch.empty(shape, device=head.weight.device)
-    places = [torch.empty(together, *shape, device=head.weight.device) for _ in range(2)]
+    place = torch.empty(together, *shape, device=head.weight.device)
     for begin in range(0, r, height):
         rows = slice(begin, min(begin + height, r))
         count = rows.stop - begin
-        scores, scratch = (place[0, :count] for place in places)
-        total = _shift(head.logits(full[rows], scores), scratch)
+        scores, scratch = head.logits(full[rows]), place[0, :count]
+        total = _shift(scores, scratch)
         p = torch.sub(scores, total[:, None], out=p_place[:count]).exp_()
         negative_entropy = torch.mul(p, scores, out=scratch).sum(-1) - total
         target = targets[rows, None].to(p.device)
         for first in range(0, n_settings, together):
             some = slice(first, min(first + together, n_settings))
-            scores, scratch = (_flat(place, some.stop - first, count) for place in places)
-            head.logits(states[some, rows].flatten(0, 1), scores.flatten(0, 1))
+            scratch = _flat(place, some.stop - first, count)
+            scores = head.logits(states[some, rows].flatten(0, 1)).view(scratch.shape)
             total = _shift(scores, scratch)
             cross = torch.mul(p, scores, out=scratch).sum(-1) - total
             kl[some, rows] = (negative_entropy - cross).clamp(min=0).cpu().numpy()

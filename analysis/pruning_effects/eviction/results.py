@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from analysis.models.tokenization import TokenizedText
 from analysis.results.trace import Check
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 INFORMATION = ("nll", "delta_nll", "kl", "kl_p95", "answer_logp")
 """Columns of :meth:`Sweep.to_frame` in nats."""
@@ -133,6 +136,8 @@ class Sweep:
         after = slice(1, None)
         nll = self.surprisal[:, after].astype(np.float64).mean(1)
         kl = self.kl[:, after].astype(np.float64)
+        import pandas as pd
+
         frame = pd.DataFrame(
             {
                 "policy": [s.policy for s in self.settings],
@@ -168,6 +173,8 @@ class Sweep:
 
     def per_token(self, setting: int) -> pd.DataFrame:
         """One row per token of the continuation: what the pruning did to it, nats."""
+        import pandas as pd
+
         return pd.DataFrame(
             {
                 "position": self.spec.n_context + np.arange(len(self.continuation_tokens)),

@@ -115,9 +115,8 @@ def rank_stability(
                 raise AnalysisError(
                     "None of the methods can be run.", "; ".join(plan.skipped.values()) or "Choose a method."
                 )
-            ids, after = texts.context.ids, texts.continuation.ids
             with noisy_embeddings(model, noise, seed):
-                run = read_context(model, ids, plan, after, report=report, noisy=noise > 0)
+                run = read_context(model, texts.context.ids, plan, None, report=report)
             nll = evaluate(run, texts, top_k=1, report=report).to_frame()["nll"].to_numpy()
         if clean is None:
             clean, clean_nll = run, nll

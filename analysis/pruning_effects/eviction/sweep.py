@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from analysis.kv_cache.continuation import ContextAttention, run_continuation
 from analysis.kv_cache.eviction_attention import Special
+from analysis.kv_cache.step_check import check_continuation
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos
 from analysis.progress import Progress, part, silent
@@ -89,7 +91,7 @@ def sweep_eviction(
     with model.held("while comparing methods"):
         texts = encode_texts(model, context, continuation, answer, bos=bos, parse_special=parse_special)
         plan = plan_settings(model, texts.context, policies, kept, seeds=seeds)
-        run = read_context(model, texts.context.ids, plan, texts.continuation.ids, report=report)
+        run = read_context(model, texts.context.ids, plan, None, report=report)
         return evaluate(run, texts, top_k=top_k, report=report, on_partial=on_partial)
 
 
@@ -108,9 +110,14 @@ def evaluate(
     run : ContextRun
         The context; the lock of its model is held by the caller.
     texts : SweepTexts
-        That context and what follows it.
+        That context and what follows it. Its first tokens are held against the library's own cached step.
     top_k, report, on_partial
         As for :func:`sweep_eviction`; progress goes on from :data:`READ_SHARE`.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the first tokens after the context differ from the library's own.
     """
     started = time.perf_counter()
     planned, ids = run.plan.settings, texts.continuation.ids
@@ -130,7 +137,9 @@ def evaluate(
         )
         special = run.specials(planned[rows], keep[rows], len(ids) - 1)
         states = _continue(run, ids, keep[rows], special, future if begin == 0 else None, progress)
-        full = states[0].clone() if full is None else full
+        if full is None:
+            full = states[0].clone()
+            run = replace(run, checks=(*run.checks, *check_continuation(run.model, run.prefix, ids, full)))
         parts.append(_damage(run, full, states, ids, top_k, progress))
         settings += [
             setting_of(one, mask, special.get(row))

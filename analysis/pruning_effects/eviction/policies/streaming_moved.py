@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from analysis.kv_cache.capabilities import cache_facts
+from analysis.kv_cache.capabilities import cache_facts, counts_positions
 from analysis.kv_cache.continuation import compacted
 from analysis.pruning_effects.eviction.policies.streaming import Streaming
 
@@ -37,7 +37,7 @@ class StreamingMoved(Streaming):
             return facts.no_layout
         if facts.spans:
             return "Its windows or chunks count original positions, which are lost when tokens are moved together."
-        if facts.counts_positions:
+        if counts_positions(model):
             return "It counts positions from the length of its cache, so tokens cannot be moved together."
         return ""
 
