@@ -128,7 +128,7 @@ class _Watcher:
         size = max(1, block_bytes(query.device) // (4 * per_group * n))
         for number in range(len(key)):
             heads = slice(number * per_group, (number + 1) * per_group)
-            hidden = self.visibility.hidden_keys(call.layer, number) if self.visibility else None
+            hidden = self.visibility.hidden_keys(call.layer, number, key.device) if self.visibility else None
             keys = key[number].float()
             group = HeadGroup(query[heads], keys, keys, call.scale, call.softcap, hidden)
             sinks = None if call.sink_logits is None else call.sink_logits[heads, None, None].float()
