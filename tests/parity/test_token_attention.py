@@ -101,5 +101,5 @@ def test_long_texts_and_other_runs_are_refused(llama, monkeypatch):
     with pytest.raises(AnalysisError, match="30 tokens; attention between tokens is kept for at most 29"):
         attention_between_tokens(llama, trace)
     monkeypatch.setattr(module, "LONGEST", 30)
-    with pytest.raises(AnalysisError, match="no attention to look into"):
+    with pytest.raises(AnalysisError, match="has no attention"):
         attention_between_tokens(llama, dataclasses.replace(trace, attention=None))
