@@ -35,8 +35,6 @@ def run_bar(*, starts: bool = True) -> None:
     starts : bool
         Whether a first visit runs the example unasked. Not where the page draws something else.
     """
-    if state.TEXT not in st.session_state:
-        _fill_in_example()
     run_again_if_dropped()
     with st.container(key="run_bar", border=True, horizontal=True, vertical_alignment="center", gap="xsmall"):
         with st.popover(model_label(), key="model_choice", help="Model, device and precision"):
@@ -122,6 +120,8 @@ def _form() -> None:
             on_change=_fill_in_example,
             help="Pick an example or write your own below.",
         )
+        if state.TEXT not in st.session_state:
+            _fill_in_example()  # not before the choice has taken its value from the address
         st.text_area(
             "Text to read",
             key=state.TEXT,

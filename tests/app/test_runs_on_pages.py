@@ -116,7 +116,8 @@ def test_hostile_text_is_only_text(open_page, finish):
     hostile = "<img src=x onerror=alert(1)> ![](https://evil.example/x.png) $x$ :red[no] **b**"
     at = finish(press_run(finish(open_page("token_entropy", token="3")), hostile))
     assert not at.exception
-    assert "![" not in texts(at) and "<img" not in texts(at)
+    read_as_markdown = "\n".join(str(element.value) for element in [*at.markdown, *at.caption])
+    assert "![" not in read_as_markdown and "<img" not in read_as_markdown
     assert all(not element.allow_html for element in [*at.markdown, *at.caption])
 
 
