@@ -20,6 +20,10 @@ BASE = "base"
 DEVICE = "device"
 PRECISION = "precision"
 UNIT = "unit"
+WATCHED = "watched"
+"""What the page reports: a switch of the theme, steps along the tokens."""
+PROJECTOR = "projector"
+"""Whether everything is drawn larger, for people who sit far away; also in the URL."""
 
 # The text and how to read it, shared by all pages
 EXAMPLE = "example"
@@ -37,6 +41,10 @@ SHOWN = "shown"
 """The last request that was finished: its pictures stay while a newer one runs."""
 EDIT = "edit"
 """Whether the form of the text is open."""
+EDIT_DRAWN = "edit_drawn"
+"""Whether it was open when the page was drawn last."""
+EXAMPLE_FILLED = "example_filled"
+"""The example whose text was put into the form last."""
 OPENED = "opened_trace"
 """A run opened from a file; shown instead of :data:`RUN` until the next run."""
 OPENED_ID = "opened_id"
@@ -178,6 +186,11 @@ def unit() -> Unit:
 def theme_name() -> Literal["light", "dark"]:
     """Theme the browser shows."""
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def is_projector() -> bool:
+    """Whether the projector mode is on: as it was switched, or as the address says."""
+    return bool(st.session_state.setdefault(PROJECTOR, st.query_params.get(PROJECTOR) == "on"))
 
 
 def chosen_token(tokens: TokenTrace) -> int:
