@@ -74,10 +74,11 @@ def test_sizes_of_type_are_set_in_one_place():
 
 @each_theme
 def test_the_projector_mode_enlarges_all_type(name):
-    chart = charts.styled(alt.Chart(alt.Data(values=[])).mark_text(), name)
+    chart = charts.styled(alt.Chart(alt.Data(values=[])).mark_text().properties(height=140), name)
     small = chart.to_dict()["config"]
     large = charts.for_projector(chart, name).to_dict()["config"]
-    assert chart.to_dict()["config"] == small, "the chart itself stays, for the file"
+    assert charts.for_projector(chart, name).height == 200
+    assert chart.to_dict()["config"] == small and chart.height == 140, "the chart itself stays, for the file"
     sizes = [(part, key) for part in small for key in small[part] if "ontSize" in key and part != "view"]
     assert len(sizes) == 7
     for part, key in sizes:
