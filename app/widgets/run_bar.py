@@ -169,7 +169,10 @@ def _is_safe_to_start(request: runs.RunRequest) -> bool:
 
 
 def _fill_in_example() -> None:
-    slug = st.session_state.get(state.EXAMPLE, DEFAULT)
+    # At first the address says which; once its widget is drawn, that does.
+    slug = st.session_state.get(state.EXAMPLE) or st.query_params.get(state.EXAMPLE, DEFAULT)
+    if slug not in (*EXAMPLES, _OWN):
+        slug = DEFAULT
     again = slug == st.session_state.get(state.EXAMPLE_FILLED)
     if again and not st.session_state.get(state.EDIT_DRAWN):
         # Nobody chose: a form that opens sends what it showed when it was closed, before a text was typed.

@@ -78,7 +78,7 @@ def faults(page: Any) -> list[str]:
         if (!one.contains(two) && !two.contains(one) && over(one, two)) out.push(`${say(one)} over ${say(two)}`); }));
       const labels = "[data-testid=stMain] button p, [data-testid=stSidebarNavLink] p, [data-testid=stSidebar] button p";
       for (const e of [...document.querySelectorAll(labels)].filter(shown)) {
-        if (e.closest(".st-key-model_choice, [class*=st-key-icons_]")) continue;
+        if (e.closest(".st-key-model_choice, [class*=st-key-icons_], [data-collapsed=true]")) continue;
         for (let at = e; at && !["BUTTON", "A"].includes(at.tagName); at = at.parentElement)
           if (getComputedStyle(at).overflow !== "visible" && at.scrollWidth > at.clientWidth + 1) { out.push(`cut: ${say(e)}`); break; }
       }
