@@ -11,6 +11,8 @@ import streamlit as st  # noqa: E402
 
 from app.navigation import build_pages  # noqa: E402
 from app.sidebar import sidebar  # noqa: E402
+from app.style import draw_style  # noqa: E402
+from app.widgets.keys_and_theme import keys_and_theme  # noqa: E402
 
 # A picture file and not a :material: icon, which the browser would fetch from outside.
 st.set_page_config(
@@ -19,7 +21,8 @@ st.set_page_config(
     layout="wide",
     initial_sidebar_state=200,
 )
-st.html(ROOT / "app" / "style.css")
+draw_style()
 current = st.navigation(build_pages())
+keys_and_theme()
 sidebar()
 current.run()

@@ -1,4 +1,4 @@
-"""The list of pages, in one place."""
+"""The list of pages, in one place. Their marks in the menu are squares in the colour of the picture, see style.css."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ class PageEntry:
 
     slug: str
     title: str
-    icon: str
     question: str
     """What the page answers, in one plain question."""
     section: str = ""
@@ -25,34 +24,28 @@ class PageEntry:
 
 
 ENTRIES = (
-    PageEntry(
-        "overview", "Overview", ":material/dashboard:", "What happens inside a model while it reads one text?"
-    ),
+    PageEntry("overview", "Overview", "What happens inside a model while it reads one text?"),
     PageEntry(
         "token_entropy",
         "Token entropy",
-        ":material/blur_on:",
         "How unsure was the model, just before each token?",
         "Pictures",
     ),
     PageEntry(
         "attention_sinks",
         "Attention sinks",
-        ":material/grid_on:",
         "Which tokens does every head attend to?",
         "Pictures",
     ),
     PageEntry(
         "entropy_collapse",
         "Entropy collapse",
-        ":material/compress:",
         "Where does entropy fall: over layers, over training, and in a live lab?",
         "Pictures",
     ),
     PageEntry(
         "pruning_effects",
         "Pruning effects",
-        ":material/content_cut:",
         "What can leave the KV cache, and at what cost?",
         "Pictures",
     ),
@@ -63,11 +56,7 @@ def page(slug: str) -> Any:
     """Page object for links; its identity is the address, so a fresh one is fine."""
     entry = entry_of(slug)
     return st.Page(
-        PAGES / f"{entry.slug}.py",
-        title=entry.title,
-        icon=entry.icon,
-        url_path=entry.slug,
-        default=entry is ENTRIES[0],
+        PAGES / f"{entry.slug}.py", title=entry.title, url_path=entry.slug, default=entry is ENTRIES[0]
     )
 
 

@@ -19,8 +19,9 @@ def sidebar() -> None:
             "Unit", UNITS, key=state.UNIT, help="Information in natural or binary units: 1 nat = 1.443 bits."
         )
         info = runs.engine().model_slot.info
-        if info is not None:
-            st.caption(
-                f"{count(info.n_parameters)} parameters · {size(info.bytes_held)}  \n"
-                f"{info.n_layers} layers · {plain(info.device_name)} · {info.precision}"
-            )
+        with st.container(key="loaded"):
+            if info is not None:
+                st.caption(
+                    f"{count(info.n_parameters)} parameters  \n{size(info.bytes_held)} · {info.n_layers} layers  \n"
+                    f"{info.precision} · {plain(info.device_name)}"
+                )

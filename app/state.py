@@ -20,6 +20,10 @@ BASE = "base"
 DEVICE = "device"
 PRECISION = "precision"
 UNIT = "unit"
+WATCHED = "watched"
+"""What the page reports: a switch of the theme, steps along the tokens."""
+PROJECTOR = "projector"
+"""Whether everything is drawn larger, for people who sit far away; also in the URL."""
 
 # The text and how to read it, shared by all pages
 EXAMPLE = "example"
@@ -39,6 +43,10 @@ EDIT = "edit"
 """Whether the form of the text is open."""
 BACKGROUND = "background"
 """Keys of what was computed about the run on screen without being asked for; dropped with a new run."""
+EDIT_DRAWN = "edit_drawn"
+"""Whether it was open when the page was drawn last."""
+EXAMPLE_FILLED = "example_filled"
+"""The example whose text was put into the form last."""
 OPENED = "opened_trace"
 """A run opened from a file; shown instead of :data:`RUN` until the next run."""
 OPENED_ID = "opened_id"
@@ -189,6 +197,11 @@ def unit() -> Unit:
 def theme_name() -> Literal["light", "dark"]:
     """Theme the browser shows."""
     return "dark" if st.context.theme.type == "dark" else "light"
+
+
+def is_projector() -> bool:
+    """Whether the projector mode is on: as it was switched, or as the address says."""
+    return bool(st.session_state.setdefault(PROJECTOR, st.query_params.get(PROJECTOR) == "on"))
 
 
 def chosen_token(tokens: TokenTrace) -> int:

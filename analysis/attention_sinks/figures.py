@@ -128,7 +128,7 @@ def _struck_through(missing: list[int], heads: list[int], layers: Any, theme_nam
     frame = pd.DataFrame(rows, columns=["layer", "head", "not available"])
     return (
         alt.Chart(frame)
-        .mark_text(text="╱", color=theme(theme_name).muted, opacity=0.6, fontSize=13)
+        .mark_text(text="╱", color=theme(theme_name).muted, opacity=0.6)
         .encode(x=layers, y=alt.Y("head:O"), tooltip=["layer:O", "not available:N"])
     )
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from analysis.drawing.theme import Theme, theme
+from analysis.drawing.theme import (
+    FONT,
+    LABEL_SIZE,
+    PROJECTOR_SCALE,
+    SMALL_SIZE,
+    TITLE_SIZE,
+    Theme,
+    theme,
+)
 
 if TYPE_CHECKING:
     import altair as alt
@@ -27,7 +35,6 @@ else:
 
     alt = _Later("altair")
 
-FONT = "ui-sans-serif, system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif"
 MAX_POINTS = 4000
 """Marks a browser draws at ease; longer texts are pooled or thinned, and the figure says so."""
 
@@ -48,22 +55,57 @@ def styled(chart: Any, theme_name: str) -> Any:
             gridColor=colours.line,
             domainColor=colours.line,
             tickColor=colours.line,
-            labelFontSize=12,
-            titleFontSize=12,
+            labelFontSize=LABEL_SIZE,
+            titleFontSize=LABEL_SIZE,
             titleFontWeight="normal",
         )
         .configure_legend(
             labelColor=colours.ink,
             titleColor=colours.muted,
-            labelFontSize=12,
-            titleFontSize=12,
+            labelFontSize=LABEL_SIZE,
+            titleFontSize=LABEL_SIZE,
             titleFontWeight="normal",
             orient="top",
         )
         .configure_title(
-            color=colours.ink, subtitleColor=colours.muted, anchor="start", fontSize=14, subtitleFontSize=11
+            color=colours.ink,
+            subtitleColor=colours.muted,
+            anchor="start",
+            fontSize=TITLE_SIZE,
+            subtitleFontSize=SMALL_SIZE,
         )
+        .configure_text(fontSize=SMALL_SIZE)
     )
+
+
+def for_projector(chart: Any, theme_name: str) -> Any:
+    """The same Altair chart, taller and with larger type, all of it in ink.
+
+    Type is larger where :func:`styled` sets it: a mark with a size of its own keeps that.
+    """
+    height = getattr(chart, "height", None)
+    taller = {"height": round(height * PROJECTOR_SCALE)} if isinstance(height, (int, float)) else {}
+    return chart.properties(config=_larger(chart.config.to_dict(), theme(theme_name)), **taller)
+
+
+def _larger(config: dict[str, Any], colours: Theme) -> dict[str, Any]:
+    """A chart's settings with every font size enlarged, and ink in place of the muted colour."""
+    out: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, dict):
+            out[name] = _larger(value, colours)
+        elif name.lower().endswith("fontsize"):
+            out[name] = round(value * PROJECTOR_SCALE)
+        else:
+            out[name] = colours.ink if value == colours.muted else value
+    return out
+
+
+def plotly_for_projector(figure: go.Figure, theme_name: str) -> go.Figure:
+    """The same Plotly figure with larger type, all of it in ink."""
+    size = round(LABEL_SIZE * PROJECTOR_SCALE)
+    out = type(figure)(figure)
+    return out.update_layout(font={"size": size, "color": theme(theme_name).ink})
 
 
 def plotly_layout(theme_name: str, **more: Any) -> dict[str, Any]:
@@ -74,7 +116,7 @@ def plotly_layout(theme_name: str, **more: Any) -> dict[str, Any]:
         "template": "none",
         "paper_bgcolor": colours.ground,
         "plot_bgcolor": colours.ground,
-        "font": {"family": FONT, "size": 12, "color": colours.muted},
+        "font": {"family": FONT, "size": LABEL_SIZE, "color": colours.muted},
         "margin": {"l": 56, "r": 16, "t": 16, "b": 48},
         "xaxis": dict(axis),
         "yaxis": dict(axis),

@@ -19,11 +19,18 @@ import numpy as np
 from analysis.drawing.labels import SIGNS, runs, spelled
 from analysis.drawing.numbers import exact
 from analysis.drawing.strip import MARKED, SPAN, SPECIAL, Strip
-from analysis.drawing.theme import RAMP_STEPS, Theme, inks_on, rgb_to_hex, theme
+from analysis.drawing.theme import (
+    FONT,
+    MONO_FONT,
+    RAMP_STEPS,
+    TEXT_SIZE,
+    TOKEN_SIZE,
+    Theme,
+    inks_on,
+    rgb_to_hex,
+    theme,
+)
 from analysis.results.tokens import printable
-
-_MONO = 'ui-monospace,"DejaVu Sans Mono",Menlo,Consolas,monospace'
-_SANS = 'Inter,system-ui,"Segoe UI",sans-serif'
 
 
 @dataclass(frozen=True)
@@ -76,14 +83,14 @@ def _style(scope: str, colours: Theme, ramp: np.ndarray, used: Sequence[int]) ->
     inks = inks_on(ramp, colours)
     rules = [
         f".{scope}{{background:{colours.panel};color:{colours.ink};padding:16px;border-radius:10px;"
-        f"border:1px solid {colours.line};font:13px/1.4 {_SANS}}}",
+        f"border:1px solid {colours.line};font:{TEXT_SIZE}px/1.4 {FONT}}}",
         f".{scope} .l{{display:flex;flex-wrap:wrap;gap:4px 18px;align-items:center;color:{colours.muted};margin-bottom:8px}}",
         f".{scope} .l b{{color:{colours.ink}}}.{scope} .l span{{display:inline-flex;gap:7px;align-items:center}}",
         f".{scope} .l u{{width:13px;height:13px;border-radius:4px;box-shadow:inset 0 0 0 1px {colours.line}}}",
         f".{scope} .l u.r{{width:104px;height:9px}}.{scope} .l u.p{{height:2px;background:{colours.ink};box-shadow:none}}",
         f".{scope} .l u.k{{width:0;height:0;border:4px solid transparent;border-top:6px solid {colours.ink};"
         "border-bottom:0;border-radius:0;box-shadow:none}",
-        f".{scope} .t{{font:14px/28px {_MONO};white-space:pre-wrap;overflow-wrap:anywhere}}",
+        f".{scope} .t{{font:{TOKEN_SIZE}px/{2 * TOKEN_SIZE}px {MONO_FONT};white-space:pre-wrap;overflow-wrap:anywhere}}",
         f".{scope} .t span{{position:relative;padding:2px 0;border-radius:4px;unicode-bidi:isolate;"
         "-webkit-box-decoration-break:clone;box-decoration-break:clone}",
         f".{scope} .t i{{font-style:normal;opacity:.42}}.{scope} .t i.e{{opacity:.65}}.{scope} .h{{background:{hatch}}}",

@@ -1,4 +1,6 @@
-"""Colours: one per picture, in a light and a dark theme, and the ramps between them.
+"""Fonts, sizes and colours: one colour per picture, in a light and a dark theme, and the ramps between them.
+
+Style sheets and the app's theme repeat these values; ``tests/figures/test_one_look.py`` holds them equal.
 
 Ramps run in OKLab, where equal steps look equally far apart, so a cell twice as
 coloured is twice the value.
@@ -15,6 +17,14 @@ import numpy as np
 
 ThemeName = Literal["light", "dark"]
 Picture = Literal["token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects"]
+
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, Inter, 'Noto Sans', 'DejaVu Sans', sans-serif"
+MONO_FONT = "ui-monospace, 'SF Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+"""Fonts that machines have, so that nothing is fetched."""
+TITLE_SIZE, TOKEN_SIZE, TEXT_SIZE, LABEL_SIZE, SMALL_SIZE = 14, 14, 13, 12, 11
+"""Pixels of a chart's title, of tokens, of text, of labels on axes and in legends, and inside marks."""
+PROJECTOR_SCALE = 20 / 14
+"""How much larger everything is written where people sit far away."""
 
 RAMP_STEPS = 256
 """Entries of a ramp: colours are looked up by an 8-bit index."""
@@ -33,6 +43,8 @@ class Theme:
     line: str
     panel: str
     ground: str
+    quiet: str
+    """Ground of what is empty: the rest of a bar, a place held."""
     pictures: dict[Picture, str]
     """The one colour of each picture."""
     negative: str
@@ -50,6 +62,7 @@ LIGHT = Theme(
     line="#E3E1DA",
     panel="#FFFFFF",
     ground="#FBFAF7",
+    quiet="#F3F1EA",
     pictures={
         "token_entropy": "#E08A00",
         "attention_sinks": "#4B4ACF",
@@ -68,6 +81,7 @@ DARK = Theme(
     line="#30333D",
     panel="#1C1E25",
     ground="#14151A",
+    quiet="#252832",
     pictures={
         "token_entropy": "#FFB547",
         "attention_sinks": "#8E8DFF",

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
+from analysis.drawing import charts
+from app import state
+from app.widgets.layout import icons
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
@@ -61,16 +64,21 @@ def figure_card(
         ):
             st.markdown(f"**{title}**", width="content")
             st.caption(phrase, width="stretch")
-            _table_action(name, table)
-            _download_action(name, table)
-            _figure_action(name, figure, figure_ending)
-            _code_action(name, code)
-            with st.popover(
-                "", icon=":material/help:", type="tertiary", key=f"{name}_help", help="How to read this"
-            ):
-                st.markdown(more or caption)
-                if spec:
-                    st.caption(plain(spec))
+            with icons(name):
+                _table_action(name, table)
+                _download_action(name, table)
+                _figure_action(name, figure, figure_ending)
+                _code_action(name, code)
+                with st.popover(
+                    "How to read this",
+                    icon=":material/help:",
+                    type="tertiary",
+                    key=f"{name}_help",
+                    help="How to read this",
+                ):
+                    st.markdown(more or caption)
+                    if spec:
+                        st.caption(plain(spec))
         yield
         st.caption(caption)
 
@@ -94,6 +102,8 @@ def show_chart(chart: Any, *, alt: str, key: str, place: Any = st, **selection: 
     object
         The selection, where it is asked for.
     """
+    if state.is_projector():
+        chart = charts.for_projector(chart, state.theme_name())
     # On the card's own ground, so that a switch of the theme leaves no white box; files have a ground.
     if isinstance(chart, dict):
         spec = chart | {"background": "transparent"}
@@ -132,13 +142,12 @@ def altair_card(
         Draws the chart where it belongs inside the ``with``; takes a chart to show in place of the
         file's, such as one of its panels, and options of :func:`show_chart`.
     """
-    from analysis.drawing.charts import chart_svg
 
     def draw(shown: Any = None, **options: Any) -> Any:
         options = {"alt": alt, "key": key or f"{name}_chart"} | options
         return show_chart(chart() if shown is None else shown, **options)
 
-    file: dict[str, Any] = {"figure": lambda: chart_svg(chart()), "figure_ending": "svg"}
+    file: dict[str, Any] = {"figure": lambda: charts.chart_svg(chart()), "figure_ending": "svg"}
     with figure_card(title, caption, name=name, **file, **card):
         yield draw
 
@@ -148,14 +157,15 @@ def plotly_card(
     title: str, caption: str, figure: Callable[[], Any], *, name: str, alt: str, **card: Any
 ) -> Iterator[Callable[..., Any]]:
     """Frame for one Plotly figure, on screen and in the file; otherwise as :func:`altair_card`."""
-    from analysis.drawing.charts import plotly_html
 
     def draw(shown: Any = None) -> Any:
         drawn = figure() if shown is None else shown
+        if state.is_projector():
+            drawn = charts.plotly_for_projector(drawn, state.theme_name())
         config = {"displaylogo": False, "showSendToCloud": False}
         return st.plotly_chart(drawn, theme=None, key=f"{name}_chart", config=config, alt=alt)
 
-    file: dict[str, Any] = {"figure": lambda: plotly_html(figure()), "figure_ending": "html"}
+    file: dict[str, Any] = {"figure": lambda: charts.plotly_html(figure()), "figure_ending": "html"}
     with figure_card(title, caption, name=name, **file, **card):
         yield draw
 
@@ -175,14 +185,21 @@ def html_card(
 
 def _table_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
     with st.popover(
-        "", icon=":material/table:", type="tertiary", key=f"{name}_table", on_change="rerun", help="Table"
+        "Table",
+        icon=":material/table:",
+        type="tertiary",
+        key=f"{name}_table",
+        on_change="rerun",
+        help="Table",
     ) as popover:
         if popover.open:
             st.dataframe(table(), hide_index=True, height=360, key=f"{name}_frame")
 
 
 def _download_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
-    with st.popover("", icon=":material/download:", type="tertiary", key=f"{name}_download", help="Download"):
+    with st.popover(
+        "Download", icon=":material/download:", type="tertiary", key=f"{name}_download", help="Download"
+    ):
         st.download_button(
             "CSV",
             lambda: table().to_csv(index=False, lineterminator="\r\n").encode(),
@@ -204,7 +221,7 @@ def _download_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
 def _figure_action(name: str, figure: Callable[[], bytes], ending: str) -> None:
     mime = {"svg": "image/svg+xml", "html": "text/html"}[ending]
     st.download_button(
-        "",
+        "Figure",
         figure,
         file_name=f"{name}.{ending}",
         mime=mime,
@@ -217,7 +234,7 @@ def _figure_action(name: str, figure: Callable[[], bytes], ending: str) -> None:
 
 
 def _code_action(name: str, code: str) -> None:
-    with st.popover("", icon=":material/code:", type="tertiary", key=f"{name}_code", help="Code"):
+    with st.popover("Code", icon=":material/code:", type="tertiary", key=f"{name}_code", help="Code"):
         st.caption("The same picture in a notebook:")
         st.code(code, language="python")
 

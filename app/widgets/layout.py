@@ -32,6 +32,11 @@ def heading(slug: str) -> Any:
     return line
 
 
+def icons(name: str) -> Any:
+    """Line for actions that are drawn as icons: their labels are for screen readers, their help for tooltips."""
+    return st.container(key=f"icons_{name}", horizontal=True, wrap=False, width="content", gap="xxsmall")
+
+
 def reading_and_choice(name: str) -> list[Any]:
     """Two columns: wide what is read, narrow what is chosen, always in sight.
 

@@ -28,7 +28,7 @@ ADAPTER_CHOICES = ("base", ADAPTED)
 
 
 def model_label() -> str:
-    """Name, precision and device of the chosen model, as far as they are known."""
+    """Name, precision and device of the chosen model: as asked for until it is loaded."""
     try:
         spec = model_spec()
     except AnalysisError:
@@ -37,8 +37,8 @@ def model_label() -> str:
     precision = info.precision if info else spec.dtype
     device = info.device_name.split(",")[0] if info else spec.device
     name = info.name if info else KINDS[EMBEDDED].split(",")[0] if spec.kind == EMBEDDED else spec.name
-    said = " · ".join(plain(word) for word in (precision, device) if word != "auto")
-    return f"**{plain(name)}** {said}".strip()
+    said = " · ".join(dict.fromkeys((plain(precision), plain(device))))  # "auto" once
+    return f"**{plain(name)}** {said}"
 
 
 def model_choice() -> None:

@@ -11,11 +11,14 @@ from analysis.models.tokenization import BOS_CHOICES
 from app import state
 from app.compute import requests as runs
 from app.examples import DEFAULT, EXAMPLES
+from app.style import switch_projector
 from app.widgets.checks import checks
+from app.widgets.keys_and_theme import KEYS
+from app.widgets.layout import icons
 from app.widgets.messages import show_error
 from app.widgets.model_choice import model_choice, model_label, model_spec
 from app.widgets.plain import plain
-from app.widgets.run_status import asked_job, finished_run, run_again_if_dropped, watch_run
+from app.widgets.run_status import finished_run, is_file_opened, run_again_if_dropped, wanted_job, watch_run
 from app.widgets.trace_files import trace_files
 
 _OWN = "own text"
@@ -42,28 +45,21 @@ def run_bar(*, starts: bool = True) -> None:
         middle = st.container(key="run_bar_text", horizontal=True, vertical_alignment="center", gap="small")
         with st.popover("Edit", icon=":material/edit:", type="tertiary", key=state.EDIT, on_change="rerun"):
             _form()
-        with st.popover("", icon=":material/tune:", type="tertiary", help="Options", key="run_options"):
-            _options()
-        with st.popover("", icon=":material/folder_open:", type="tertiary", help="File", key="run_files"):
-            trace_files()
-            st.file_uploader(
-                "Read a text file",
-                type=["txt", "md"],
-                key=state.TEXT_FILE,
-                max_upload_size=_MAX_TEXT_MB,
-                on_change=_take_text,
-                help="UTF-8. Its line ends are read as they are, until the text is edited here.",
-            )
-        pressed = st.button("Run", type="primary", key="run_button", on_click=_close_form)
+        with icons("run"):
+            _actions()
+        pressed = st.button(
+            "Run", type="primary", key="run_button", on_click=_close_form, shortcut="Ctrl+Enter"
+        )
     wanted, problem = _request(), None
     if isinstance(wanted, AnalysisError):
         problem = wanted if pressed else None
     elif pressed or (starts and state.RUN not in st.session_state and _is_safe_to_start(wanted)):
         problem = _start(wanted)
+    st.session_state[state.EDIT_DRAWN] = bool(st.session_state.get(state.EDIT))
     with middle:
         _what_happens(wanted)
-    job = asked_job()
-    if problem is None and job is not None and state.OPENED not in st.session_state:
+    job = wanted_job()
+    if problem is None and job is not None and not is_file_opened():
         problem = job.error
     if problem is not None:
         show_error(problem)
@@ -71,7 +67,7 @@ def run_bar(*, starts: bool = True) -> None:
 
 def _what_happens(wanted: runs.RunRequest | AnalysisError) -> None:
     """Progress while a run goes; else the text, and whether the pictures are of it."""
-    job = asked_job()
+    job = wanted_job()
     if job is not None and job.is_live:
         watch_run(job.key)
         return
@@ -79,7 +75,7 @@ def _what_happens(wanted: runs.RunRequest | AnalysisError) -> None:
     shown = f"“{text[:_SHOWN_CHARACTERS]}{'…' * (len(text) > _SHOWN_CHARACTERS)}”" if text else "no text"
     with st.container(key="run_bar_words"):
         st.text(shown, wrap=False)
-    if state.OPENED in st.session_state:
+    if is_file_opened():
         st.caption("The pictures show an opened file.", width="content")
     elif job is None:
         st.caption("The pictures show an example. Press Run for yours.", width="content")
@@ -93,6 +89,30 @@ def _what_happens(wanted: runs.RunRequest | AnalysisError) -> None:
     if trace is not None:
         st.caption(f"{count(len(trace.tokens))} tokens", width="content")
         checks(trace)
+
+
+def _actions() -> None:
+    """Options, files and the projector mode, behind icons."""
+    with st.popover("Options", icon=":material/tune:", type="tertiary", help="Options", key="run_options"):
+        _options()
+    with st.popover("File", icon=":material/folder_open:", type="tertiary", help="File", key="run_files"):
+        trace_files()
+        st.file_uploader(
+            "Read a text file",
+            type=["txt", "md"],
+            key=state.TEXT_FILE,
+            max_upload_size=_MAX_TEXT_MB,
+            on_change=_take_text,
+            help="UTF-8. Its line ends are read as they are, until the text is edited here.",
+        )
+    st.button(
+        "Leave projector mode" if state.is_projector() else "Enter projector mode",
+        icon=":material/close_fullscreen:" if state.is_projector() else ":material/open_in_full:",
+        type="tertiary",
+        key="projector_button",
+        on_click=switch_projector,
+        help=f"Keys: {KEYS}" if state.is_projector() else "Projector mode: larger type, keys, no menu",
+    )
 
 
 def _start(request: runs.RunRequest) -> AnalysisError | None:
@@ -152,9 +172,16 @@ def _is_safe_to_start(request: runs.RunRequest) -> bool:
 
 
 def _fill_in_example() -> None:
-    slug = st.session_state.get(state.EXAMPLE, DEFAULT)
-    if slug in EXAMPLES:
-        st.session_state[state.TEXT] = EXAMPLES[slug].text
+    # At first the address says which; once its widget is drawn, that does.
+    slug = st.session_state.get(state.EXAMPLE) or st.query_params.get(state.EXAMPLE, DEFAULT)
+    if slug not in (*EXAMPLES, _OWN):
+        slug = DEFAULT
+    again = slug == st.session_state.get(state.EXAMPLE_FILLED)
+    if again and not st.session_state.get(state.EDIT_DRAWN):
+        # Nobody chose: a form that opens sends what it showed when it was closed, before a text was typed.
+        st.session_state[state.EXAMPLE] = _OWN
+    elif slug in EXAMPLES:
+        st.session_state[state.TEXT], st.session_state[state.EXAMPLE_FILLED] = EXAMPLES[slug].text, slug
     elif state.TEXT not in st.session_state:
         st.session_state[state.TEXT] = ""
 

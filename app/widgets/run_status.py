@@ -30,23 +30,27 @@ def shown_run() -> Trace:
 
 def finished_run() -> Trace | None:
     """An opened file or the last finished run; None where the stored example stands in their place."""
-    if state.OPENED in st.session_state:
+    if is_file_opened():
         opened: Trace = st.session_state[state.OPENED]
         return opened
     job = _finished_job()
     return None if job is None else job.result
 
 
-def asked_job() -> Job | None:
+def is_file_opened() -> bool:
+    """Whether the run on screen comes from a file."""
+    return state.OPENED in st.session_state
+
+
+def wanted_job() -> Job | None:
     """Job of the run that was asked for last; None before the first and for an opened file."""
-    request = None if state.OPENED in st.session_state else st.session_state.get(state.RUN)
+    request = None if is_file_opened() else st.session_state.get(state.RUN)
     return None if request is None else runs.find(request)
 
 
 def _finished_job() -> Job | None:
     """The finished run on screen, the last one as long as a newer one is not done; None before the first."""
-    for key in (state.RUN, state.SHOWN):
-        request = st.session_state.get(key)
+    for request in (st.session_state.get(state.RUN), st.session_state.get(state.SHOWN)):
         job = runs.find(request) if request is not None else None
         if job is not None and job.state == "done":
             st.session_state[state.SHOWN] = request
@@ -80,7 +84,7 @@ def example_run() -> Trace:
 
 def model_run() -> runs.RunRequest | None:
     """Request of the run on screen; None for an opened file and for the stored example, which have no model."""
-    if state.OPENED in st.session_state or _finished_job() is None:
+    if is_file_opened() or _finished_job() is None:
         return None
     request: runs.RunRequest = st.session_state[state.SHOWN]
     return request

@@ -15,7 +15,7 @@ from analysis.models import loading
 from app.compute import requests as runs
 from app.compute.job import Job
 from app.navigation import ENTRIES
-from app.widgets import figure_card
+from app.widgets import figure_card, keys_and_theme
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +42,12 @@ def _empty_caches() -> Iterator[None]:
 def _patient_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """A page waits for a small answer however long a busy machine takes; tests of a busy worker lower this."""
     monkeypatch.setattr(runs, "PATIENCE_SECONDS", PATIENCE)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A component that draws nothing has no place among those that are counted; browser tests press its keys."""
+    monkeypatch.setattr(keys_and_theme, "keys_and_theme", lambda: None)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def test_the_strip_in_the_browser_has_no_text_and_no_number_of_its_own():
     [
         (r"\.(altair|plotly)_chart\(", {"figure_card.py"}),
         (r"chart_svg|plotly_html|\.document\(|[^_]figure_card\(", {"figure_card.py"}),
-        (r"state\.OPENED in", {"run_status.py", "trace_files.py"}),
+        (r"state\.OPENED in", {"run_status.py"}),
         (r"def try_submit\(", {"run_status.py"}),
     ],
 )

@@ -48,7 +48,7 @@ def overlap_matrix(sweep: Sweep, kept: float, *, theme_name: str = "light") -> a
         ),
         tooltip=["method:N", alt.Tooltip("other:N", title="and"), alt.Tooltip("jaccard:Q", format=".4f")],
     )
-    numbers = base.mark_text(fontSize=11).encode(
+    numbers = base.mark_text().encode(
         text=alt.Text("jaccard:Q", format=".2f"),
         color=alt.condition("datum.light", alt.value("white"), alt.value("black")),
     )

@@ -137,7 +137,7 @@ def _level(
     muted = theme(theme_name).muted
     base = alt.Chart(pd.DataFrame({"level": [value], "name": [name]})).encode(y=alt.Y("level:Q", title=title))
     text = base.mark_text(
-        align="right", baseline="top" if below else "bottom", dy=4 if below else -2, color=muted, fontSize=11
+        align="right", baseline="top" if below else "bottom", dy=4 if below else -2, color=muted
     )
     rule = base.mark_rule(color=muted, strokeDash=[2, 3])
     return rule, text.encode(x=alt.value("width"), text="name:N")
@@ -168,7 +168,7 @@ def first_token_figure(run: BackcopyRun, layer: int | None = None, *, theme_name
                 "character:N",
                 title="character that attends",
                 sort=alt.SortField("attention", order="descending"),
-                axis=alt.Axis(labelAngle=0, labelOverlap=False, labelFontSize=10),
+                axis=alt.Axis(labelAngle=0, labelOverlap=False),
             ),
             y=alt.Y("attention:Q", title="attention on token 0", scale=alt.Scale(domain=[0, top])),
             color=alt.Color(

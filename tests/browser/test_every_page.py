@@ -1,0 +1,156 @@
+"""Every page at every width and in both themes: the result first, nothing cut, nothing that moves, for everybody."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.usefixtures("embedded_weights")]
+harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
+from tests.browser import looks  # noqa: E402 - it needs playwright
+
+APP = [sys.executable, "-m", "app"]
+HIGHEST = 130
+"""Pixels above the first picture or line of numbers on a screen of 1400 x 900."""
+MOVES = 8
+each_page = pytest.mark.parametrize("slug", looks.PAGES)
+each_theme = pytest.mark.parametrize("theme", looks.THEMES)
+
+# What axe finds in Streamlit's own parts, where no style sheet reaches.
+KNOWN = {
+    ("list", "stSidebarNavItems"),
+    ("listitem", "stSidebarNav"),
+    ("aria-prohibited-attr", "stMultiSelect"),
+}
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with harness.server(command=APP) as base:
+        yield base
+
+
+def opened(page: Any, address: str, slug: str, query: str = "") -> Any:
+    """The page, its result on screen, and what it did besides."""
+    seen = harness.instrument(page)
+    page.goto(f"{address}/{looks.address_of(slug)}{query}")
+    looks.settle(page)
+    return seen
+
+
+@each_page
+@pytest.mark.parametrize("size", looks.SIZES, ids=lambda size: str(size[0]))
+def test_the_result_comes_first_and_nothing_is_cut(slug, size, chromium, address, record_property):
+    width, height = size
+    with harness.page(chromium, viewport={"width": width, "height": height}) as page:
+        seen = opened(page, address, slug)
+        top = looks.top_of_result(page)
+        record_property("top", top)
+        bar = page.locator(".st-key-run_bar").bounding_box()
+        assert bar["height"] <= (46 if size != looks.NARROW else 90)
+        assert top <= (HIGHEST if size != looks.NARROW else height / 3), f"the result begins at {top:.0f}"
+        assert looks.faults(page) == []
+        assert seen.errors == [] and seen.outside == []
+
+
+@each_page
+def test_nothing_moves_when_the_result_arrives(slug, chromium):
+    """A server of its own, so that the first run has to load the model and the example is on screen meanwhile."""
+    with (
+        harness.server(command=APP) as base,
+        harness.page(chromium, viewport={"width": 1400, "height": 900}) as page,
+    ):
+        page.goto(f"{base}/{looks.address_of(slug)}")
+        page.get_by_role("heading", level=1).wait_for()
+        page.wait_for_function(looks.HAS_RESULT)
+        running = page.locator(".st-key-run_progress").count()
+        before = looks.places(page)
+        looks.settle(page)
+        after = looks.places(page)
+        assert running or before.keys() == after.keys()
+        moved = {key: after[key] - before[key] for key in before.keys() & after.keys()}
+        assert {key: by for key, by in moved.items() if abs(by) > MOVES} == {}
+
+
+@each_page
+@each_theme
+def test_axe_finds_nothing_serious(slug, theme, chromium, address):
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
+    script = (resources.files(axe) / "axe.min.js").read_text(encoding="utf-8")
+    with harness.page(chromium, viewport={"width": 1400, "height": 900}, color_scheme=theme) as page:
+        opened(page, address, slug)
+        page.evaluate(script)
+        found = page.evaluate("""async () => {
+          const outer = target => document.querySelector([target].flat()[0])?.closest("[data-testid^=st]")?.dataset.testid ?? "";
+          const {violations} = await axe.run({resultTypes: ["violations"]});
+          return violations.filter(v => ["serious", "critical"].includes(v.impact)).flatMap(v => v.nodes.map(n => {
+            const at = document.querySelector([n.target[0]].flat()[0]);
+            const around = []; for (let e = at; e; e = e.parentElement) if (e.dataset?.testid) around.push(e.dataset.testid);
+            return [v.id, around, n.html.slice(0, 160), (n.any[0]?.message ?? "").slice(0, 160)];
+          }));
+        }""")
+        ours = [f for f in found if not any(f[0] == rule and place in f[1] for rule, place in KNOWN)]
+        assert ours == []
+
+
+def test_a_switch_of_the_theme_reaches_the_charts(chromium, address):
+    with harness.page(chromium, color_scheme="light") as page:
+        opened(page, address, "token_entropy")
+        drawn = "() => document.querySelector('[data-testid=stVegaLiteChart] canvas')?.toDataURL()"
+        page.wait_for_function(drawn)
+        before = page.evaluate(drawn)
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function(f"before => (({drawn})() ?? before) !== before", arg=before)
+
+
+def test_the_projector_mode_and_its_keys(chromium, address):
+    with harness.page(chromium, viewport={"width": 1280, "height": 720}) as page:
+        seen = opened(page, address, "token_entropy", "?projector=on&token=7")
+        size = "() => getComputedStyle(document.documentElement).fontSize"
+        assert page.evaluate(size) == "20px"
+        assert not page.locator("[data-testid=stSidebar]").is_visible()
+        assert looks.faults(page) == []
+        page.keyboard.press("ArrowRight")
+        page.wait_for_url(re.compile(r"[?&]token=8\b"))
+        looks.settle(page)
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_url(re.compile(r"[?&]token=7\b"))
+        looks.settle(page)
+        page.keyboard.press("p")
+        page.get_by_role("heading", name="Attention sinks", level=1).wait_for()
+        looks.settle(page)
+        assert page.evaluate(size) == "20px" and "projector=on" in page.url
+        page.get_by_role("button", name="Leave projector mode").click()
+        page.locator("[data-testid=stSidebar]").wait_for()
+        assert page.evaluate(size) == "14px" and "projector" not in page.url
+        assert seen.errors == [] and seen.outside == []
+
+
+def test_the_form_opens_runs_by_keys_and_closes(chromium, address):
+    with harness.page(chromium, viewport={"width": 1400, "height": 900}) as page:
+        seen = opened(page, address, "token_entropy")
+        form = page.get_by_label("Text to read")
+        page.get_by_role("button", name="Edit").click()
+        form.fill("Two words and a few more.")
+        assert form.bounding_box()["width"] > 600
+        page.keyboard.press("Control+Enter")
+        form.wait_for(state="detached")
+        page.wait_for_selector('.ls-strip[data-ready="7"]')
+        looks.settle(page)
+        bar = page.locator(".st-key-run_bar")
+        assert "Two words and a few more." in bar.inner_text() and "changed" not in bar.inner_text()
+        # A form that is opened again still holds the text.
+        page.get_by_role("button", name="Edit").click()
+        form.wait_for()
+        looks.settle(page)
+        assert form.input_value() == "Two words and a few more."
+        form.fill("Two other words.")
+        form.blur()
+        bar.get_by_text("Text or options changed, the pictures show the last run.").wait_for()
+        assert looks.faults(page) == [] and bar.bounding_box()["height"] <= 46
+        assert seen.errors == [] and seen.outside == []
