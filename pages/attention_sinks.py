@@ -16,14 +16,17 @@ from app.widgets.run_bar import run_bar
 from app.widgets.run_status import shown_run
 
 VIEWS = {"heads": heads, "tokens": tokens, "over layers": layers, "experiments": experiments}
-OLD_LINKS = {state.RECEIVED: "tokens", state.BREAK: "experiments"}
-"""Where the pictures of keys are now that were in links before there were views."""
+# Where the pictures are now whose keys stood in links before there were views
+OLD_LINKS = {
+    state.RECEIVED: {state.SINKS_VIEW: "tokens"},
+    state.BREAK: {state.SINKS_VIEW: "experiments", state.SINKS_EXPERIMENT: "break it"},
+}
 
 run_bar()
 if state.SINKS_VIEW not in st.session_state and state.SINKS_VIEW not in st.query_params:
-    for key, view in OLD_LINKS.items():
-        if key in st.query_params:
-            st.session_state[state.SINKS_VIEW] = view
+    for old, places in OLD_LINKS.items():
+        if old in st.query_params:
+            st.session_state.update(places)
 chosen = choose(
     "View", list(VIEWS), key=state.SINKS_VIEW, place=heading("attention_sinks"), titled=False, width="content"
 )

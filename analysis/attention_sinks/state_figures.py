@@ -63,7 +63,7 @@ def state_sizes(
     median = pd.DataFrame({"median": [float(np.median(frame["state_norm"]))]})
     y = alt.Y(
         "state_norm:Q",
-        title=f"state norm at layer {layer} (log scale)",
+        title=f"state norm, layer {layer} (log)",
         scale=alt.Scale(type="log", domain=[low, high], nice=False),
         axis=alt.Axis(**decades(low, high)),
     )
@@ -91,7 +91,7 @@ def state_sizes(
     line = (
         alt.Chart(median)
         .mark_rule(color=colours.muted, strokeDash=[4, 3])
-        .encode(y=alt.Y("median:Q", title=f"state norm at layer {layer} (log scale)"))
+        .encode(y=alt.Y("median:Q", title=f"state norm, layer {layer} (log)"))
     )
     return styled(alt.layer(bars, line).properties(width="container", height=230), theme_name)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.attention_sinks import measures
+from analysis.attention_sinks.summary import most_rows
 from analysis.drawing.numbers import significant
 from analysis.token_entropy.measures import forking_tokens
 from app import state
@@ -26,6 +27,12 @@ def page(open_page, finish):
 
 def look_at(at, view):
     return at.segmented_control(key=state.SINKS_VIEW).set_value(view).run()
+
+
+def pick(at, key, cell):
+    """Click a cell of a map."""
+    at.session_state[key] = {"cell": [cell, at.session_state[state.strip_selection(key)].revision]}
+    return at.run()
 
 
 def test_numbers_are_those_of_the_run(page):
@@ -58,9 +65,10 @@ def test_a_view_change_starts_no_forward(page, finish, submitted, view):
 
 def test_the_maps_come_with_the_run_whatever_view_is_open(open_page, finish, submitted):
     at = finish(finish(open_page("attention_sinks", sinks="tokens")))
-    assert [key.partition("/")[0] for key in submitted] == ["run", "maps"]
+    assert sorted({key.partition("/")[0] for key in submitted}) == ["estimate", "maps", "run"]
+    ran = len(submitted)
     finish(look_at(at, "heads"))
-    assert len(submitted) == 2
+    assert len(submitted) == ran
 
 
 @pytest.mark.parametrize(("key", "value", "said"), [
@@ -70,41 +78,54 @@ def test_the_maps_come_with_the_run_whatever_view_is_open(open_page, finish, sub
 def test_old_links_open_the_picture_they_meant(open_page, finish, key, value, said):
     at = finish(open_page("attention_sinks", **{key: value}))
     assert not at.exception
-    assert said in shown(at) + explained(at)
-
-
-def explained(at):
-    return "\n".join(block.label for block in at.get("expander")) + "\n".join(m.value for m in at.markdown)
+    assert said in shown(at)
 
 
 def test_a_clicked_head_is_the_one_described(page, finish):
     n_layers = result(page).spec.n_layers
-    page.session_state["head_map_cells"] = {"cell": [2 * n_layers + 1, 0]}
-    at = finish(finish(page.run()))
+    at = finish(pick(page, "head_map_cells", 2 * n_layers + 1))
     assert not at.exception
     assert (at.session_state[state.LAYER], at.session_state[state.HEAD]) == (1, 2)
-    assert at.query_params[state.LAYER] == ["1"] and at.query_params[state.HEAD] == ["2"]
+    assert (at.query_params[state.LAYER], at.query_params[state.HEAD]) == ("1", "2")
     assert "Layer 1, head 2" in shown(at)
     at = finish(at.button(key="head_right").click().run())
     assert "Layer 1, head 3" in shown(at)
 
 
-def test_a_clicked_row_of_the_map_is_the_chosen_token(page):
-    n = len(result(page).tokens)
-    page.session_state["one_head_cells"] = {"cell": [7 * n + 3, 0]}
-    at = page.run()
+@pytest.fixture
+def short_page(open_page, finish):
+    """The page of a text whose map has a cell for every pair of tokens."""
+    at = open_page("attention_sinks")
+    at.text_area(key=state.TEXT).set_value("the tin in the inn is thin, the inn in the tin is thinner")
+    at.button(key="run_button").click()
+    return finish(finish(at.run()))
+
+
+def test_a_clicked_row_of_the_map_is_the_chosen_token(short_page):
+    n = len(result(short_page).tokens)
+    assert n < most_rows(4)
+    at = pick(short_page, "one_head_cells", 7 * n + 3)
     assert at.session_state[state.TOKEN] == 7 and "Token 7 " in shown(at)
     at = at.button(key="token_left").click().run()
     assert at.session_state[state.TOKEN] == 6
 
 
-def test_the_map_is_of_the_chosen_head_and_its_controls_start_no_forward(page, submitted):
-    attention = result(page).attention
-    layer, head = page.session_state.filtered_state.get(state.LAYER), None
-    at = page.segmented_control(key=state.MAP_SCALE).set_value("log").run()
+def test_a_clicked_row_of_several_tokens_is_the_first_of_them(page):
+    trace = result(page)
+    n, most = len(trace.tokens), most_rows(trace.attention.n_heads)
+    step = -(-n // most)
+    assert step > 1
+    at = pick(page, "one_head_cells", 7 * -(-n // step) + 3)
+    assert at.session_state[state.TOKEN] == 7 * step
+    assert "choose fewer tokens" in shown(at)
+
+
+def test_the_map_is_of_the_chosen_head_and_its_controls_start_no_forward(short_page, submitted):
+    attention = result(short_page).attention
+    at = short_page.segmented_control(key=state.MAP_SCALE).set_value("log").run()
     at = at.segmented_control(key=state.MAP_SHOWS).set_value("weight × value").run()
     at = at.toggle(key=state.MAP_WITHOUT_FIRST).set_value(True).run()
-    assert not at.exception and submitted == [] and layer is None and head is None
+    assert not at.exception and [key for key in submitted if not key.startswith("estimate")] == []
     row, best = np.unravel_index(int(attention.sink_mass.argmax()), attention.sink_mass.shape)
     assert f"Layer {attention.layer_numbers[row]}, head {best}" in shown(at)
     assert f"Token 0 gets {significant(100 * float(attention.sink_mass.max()))} % of this head" in shown(at)

@@ -12,17 +12,12 @@ from analysis.attention_sinks.summary import leaning_head, received_by
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from app import state
-from app.widgets.layout import table_height
 from app.widgets.plain import plain
 from app.widgets.stepper import stepper
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from analysis.results.attention import AttentionTrace
     from analysis.results.trace import Trace
-
-SHARE = st.column_config.ProgressColumn(format="%.1f %%", min_value=0.0, max_value=100.0)
 
 
 def chosen_head(attention: AttentionTrace) -> tuple[int, int]:
@@ -98,15 +93,12 @@ def about_received(trace: Trace) -> None:
             f"receives **{significant(100 * gets.mean)} %** of a query's attention on average, "
             f"rank **{count(gets.rank)}** of {count(len(trace.tokens))} as a sink; seen by {count(gets.n_queries)} queries.{few}"
         )
-        shares(gets.heads.assign(gives=100 * gets.heads["gives"]), "feeders", ["gives"])
-
-
-def shares(frame: pd.DataFrame, key: str, columns: list[str]) -> None:
-    """A short table with columns of percent as bars."""
-    st.dataframe(
-        frame,
-        hide_index=True,
-        key=key,
-        height=table_height(len(frame)),
-        column_config=dict.fromkeys(columns, SHARE),
-    )
+        st.dataframe(
+            gets.heads.assign(gives=100 * gets.heads["gives"]),
+            hide_index=True,
+            key="feeders",
+            height="content",
+            column_config={
+                "gives": st.column_config.ProgressColumn(format="%.1f %%", min_value=0.0, max_value=100.0)
+            },
+        )

@@ -31,17 +31,18 @@ def active_or_dormant(trace: Trace) -> None:
         return
     here = next((slug for slug, e in EXAMPLES.items() if e.text == trace.text), "this text")
     others = [slug for slug in EXAMPLES if slug != here]
-    with st.container(border=True):
-        left, right = st.columns([1, 3], vertical_alignment="bottom")
-        default = others.index("code") if "code" in others else 0
-        slug = left.selectbox("Compare with", others, default, key=state.OTHER_EXAMPLE)
-        other = replace(request, text=EXAMPLES[slug].text, lens_step=0)
-        right.caption(
+    with st.container(border=True, key="panel_compare"):
+        with st.container(horizontal=True, vertical_alignment="bottom", key="line_compare"):
+            default = others.index("code") if "code" in others else 0
+            slug = st.selectbox("Compare with", others, default, key=state.OTHER_EXAMPLE, width=220)
+            other = replace(request, text=EXAMPLES[slug].text, lens_step=0)
+            pressed = runs.find(other) is None and st.button("Compare", key="compare_button")
+        st.caption(
             "A head can give its attention to token 0 in one kind of text and to other tokens in another: dormant or active."
         )
-        found = runs.find(other)
-        if found is None and not (
-            st.button("Compare", key="compare_button")
+        if not (
+            pressed
+            or runs.find(other) is not None
             or (request.model.kind == EMBEDDED and _was_compared(slug))
         ):
             return

@@ -60,11 +60,18 @@ def _chosen(trace: Trace) -> None:
         layer = _layer(trace)
         stepper("layer", f"Layer {layer} of {n_layers}", "layer", layer, n_layers + 1, state.choose_layer)
         position = token_line(trace)
-        sizes = state_size_frame(trace, layer)
-        st.caption(
-            f"state norm **{significant(float(norms[layer, position]))}**, "
-            f"**{significant(float(sizes['times_median'][position]))}** times the median of all tokens"
-        )
+        at = triad_frame(figures.need_attention(trace), norms, position).iloc[layer]
+        times = float(state_size_frame(trace, layer)["times_median"][position])
+        rows = [
+            f"state norm **{significant(at['state_norm_token'])}**, **{significant(times)}** times the median of all tokens"
+        ]
+        if math.isfinite(at["received_mean"]):
+            rows.append(
+                f"receives **{significant(100 * at['received_mean'])} %** of the attention here, mean over heads"
+            )
+        if math.isfinite(at["value_over_others"]):
+            rows.append(f"its values: **{significant(at['value_over_others'])}** times the others' median")
+        st.caption("  \n".join(rows))
         if n_layers:
             st.caption(_emergence(trace))
 

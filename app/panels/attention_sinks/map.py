@@ -16,7 +16,7 @@ from app import state
 from app.choice import choose
 from app.compute import requests as runs
 from app.panels.attention_sinks import help as explained
-from app.panels.attention_sinks.chosen import chosen_head, shares, token_line
+from app.panels.attention_sinks.chosen import chosen_head, token_line
 from app.widgets.cell_map import cell_map
 from app.widgets.figure_card import notebook_code, plotly_card
 from app.widgets.messages import unavailable
@@ -91,7 +91,14 @@ def chosen_query(trace: Trace) -> None:
     st.caption("attends to, with this head:")
     frame = attended_keys(drawn, trace, position)
     percent = frame.assign(weight=100 * frame["weight"], contribution=100 * frame["contribution"])
-    shares(percent, "attended_keys", ["weight", "contribution"])
+    share = st.column_config.NumberColumn(format="%.2f %%")
+    st.dataframe(
+        percent,
+        hide_index=True,
+        key="attended_keys",
+        height="content",
+        column_config={"weight": share, "contribution": share},
+    )
     st.caption(
         "Contribution: weight × norm of the value, as a share of the row. A drained value adds little."
     )
