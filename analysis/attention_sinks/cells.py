@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.attention_sinks.figures import HEAD_QUANTITIES, HeadQuantity, last_value, need_attention
+from analysis.attention_sinks.figures import (
+    HEAD_QUANTITIES,
+    HeadQuantity,
+    last_value,
+    need_attention,
+    sink_difference,
+)
 from analysis.attention_sinks.measures import heads_frame
 from analysis.drawing.cells import CellAxis, Cells, CellScale
 from analysis.drawing.labels import visible
-from analysis.drawing.theme import amount_ramp
+from analysis.drawing.theme import amount_ramp, signed_ramp
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.maps import HeadMap
@@ -51,6 +57,33 @@ def head_cells(trace: Trace, quantity: HeadQuantity = "sink_mass") -> Cells:
         high=times * last_value(frame, quantity),
         light=amount_ramp("attention_sinks", "light"),
         dark=amount_ramp("attention_sinks", "dark"),
+        scale="linear",
+        missing="no softmax attention",
+    )
+
+
+def difference_cells(first: Trace, second: Trace, names: tuple[str, str]) -> Cells:
+    """Sink mass of one run minus another's, in percentage points, one cell per head (row) and layer (column).
+
+    Raises
+    ------
+    ValueError
+        As :func:`~.figures.head_difference`.
+    """
+    attention, difference = need_attention(first), sink_difference(first, second)
+    values = np.full((attention.n_heads, first.spec.n_layers), np.nan, np.float32)
+    values[:, attention.layer_numbers] = 100 * difference.T
+    most = max(float(np.nanmax(np.abs(values))), 1e-4)
+    return Cells(
+        title=f"attention on token 0: {names[0]} minus {names[1]}",
+        unit="points",
+        values=values,
+        rows=CellAxis.numbered("head", range(attention.n_heads)),
+        columns=CellAxis.numbered("layer", range(first.spec.n_layers)),
+        low=-most,
+        high=most,
+        light=signed_ramp("light"),
+        dark=signed_ramp("dark"),
         scale="linear",
         missing="no softmax attention",
     )

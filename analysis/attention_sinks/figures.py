@@ -149,14 +149,26 @@ def head_difference(
     ValueError
         If the runs come from models of different shapes.
     """
-    a, b = need_attention(first), need_attention(second)
-    if a.sink_mass.shape != b.sink_mass.shape or not np.array_equal(a.layer_numbers, b.layer_numbers):
-        raise ValueError(f"heads {a.sink_mass.shape} and {b.sink_mass.shape} cannot be compared")
+    sink_difference(first, second)
     frame = difference_frame(first, second, names)
     top = max(float(frame["difference"].abs().max()), 1e-6)
     ramp = signed_ramp(theme(theme_name).name)
     title = f"attention on token 0: {names[0]} minus {names[1]}"
     return _cells(frame, "difference", title, ramp, (-top, top), first.spec.n_layers, theme_name)
+
+
+def sink_difference(first: Trace, second: Trace) -> np.ndarray:
+    """Sink mass of one run minus another's, float32, (K, H).
+
+    Raises
+    ------
+    ValueError
+        If the runs come from models of different shapes.
+    """
+    a, b = need_attention(first), need_attention(second)
+    if a.sink_mass.shape != b.sink_mass.shape or not np.array_equal(a.layer_numbers, b.layer_numbers):
+        raise ValueError(f"heads {a.sink_mass.shape} and {b.sink_mass.shape} cannot be compared")
+    return a.sink_mass - b.sink_mass
 
 
 def difference_frame(first: Trace, second: Trace, names: tuple[str, str]) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from analysis.drawing.theme import theme
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
+    from analysis.attention_sinks.massive import Extremes
     from analysis.results.trace import Trace
 
 _MOST_BARS = 600
@@ -96,6 +97,66 @@ def state_sizes(
     return styled(alt.layer(bars, line).properties(width="container", height=230), theme_name)
 
 
+def massive_chart(extremes: Extremes, *, theme_name: str = "light") -> alt.LayerChart:
+    """Largest activation of each layer and the layer's median, on a logarithmic axis; filled where it is massive.
+
+    Parameters
+    ----------
+    extremes : Extremes
+        From :func:`analysis.extreme_tokens`.
+    theme_name : {"light", "dark"}
+        Colours.
+    """
+    colours, frame = theme(theme_name), extremes.to_frame()
+    first = frame[frame["place"] == 1].assign(size=lambda rows: rows["value"].abs())
+    rules = ["massive", "by the ratio only", "neither"]
+    first["rule"] = np.select([first["massive"], first["massive_by_ratio"]], rules[:2], rules[2])
+    both = pd.concat([first["size"], first["median"]])
+    low, high = (
+        (float(both[both > 0].agg(which)) for which in ("min", "max")) if (both > 0).any() else (0.1, 1.0)
+    )
+    x = alt.X(
+        "layer:Q",
+        title="layer",
+        axis=alt.Axis(grid=False, format="d", tickMinStep=1),
+        scale=alt.Scale(nice=False),
+    )
+
+    def y(column: str) -> Any:
+        return alt.Y(
+            f"{column}:Q",
+            title="size of an activation (log)",
+            scale=alt.Scale(type="log", domain=[0.7 * low, 1.4 * high], nice=False),
+            axis=alt.Axis(**decades(low, high)),
+        )
+
+    base, accent = alt.Chart(first[first["size"] > 0]), colours.pictures["attention_sinks"]
+    shown = {
+        "tooltip": [
+            "layer:Q",
+            "token:Q",
+            "dimension:Q",
+            alt.Tooltip("value:Q", format=".5g"),
+            alt.Tooltip("times_median:Q", format=".4g"),
+            "rule:N",
+        ]
+    }
+    line = base.mark_line(color=accent).encode(x=x, y=y("size"))
+    fill = alt.Scale(domain=rules, range=[accent, colours.muted, colours.panel])
+    points = base.mark_point(filled=True, size=46, stroke=accent, strokeWidth=1.2, opacity=1).encode(
+        x=x,
+        y=y("size"),
+        fill=alt.Fill("rule:N", title="largest activation", scale=fill, legend=alt.Legend(orient="top")),
+        **shown,
+    )
+    median = (
+        alt.Chart(first[first["median"] > 0])
+        .mark_line(color=colours.muted, strokeDash=[4, 3])
+        .encode(x=x, y=y("median"), tooltip=["layer:Q", alt.Tooltip("median:Q", format=".4g")])
+    )
+    return styled(alt.layer(median, line, points).properties(width="container", height=230), theme_name)
+
+
 def entropy_scatter_frame(trace: Trace, unit: Unit = "nats") -> pd.DataFrame:
     """As :func:`~.measures.entropies_frame`, with the ``token`` and its entropy in a unit."""
     frame = entropies_frame(need_attention(trace), trace.tokens.entropy)
@@ -150,4 +211,4 @@ def attention_scatter(
     return styled(alt.layer(cloud, marked).properties(width="container", height=260), theme_name)
 
 
-__all__ = ["attention_scatter", "state_sizes"]
+__all__ = ["attention_scatter", "massive_chart", "state_sizes"]

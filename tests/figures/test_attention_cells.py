@@ -8,11 +8,20 @@ import numpy as np
 import pytest
 
 from analysis.attention_sinks import figures
-from analysis.attention_sinks.cells import SHARES, attended_keys, cell_of, head_cells, map_cells
+from analysis.attention_sinks.cells import (
+    SHARES,
+    attended_keys,
+    cell_of,
+    difference_cells,
+    head_cells,
+    map_cells,
+)
 from analysis.attention_sinks.maps import HeadMap
+from analysis.attention_sinks.massive import Extremes
 from analysis.attention_sinks.state_figures import (
     attention_scatter,
     entropy_scatter_frame,
+    massive_chart,
     rank_correlation,
     state_size_frame,
     state_sizes,
@@ -67,6 +76,19 @@ def test_layers_without_attention_have_no_value():
     assert np.isnan(cells.values).all(0).tolist() == [True, False, True, False]
     np.testing.assert_allclose(cells.values[:, 3], 100 * whole.attention.sink_mass[3], rtol=1e-6)
     assert cells.missing == "no softmax attention"
+
+
+def test_a_difference_is_even_about_zero(trace):
+    other = attended(90, seed=1)
+    cells = difference_cells(trace, other, ("prose", "code"))
+    expected = 100 * (trace.attention.sink_mass.astype(float) - other.attention.sink_mass).T
+    np.testing.assert_allclose(cells.values, expected, rtol=1e-4, atol=1e-4)
+    assert cells.high == -cells.low == pytest.approx(np.abs(expected).max(), rel=1e-5)
+    assert cells.title.endswith("prose minus code") and not cells.capped
+    assert difference_cells(trace, trace, ("a", "b")).high > 0
+    fewer = replace(other, attention=replace(other.attention, sink_mass=other.attention.sink_mass[:2]))
+    with pytest.raises(ValueError, match="cannot be compared"):
+        difference_cells(trace, fewer, ("a", "b"))
 
 
 def test_a_map_is_in_percent_and_ends_at_its_largest(trace):
@@ -171,6 +193,23 @@ def test_the_table_of_states():
     frame = state_size_frame(peaked(10), 2)
     assert frame["state_norm"].tolist()[3:6] == [4000, 1, 0.5] and frame["token"][1] == "·beta"
     np.testing.assert_allclose(frame["times_median"], frame["state_norm"])
+
+
+def test_massive_activations_are_told_from_others():
+    """Above 100 and 1000 medians; 100 medians only; neither. A layer of zeros has no place on the axis."""
+    value = np.array([[-2000, 3, 1], [50, 1, 1], [3, 2, 1], [0, 0, 0]], np.float32)
+    median = np.array([1, 0.25, 1, 0], np.float32)
+    nothing = np.zeros((4, 3), np.int64)
+    chart = massive_chart(Extremes(nothing, nothing + 7, value, median, None))
+    spec = chart.to_dict(validate=True)
+    middle, line, points = spec["layer"]
+    drawn = data_of(spec, points)
+    assert drawn["size"].tolist() == [2000, 50, 3]
+    assert drawn["rule"].tolist() == ["massive", "by the ratio only", "neither"]
+    assert data_of(spec, middle)["median"].tolist() == [1, 0.25, 1]
+    assert data_of(spec, line)["layer"].tolist() == [0, 1, 2]
+    assert points["encoding"]["y"]["scale"]["domain"] == pytest.approx([0.175, 2800])
+    assert b"NaN" not in chart_svg(chart)
 
 
 # Two entropies -----------------------------------------------------------------------------------------

@@ -12,10 +12,12 @@ from analysis.attention_sinks.summary import leaning_head, received_by
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from app import state
+from app.widgets.cell_map import cell_map
 from app.widgets.plain import plain
 from app.widgets.stepper import stepper
 
 if TYPE_CHECKING:
+    from analysis.drawing.cells import Cells
     from analysis.results.attention import AttentionTrace
     from analysis.results.trace import Trace
 
@@ -38,6 +40,14 @@ def head_line(attention: AttentionTrace) -> None:
 
     at = attention.row_of(layer) * n_heads + head
     stepper("head", f"Layer {layer}, head {head}", "head", at, attention.n_layers * n_heads, choose)
+
+
+def head_cell_map(attention: AttentionTrace, cells: Cells, key: str) -> None:
+    """Draw a map of heads by layers; a click chooses the head on all pages."""
+    layer, head = chosen_head(attention)
+    picked = cell_map(cells, key=key, selected=(head, layer), height=560, row_height=22)
+    if picked is not None and picked != (head, layer) and picked[1] in attention.layer_numbers:
+        state.choose_head(picked[1], picked[0])
 
 
 def token_line(trace: Trace) -> int:

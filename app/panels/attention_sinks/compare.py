@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.attention_sinks import figures
+from analysis.attention_sinks.cells import difference_cells
 from analysis.attention_sinks.summary import switching_heads
 from analysis.models.spec import EMBEDDED
 from app import state
 from app.compute import requests as runs
 from app.examples import EXAMPLES
 from app.panels.attention_sinks import help as explained
+from app.panels.attention_sinks.chosen import head_cell_map
 from app.widgets.figure_card import altair_card, notebook_code
+from app.widgets.layout import table_height
 from app.widgets.messages import unavailable
 from app.widgets.run_status import model_run_or_none, other_run
 
@@ -66,19 +69,22 @@ def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
         "Active or dormant",
         f"Orange: the head attends more to token 0 in “{names[0]}”. Blue: more in “{names[1]}”.",
         lambda: figures.head_difference(first, second, names, theme_name=state.theme_name()),
-        alt="Difference of sink strength by head",
         name="difference",
+        phrase="the same heads on two texts",
         table=lambda: frame,
         code=notebook_code(first, "an.figures.head_difference(trace, other, (“one”, “other”))"),
         spec=f"{first.spec.subtitle} · against {second.spec.n_tokens} tokens",
         more=explained.ACTIVE,
-    ) as draw:
-        draw()
+    ):
+        head_cell_map(
+            figures.need_attention(first), difference_cells(first, second, names), "difference_cells"
+        )
         st.caption("The heads that differ most:")
         st.dataframe(
             switching_heads(frame),
             hide_index=True,
             key="switching",
+            height=table_height(5),
             column_config={
                 name: st.column_config.NumberColumn(format="%.3f")
                 for name in frame.columns

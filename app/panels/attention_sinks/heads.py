@@ -13,9 +13,8 @@ from analysis.drawing.numbers import count, significant
 from app import state
 from app.choice import choose
 from app.panels.attention_sinks import help as explained
-from app.panels.attention_sinks.chosen import about_head, chosen_head, head_line
+from app.panels.attention_sinks.chosen import about_head, head_cell_map, head_line
 from app.panels.attention_sinks.map import chosen_query, one_head
-from app.widgets.cell_map import cell_map
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import number_line, reading_and_choice
 
@@ -64,16 +63,7 @@ def _map(trace: Trace) -> None:
                 width="content",
             )
             _threshold()
-        layer, head = chosen_head(attention)
-        picked = cell_map(
-            head_cells(trace, quantity),
-            key="head_map_cells",
-            selected=(head, layer),
-            height=560,
-            row_height=22,
-        )
-        if picked is not None and picked != (head, layer) and picked[1] in attention.layer_numbers:
-            state.choose_head(picked[1], picked[0])
+        head_cell_map(attention, head_cells(trace, quantity), "head_map_cells")
 
 
 def _threshold() -> None:
