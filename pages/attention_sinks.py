@@ -7,7 +7,7 @@ from app.choice import choose
 from app.panels.attention_sinks.experiments import experiments
 from app.panels.attention_sinks.heads import heads
 from app.panels.attention_sinks.layers import layers
-from app.panels.attention_sinks.map import ask_for_maps
+from app.panels.attention_sinks.map import start_maps
 from app.panels.attention_sinks.tokens import tokens
 from app.widgets.layout import heading
 from app.widgets.messages import unavailable
@@ -16,17 +16,15 @@ from app.widgets.run_bar import run_bar
 from app.widgets.run_status import shown_run
 
 VIEWS = {"heads": heads, "tokens": tokens, "over layers": layers, "experiments": experiments}
-# Where the pictures are now whose keys stood in links before there were views
-OLD_LINKS = {
-    state.RECEIVED: {state.SINKS_VIEW: "tokens"},
-    state.BREAK: {state.SINKS_VIEW: "experiments", state.SINKS_EXPERIMENT: "break it"},
-}
 
 run_bar()
 if state.SINKS_VIEW not in st.session_state and state.SINKS_VIEW not in st.query_params:
-    for old, places in OLD_LINKS.items():
-        if old in st.query_params:
-            st.session_state.update(places)
+    # Links from before there were views
+    if state.BREAK in st.query_params:
+        st.session_state[state.SINKS_VIEW] = "experiments"
+        st.session_state[state.SINKS_EXPERIMENT] = "break it"
+    elif state.RECEIVED in st.query_params:
+        st.session_state[state.SINKS_VIEW] = "tokens"
 chosen = choose(
     "View", list(VIEWS), key=state.SINKS_VIEW, place=heading("attention_sinks"), titled=False, width="content"
 )
@@ -42,5 +40,5 @@ if "attention of other layers" in trace.unavailable:
             f"Attention in {n_layers} of {trace.spec.n_layers} layers. {trace.unavailable['attention of other layers']}"
         )
     )
-ask_for_maps(trace)
+start_maps(trace)
 VIEWS[chosen](trace)

@@ -1,4 +1,4 @@
-"""The line of a chosen thing: previous, its name, next."""
+"""The line of a chosen thing: previous, its name, next. The words on the buttons are for screen readers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stepper(name: str, title: str, what: str, at: int, n: int, choose: Callable[
 
 def _button(name: str, label: str, side: str, to: int, n: int, choose: Callable[[int], Any]) -> None:
     st.button(
-        "",
+        label,
         icon=f":material/chevron_{side}:",
         key=f"{name}_{side}",
         type="tertiary",

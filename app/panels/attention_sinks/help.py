@@ -88,8 +88,8 @@ is *active* (Guo et al. 2024, whose code tells such heads by the entropies of ro
 HEAD_MAP = r"""
 One head's attention, computed now from this layer's queries and keys only. Rows are queries, columns keys; each row
 of the full map sums to 1. A long text is pooled to the screen: the largest weight of each cell keeps single bright
-tokens visible, the mean keeps the mass. Square root and log show small weights beside a sink; without token 0 the rest
-keeps its weights, so a pale row is one that rests on token 0. *Weight × value* is the weight times the norm of the key's value:
+tokens visible, the mean keeps the mass. Square root and log show small weights beside a sink. Without token 0 the other
+weights stay as they are, so a pale row is one that gives token 0 most. *Weight × value* is the weight times the norm of the key's value:
 what the head adds, before the output projection. Click the map, then the wheel zooms; a drag moves; 0 shows all of it.
 """
 

@@ -36,7 +36,7 @@ _POOLS = ("max", "mean")
 _SHOWS = ("weight", "weight × value")
 
 
-def ask_for_maps(trace: Trace) -> None:
+def start_maps(trace: Trace) -> None:
     """Compute the maps of the chosen layer with the run, whatever view is open, where that is cheap."""
     wanted = _wanted(trace)
     if (
