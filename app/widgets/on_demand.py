@@ -72,7 +72,7 @@ def on_demand(
     request = model_run_or_none(title, why)
     if request is None:
         return
-    with st.container(border=True):
+    with st.container(border=True, key=f"panel_{name}"):
         if not in_one_frame:
             _head(st, title, caption)
         *places, last = side_by_side(f"controls_{name}", widths, "center" if in_one_frame else "bottom")
@@ -105,5 +105,6 @@ def on_demand(
 
 
 def _head(place: Any, title: str, caption: str) -> None:
-    place.markdown(f"**{title}**")
-    place.caption(caption)
+    line = place.container(horizontal=True, vertical_alignment="center", gap="small")
+    line.markdown(f"**{title}**", width="content")
+    line.caption(caption, width="stretch")

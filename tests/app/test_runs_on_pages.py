@@ -293,7 +293,7 @@ def test_an_unloaded_model_is_gone(open_page, finish, tmp_path):
     at = finish(
         press_run(open_page("attention_sinks", from_="folder", model=str(save_tiny("llama", tmp_path))))
     )
-    at = finish(at.button(key="map_button").click().run())
+    at = finish(at)  # the maps of a layer come with the run
     assert not at.exception and not at.error
     spec = runs.engine().model_slot.spec
     weights = weakref.ref(runs.engine().model_slot.get(spec, lambda *_: None).model)

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.attention_sinks import figures
+from analysis.attention_sinks.cells import difference_cells
 from analysis.attention_sinks.summary import switching_heads
 from analysis.models.spec import EMBEDDED
 from app import state
 from app.compute import requests as runs
 from app.examples import EXAMPLES
 from app.panels.attention_sinks import help as explained
+from app.panels.attention_sinks.chosen import head_cell_map
 from app.widgets.figure_card import altair_card, notebook_code
+from app.widgets.layout import table_height
 from app.widgets.messages import unavailable
 from app.widgets.run_status import model_run_or_none, other_run
 
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
 
-@st.fragment
 def active_or_dormant(trace: Trace) -> None:
     """Difference of sink strength between the run on screen and an example text."""
     request = model_run_or_none(
@@ -32,17 +34,18 @@ def active_or_dormant(trace: Trace) -> None:
         return
     here = next((slug for slug, e in EXAMPLES.items() if e.text == trace.text), "this text")
     others = [slug for slug in EXAMPLES if slug != here]
-    with st.container(border=True):
-        left, right = st.columns([1, 3], vertical_alignment="bottom")
-        default = others.index("code") if "code" in others else 0
-        slug = left.selectbox("Compare with", others, default, key=state.OTHER_EXAMPLE)
-        other = replace(request, text=EXAMPLES[slug].text, lens_step=0)
-        right.caption(
+    with st.container(border=True, key="panel_compare"):
+        with st.container(horizontal=True, vertical_alignment="bottom", key="line_compare"):
+            default = others.index("code") if "code" in others else 0
+            slug = st.selectbox("Compare with", others, default, key=state.OTHER_EXAMPLE, width=220)
+            other = replace(request, text=EXAMPLES[slug].text, lens_step=0)
+            pressed = runs.find(other) is None and st.button("Compare", key="compare_button")
+        st.caption(
             "A head can give its attention to token 0 in one kind of text and to other tokens in another: dormant or active."
         )
-        found = runs.find(other)
-        if found is None and not (
-            st.button("Compare", key="compare_button")
+        if not (
+            pressed
+            or runs.find(other) is not None
             or (request.model.kind == EMBEDDED and _was_compared(slug))
         ):
             return
@@ -66,19 +69,22 @@ def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
         "Active or dormant",
         f"Orange: the head attends more to token 0 in “{names[0]}”. Blue: more in “{names[1]}”.",
         lambda: figures.head_difference(first, second, names, theme_name=state.theme_name()),
-        alt="Difference of sink strength by head",
         name="difference",
+        phrase="the same heads on two texts",
         table=lambda: frame,
         code=notebook_code(first, "an.figures.head_difference(trace, other, (“one”, “other”))"),
         spec=f"{first.spec.subtitle} · against {second.spec.n_tokens} tokens",
         more=explained.ACTIVE,
-    ) as draw:
-        draw()
+    ):
+        head_cell_map(
+            figures.need_attention(first), difference_cells(first, second, names), "difference_cells"
+        )
         st.caption("The heads that differ most:")
         st.dataframe(
             switching_heads(frame),
             hide_index=True,
             key="switching",
+            height=table_height(5),
             column_config={
                 name: st.column_config.NumberColumn(format="%.3f")
                 for name in frame.columns

@@ -1,4 +1,4 @@
-"""Attention sinks: break it, and stream it."""
+"""Attention sinks, experiments: two texts, break it, and stream it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from analysis.attention_sinks.cells import difference_cells
 from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
-from analysis.attention_sinks.figures import head_difference, need_attention
+from analysis.attention_sinks.figures import need_attention
 from analysis.attention_sinks.summary import sink_numbers
 from analysis.drawing.numbers import significant
 from analysis.units import from_nats
 from app import state
+from app.choice import choose
 from app.panels.attention_sinks import help as explained
-from app.panels.attention_sinks.heads import chosen_head
-from app.widgets.figure_card import altair_card, notebook_code, show_chart
+from app.panels.attention_sinks.chosen import about_head, chosen_head, head_cell_map, head_line
+from app.panels.attention_sinks.compare import active_or_dormant
+from app.widgets.figure_card import altair_card, notebook_code
+from app.widgets.layout import reading_and_choice
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -32,6 +36,18 @@ _UNSETTLED_TOKENS = 16
 
 
 @st.fragment
+def experiments(trace: Trace) -> None:
+    """Draw the chosen experiment, and the chosen head beside it."""
+    left, right = reading_and_choice("experiments")
+    with left:
+        drawn = {"active or dormant": active_or_dormant, "break it": without_sink, "streaming": streaming}
+        chosen = choose("Experiment", list(drawn), key=state.SINKS_EXPERIMENT, titled=False)
+        drawn[chosen](trace)
+    with right, st.container(border=True, key="panel_head"):
+        head_line(need_attention(trace))
+        about_head(trace)
+
+
 def without_sink(trace: Trace) -> None:
     """Take the sink away and see what it was good for."""
     attention = need_attention(trace)
@@ -94,14 +110,13 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
         if after.attention is not None and before.attention is not None:
             shares = [100 * sink_numbers(run.attention).on_first for run in (before, after) if run.attention]
             line += f" · attention on token 0 **{significant(shares[0])} % → {significant(shares[1])} %**"
-        st.caption(line + f" · largest state norm **{significant(peaks[0])} → {significant(peaks[1])}**")
         draw()
+        st.caption(line + f" · largest state norm **{significant(peaks[0])} → {significant(peaks[1])}**")
         if after.attention is not None and before.attention is not None:
-            difference = head_difference(after, before, ("after", "before"), theme_name=state.theme_name())
-            show_chart(difference, alt="Change of attention on token 0 by head", key="broken_heads")
+            cells = difference_cells(after, before, ("after", "before"))
+            head_cell_map(before.attention, cells, "broken_heads")
 
 
-@st.fragment
 def streaming(trace: Trace) -> None:
     """Perplexity along the text under full attention, a window, and sinks with a window."""
     n = len(trace.tokens)

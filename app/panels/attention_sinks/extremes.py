@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import streamlit as st
-
+from analysis.attention_sinks.massive import output_drain_range
+from analysis.attention_sinks.state_figures import massive_chart
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
+from app import state
 from app.panels.attention_sinks import help as explained
+from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.on_demand import Wanted, on_demand
 from app.widgets.plain import plain
 
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from app.compute.job import Job
 
 
-@st.fragment
 def massive_activations(trace: Trace) -> None:
     """Largest values of the residual stream, layer by layer."""
 
@@ -33,37 +34,38 @@ def massive_activations(trace: Trace) -> None:
         "Massive activations",
         "The largest single values of the states, and how small the sink's projected values are.",
         "Find massive activations",
-        lambda _request, _left: Wanted(compute, lambda extremes: _draw(trace, extremes)),
+        lambda _request: Wanted(compute, lambda extremes: _draw(trace, extremes)),
         why="They are read from the model's states; a file holds none.",
-        widths=[3, 1],
+        widths=[1],
         height=300,
-        in_one_frame=True,
+        stretch=False,
     )
 
 
 def _draw(trace: Trace, extremes: Extremes) -> None:
-    from analysis.attention_sinks.massive import output_drain_range
-
     layer, place, times = extremes.largest
     token = int(extremes.token[layer, place])
-    st.caption(
+    with altair_card(
+        "Largest activation of each layer",
         f"Largest: **{significant(float(extremes.value[layer, place]))}** at layer {layer}, token {count(token)} "
         f"“{plain(visible(trace.tokens.text[token]))}”, dimension {int(extremes.dimension[layer, place])}: "
-        f"**{significant(times)}** times the layer's median."
-    )
+        f"**{significant(times)}** times the layer's median (dashed). {_drain(extremes)}",
+        lambda: massive_chart(extremes, theme_name=state.theme_name()),
+        alt="Largest activation and median of each layer",
+        name="massive",
+        phrase="against the median",
+        table=extremes.to_frame,
+        code=notebook_code(trace, "an.figures.massive_chart(an.extreme_tokens(model, trace))"),
+        more=explained.MASSIVE,
+    ) as draw:
+        draw()
+
+
+def _drain(extremes: Extremes) -> str:
     if extremes.value_out_norm is None:
-        st.caption(plain(f"Drain after the output projection: not available. {extremes.unavailable}"))
-    else:
-        least, most = output_drain_range(extremes)
-        st.caption(
-            f"Token 0's values after the output projection: median over heads from "
-            f"**{significant(least)}** to **{significant(most)}** times the others'."
-        )
-    frame = extremes.to_frame()
-    st.dataframe(frame, hide_index=True, height=300, key="extremes_frame")
-    st.download_button(
-        "CSV", lambda: frame.to_csv(index=False, lineterminator="\r\n").encode(), "massive_activations.csv", "text/csv",
-        key="extremes_csv", on_click="ignore", type="tertiary",
-    )  # fmt: skip
-    with st.popover("How to read this", type="tertiary"):
-        st.markdown(explained.MASSIVE)
+        return plain(f"Drain after the output projection: not available. {extremes.unavailable}")
+    least, most = output_drain_range(extremes)
+    return (
+        f"Token 0's values after the output projection: median over heads from **{significant(least)}** to "
+        f"**{significant(most)}** times the others'."
+    )
