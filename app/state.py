@@ -43,6 +43,8 @@ OPENED_ID = "opened_id"
 """The upload it came from."""
 TOKEN = "token"
 """Position of the chosen token, also in the URL."""
+PICKED = "picked"
+"""Clicks that were taken, by chart."""
 
 # Attention sinks
 HEAD_QUANTITY = "heads"
@@ -149,6 +151,7 @@ SWEEP = "sweep"
 """The sweep on screen, an :class:`app.panels.pruning_effects.eviction.sweep_request.SweepRequest`."""
 
 # Token entropy
+ENTROPY_VIEW = "entropy"
 QUANTITY = "color"
 FORKING_SHARE = "forking"
 SHOW_WINDOWS = "hew"
@@ -156,13 +159,14 @@ WINDOW_WIDTH = "hew_width"
 WINDOW_PERCENTILE = "hew_percentile"
 THRESHOLD = "threshold"
 MARK = "mark"
-DRAWN_MARKS = "drawn_marks"
-"""Marks that the curve was drawn with."""
-SCATTER_PICKED = "scatter_picked"
 TRIGGER_WINDOW = "srgen_tokens"
 TRIGGER_FACTOR = "srgen_deviations"
 LENS_QUANTITY = "lens"
 LENS_STEP = "lens_step"
+LENS_FIRST = "lens_first"
+"""First token of the lens' window; it stays while the chosen token is in it."""
+SAMPLERS = "samplers"
+"""Whether the samplers are unfolded."""
 
 
 def strip_selection(key: str) -> str:
