@@ -6,8 +6,6 @@ const RADIUS = 4, EDGE = 4, PART = 8, KEY_WAIT = 120;
 
 // ---------------------------------------------------------------- payload
 
-const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
-
 /** Read the payload written by `pack` in token_strip.py. */
 function parse(data) {
   const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
@@ -62,36 +60,6 @@ function joins(left, right) {
   if (CLOSING.test(right)) return true;
   const edge = left.slice(-2) + right.slice(0, 2);
   return WORD_END.test(left) && WORD_START.test(right) && !NO_SPACES.test(edge);
-}
-
-// ---------------------------------------------------------------- colour
-
-const channels = css => (css.match(/[\d.]+/g) ?? [0, 0, 0]).slice(0, 3).map(Number);
-
-function luminance([r, g, b]) {
-  const part = v => ((v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-  return 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b);
-}
-
-const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-
-/** Fill and text colour of each ramp step: the theme's ink while it reads at 4.5 : 1, else black or white. */
-function palette(ramp, ink) {
-  const inkLight = luminance(channels(ink));
-  return Array.from({ length: 256 }, (_, i) => {
-    const rgb = ramp.subarray(3 * i, 3 * i + 3), light = luminance(rgb);
-    let text = ink;
-    if (contrast(light, inkLight) < 4.5) text = contrast(light, 0) >= contrast(light, 1) ? "#000" : "#fff";
-    return { fill: `rgb(${rgb.join()})`, text };
-  });
-}
-
-function element(parent, className, text = "") {
-  const made = document.createElement("div");
-  made.className = className;
-  made.textContent = text;
-  parent.append(made);
-  return made;
 }
 
 // ---------------------------------------------------------------- the strip
@@ -304,16 +272,7 @@ class StripView {
     this.ink = ink;
     this.dark = luminance(channels(ground)) < 0.18;
     this.colours = palette(this.strip.ramps[this.dark ? "dark" : "light"], ink);
-    const tile = document.createElement("canvas"), side = Math.round(5 * devicePixelRatio), pen = tile.getContext("2d");
-    tile.width = tile.height = side;
-    pen.strokeStyle = ink;
-    pen.globalAlpha = 0.34;
-    pen.lineWidth = devicePixelRatio;
-    pen.beginPath();
-    for (const from of [-side, 0, side]) { pen.moveTo(from, side); pen.lineTo(from + side, 0); }
-    pen.stroke();
-    this.hatch = this.pen.createPattern(tile, "repeat");
-    this.hatch.setTransform(new DOMMatrix().scale(1 / devicePixelRatio));
+    this.hatch = hatching(this.pen, ink, 0.34);
     this.drawLegend();
   }
 

@@ -11,7 +11,6 @@ import math
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from analysis.drawing.labels import ODD, SIGNS, spelled_all
 from analysis.drawing.numbers import EXACT_DIGITS
 from analysis.drawing.strip import Strip
 from app import state
+from app.widgets.canvas import script, style
 
 _HTML = """
 <div class="ls-strip">
@@ -34,12 +34,8 @@ _HTML = """
 """
 
 
-def _beside(suffix: str) -> str:
-    return Path(__file__).with_suffix(suffix).read_text(encoding="utf-8")
-
-
 _component = st.components.v2.component(
-    "logitscope.token_strip", html=_HTML, css=_beside(".css"), js=_beside(".js")
+    "logitscope.token_strip", html=_HTML, css=style("token_strip"), js=script("token_strip")
 )
 
 
