@@ -30,7 +30,7 @@ from analysis.pruning_effects.eviction.overlap_figures import kept_positions, ov
 from analysis.token_entropy.expected_figures import expected_tokens
 from analysis.token_entropy.figures import along_text, entropy_histogram, surprisal_scatter, token_strip
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
-from analysis.token_entropy.lens_window_figures import lens_overview, lens_window
+from analysis.token_entropy.lens_window_figures import lens_window
 
 show_charts_as_pictures()
 
@@ -60,7 +60,6 @@ __all__ = [
     "layer_drops",
     "lens_curve",
     "lens_heatmap",
-    "lens_overview",
     "lens_window",
     "matrix_entropy",
     "model_curves",

@@ -223,10 +223,8 @@ class Run:
             targets,
             lambda n: self.advance(n * per_row, f"logit lens, {len(self.lens_layers)} layers"),
         )
-        for kept, values in zip(
-            (self.lens_entropy, self.lens_kl, self.lens_top, self.lens_rank), read, strict=True
-        ):
-            kept[:, rows] = values
+        self.lens_entropy[:, rows], self.lens_kl[:, rows], self.lens_top[:, rows] = read[:3]
+        self.lens_rank[:, rows] = read[3]
         self.seconds["lens"] += time.perf_counter() - started
 
     def _check_head(self, head: Head, states: Tensor, rows: slice) -> None:

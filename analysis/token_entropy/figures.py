@@ -196,7 +196,7 @@ def along_text(
             name="pick", fields=["position"], on="click", nearest=True, empty=False
         )
         layers.append(spots.add_params(by_click))
-    return styled(alt.layer(*layers).properties(height=300, width="container"), theme_name)
+    return styled(alt.layer(*layers).properties(height=220, width="container"), theme_name)
 
 
 def surprisal_scatter(

@@ -1,13 +1,17 @@
-"""The logit lens around one token: what every layer would say, as cells. Results in, plain values out."""
+"""The logit lens as cells: what every layer would say before the tokens of a window, and a bar of the whole text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from analysis.drawing.cells import CellAxis, Cells
+from analysis.drawing.labels import visible
+from analysis.drawing.numbers import count
+from analysis.drawing.theme import amount_ramp
 from analysis.errors import AnalysisError
 from analysis.units import Unit, from_nats, unit_label
 
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 LensQuantityName = Literal["entropy", "kl", "rank"]
 WINDOW = 11
 """Tokens whose words can be read beside each other."""
+_LETTERS = 8
+"""Of a token under its column."""
 BAR_COLUMNS = 400
 """Columns of the bar over a whole text; longer texts are pooled, keeping the largest value."""
 
@@ -28,6 +34,8 @@ class LensQuantity:
 
     label: str
     """On buttons."""
+    title: str
+    """Of the scale."""
     faint: str
     """What a faint cell means, as a sentence."""
     values: Callable[[LayerTrace], np.ndarray | None]
@@ -37,12 +45,16 @@ class LensQuantity:
 
 
 LENS_QUANTITIES: dict[LensQuantityName, LensQuantity] = {
-    "entropy": LensQuantity("entropy", "Faint: already sure.", lambda layers: layers.lens_entropy),
+    "entropy": LensQuantity("entropy", "Entropy", "Faint: already sure.", lambda layers: layers.lens_entropy),
     "kl": LensQuantity(
-        "distance to the output", "Faint: already what the output says.", lambda layers: layers.lens_kl
+        "distance to the output",
+        "KL to the output",
+        "Faint: already what the output says.",
+        lambda layers: layers.lens_kl,
     ),
     "rank": LensQuantity(
         "rank of the token",
+        "Rank, log scale",
         "Faint: the token that came is the first choice.",
         lambda layers: layers.lens_rank,
         0,
@@ -54,26 +66,6 @@ LENS_QUANTITIES: dict[LensQuantityName, LensQuantity] = {
 def lens_quantities_of(trace: Trace) -> dict[LensQuantityName, LensQuantity]:
     """Those that a run has: none without a lens, and no ranks in a file of an earlier version."""
     return {name: q for name, q in LENS_QUANTITIES.items() if q.values(trace.layers) is not None}
-
-
-@dataclass(frozen=True)
-class LensCells:
-    """The lens over a stretch of tokens."""
-
-    first: int
-    """First token of the stretch."""
-    layers: np.ndarray
-    """int32, (n,), rising."""
-    values: np.ndarray
-    """float32, (n, W), in the unit asked for; the common logarithm of a rank; NaN without context."""
-    high: float
-    """Value of the strongest colour: the 99th percentile over the whole text, rounded up, or that of the last rank."""
-    words: tuple[tuple[str, ...], ...]
-    """Each layer's first choice, (n, W); empty without context."""
-    is_output: np.ndarray
-    """bool, (n, W): whether that is the output's first choice."""
-    ends: tuple[str, str]
-    """What the scale says at its two ends."""
 
 
 def _values(trace: Trace, quantity: LensQuantityName, unit: Unit) -> np.ndarray:
@@ -91,14 +83,38 @@ def _values(trace: Trace, quantity: LensQuantityName, unit: Unit) -> np.ndarray:
     return np.asarray(from_nats(measured.astype(np.float32), unit), np.float32)
 
 
-def _scale(
-    values: np.ndarray, quantity: LensQuantityName, unit: Unit, vocab: int
-) -> tuple[float, tuple[str, str]]:
+def _high(values: np.ndarray, quantity: LensQuantityName, trace: Trace) -> float:
+    """Value of the strongest colour: the 99th percentile over the whole text, rounded up, or the last rank's."""
     if quantity == "rank":
-        return float(np.log10(vocab)), ("1", f"rank {vocab:,}".replace(",", "\u2009"))
+        return float(np.log10(trace.spec.vocab_size))
     known = values[np.isfinite(values)]
-    top = float(np.ceil(max(np.percentile(known, 99) if len(known) else 1.0, 1e-6)))
-    return top, ("0", f"{top:.0f} {unit_label(unit)}")
+    return float(np.ceil(max(np.percentile(known, 99) if len(known) else 1.0, 1e-6)))
+
+
+def _cells(trace: Trace, quantity: LensQuantityName, unit: Unit, values: np.ndarray, **more: Any) -> Cells:
+    """Cells with the last layer on top; scale and names are those of the whole text."""
+    layers = trace.layers.lens_layers
+    assert layers is not None
+    declared = LENS_QUANTITIES[quantity]
+    return Cells(
+        declared.title,
+        "log10 rank" if quantity == "rank" else unit_label(unit, power=declared.power),
+        values[::-1],
+        CellAxis.numbered("layer", [int(layer) for layer in layers[::-1]]),
+        low=0.0,
+        high=_high(_values(trace, quantity, unit), quantity, trace),
+        light=amount_ramp("token_entropy", "light"),
+        dark=amount_ramp("token_entropy", "dark"),
+        scale="linear",
+        missing="no context",
+        **more,
+    )
+
+
+def window_at(first: int, n_tokens: int, width: int = WINDOW) -> range:
+    """Tokens of a window, moved and cut so that it lies in the text."""
+    first = max(0, min(first, n_tokens - width))
+    return range(first, min(n_tokens, first + width))
 
 
 def lens_cells(
@@ -108,8 +124,8 @@ def lens_cells(
     unit: Unit = "nats",
     first: int = 0,
     width: int = WINDOW,
-) -> LensCells:
-    """What every layer would say before each token of a stretch.
+) -> Cells:
+    """What every layer would say before each token of a window, the last layer on top.
 
     Parameters
     ----------
@@ -120,44 +136,67 @@ def lens_cells(
     unit : {"nats", "bits"}
         Unit of entropy and KL.
     first, width : int
-        The stretch; it is moved and cut so that it lies in the text.
+        The window, as for :func:`window_at`.
+
+    Returns
+    -------
+    Cells
+        Values in the unit, or common logarithms of ranks; words are first choices, outlined where it is the output's.
 
     Raises
     ------
     AnalysisError
         If the run was made without the lens, or by a version without ranks.
     """
-    values = _values(trace, quantity, unit)
-    layers, tokens, n = trace.layers, trace.tokens, values.shape[1]
-    assert layers.lens_layers is not None and layers.lens_top_ids is not None
-    first = max(0, min(first, n - width))
-    stretch = slice(first, min(n, first + width))
-    says = layers.lens_top_ids[:, stretch]
-    high, ends = _scale(values, quantity, unit, trace.spec.vocab_size)
-    return LensCells(
-        first,
-        layers.lens_layers,
-        values[:, stretch],
-        high,
-        tuple(tuple(tokens.names[int(i)] if i >= 0 else "" for i in row) for row in says),
-        (says == says[-1]) & (says >= 0),
-        ends,
+    values, tokens, says = _values(trace, quantity, unit), trace.tokens, trace.layers.lens_top_ids
+    assert says is not None
+    window = window_at(first, len(tokens), width)
+    stretch = slice(window.start, window.stop)
+    said = says[::-1, stretch]
+    ranks = [] if trace.layers.lens_rank is None else trace.layers.lens_rank[::-1, stretch].ravel().tolist()
+    columns = CellAxis(
+        f"tokens {window.start} to {window[-1]}",
+        tuple(_short(visible(tokens.text[t])) for t in window),
+        tuple(f"token {t} {visible(tokens.text[t])}" for t in window),
     )
+    return _cells(
+        trace,
+        quantity,
+        unit,
+        values[:, stretch],
+        columns=columns,
+        texts=tuple(tokens.names[int(i)] if i >= 0 else "" for i in said.ravel()),
+        details=tuple(f"the token that came has rank {count(rank)}" if rank else "" for rank in ranks),
+        outlined=(said == says[-1, stretch]) & (said >= 0),
+        outlined_name="same as the output",
+    )
+
+
+def _short(word: str) -> str:
+    return word if len(word) <= _LETTERS else f"{word[: _LETTERS - 1]}…"
 
 
 def lens_bar(
     trace: Trace, quantity: LensQuantityName = "entropy", *, unit: Unit = "nats"
-) -> tuple[np.ndarray, int]:
-    """The lens over a whole text for a small picture.
+) -> tuple[Cells, int]:
+    """The lens over a whole text for a low picture.
 
     Returns
     -------
-    tuple of (numpy.ndarray, int)
-        float32, (n, columns): the largest value of each column's tokens; and tokens per column.
+    tuple of (Cells, int)
+        Cells of at most :data:`BAR_COLUMNS` columns, each the largest value of its tokens; and tokens per column.
     """
-    values = _values(trace, quantity, unit)
-    step = -(-values.shape[1] // BAR_COLUMNS)
-    return np.fmax.reduceat(values, np.arange(0, values.shape[1], step), axis=1), step
+    values, tokens = _values(trace, quantity, unit), trace.tokens
+    n = len(tokens)
+    step = -(-n // BAR_COLUMNS)
+    starts = range(0, n, step)
+    names = tuple(
+        f"token {t} {visible(tokens.text[t])}" if step == 1 else f"tokens {t} to {min(t + step, n) - 1}"
+        for t in starts
+    )
+    columns = CellAxis("token", tuple(map(str, starts)), names)
+    pooled = np.fmax.reduceat(values, list(starts), axis=1)
+    return _cells(trace, quantity, unit, pooled, columns=columns), step
 
 
 def window_start(position: int, n_tokens: int, *, shown: int | None = None, width: int = WINDOW) -> int:
@@ -170,7 +209,7 @@ def window_start(position: int, n_tokens: int, *, shown: int | None = None, widt
     n_tokens : int
         Length of the text.
     shown : int, optional
-        Where the window is now: it stays as long as the token is in it.
+        Where the window is now: it stays as long as the token is in it and not at an edge behind which there is more.
     width : int
         Tokens in a window.
 
@@ -180,8 +219,10 @@ def window_start(position: int, n_tokens: int, *, shown: int | None = None, widt
         ``shown``, or the window with the token in its middle, moved into the text.
     """
     last = max(0, n_tokens - width)
-    if shown is not None and 0 <= shown <= last and shown <= position < shown + width:
-        return shown
+    if shown is not None and 0 <= shown <= last:
+        left, right = shown + (shown > 0), shown + width - (shown < last)
+        if left <= position < right:
+            return shown
     return max(0, min(position - width // 2, last))
 
 

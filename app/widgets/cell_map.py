@@ -55,6 +55,7 @@ def pack_cells(
     height: int = 520,
     row_height: int = 24,
     aspect: float | None = None,
+    window: tuple[int, int] | None = None,
     key: str = "",
 ) -> bytes:
     """Pack a map for the browser.
@@ -67,7 +68,7 @@ def pack_cells(
         Cell to select when ``revision`` is new to the browser: row times the number of columns, plus column.
     revision : int, default 0
         See :class:`~app.widgets.token_strip.Selection`.
-    outline, height, row_height, aspect, key
+    outline, height, row_height, aspect, window, key
         As for :func:`cell_map`.
 
     Returns
@@ -100,6 +101,7 @@ def pack_cells(
         "height": height,
         "row_height": row_height,
         "aspect": aspect or 0,
+        "window": window,
         "key": key,
         "map_id": map_identity(cells),
     }
@@ -136,6 +138,24 @@ def wanted_cell(
     return row * n_columns + column if 0 <= row < n_rows and 0 <= column < n_columns else None
 
 
+def picked_cell(key: str, n_rows: int, n_columns: int) -> tuple[int, int] | None:
+    """The cell that a person picked since the map was drawn last, before it is drawn again; None without a new pick.
+
+    Parameters
+    ----------
+    key : str
+        As for :func:`cell_map`.
+    n_rows, n_columns : int
+        Shape of the map as it was drawn.
+    """
+    raw = (st.session_state.get(key) or {}).get("cell")
+    before: Selection = st.session_state.get(state.strip_selection(key), Selection())
+    if raw is None or raw == before.raw:
+        return None
+    now = resolve(before, raw, None, before.text_id, n_rows * n_columns).current
+    return None if now is None or now == before.current else divmod(now, n_columns)
+
+
 def cell_map(
     cells: Cells,
     *,
@@ -145,6 +165,7 @@ def cell_map(
     height: int = 520,
     row_height: int = 24,
     aspect: float | None = None,
+    window: tuple[int, int] | None = None,
 ) -> tuple[int, int] | None:
     """Draw a map and return the selected cell.
 
@@ -165,6 +186,9 @@ def cell_map(
         Pixels of a row while there are few.
     aspect : float, optional
         Most pixels of width for one of height; the whole width by default.
+    window : tuple of (int, int), optional
+        Columns that another picture shows, the last one excluded: the map is a bar without axes and legend on which
+        they are outlined in place of the selected cell.
 
     Returns
     -------
@@ -186,6 +210,7 @@ def cell_map(
         height=height,
         row_height=row_height,
         aspect=aspect,
+        window=window,
         key=key,
     )
     result = _component(key=key, data=payload, default={"cell": None}, on_cell_change=lambda: None)

@@ -15,7 +15,7 @@ from analysis.token_entropy.triggers import trigger_positions
 from analysis.units import from_nats, table_in
 from app import state
 from app.panels.token_entropy import help as explained
-from app.panels.token_entropy.marks import forking_share, mark_controls, trigger_rule
+from app.panels.token_entropy.marks import forking_share, trigger_rule
 from app.widgets.figure_card import altair_card, html_card, notebook_code
 from app.widgets.plain import plain
 
@@ -56,17 +56,15 @@ def along_the_text(trace: Trace) -> None:
         ),
         more=explained.ALONG_THE_TEXT,
     ) as draw:
-        with st.container(key="curve_controls", horizontal=True, vertical_alignment="center", gap="small"):
-            shown = st.toggle(
-                "Moving threshold",
-                True,
-                key=state.THRESHOLD,
-                bind="query-params",
-                persist_state="session",
-                help=f"SRGen's: mean of the last {window} entropies plus {factor:g} standard deviations of them, at "
-                f"least {measures.TRIGGER_FLOOR:g} nats. Both numbers can be set under Marks.",
-            )
-            mark_controls()
+        shown = st.toggle(
+            "Moving threshold",
+            True,
+            key=state.THRESHOLD,
+            bind="query-params",
+            persist_state="session",
+            help=f"SRGen's: mean of the last {window} entropies plus {factor:g} standard deviations of them, at least "
+            f"{measures.TRIGGER_FLOOR:g} nats. Both numbers can be set under Marks.",
+        )
         draw(on_select="rerun", selection_mode="pick")
         if shown:
             st.caption(_triggers_said(trace, window, factor))

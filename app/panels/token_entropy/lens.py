@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -14,15 +14,18 @@ from analysis.errors import AnalysisError
 from analysis.token_entropy.lens_window import (
     LENS_QUANTITIES,
     LensQuantityName,
+    lens_bar,
     lens_cells,
     lens_quantities_of,
     settled_layer,
+    window_at,
     window_start,
 )
 from app import state
 from app.choice import choose
 from app.compute import requests as runs
 from app.panels.token_entropy import help as explained
+from app.widgets.cell_map import cell_map, picked_cell
 from app.widgets.checks import check_line
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.layout import side_by_side
@@ -31,11 +34,11 @@ from app.widgets.plain import plain
 from app.widgets.run_status import model_run, other_run, try_submit
 
 if TYPE_CHECKING:
+    from analysis.drawing.cells import Cells
     from analysis.results.trace import Trace
 
 _STEPS = {1: "every layer", 2: "every 2nd layer", 4: "every 4th layer", 8: "every 8th layer"}
-LENS_CHART, LENS_BAR = "lens_chart", "lens_bar"
-"""Their clicks choose the token, and the layer."""
+_WINDOW, _BAR = "lens_window", "lens_bar"
 
 
 def lens(trace: Trace) -> None:
@@ -95,31 +98,29 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | No
 
 
 def _draw_lens(trace: Trace) -> None:
-    unit, position, layer = state.unit(), state.chosen_token(trace.tokens), st.session_state.get(state.LAYER)
-    quantities = lens_quantities_of(trace)
+    unit, n, quantities = state.unit(), len(trace.tokens), lens_quantities_of(trace)
     named = st.session_state.get(state.LENS_QUANTITY)
     kind: LensQuantityName = named if named in quantities else "entropy"
-    first = window_start(position, len(trace.tokens), shown=st.session_state.get(state.LENS_FIRST))
+    bar, step = lens_bar(trace, kind, unit=unit)
+    _take_picks(trace, bar, step)
+    position, layer = state.chosen_token(trace.tokens), st.session_state.get(state.LAYER)
+    first = window_start(position, n, shown=st.session_state.get(state.LENS_FIRST))
     st.session_state[state.LENS_FIRST] = first
-    shown: dict[str, Any] = {"unit": unit, "theme_name": state.theme_name(), "first": first}
-
-    def window(pick: bool = False) -> Any:
-        return figures.lens_window(trace, kind, token=position, layer=layer, pick=pick, **shown)
-
+    cells = lens_cells(trace, kind, unit=unit, first=first)
     with altair_card(
         "Token by layer: the logit lens",
         f"{LENS_QUANTITIES[kind].faint} Read a column upwards: a cell says what the model would answer if it stopped there. "
         f"{_settles(trace, position)}",
-        window,
+        lambda: figures.lens_window(
+            trace, kind, unit=unit, theme_name=state.theme_name(), first=first, token=position, layer=layer
+        ),
         name="lens",
-        key=LENS_CHART,
-        alt=f"Logit lens: first choice of every layer before tokens {first} and after, by {LENS_QUANTITIES[kind].label}",
         table=lambda: trace.layers.lens_frame(unit),
         code=notebook_code(trace, f"an.figures.lens_window(trace, {kind!r}, unit={unit!r}, first={first})"),
         phrase="each layer's first choice, in its cell",
         more=explained.LENS,
-    ) as draw:
-        with st.container(key="lens_controls", horizontal=True, vertical_alignment="center", gap="small"):
+    ):
+        with st.container(key="lens_controls"):
             chosen = choose(
                 "Colour",
                 list(quantities),
@@ -128,20 +129,29 @@ def _draw_lens(trace: Trace) -> None:
                 persist_state="session",
                 format_func=lambda name: LENS_QUANTITIES[name].label,
             )
-            low, high = lens_cells(trace, kind, unit=unit, first=first).ends
-            st.caption(
-                f"{low} to {high} · framed: same as the output", width="stretch", text_alignment="right"
-            )
         if chosen != kind:  # first said by the address
             st.rerun()
-        draw(
-            figures.lens_overview(trace, kind, pick=True, **shown),
-            key=LENS_BAR,
-            alt=f"The lens over the whole text, the window at token {first}",
-            on_select="rerun",
-            selection_mode="pick",
-        )
-        draw(window(pick=True), on_select="rerun", selection_mode="pick")
+        shown = range(first, first + len(cells.columns.labels))
+        bar_window = (shown.start // step, shown[-1] // step + 1)
+        cell_map(bar, key=_BAR, selected=(None, position // step), row_height=1, window=bar_window)
+        rows = cells.rows.labels
+        row = rows.index(str(layer)) if str(layer) in rows else None
+        cell_map(cells, key=_WINDOW, selected=(row, position - first), outline="column", row_height=17)
+
+
+def _take_picks(trace: Trace, bar: Cells, step: int) -> None:
+    """Let a new pick in one of the two maps choose the token, and in the window the layer too."""
+    layers, n = trace.layers.lens_layers, len(trace.tokens)
+    assert layers is not None
+    n_rows, n_columns = bar.values.shape
+    if picked := picked_cell(_BAR, n_rows, n_columns):
+        state.choose_token(min(picked[1] * step, n - 1))
+    window = window_at(st.session_state.get(state.LENS_FIRST, 0), n)
+    if picked := picked_cell(_WINDOW, n_rows, len(window)):
+        row, column = picked
+        state.choose_token(window[column])
+        if row or state.LAYER in st.session_state:  # without a choice the last layer is on top
+            st.session_state[state.LAYER] = int(layers[len(layers) - 1 - row])
 
 
 def _settles(trace: Trace, position: int) -> str:

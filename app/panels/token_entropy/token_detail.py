@@ -31,7 +31,7 @@ def token_detail(trace: Trace, position: int) -> None:
     with st.container(border=True, key="panel_token"):
         chosen_token_line(tokens, position)
         said = expected_words(tokens, position)
-        st.markdown("".join(f"**{plain(visible(p))}**" if isinstance(p, Word) else plain(p) for p in said))
+        st.markdown("".join(f"**{plain(visible(p))}**" if isinstance(p, Word) else p for p in said))
         if not tokens.has_context[position]:
             st.caption("Choose a beginning-of-text token under Options to give the first token a context.")
             return
@@ -57,7 +57,7 @@ def _numbers(trace: Trace, position: int, unit: Unit) -> None:
         f"{_place(percentile_of(tokens.entropy, position))}"
     )
     show_chart(
-        entropy_histogram(trace, position, unit=unit, theme_name=state.theme_name()).properties(height=64),
+        entropy_histogram(trace, position, unit=unit, theme_name=state.theme_name()).properties(height=96),
         alt="Distribution of entropy over the text, this token marked",
         key="detail_histogram",
     )

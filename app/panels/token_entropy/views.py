@@ -15,7 +15,7 @@ from app.panels.token_entropy.charts import (
     scatter,
     token_table,
 )
-from app.panels.token_entropy.lens import LENS_BAR, LENS_CHART, lens
+from app.panels.token_entropy.lens import lens
 from app.panels.token_entropy.strip import strip_card
 from app.panels.token_entropy.token_detail import token_detail
 from app.widgets.clicks import take_clicks
@@ -24,7 +24,7 @@ from app.widgets.layout import reading_and_choice
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
-_VIEWS = ("text", "curve", "lens", "scatter")
+_VIEWS = ("text", "lens", "scatter")
 
 
 def chosen_view(line: Any) -> str:
@@ -36,12 +36,11 @@ def chosen_view(line: Any) -> str:
 @st.fragment
 def view_and_token(trace: Trace, view: str) -> None:
     """Draw the chosen view and the chosen token; a token chosen in a view is the one beside it."""
-    take_clicks(ALONG_CHART, SCATTER_CHART, LENS_CHART, LENS_BAR)
+    take_clicks(ALONG_CHART, SCATTER_CHART)
     left, right = reading_and_choice("token_entropy")
     with left:
         if view == "text":
             strip_card(trace)
-        elif view == "curve":
             along_the_text(trace)
         elif view == "lens":
             lens(trace)
