@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.drawing.charts import styled
 from analysis.drawing.labels import visible
@@ -51,11 +51,10 @@ def expected_tokens(
     colours, frame = theme(theme_name), likely_tokens(trace.tokens, position, most)
     frame["token"] = [visible(token) for token in frame["token"]]
     frame["percent"] = [percent(share).replace("under ", "< ") for share in frame["probability"]]
-    frame["row"] = [f"{row}\n{_short(token)}" for row, token in enumerate(frame["token"])]
+    frame["row"] = [f"{row:02}\n{_short(token)}" for row, token in enumerate(frame["token"])]  # in this order
     y = alt.Y(
         "row:O",
         title=None,
-        sort=frame["row"].tolist(),
         scale=alt.Scale(paddingInner=0.45, paddingOuter=0.2),
         axis=alt.Axis(
             labelExpr="split(datum.label, '\\n')[1]", labelFont=_MONO, labelColor=colours.ink, labelAlign="left",
@@ -68,18 +67,23 @@ def expected_tokens(
         alt.Tooltip("percent:N", title="probability"),
         alt.Tooltip("place:Q", title="choice number"),
     ]
-    frame["fill"] = [colours.ink if came else colours.pictures["token_entropy"] for came in frame["came"]]
-    frame["pen"] = [colours.ink if came else colours.muted for came in frame["came"]]
     base = alt.Chart(frame).encode(y=y, tooltip=hover)
     bars = base.mark_bar(cornerRadius=3).encode(
         x=alt.X("probability:Q", axis=None, scale=alt.Scale(domain=[0, _ROOM * top])),
-        color=alt.Color("fill:N", scale=None),
+        color=_by_came(colours.ink, colours.pictures["token_entropy"]),
     )
     numbers = base.mark_text(align="right", fontSize=12).encode(
-        x=alt.value("width"), text="percent:N", color=alt.Color("pen:N", scale=None)
+        x=alt.value("width"), text="percent:N", color=_by_came(colours.ink, colours.muted)
     )
     height = _ROW * len(frame)
     return styled(alt.layer(bars, numbers).properties(width="container", height=height), theme_name)
+
+
+def _by_came(came: str, other: str) -> Any:
+    """Colour of the token that came, and of the others."""
+    import altair as alt
+
+    return alt.condition("datum.came", alt.value(came), alt.value(other))
 
 
 def _short(word: str) -> str:

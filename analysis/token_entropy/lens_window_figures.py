@@ -66,7 +66,8 @@ def lens_window(
     ramp = cells.dark if colours.name == "dark" else cells.light
     rgb, missing = ramp[cells.codes().ravel()], np.isnan(cells.values).ravel()
     at = window_at(first, len(trace.tokens), width)
-    order = [f"{label}\n{t}" for label, t in zip(cells.columns.labels, at, strict=True)]
+    digits = len(str(at[-1]))
+    order = [f"{t:0{digits}}\n{label}" for label, t in zip(cells.columns.labels, at, strict=True)]
     said = 10**cells.values if quantity == "rank" else cells.values
     words = [visible(word) if word else "" for word in cells.texts]
     frame = pd.DataFrame(
@@ -83,20 +84,20 @@ def lens_window(
             "wide": np.where(cells.outlined.ravel(), 1.2, 0.6),
         }
     )
+    text = "split(datum.label, '\\n')"
     x = alt.X(
         "token:O",
-        sort=order,
         title=None,
         scale=alt.Scale(paddingInner=0.04, paddingOuter=0.02),
         axis=alt.Axis(
-            labelExpr="split(datum.label, '\\n')", labelAngle=0, labelFont=_MONO, labelColor=colours.ink,
+            labelExpr=f"[{text}[1], format(toNumber({text}[0]), 'd')]", labelAngle=0, labelFont=_MONO, labelColor=colours.ink,
             labelLimit=110, domain=False, tickSize=0, labelPadding=6,
         ),
     )  # fmt: skip
     rows = [int(label) for label in cells.rows.labels]
     y = alt.Y(
         "layer:O",
-        sort=rows,
+        sort="descending",
         title="layer",
         scale=alt.Scale(paddingInner=0.1),
         axis=alt.Axis(values=[i for i in rows if i % 5 == 0 or len(rows) <= 12], domain=False, tickSize=0),

@@ -54,6 +54,7 @@ class MapView {
     on(this.canvas, "wheel", e => this.wheel(e), { passive: false });
     on(this.view, "keydown", e => this.press(e));
     on(document.fonts, "loadingdone", () => this.draw());
+    on(window, "resize", () => this.requestDraw());
     this.sizes = new ResizeObserver(() => this.draw());
     this.sizes.observe(root);
     root._rect = i => this.rect(i);
@@ -105,7 +106,8 @@ class MapView {
       this.widths = { row: widest(map.row_labels), column: widest(map.column_labels) };
     }
     const left = map.window ? 2 : Math.ceil(this.widths.row + 1.6 * size + 12), room = Math.max(40, this.root.clientWidth - left - 4);
-    let height = Math.min(map.height, Math.max(40, map.rows * map.row_height));
+    this.legend.classList.toggle("beside", map.room > 0 && this.root.clientWidth >= map.room);
+    let height = Math.min(map.height || 0.6 * innerHeight, Math.max(40, map.rows * map.row_height));
     if (map.aspect) height = Math.min(height, room * 1.1);
     const width = map.aspect ? Math.min(room, map.aspect * height) : room;
     this.plot = { left, top: map.window ? 2 : Math.ceil(0.6 * size), width: Math.floor(width), height: Math.floor(height) };
@@ -157,7 +159,7 @@ class MapView {
     const { map, legend } = this;
     legend.replaceChildren();
     legend.hidden = Boolean(map.window);
-    if (map.title) element(legend, "ls-title", map.title);
+    if (map.title && !map.room) element(legend, "ls-title", map.title);
     const scale = element(legend, "ls-scale"), [low, middle, high] = map.marks;
     const stops = Array.from({ length: 17 }, (_, k) => this.colours[Math.round((255 * k) / 16)].fill);
     const ramp = () => element(scale, "ls-bar half");

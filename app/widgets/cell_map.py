@@ -52,10 +52,11 @@ def pack_cells(
     *,
     revision: int = 0,
     outline: Outline = "cell",
-    height: int = 520,
+    height: int | None = 520,
     row_height: int = 24,
     aspect: float | None = None,
     window: tuple[int, int] | None = None,
+    room: int = 0,
     key: str = "",
 ) -> bytes:
     """Pack a map for the browser.
@@ -68,7 +69,7 @@ def pack_cells(
         Cell to select when ``revision`` is new to the browser: row times the number of columns, plus column.
     revision : int, default 0
         See :class:`~app.widgets.token_strip.Selection`.
-    outline, height, row_height, aspect, window, key
+    outline, height, row_height, aspect, window, room, key
         As for :func:`cell_map`.
 
     Returns
@@ -98,10 +99,11 @@ def pack_cells(
         "selected": selected,
         "outline": outline,
         "revision": revision,
-        "height": height,
+        "height": height or 0,
         "row_height": row_height,
         "aspect": aspect or 0,
         "window": window,
+        "room": room,
         "key": key,
         "map_id": map_identity(cells),
     }
@@ -162,10 +164,11 @@ def cell_map(
     key: str,
     selected: tuple[int | None, int | None] | None = None,
     outline: Outline = "cell",
-    height: int = 520,
+    height: int | None = 520,
     row_height: int = 24,
     aspect: float | None = None,
     window: tuple[int, int] | None = None,
+    room: int = 0,
 ) -> tuple[int, int] | None:
     """Draw a map and return the selected cell.
 
@@ -180,8 +183,8 @@ def cell_map(
         changes; a person's later pick wins until it changes again.
     outline : {"cell", "row", "column"}
         What is outlined around the selected cell.
-    height : int, default 520
-        Tallest the cells may get together, in pixels.
+    height : int or None, default 520
+        Tallest the cells may get together, in pixels; None for 60 % of the window.
     row_height : int, default 24
         Pixels of a row while there are few.
     aspect : float, optional
@@ -189,6 +192,8 @@ def cell_map(
     window : tuple of (int, int), optional
         Columns that another picture shows, the last one excluded: the map is a bar without axes and legend on which
         they are outlined in place of the selected cell.
+    room : int, default 0
+        Width from which on the legend shares its line with controls of the page; the title is then left to them.
 
     Returns
     -------
@@ -211,6 +216,7 @@ def cell_map(
         row_height=row_height,
         aspect=aspect,
         window=window,
+        room=room,
         key=key,
     )
     result = _component(key=key, data=payload, default={"cell": None}, on_cell_change=lambda: None)

@@ -50,7 +50,7 @@ def test_looking_differently_costs_nothing(open_page, finish, submitted, loads):
     assert len(run_keys(submitted)) == 1
     at.segmented_control(key=state.UNIT).set_value("bits")
     at = at.run()
-    at.segmented_control(key=state.QUANTITY).set_value("varentropy")
+    at.selectbox(key=state.QUANTITY).set_value("varentropy")
     at = at.run()
     at.slider(key=state.FORKING_SHARE).set_value(0.4)
     at = at.run()
@@ -58,6 +58,11 @@ def test_looking_differently_costs_nothing(open_page, finish, submitted, loads):
     at = at.run()
     at.toggle(key=state.THRESHOLD).set_value(False)
     at = at.run()
+    for view in ("lens", "scatter", "text"):
+        at = at.segmented_control(key=state.ENTROPY_VIEW).set_value(view).run()
+        assert not at.exception
+    assert at.selectbox(key=state.QUANTITY).value == "varentropy", "a view gives back what was set in it"
+    assert at.slider(key=state.FORKING_SHARE).value == 0.4 and not at.toggle(key=state.THRESHOLD).value
     at = at.switch_page("../pages/overview.py").run()
     at = at.switch_page("../pages/token_entropy.py").run()
     at = press_run(at)  # the same request
@@ -79,6 +84,9 @@ def test_typing_costs_nothing_until_run(open_page, finish, submitted):
 
 def test_the_panel_of_a_token_is_asked_for_once(open_page, finish, submitted):
     at = finish(open_page("token_entropy", token="5"))
+    assert not [key for key in submitted if key.startswith("samplers/")], "folded, they cost nothing"
+    at.session_state[state.SAMPLERS] = True
+    at = at.run()
     asked = [key for key in submitted if key.startswith("samplers/")]
     assert len(asked) == 1 and asked[0].endswith("/5")
     at = at.run()
@@ -87,15 +95,25 @@ def test_the_panel_of_a_token_is_asked_for_once(open_page, finish, submitted):
     assert [key for key in submitted if key.startswith("samplers/")] == asked
     at.session_state["entropy_strip"] = {"token": 9}
     at = at.run()
-    assert "**Token 9**" in texts(at)
+    assert "token 9 of " in texts(at)
     assert [key for key in submitted if key.startswith("samplers/")][1:] == [asked[0][:-1] + "9"]
 
 
 def test_a_click_in_the_scatter_chooses_the_token(open_page, finish):
-    at = finish(open_page("token_entropy"))
+    at = finish(open_page("token_entropy", entropy="scatter"))
     at.session_state["scatter_chart"] = {"selection": {"pick": [{"position": 11}]}}
     at = at.run()
-    assert not at.exception and "**Token 11**" in texts(at)
+    assert not at.exception and "token 11 of " in texts(at)
+
+
+def test_the_neighbours_of_a_token_are_one_press_away(open_page, finish):
+    at = finish(open_page("token_entropy", token="5"))
+    at = at.button(key="token_next").click().run()
+    assert "token 6 of " in texts(at) and at.session_state[state.TOKEN] == 6
+    at = at.button(key="token_previous").click().run().button(key="token_previous").click().run()
+    assert "token 4 of " in texts(at)
+    at = finish(open_page("token_entropy", token="0"))
+    assert at.button(key="token_previous").disabled and "expected nothing here" in texts(at)
 
 
 def test_a_new_text_keeps_a_token_that_exists(open_page, finish):
@@ -123,37 +141,62 @@ def test_hostile_text_is_only_text(open_page, finish):
 # The lens -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def with_lens(open_page, finish):
+    """The view of the lens of a run that had to be asked for it."""
+    at = finish(open_page("token_entropy", entropy="lens", token="20", lens_step="every layer"))
+    at.button(key="lens_button").click()
+    return finish(at.run())
+
+
+def n_maps(at):
+    return len(at.get("bidi_component"))
+
+
 def test_the_lens_runs_when_asked_and_stays(open_page, finish, submitted):
-    at = finish(open_page("token_entropy"))
-    assert len(at.get("plotly_chart")) == 0
+    at = finish(open_page("token_entropy", entropy="lens"))
+    assert n_maps(at) == 0
     at.selectbox(key=state.LENS_STEP).set_value(1)
     at = at.run()
     at.button(key="lens_button").click()
     at = finish(at.run())
-    assert not at.exception and len(at.get("plotly_chart")) == 1
+    assert not at.exception and n_maps(at) == 2
     assert len(run_keys(submitted)) == 2
     at.segmented_control(key=state.UNIT).set_value("bits")
     at = at.run().run()
-    assert len(at.get("plotly_chart")) == 1, "a rerun must not lose the layers that were chosen"
-    at.segmented_control(key=state.LENS_QUANTITY).set_value("kl")
-    at = at.run()
-    assert not at.exception and len(at.get("plotly_chart")) == 1
+    assert n_maps(at) == 2, "a rerun must not lose the layers that were chosen"
+    for kind in ("kl", "rank"):
+        at = at.segmented_control(key=state.LENS_QUANTITY).set_value(kind).run()
+        assert not at.exception and n_maps(at) == 2
+    for view in ("text", "scatter", "lens"):
+        at = at.segmented_control(key=state.ENTROPY_VIEW).set_value(view).run()
+    assert n_maps(at) == 2 and at.segmented_control(key=state.LENS_QUANTITY).value == "rank"
     assert len(run_keys(submitted)) == 2
 
 
-def test_the_lens_slider_at_its_ends(open_page, finish):
-    at = finish(open_page("token_entropy"))
-    at.button(key="lens_button").click()
-    at = finish(at.run())
+def test_a_cell_of_the_lens_chooses_token_and_layer(with_lens):
+    at = with_lens
+    n_layers = result(at).spec.n_layers
+    assert at.session_state[state.LENS_FIRST] == 15, "the chosen token in the middle of 11"
+    at.session_state["lens_window"] = {"cell": [2 * 11 + 3, 0]}
+    at = at.run()
+    assert at.session_state[state.TOKEN] == 18 and at.session_state[state.LAYER] == n_layers - 2
+    assert at.session_state[state.LENS_FIRST] == 15 and "token 18 of " in texts(at)
+    at = at.button(key="token_next").click().run()
+    assert at.session_state[state.TOKEN] == 19 and at.session_state[state.LAYER] == n_layers - 2
+
+
+def test_the_bar_of_the_lens_moves_the_window(with_lens):
+    at = with_lens
     n = len(result(at).tokens)
-    for ends in ((n, n), (0, 0), (n - 1, n), (3, 3)):
-        at.slider(key="lens_range").set_value(ends)
-        at = at.run()
-        assert not at.exception and len(at.get("plotly_chart")) == 1, ends
+    at.session_state["lens_bar"] = {"cell": [n - 1, 0]}
+    at = at.run()
+    assert at.session_state[state.TOKEN] == n - 1 and at.session_state[state.LENS_FIRST] == n - 11
+    assert not at.exception
 
 
 def test_a_cancelled_lens_can_be_asked_for_again(open_page, finish, blocked):
-    at = open_page("token_entropy")
+    at = open_page("token_entropy", entropy="lens")
     blocked.set()
     at = finish(at)
     gate, began = threading.Event(), threading.Event()
@@ -177,7 +220,7 @@ def test_a_cancelled_lens_can_be_asked_for_again(open_page, finish, blocked):
     assert [b for b in at.button if b.key == "lens_button"], "there has to be a way to start it again"
     at.button(key="lens_button").click()
     at = finish(at.run())
-    assert not at.exception and len(at.get("plotly_chart")) == 1
+    assert not at.exception and n_maps(at) == 2
 
 
 # Waiting, stopping --------------------------------------------------------------------------------

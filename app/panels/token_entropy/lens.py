@@ -28,7 +28,6 @@ from app.panels.token_entropy import help as explained
 from app.widgets.cell_map import cell_map, picked_cell
 from app.widgets.checks import check_line
 from app.widgets.figure_card import altair_card, notebook_code
-from app.widgets.layout import side_by_side
 from app.widgets.messages import show_error, show_unavailable
 from app.widgets.plain import plain
 from app.widgets.run_status import model_run, other_run, try_submit
@@ -71,26 +70,28 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | No
             "Reads the state after each layer as if it were the last one: where does the prediction settle? "
             "It costs one vocabulary head per layer, so it runs only when asked."
         )
-        left, middle, right = side_by_side("controls_lens", [1.4, 1.2, 3], "bottom")
-        step = left.selectbox(
-            "Layers",
-            list(_STEPS),
-            index=1,
-            format_func=_STEPS.__getitem__,
-            key=state.LENS_STEP,
-            bind="query-params",
-            persist_state="session",
-        )
-        wanted = replace(wanted, lens_step=step)
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            step = st.selectbox(
+                "Layers",
+                list(_STEPS),
+                index=1,
+                format_func=_STEPS.__getitem__,
+                key=state.LENS_STEP,
+                bind="query-params",
+                persist_state="session",
+                width=160,
+            )
+            wanted = replace(wanted, lens_step=step)
+            pressed = st.button("Compute the lens", key="lens_button")
         n_lens = -(-(trace.spec.n_layers + 1) // step)
         try:
             plan = runs.estimate(wanted.key, n_lens, wanted)
-            right.caption(
+            st.caption(
                 f"{n_lens} layers · about {duration(plan.seconds)} · {size(plan.bytes_needed)} beside the weights"
             )
         except AnalysisError as reason:
-            right.caption(plain(str(reason)))
-        if middle.button("Compute the lens", key="lens_button", width="stretch"):
+            st.caption(plain(str(reason)))
+        if pressed:
             if try_submit(runs.submit, wanted):
                 st.rerun()
         elif error is not None:
@@ -120,6 +121,9 @@ def _draw_lens(trace: Trace) -> None:
         phrase="each layer's first choice, in its cell",
         more=explained.LENS,
     ):
+        shown = window_at(first, n)
+        bar_window = (shown[0] // step, shown[-1] // step + 1)
+        cell_map(bar, key=_BAR, selected=(None, position // step), row_height=1, window=bar_window)
         with st.container(key="lens_controls"):
             chosen = choose(
                 "Colour",
@@ -131,12 +135,17 @@ def _draw_lens(trace: Trace) -> None:
             )
         if chosen != kind:  # first said by the address
             st.rerun()
-        shown = range(first, first + len(cells.columns.labels))
-        bar_window = (shown.start // step, shown[-1] // step + 1)
-        cell_map(bar, key=_BAR, selected=(None, position // step), row_height=1, window=bar_window)
         rows = cells.rows.labels
         row = rows.index(str(layer)) if str(layer) in rows else None
-        cell_map(cells, key=_WINDOW, selected=(row, position - first), outline="column", row_height=17)
+        cell_map(
+            cells,
+            key=_WINDOW,
+            selected=(row, position - first),
+            outline="column",
+            height=None,
+            row_height=17,
+            room=696,
+        )
 
 
 def _take_picks(trace: Trace, bar: Cells, step: int) -> None:

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
 
+_CONTROLS = 262
+"""Pixels of the controls that stand in the legend's line, see ``app/style.css``."""
+
+
 def numbers(trace: Trace) -> None:
     """The five numbers at the head of the page."""
     unit, values = state.unit(), measures.summary(trace.tokens)
@@ -91,7 +95,10 @@ def strip_card(trace: Trace) -> None:
             if st.session_state[state.QUANTITY] != quantity.name:  # first said by the address
                 st.rerun()
         chosen = token_strip(
-            _strip(trace, quantity, marks), key="entropy_strip", selected=state.chosen_token(trace.tokens)
+            _strip(trace, quantity, marks),
+            key="entropy_strip",
+            selected=state.chosen_token(trace.tokens),
+            room=_CONTROLS,
         )
     if chosen is not None and chosen < len(trace.tokens):
         state.choose_token(chosen)

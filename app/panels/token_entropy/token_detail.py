@@ -53,7 +53,7 @@ def _numbers(trace: Trace, position: int, unit: Unit) -> None:
     st.caption(
         f"entropy **{significant(from_nats(entropy, unit))}** {unit} · "
         f"surprisal **{significant(from_nats(surprisal, unit))}** {unit}  \n"
-        f"As open as {significant(equally_likely(entropy))} equally likely tokens"
+        f"As uncertain as between {significant(equally_likely(entropy))} equally likely tokens"
         f"{_place(percentile_of(tokens.entropy, position))}"
     )
     show_chart(
@@ -67,7 +67,7 @@ def _place(percentile: float) -> str:
     if math.isnan(percentile):  # no other token to compare with
         return "."
     share = "all others" if percentile > 99.9 else f"{significant(percentile)} %"
-    return f", more than before {share} of this text:"
+    return f", more than before {share} of this text."
 
 
 def _run_key(trace: Trace) -> str:
