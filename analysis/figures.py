@@ -4,6 +4,7 @@ from analysis.attention_sinks.curve_figures import entropy_against_position, tri
 from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
 from analysis.attention_sinks.figures import head_difference, head_map, received
 from analysis.attention_sinks.map_figures import head_map_figure
+from analysis.attention_sinks.state_figures import attention_scatter, state_sizes
 from analysis.drawing.notebook import show_charts_as_pictures
 from analysis.entropy_collapse.labs.backcopy.figures import first_token_figure, forming_figure, risks_figure
 from analysis.entropy_collapse.labs.four_squares.exchange_figures import (
@@ -36,6 +37,7 @@ show_charts_as_pictures()
 
 __all__ = [
     "along_text",
+    "attention_scatter",
     "bill_chart",
     "change_scatters",
     "compression_curves",
@@ -75,6 +77,7 @@ __all__ = [
     "spectrum",
     "spent_chart",
     "stability_chart",
+    "state_sizes",
     "streaming_figure",
     "surprisal_change_figure",
     "surprisal_scatter",

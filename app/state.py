@@ -47,18 +47,20 @@ PICKED = "picked"
 """Clicks that were taken, by chart."""
 
 # Attention sinks
+SINKS_VIEW = "sinks"
 HEAD_QUANTITY = "heads"
 LAYER = "layer"
 HEAD = "head"
+"""Layer and head that were chosen, also in the URL."""
 RECEIVED = "received"
 EPSILON = "epsilon"
 OTHER_EXAMPLE = "other"
 POOL = "pool"
-HEAD_PICKED = "head_picked"
-LAYER_INPUT = "layer_input"
-HEAD_INPUT = "head_input"
-DRAWN_EPSILON = "drawn_epsilon"
-"""Threshold that the numbers above were drawn with."""
+MAP_SCALE = "map_scale"
+MAP_SHOWS = "map_shows"
+MAP_WITHOUT_FIRST = "map_without_0"
+TRIAD_OF = "triad"
+SINKS_EXPERIMENT = "experiment"
 COMPARED = "compared"
 """The example that was compared with."""
 STREAM_WINDOW = "stream_window"
@@ -163,6 +165,11 @@ TRIGGER_WINDOW = "srgen_tokens"
 TRIGGER_FACTOR = "srgen_deviations"
 LENS_QUANTITY = "lens"
 LENS_STEP = "lens_step"
+ALONG_CHART = "along_chart"
+SCATTER_CHART = "scatter_chart"
+LENS_BAR = "lens_bar"
+LENS_WINDOW = "lens_window"
+"""Pictures whose clicks choose the token, and the last one the layer."""
 LENS_FIRST = "lens_first"
 """First token of the lens' window; it stays while the chosen token is in it."""
 SAMPLERS = "samplers"
@@ -172,6 +179,11 @@ SAMPLERS = "samplers"
 def strip_selection(key: str) -> str:
     """Where the token strip of this key keeps its selection."""
     return f"_token_strip_{key}"
+
+
+def map_part(n_tokens: int) -> str:
+    """Where the part of a text of so many tokens that a head's map draws is kept."""
+    return f"zoom_{n_tokens}"
 
 
 def unit() -> Unit:
@@ -184,17 +196,23 @@ def theme_name() -> Literal["light", "dark"]:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
+def number_of(key: str) -> int | None:
+    """Whole number from 0 under a key of the session, else of the URL; None where there is none."""
+    value = st.session_state.get(key)
+    if value is None:
+        text = st.query_params.get(key, "")
+        value = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
+    return None if value is None or value < 0 else int(value)
+
+
 def chosen_token(tokens: TokenTrace) -> int:
     """Position of the chosen token; the first forking token until a person chooses.
 
     A URL or an older run may name a token that is not there.
     """
-    value = st.session_state.get(TOKEN)
-    if value is None:
-        text = st.query_params.get(TOKEN, "")
-        value = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
-    if value is not None and 0 <= value < len(tokens):
-        return int(value)
+    value = number_of(TOKEN)
+    if value is not None and value < len(tokens):
+        return value
     from analysis.token_entropy.measures import forking_tokens  # pandas comes with it: not before the heading
 
     return int(forking_tokens(tokens.entropy).nonzero()[0][0])
@@ -204,6 +222,19 @@ def choose_token(position: int) -> None:
     """Choose a token on all pages and in the URL."""
     st.session_state[TOKEN] = position
     st.query_params[TOKEN] = str(position)
+
+
+def choose_layer(layer: int) -> None:
+    """Choose a layer on all pages and in the URL."""
+    st.session_state[LAYER] = layer
+    st.query_params[LAYER] = str(layer)
+
+
+def choose_head(layer: int, head: int) -> None:
+    """Choose a layer and one of its heads on all pages and in the URL."""
+    choose_layer(layer)
+    st.session_state[HEAD] = head
+    st.query_params[HEAD] = str(head)
 
 
 def of_method(key: str) -> str:

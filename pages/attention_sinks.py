@@ -2,27 +2,36 @@
 
 import streamlit as st
 
-from app.panels.attention_sinks.compare import active_or_dormant
-from app.panels.attention_sinks.experiments import streaming, without_sink
-from app.panels.attention_sinks.extremes import massive_activations
-from app.panels.attention_sinks.heads import heads, numbers
-from app.panels.attention_sinks.map import one_head
-from app.panels.attention_sinks.tokens import dilution, received, triad
+from app import state
+from app.choice import choose
+from app.panels.attention_sinks.experiments import experiments
+from app.panels.attention_sinks.heads import heads
+from app.panels.attention_sinks.layers import layers
+from app.panels.attention_sinks.map import ask_for_maps
+from app.panels.attention_sinks.tokens import tokens
 from app.widgets.layout import heading
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
 from app.widgets.run_bar import run_bar
 from app.widgets.run_status import shown_run
 
+VIEWS = {"heads": heads, "tokens": tokens, "over layers": layers, "experiments": experiments}
+OLD_LINKS = {state.RECEIVED: "tokens", state.BREAK: "experiments"}
+"""Where the pictures of keys are now that were in links before there were views."""
+
 run_bar()
-heading("attention_sinks")
+if state.SINKS_VIEW not in st.session_state and state.SINKS_VIEW not in st.query_params:
+    for key, view in OLD_LINKS.items():
+        if key in st.query_params:
+            st.session_state[state.SINKS_VIEW] = view
+chosen = choose(
+    "View", list(VIEWS), key=state.SINKS_VIEW, place=heading("attention_sinks"), titled=False, width="content"
+)
 trace = shown_run()
 if trace.attention is None:
     unavailable("Attention", trace.unavailable.get("attention", "The opened file was made without it."))
     st.caption(plain(trace.spec.subtitle))
     st.stop()
-
-numbers(trace)
 if "attention of other layers" in trace.unavailable:
     n_layers = trace.attention.n_layers
     st.caption(
@@ -30,12 +39,5 @@ if "attention of other layers" in trace.unavailable:
             f"Attention in {n_layers} of {trace.spec.n_layers} layers. {trace.unavailable['attention of other layers']}"
         )
     )
-heads(trace)
-received(trace)
-triad(trace)
-massive_activations(trace)
-dilution(trace)
-one_head(trace)
-active_or_dormant(trace)
-without_sink(trace)
-streaming(trace)
+ask_for_maps(trace)
+VIEWS[chosen](trace)

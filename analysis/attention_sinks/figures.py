@@ -11,7 +11,8 @@ from analysis.attention_sinks.curve_figures import entropy_against_position, nee
 from analysis.attention_sinks.measures import COLLAPSED, OVERLOADED, heads_frame
 from analysis.attention_sinks.summary import mean_received
 from analysis.drawing.charts import alt, styled
-from analysis.drawing.strip import SPECIAL, Strip
+from analysis.drawing.numbers import short
+from analysis.drawing.strip import MARKED, SPECIAL, Strip
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import amount_ramp, rgb_to_hex, signed_ramp, theme
 
@@ -63,8 +64,7 @@ def head_map(
     frame = heads_frame(need_attention(trace))
     if column not in frame:
         raise ValueError(f"this model has no {column.replace('_', ' ')}")
-    least = 1.0 if quantity in ("sink_mass", "strongest", "entropy", "learned_sink", "gate") else 1e-6
-    top = high or max(float(frame[column].max()), least)  # some gates pass on more than all
+    top = high or last_value(frame, quantity)
     return _cells(
         frame,
         column,
@@ -74,6 +74,12 @@ def head_map(
         trace.spec.n_layers,
         theme_name,
     )
+
+
+def last_value(frame: pd.DataFrame, quantity: HeadQuantity) -> float:
+    """Value of the last colour for a quantity of :func:`~.measures.heads_frame`: 1 for shares, else the largest."""
+    least = 1.0 if quantity in ("sink_mass", "strongest", "entropy", "learned_sink", "gate") else 1e-6
+    return max(float(frame[HEAD_QUANTITIES[quantity][0]].max()), least)  # some gates pass on more than all
 
 
 def _cells(
@@ -187,17 +193,20 @@ def received_strip(
     values = mean_received(attention, layer, head)
     where = "all heads" if layer is None else f"layer {layer}" + ("" if head is None else f", head {head}")
     others = values[1:] if len(values) > 1 else values
+    high = max(float(np.percentile(others, 99)), 1e-6)
+    flags = trace.tokens.is_special.astype(np.uint8) * SPECIAL + (values > high).astype(np.uint8) * MARKED
     return Strip(
         title=f"Attention received, {where}",
         unit="of a query's attention",
         values=values,
         cell=trace.tokens.cell,
         cell_text=trace.tokens.cell_text,
-        flags=trace.tokens.is_special.astype(np.uint8) * SPECIAL,
+        flags=flags,
         low=0.0,
-        high=max(float(np.percentile(others, 99)), 1e-6),
+        high=high,
         light=amount_ramp("attention_sinks", "light"),
         dark=amount_ramp("attention_sinks", "dark"),
+        marked=f"more than {short(high)}" if (values > high).any() else "",
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from analysis.attention_sinks.layer_queries import CaughtLayer, catch_layer
+from analysis.attention_sinks.summary import most_rows
 from analysis.forward.attention import HeadGroup, block_bytes
 from analysis.forward.visibility import AttentionSpan, Visibility
 from analysis.models.loading import LanguageModel
@@ -126,6 +127,39 @@ def head_map_block(
     found = map_of(caught, trace, head, rows=rows, keys=keys, size=size, pool=pool)
     report(1.0, "done")
     return found
+
+
+def layer_maps(
+    model: LanguageModel,
+    trace: Trace,
+    layer: int,
+    *,
+    part: range | None = None,
+    size: int | None = None,
+    pool: Pool = "max",
+    on_progress: Progress | None = None,
+) -> tuple[HeadMap, ...]:
+    """The maps of all query heads of a layer, after one pass up to it.
+
+    Parameters
+    ----------
+    part : range, optional
+        Queries and keys to draw, everything by default.
+    size : int, optional
+        Most rows and columns of cells; :func:`~.summary.most_rows` by default.
+    model, trace, layer, pool, on_progress
+        As for :func:`head_map_block`, and the same errors.
+    """
+    report = on_progress or silent
+    caught = catch_layer(model, trace, layer, on_progress=lambda done, what: report(0.9 * done, what))
+    n_heads = len(caught.query)
+    size = size or most_rows(n_heads)
+    maps = []
+    for head in range(n_heads):
+        report(0.9 + 0.1 * head / n_heads, "maps of the heads")
+        maps.append(map_of(caught, trace, head, rows=part, keys=part, size=size, pool=pool))
+    report(1.0, "done")
+    return tuple(maps)
 
 
 def _require_head(trace: Trace, head: int) -> None:

@@ -178,6 +178,58 @@ def triad(attention: AttentionTrace, residual_norm: np.ndarray, position: int = 
     )
 
 
+def emergence(residual_norm: np.ndarray) -> tuple[int, int]:
+    """Layer at which the largest state outgrows the others, and the token it belongs to.
+
+    Parameters
+    ----------
+    residual_norm : numpy.ndarray, shape (L + 1, T)
+        ``trace.layers.residual_norm``; L at least 1.
+
+    Returns
+    -------
+    tuple of int
+        The layer l in 1..L with the largest growth, from l - 1 to l, of the quotient of the largest state norm and
+        the median one, and the token that has the largest norm at l.
+    """
+    norms = residual_norm.astype(np.float64)
+    times = norms.max(1) / np.maximum(np.median(norms, axis=1), 1e-12)
+    layer = int(np.argmax(times[1:] / np.maximum(times[:-1], 1e-12))) + 1
+    return layer, int(norms[layer].argmax())
+
+
+def entropies_frame(attention: AttentionTrace, token_entropy: np.ndarray) -> pd.DataFrame:
+    """How spread attention was, and how unsure the model, before each token.
+
+    Parameters
+    ----------
+    attention : AttentionTrace
+        A run's attention.
+    token_entropy : numpy.ndarray, shape (T,)
+        ``trace.tokens.entropy``: nats, of the distribution from which token t came; NaN without context.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per token that the model predicted: ``position`` t; ``attention_entropy``, in [0, 1], the entropy of
+        row t - 1, the query that predicts token t, over ln of what it can see, mean over the heads of layers where it
+        sees more than one token; ``token_entropy``, nats. Rows before :data:`FIRST_ROW` are left out.
+    """
+    visible = attention.visible()[:, None, :]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = attention.entropy.astype(np.float64) / np.log(visible)
+    several = np.broadcast_to(visible > 1, shares.shape)
+    mean = np.where(several, shares, 0).sum((0, 1)) / np.maximum(several.sum((0, 1)), 1)
+    frame = pd.DataFrame(
+        {
+            "position": np.arange(1, len(token_entropy)),
+            "attention_entropy": mean[:-1],
+            "token_entropy": token_entropy[1:].astype(float),
+        }
+    )
+    return frame[(frame["position"] > FIRST_ROW) & frame["token_entropy"].notna()].reset_index(drop=True)
+
+
 def heads_frame(attention: AttentionTrace) -> pd.DataFrame:
     """Table with one row per layer and head."""
     n_layers, n_heads = attention.n_layers, attention.n_heads

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,14 @@ from analysis.attention_sinks.measures import (
     triad,
 )
 from analysis.results.attention import AttentionTrace
+
+if TYPE_CHECKING:
+    from analysis.results.trace import Trace
+
+_MOST_ROWS = 384
+"""Cells per side on a screen."""
+_MOST_CELLS = 4_000_000
+"""Cells of all maps of a layer."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,12 @@ def sink_numbers(attention: AttentionTrace, epsilon: float = SINK_EPSILON) -> Si
     )
 
 
-def leaning_head(attention: AttentionTrace) -> tuple[int, int]:
-    """Layer and head that give token 0 the largest share of their attention."""
-    row, head = np.unravel_index(int(attention.sink_mass.argmax()), attention.sink_mass.shape)
+def leaning_head(attention: AttentionTrace, layer: int | None = None) -> tuple[int, int]:
+    """Layer and head that give token 0 the largest share of their attention, of one layer or of all."""
+    rows = attention.sink_mass
+    if layer is not None:
+        return layer, int(rows[attention.row_of(layer)].argmax())
+    row, head = np.unravel_index(int(rows.argmax()), rows.shape)
     return int(attention.layer_numbers[row]), int(head)
 
 
@@ -157,3 +170,14 @@ def triad_frame(attention: AttentionTrace, residual_norm: np.ndarray, position: 
 def switching_heads(difference: pd.DataFrame, n: int = 10) -> pd.DataFrame:
     """The heads that differ most between two runs, whichever way; of :func:`~.figures.difference_frame`."""
     return difference.sort_values("difference", key=abs, ascending=False).head(n)
+
+
+def map_seconds(trace: Trace, layer: int) -> float:
+    """About how long one pass up to a layer takes, from what the run needed; NaN where the run has no times."""
+    body = trace.seconds.get("body", math.nan)
+    return body * (layer + 1) / max(trace.spec.n_layers, 1)
+
+
+def most_rows(n_heads: int) -> int:
+    """Rows of cells that a head's map may have, so that the maps of all heads of a layer stay under 16 MB."""
+    return max(1, min(_MOST_ROWS, math.isqrt(_MOST_CELLS // n_heads)))

@@ -18,7 +18,7 @@ def count(value: int) -> str:
 
 
 def significant(value: float, *, signed: bool = False) -> str:
-    """Three significant digits; "not available" for NaN.
+    """Three significant digits, in plain decimals down to a millionth; "not available" for NaN.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def significant(value: float, *, signed: bool = False) -> str:
     value = float(f"{value:.2e}") if abs(value) < 100 else value  # first, or 9.999 becomes 10.00
     digits = max(0, 2 - math.floor(math.log10(abs(value))))
     text = f"{round(value, digits):+,.{digits}f}" if signed else f"{round(value, digits):,.{digits}f}"
-    if abs(value) < 1e-3 or abs(value) >= 1e7:
+    if abs(value) < 1e-6 or abs(value) >= 1e7:
         text = f"{value:+.2e}" if signed else f"{value:.2e}"
     return text.replace(",", THIN_SPACE).replace("-", MINUS)
 

@@ -67,6 +67,9 @@ class Strip:
 
     @property
     def ends(self) -> tuple[str, str]:
-        """What the legend writes at the two ends of the ramp, the unit at the second."""
+        """What the legend writes at the two ends of the ramp, the unit at the second; values beyond it are said."""
         signed = self.low < 0
-        return short(self.low, signed=signed), f"{short(self.high, signed=signed)} {self.unit}".strip()
+        beyond = " and more" if bool((self.values > self.high).any()) and not self.buckets else ""
+        return short(
+            self.low, signed=signed
+        ), f"{short(self.high, signed=signed)}{beyond} {self.unit}".strip()

@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 
 from analysis.attention_sinks import measures
+from analysis.drawing.numbers import significant
+from analysis.token_entropy.measures import forking_tokens
 from app import state
 from app.compute import requests as runs
+from app.panels.attention_sinks import map as map_panel
 from tests.app.conftest import shown
 
 
@@ -17,7 +20,12 @@ def result(at):
 
 @pytest.fixture
 def page(open_page, finish):
-    return finish(open_page("attention_sinks"))
+    """The page after the run and the maps that come with it."""
+    return finish(finish(open_page("attention_sinks")))
+
+
+def look_at(at, view):
+    return at.segmented_control(key=state.SINKS_VIEW).set_value(view).run()
 
 
 def test_numbers_are_those_of_the_run(page):
@@ -38,12 +46,102 @@ def test_a_page_change_runs_nothing_again(open_page, finish, submitted):
     assert [key for key in submitted if key.startswith("run/")] == ran and len(ran) == 1
 
 
-def test_a_clicked_head_is_the_one_described(page):
-    page.session_state["head_map_chart"] = {"selection": {"pick": [{"layer": 1, "head": 2}]}}
-    at = page.run()
+@pytest.mark.parametrize("view", ["tokens", "over layers", "experiments", "heads"])
+def test_a_view_change_starts_no_forward(page, finish, submitted, view):
+    at = page
+    for name in (view, "heads"):
+        at = finish(look_at(at, name))
+        assert not at.exception and not at.error
+    assert submitted == []
+    assert view == "heads" or at.query_params.get(state.SINKS_VIEW) is None
+
+
+def test_the_maps_come_with_the_run_whatever_view_is_open(open_page, finish, submitted):
+    at = finish(finish(open_page("attention_sinks", sinks="tokens")))
+    assert [key.partition("/")[0] for key in submitted] == ["run", "maps"]
+    finish(look_at(at, "heads"))
+    assert len(submitted) == 2
+
+
+@pytest.mark.parametrize(("key", "value", "said"), [
+    ("received", "chosen head", "Attention received"), ("break", "with bos", "Reads the same text again"),
+    ("layer", "1", "Layer 1, head"), ("heads", "entropy", "words of Jha and Reagen"),
+])  # fmt: skip
+def test_old_links_open_the_picture_they_meant(open_page, finish, key, value, said):
+    at = finish(open_page("attention_sinks", **{key: value}))
+    assert not at.exception
+    assert said in shown(at) + explained(at)
+
+
+def explained(at):
+    return "\n".join(block.label for block in at.get("expander")) + "\n".join(m.value for m in at.markdown)
+
+
+def test_a_clicked_head_is_the_one_described(page, finish):
+    n_layers = result(page).spec.n_layers
+    page.session_state["head_map_cells"] = {"cell": [2 * n_layers + 1, 0]}
+    at = finish(finish(page.run()))
     assert not at.exception
     assert (at.session_state[state.LAYER], at.session_state[state.HEAD]) == (1, 2)
-    assert at.button(key="map_button").label == "Draw layer 1, head 2"
+    assert at.query_params[state.LAYER] == ["1"] and at.query_params[state.HEAD] == ["2"]
+    assert "Layer 1, head 2" in shown(at)
+    at = finish(at.button(key="head_right").click().run())
+    assert "Layer 1, head 3" in shown(at)
+
+
+def test_a_clicked_row_of_the_map_is_the_chosen_token(page):
+    n = len(result(page).tokens)
+    page.session_state["one_head_cells"] = {"cell": [7 * n + 3, 0]}
+    at = page.run()
+    assert at.session_state[state.TOKEN] == 7 and "Token 7 " in shown(at)
+    at = at.button(key="token_left").click().run()
+    assert at.session_state[state.TOKEN] == 6
+
+
+def test_the_map_is_of_the_chosen_head_and_its_controls_start_no_forward(page, submitted):
+    attention = result(page).attention
+    layer, head = page.session_state.filtered_state.get(state.LAYER), None
+    at = page.segmented_control(key=state.MAP_SCALE).set_value("log").run()
+    at = at.segmented_control(key=state.MAP_SHOWS).set_value("weight × value").run()
+    at = at.toggle(key=state.MAP_WITHOUT_FIRST).set_value(True).run()
+    assert not at.exception and submitted == [] and layer is None and head is None
+    row, best = np.unravel_index(int(attention.sink_mass.argmax()), attention.sink_mass.shape)
+    assert f"Layer {attention.layer_numbers[row]}, head {best}" in shown(at)
+    assert f"Token 0 gets {significant(100 * float(attention.sink_mass.max()))} % of this head" in shown(at)
+
+
+def test_what_takes_long_waits_for_a_button(open_page, finish, submitted, monkeypatch):
+    monkeypatch.setattr(map_panel, "AT_ONCE_SECONDS", -1)
+    at = finish(finish(open_page("attention_sinks", layer="1", head="2")))
+    assert [key for key in submitted if key.startswith("maps/")] == []
+    button = at.button(key="map_button")
+    assert button.label == "Draw layer 1, head 2"
+    at = finish(button.click().run())
+    assert not at.exception and "which token attends to which" in shown(at)
+
+
+def test_the_stored_example_says_what_comes_with_the_first_run(open_page, monkeypatch):
+    monkeypatch.setattr("app.widgets.run_status.model_run", lambda: None)
+    monkeypatch.setattr(map_panel, "model_run", lambda: None)
+    at = open_page("attention_sinks")
+    assert not at.exception and "It comes with the first run" in shown(at)
+
+
+def test_over_layers_names_the_layer_where_the_largest_state_emerges(page):
+    at = look_at(page, "over layers")
+    layer, token = measures.emergence(result(at).layers.residual_norm)
+    assert f"emerges at layer **{layer}**: token {token} " in shown(at)
+    assert f"Size of the states, layer {layer}" in shown(at)
+    at = at.button(key="layer_left").click().run()
+    assert at.session_state[state.LAYER] == layer - 1
+    assert f"Size of the states, layer {layer - 1}" in shown(at)
+    at = at.segmented_control(key=state.TRIAD_OF).set_value("chosen token").run()
+    assert f"Token {state_token(at)} against the others" in shown(at)
+
+
+def state_token(at):
+    tokens = result(at).tokens
+    return int(forking_tokens(tokens.entropy).nonzero()[0][0])
 
 
 def test_the_limits_of_head_classes_are_said_to_be_ours(page):
@@ -61,25 +159,26 @@ def test_the_limits_of_head_classes_are_said_to_be_ours(page):
 
 
 @pytest.mark.parametrize(
-    ("button", "chart"),
+    ("view", "experiment", "button", "chart"),
     [
-        ("map_button", "Rows sum to 1 within"),
-        ("break_button", "Mean change"),
-        ("stream_button", "window 64, first 4"),
-        ("extremes_button", "Largest:"),
+        ("experiments", "break it", "break_button", "Mean change"),
+        ("experiments", "streaming", "stream_button", "window 64, first 4"),
+        ("over layers", None, "extremes_button", "Largest:"),
     ],
 )
-def test_experiments_run_when_asked(page, finish, button, chart):
-    assert chart not in shown(page)
-    at = finish(page.button(key=button).click().run())
+def test_experiments_run_when_asked(page, finish, view, experiment, button, chart):
+    at = look_at(page, view)
+    if experiment:
+        at = at.segmented_control(key=state.SINKS_EXPERIMENT).set_value(experiment).run()
+    assert chart not in shown(at)
+    at = finish(at.button(key=button).click().run())
     assert not at.exception and not at.error
     assert chart in shown(at)
 
 
 def test_two_texts_are_compared_head_by_head(page, finish):
-    at = finish(page)
-    if at.button(key="compare_button"):
-        at = finish(at.button(key="compare_button").click().run())
+    at = look_at(page, "experiments")
+    at = finish(at.button(key="compare_button").click().run())
     assert not at.exception and not at.error
     assert "The heads that differ most" in shown(at)
 

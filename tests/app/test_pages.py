@@ -45,12 +45,12 @@ def n_charts(at: AppTest) -> int:
 
 
 def n_strips(at: AppTest) -> int:
-    return len(at.get("bidi_component"))
+    return sum("token_strip" in drawn.proto.component_name for drawn in at.get("bidi_component"))
 
 
 def has_strip(page: str) -> bool:
     """Whether the page draws the token strip."""
-    return page in ("overview", "token_entropy", "attention_sinks")
+    return page in ("overview", "token_entropy")
 
 
 def result(at: AppTest) -> Any:
@@ -69,7 +69,7 @@ def test_default_shows_progress_and_then_the_picture(page, open_page, finish, lo
     least = {
         "overview": 2,
         "token_entropy": 3,  # first choices, histogram, curve
-        "attention_sinks": 5,
+        "attention_sinks": 0,  # maps of cells
         "entropy_collapse": 2,
         "pruning_effects": 0,
     }
@@ -90,7 +90,7 @@ def test_numbers_on_the_page_are_those_of_the_run(open_page, finish):
         float(np.exp(np.nanmean(tokens.surprisal.astype(float)))), rel=0.006
     )
     chosen = state.TOKEN in at.session_state and at.session_state[state.TOKEN]
-    assert f"token {chosen} of {len(tokens)}" in texts(at)
+    assert f"**Token {chosen} “" in texts(at)
 
 
 @each_page
@@ -190,7 +190,7 @@ def test_an_address_restores_the_view(page, open_page, finish):
         assert re.search(r"the entropy was \*\*[\d.]+ bits\*\*", texts(at))
     if page == "token_entropy":
         assert at.session_state[state.QUANTITY] == "gap"
-        assert "token 7 of " in texts(at) and re.search(r"entropy \*\*[\d.]+\*\* bits", texts(at))
+        assert "**Token 7 “" in texts(at) and re.search(r"entropy \*\*[\d.]+\*\* bits", texts(at))
         assert "top 30%" in texts(at)
 
 

@@ -81,7 +81,7 @@ def n_tokens(page: Any) -> int:
 
 def wait_panel(page: Any, token: int) -> None:
     """Wait for the panel beside the strip."""
-    page.locator(".st-key-chosen_token", has_text=re.compile(rf"token {token} of ")).wait_for()
+    page.locator(".st-key-stepper_token", has_text=re.compile(rf"Token {token} ")).wait_for()
     settle(page)
 
 

@@ -133,8 +133,11 @@ def test_an_unknown_theme_is_the_light_one():
         (1234.5, f"1{THIN_SPACE}234"),
         (1234567.0, f"1{THIN_SPACE}234{THIN_SPACE}567"),
         (-1234567.0, f"{MINUS}1{THIN_SPACE}234{THIN_SPACE}567"),
-        (1e-5, f"1.00e{MINUS}05"),
-        (-1.5e-5, f"{MINUS}1.50e{MINUS}05"),
+        (5.85e-4, "0.000585"),
+        (-1.5e-5, f"{MINUS}0.0000150"),
+        (1e-6, "0.00000100"),
+        (1e-7, f"1.00e{MINUS}07"),
+        (-1.5e-7, f"{MINUS}1.50e{MINUS}07"),
         (1e9, "1.00e+09"),
         (float("nan"), "not available"),
         (float("inf"), "∞"),
@@ -152,7 +155,8 @@ def test_three_significant_digits(value, text):
         (0.303, "+0.303"),
         (-0.303, f"{MINUS}0.303"),
         (0.0, "0"),
-        (1e-5, f"+1.00e{MINUS}05"),
+        (1e-5, "+0.0000100"),
+        (1e-7, f"+1.00e{MINUS}07"),
         (float("inf"), "+∞"),
         (float("nan"), "not available"),
     ],
@@ -162,7 +166,7 @@ def test_signed_numbers(value, text):
 
 
 def test_a_written_number_is_within_half_a_digit():
-    for value in np.geomspace(1.1e-3, 9e6, 3000).tolist():
+    for value in np.geomspace(1.1e-6, 9e6, 3000).tolist():
         plain = significant(value).replace(THIN_SPACE, "")
         assert float(plain) == pytest.approx(value, rel=0.005)
         assert len(plain.replace(".", "").lstrip("0")) == 3 or value >= 999.5

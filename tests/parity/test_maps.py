@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import analysis as an
 from analysis.attention_sinks.layer_queries import catch_layer
-from analysis.attention_sinks.maps import head_map_block, map_of
+from analysis.attention_sinks.maps import head_map_block, layer_maps, map_of
 from analysis.errors import AnalysisError
 from analysis.forward.attention import block_bytes
 from analysis.forward.visibility import Visibility
@@ -87,6 +87,17 @@ def test_one_call_gives_the_same_and_reports_progress(llama):
     assert [s for s, _ in reported] == sorted(s for s, _ in reported) and reported[-1][0] == 1.0
     assert any("layer 1/2" in what for _, what in reported)
     assert (one.layer, one.head, one.pool, one.note) == (1, 2, "max", "")
+
+
+def test_all_maps_of_a_layer_are_those_of_its_heads(llama):
+    trace = an.trace(llama, letters(60))
+    part, caught = range(10, 50), catch_layer(llama, trace, 1)
+    maps = layer_maps(llama, trace, 1, part=part, pool="mean", size=20)
+    assert [m.head for m in maps] == list(range(trace.attention.n_heads))
+    for found in maps:
+        expected = map_of(caught, trace, found.head, rows=part, keys=part, size=20, pool="mean")
+        np.testing.assert_array_equal(found.values, expected.values)
+    assert layer_maps(llama, trace, 0)[0].values.shape == (60, 60)
 
 
 def test_mean_cells_keep_the_row_sums_and_notes_say_why_others_do_not(llama):

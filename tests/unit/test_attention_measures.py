@@ -233,3 +233,27 @@ def test_the_table_of_heads():
     assert row["window_tokens"] == 12 and row["class"] == "collapsed"
     with_sink = measures.heads_frame(by_hand(received=received, learned_sink=sink_mass))
     np.testing.assert_allclose(with_sink["learned_sink"], sink_mass.ravel())
+
+
+def test_the_largest_state_emerges_where_it_outgrows_the_median():
+    norms = np.array([[1, 2, 1, 1], [4, 9, 4, 4], [5, 6, 500, 5], [50, 60, 900, 50]], np.float32)
+    assert measures.emergence(norms) == (2, 2), "layer 1 grows as a whole, layer 3 no further than the others"
+    assert measures.emergence(norms[:2] * 0) == (1, 0)
+
+
+def test_attention_before_a_token_stands_beside_its_entropy():
+    """Row t - 1 predicts token t; a row that sees one token says nothing."""
+    n = 20
+    entropy = np.zeros((2, 1, n), np.float32)
+    entropy[0, 0] = np.arange(n) / 100 * np.log(np.arange(n) + 1)
+    entropy[1, 0, :] = 0.1 * np.log(np.minimum(np.arange(n) + 1, 4))
+    token_entropy = np.arange(n, dtype=np.float32)
+    token_entropy[18] = np.nan
+    attention = by_hand(entropy=entropy, window=np.array([0, 4], np.int32))
+    frame = measures.entropies_frame(attention, token_entropy)
+    assert frame["position"].tolist() == [17, 19]
+    np.testing.assert_allclose(frame["attention_entropy"], [(0.16 + 0.1) / 2, (0.18 + 0.1) / 2], rtol=1e-6)
+    assert frame["token_entropy"].tolist() == [17, 19]
+    alone = by_hand(entropy=entropy, window=np.array([0, 1], np.int32))
+    found = measures.entropies_frame(alone, token_entropy)["attention_entropy"]
+    np.testing.assert_allclose(found, [0.16, 0.18], rtol=1e-6)

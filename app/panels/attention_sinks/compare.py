@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
 
-@st.fragment
 def active_or_dormant(trace: Trace) -> None:
     """Difference of sink strength between the run on screen and an example text."""
     request = model_run_or_none(

@@ -1,4 +1,4 @@
-"""Attention sinks: break it, and stream it."""
+"""Attention sinks, experiments: two texts, break it, and stream it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from analysis.attention_sinks.summary import sink_numbers
 from analysis.drawing.numbers import significant
 from analysis.units import from_nats
 from app import state
+from app.choice import choose
 from app.panels.attention_sinks import help as explained
-from app.panels.attention_sinks.heads import chosen_head
+from app.panels.attention_sinks.chosen import about_head, chosen_head, head_line
+from app.panels.attention_sinks.compare import active_or_dormant
 from app.widgets.figure_card import altair_card, notebook_code, show_chart
+from app.widgets.layout import reading_and_choice
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -32,6 +35,18 @@ _UNSETTLED_TOKENS = 16
 
 
 @st.fragment
+def experiments(trace: Trace) -> None:
+    """Draw the chosen experiment, and the chosen head beside it."""
+    left, right = reading_and_choice("experiments")
+    with left:
+        drawn = {"active or dormant": active_or_dormant, "break it": without_sink, "streaming": streaming}
+        chosen = choose("Experiment", list(drawn), key=state.SINKS_EXPERIMENT, titled=False)
+        drawn[chosen](trace)
+    with right, st.container(border=True, key="panel_head"):
+        head_line(need_attention(trace))
+        about_head(trace)
+
+
 def without_sink(trace: Trace) -> None:
     """Take the sink away and see what it was good for."""
     attention = need_attention(trace)
@@ -101,7 +116,6 @@ def _draw_break(before: Trace, after: Trace, how: str) -> None:
             show_chart(difference, alt="Change of attention on token 0 by head", key="broken_heads")
 
 
-@st.fragment
 def streaming(trace: Trace) -> None:
     """Perplexity along the text under full attention, a window, and sinks with a window."""
     n = len(trace.tokens)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from app.compute.job import Job
 
 
-@st.fragment
 def massive_activations(trace: Trace) -> None:
     """Largest values of the residual stream, layer by layer."""
 

@@ -71,7 +71,13 @@ $\ln N$. A flat difference means attention dilutes as the text grows; a growing 
 
 RECEIVED = r"""
 Mean attention a token gets from the queries that can see it. The last tokens are seen by few queries, so their
-values are noisy. The ramp ends at the 99th percentile of the tokens after the first: the first is often far beyond it.
+values are noisy. The colours end at the 99th percentile of the tokens after the first: the first is often far beyond it, and every token beyond it is marked.
+"""
+
+ENTROPIES = r"""
+Each token is predicted by the query before it. Across: entropy of that query's attention over $\ln$ of what it can see, mean over
+all heads. Up: entropy of the prediction. The rank correlation is Spearman's, over the tokens of this text only: it says nothing
+about cause, and both change along a text.
 """
 
 ACTIVE = r"""
@@ -82,7 +88,9 @@ is *active* (Guo et al. 2024, whose code tells such heads by the entropies of ro
 HEAD_MAP = r"""
 One head's attention, computed now from this layer's queries and keys only. Rows are queries, columns keys; each row
 of the full map sums to 1. A long text is pooled to the screen: the largest weight of each cell keeps single bright
-tokens visible, the mean keeps the mass.
+tokens visible, the mean keeps the mass. Square root and log show small weights beside a sink; without token 0 the rest
+keeps its weights, so a pale row is one that rests on token 0. *Weight × value* is the weight times the norm of the key's value:
+what the head adds, before the output projection. Click the map, then the wheel zooms; a drag moves; 0 shows all of it.
 """
 
 BREAK = r"""
@@ -97,7 +105,10 @@ StreamingLLM's code renumbers them inside its cache.
 """
 
 MASSIVE = r"""
-The three largest $|h|$ of each layer's states, with token and dimension. *Absolute rule* (Sun et al. 2024): larger than 100 and
+Bars: Euclidean norm of each token's state. A token whose state is far larger than the others' holds massive activations: a few
+dimensions of enormous size. The layer named is the one where the quotient of the largest norm and the median grows most.
+
+*Find massive activations* lists the three largest $|h|$ of each layer's states, with token and dimension. *Absolute rule* (Sun et al. 2024): larger than 100 and
 at least 1,000 times the layer's median $|h|$. *Ratio rule*, ours, for small models: at least 100 times the median. Layer 0 is what
 enters block 1. Drain: norm of $W_O^h v$ of token 0 over the median of the others', per head.
 """

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from analysis.results.trace import Trace
 
-ALONG_CHART, SCATTER_CHART = "along_chart", "scatter_chart"
-"""Their clicks choose the token."""
 _TOLD_TRIGGERS = 5
 """Triggers named under the curve."""
 
@@ -48,7 +46,7 @@ def along_the_text(trace: Trace) -> None:
             pick=True,
         ),
         alt="Entropy and surprisal along the text, the chosen token marked",
-        key=ALONG_CHART,
+        key=state.ALONG_CHART,
         name="along_text",
         table=lambda: _curve_table(trace),
         code=notebook_code(
@@ -111,7 +109,7 @@ def scatter(trace: Trace) -> None:
             trace, unit=unit, theme_name=state.theme_name(), token=state.chosen_token(trace.tokens)
         ),
         alt="Entropy against surprisal, one mark per token, the chosen one outlined",
-        key=SCATTER_CHART,
+        key=state.SCATTER_CHART,
         name="surprisal_scatter",
         table=table,
         code=notebook_code(trace, f"an.figures.surprisal_scatter(trace, unit={unit!r})"),

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
 _STEPS = {1: "every layer", 2: "every 2nd layer", 4: "every 4th layer", 8: "every 8th layer"}
-_WINDOW, _BAR = "lens_window", "lens_bar"
 
 
 def lens(trace: Trace) -> None:
@@ -104,7 +103,7 @@ def _draw_lens(trace: Trace) -> None:
     kind: LensQuantityName = named if named in quantities else "entropy"
     bar, step = lens_bar(trace, kind, unit=unit)
     _take_picks(trace, bar, step)
-    position, layer = state.chosen_token(trace.tokens), st.session_state.get(state.LAYER)
+    position, layer = state.chosen_token(trace.tokens), state.number_of(state.LAYER)
     first = window_start(position, n, shown=st.session_state.get(state.LENS_FIRST))
     st.session_state[state.LENS_FIRST] = first
     cells = lens_cells(trace, kind, unit=unit, first=first)
@@ -123,7 +122,7 @@ def _draw_lens(trace: Trace) -> None:
     ):
         shown = window_at(first, n)
         bar_window = (shown[0] // step, shown[-1] // step + 1)
-        cell_map(bar, key=_BAR, selected=(None, position // step), row_height=1, window=bar_window)
+        cell_map(bar, key=state.LENS_BAR, selected=(None, position // step), row_height=1, window=bar_window)
         with st.container(key="lens_controls"):
             chosen = choose(
                 "Colour",
@@ -139,7 +138,7 @@ def _draw_lens(trace: Trace) -> None:
         row = rows.index(str(layer)) if str(layer) in rows else None
         cell_map(
             cells,
-            key=_WINDOW,
+            key=state.LENS_WINDOW,
             selected=(row, position - first),
             outline="column",
             height=None,
@@ -153,14 +152,14 @@ def _take_picks(trace: Trace, bar: Cells, step: int) -> None:
     layers, n = trace.layers.lens_layers, len(trace.tokens)
     assert layers is not None
     n_rows, n_columns = bar.values.shape
-    if picked := picked_cell(_BAR, n_rows, n_columns):
+    if picked := picked_cell(state.LENS_BAR, n_rows, n_columns):
         state.choose_token(min(picked[1] * step, n - 1))
     window = window_at(st.session_state.get(state.LENS_FIRST, 0), n)
-    if picked := picked_cell(_WINDOW, n_rows, len(window)):
+    if picked := picked_cell(state.LENS_WINDOW, n_rows, len(window)):
         row, column = picked
         state.choose_token(window[column])
-        if row or state.LAYER in st.session_state:  # without a choice the last layer is on top
-            st.session_state[state.LAYER] = int(layers[len(layers) - 1 - row])
+        if row or state.number_of(state.LAYER) is not None:  # without a choice the last layer is on top
+            state.choose_layer(int(layers[len(layers) - 1 - row]))
 
 
 def _settles(trace: Trace, position: int) -> str:

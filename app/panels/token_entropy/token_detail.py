@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.drawing.labels import visible
-from analysis.drawing.numbers import significant
+from analysis.drawing.numbers import count, significant
 from analysis.figures import entropy_histogram, expected_tokens
 from analysis.results.alternatives import equally_likely
 from analysis.token_entropy.expected import Word, expected_words
@@ -16,10 +16,10 @@ from analysis.token_entropy.measures import percentile_of
 from analysis.units import Unit, from_nats
 from app import state
 from app.panels.token_entropy.samplers import samplers
-from app.widgets.chosen_token import chosen_token_line
 from app.widgets.figure_card import show_chart
 from app.widgets.plain import plain
 from app.widgets.run_status import finished_run, model_run
+from app.widgets.stepper import stepper
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -29,7 +29,8 @@ def token_detail(trace: Trace, position: int) -> None:
     """Draw the panel of one token: what was expected, how unsure the model was, and what samplers would keep."""
     tokens, unit = trace.tokens, state.unit()
     with st.container(border=True, key="panel_token"):
-        chosen_token_line(tokens, position)
+        title = f"Token {count(position)} “{visible(tokens.text[position])}”"
+        stepper("token", title, "token", position, len(tokens), state.choose_token)
         said = expected_words(tokens, position)
         st.markdown("".join(f"**{plain(visible(p))}**" if isinstance(p, Word) else p for p in said))
         if not tokens.has_context[position]:

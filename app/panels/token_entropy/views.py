@@ -8,17 +8,11 @@ import streamlit as st
 
 from app import state
 from app.choice import choose
-from app.panels.token_entropy.charts import (
-    ALONG_CHART,
-    SCATTER_CHART,
-    along_the_text,
-    scatter,
-    token_table,
-)
+from app.panels.token_entropy.charts import along_the_text, scatter, token_table
 from app.panels.token_entropy.lens import lens
 from app.panels.token_entropy.strip import strip_card
 from app.panels.token_entropy.token_detail import token_detail
-from app.widgets.clicks import take_clicks
+from app.widgets.clicks import take_click
 from app.widgets.layout import reading_and_choice
 
 if TYPE_CHECKING:
@@ -36,7 +30,8 @@ def chosen_view(line: Any) -> str:
 @st.fragment
 def view_and_token(trace: Trace, view: str) -> None:
     """Draw the chosen view and the chosen token; a token chosen in a view is the one beside it."""
-    take_clicks(ALONG_CHART, SCATTER_CHART)
+    take_click(state.ALONG_CHART)
+    take_click(state.SCATTER_CHART)
     left, right = reading_and_choice("token_entropy")
     with left:
         if view == "text":

@@ -1,6 +1,6 @@
 """Writes the run that the pages show before the first one of a visitor.
 
-    python -m app.example
+    python -m tests.golden.make_example_run
 
 The first example on the embedded model, with the logit lens at every layer. To be written again when a run measures
 something new, on one thread, so that the same numbers come on every machine of a kind.
@@ -13,7 +13,7 @@ from app.widgets.run_status import EXAMPLE_RUN
 
 
 def write_example() -> None:
-    """Measure the example and store it beside this file."""
+    """Measure the example and store it with the app."""
     import torch
 
     import analysis as an
