@@ -165,7 +165,7 @@ class MapView {
     const ramp = () => element(scale, "ls-bar half");
     scale.append(low);
     ramp().style.background = `linear-gradient(to right, ${stops.slice(0, 9).join()})`;
-    scale.append(middle);
+    if (!map.room) scale.append(middle);
     ramp().style.background = `linear-gradient(to right, ${stops.slice(8).join()})`;
     scale.append(high);
     const key = (swatch, name) => {

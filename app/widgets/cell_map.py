@@ -193,7 +193,7 @@ def cell_map(
         Columns that another picture shows, the last one excluded: the map is a bar without axes and legend on which
         they are outlined in place of the selected cell.
     room : int, default 0
-        Width from which on the legend shares its line with controls of the page; the title is then left to them.
+        Width from which on the legend shares its line with controls of the page; its title is left to them.
 
     Returns
     -------

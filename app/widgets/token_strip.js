@@ -571,7 +571,7 @@ class StripView {
 
   /** Choose the place at or after the selected token, or the next one in a direction. */
   search(step = 0) {
-    const found = this.places(), here = this.selected;
+    const found = this.matches(), here = this.selected;
     this.makeRoom();
     let k = step < 0 ? found.findLastIndex(i => i < here) : found.findIndex(i => (step ? i > here : i >= here));
     if (k < 0) k = step < 0 ? found.length - 1 : 0;

@@ -48,7 +48,7 @@ def test_payload_round_trip() -> None:
     np.testing.assert_array_equal(read["dark"], cells.dark)
     assert read["texts"] == ["·a", "語", "↵", "", "<b>", "x"]
     assert read["row_names"] == ["query 0", "query 1"] and read["column_labels"] == ["0", "1", "2"]
-    assert read["marks"] == ["0", "0.25", "1 and more %"]
+    assert read["marks"] == ["0", "0.25", "1 % and more"]
     assert (read["selected"], read["revision"], read["outline"]) == (4, 3, "row")
     assert (read["height"], read["aspect"], read["key"]) == (300, 1.5, "k")
     assert payload == pack_cells(cells, 4, revision=3, outline="row", height=300, aspect=1.5, key="k")

@@ -209,7 +209,7 @@ def test_the_choice_survives_a_walk_between_pages(open_page, finish, loads):
 def test_every_file_of_a_page_can_be_made(open_page, finish, files):
     made, tables = files.figures, files.tables
     at = finish(open_page("token_entropy"))
-    at.segmented_control(key=state.UNIT).set_value("bits")
+    at = at.segmented_control(key=state.UNIT).set_value("bits").run()
     for view in ("scatter", "lens"):
         at = at.segmented_control(key=state.ENTROPY_VIEW).set_value(view).run()
     at.button(key="lens_button").click()

@@ -315,6 +315,7 @@ def test_unload_frees_the_model_and_the_page_goes_on(open_page, finish, loads):
     assert "No model in memory" in texts(at)
     assert len(at.get("bidi_component")) == 1, "the picture stays"
     at.session_state["entropy_strip"] = {"token": 12}
+    at.session_state[state.SAMPLERS] = True
     at = at.run()
     assert not at.exception
     assert "Not available: no model is loaded." in unescaped(texts(at))
@@ -369,12 +370,12 @@ def test_a_closed_tab_drops_its_jobs_and_no_others(open_page, finish, blocked):
 def test_runs_opened_from_files_do_not_share_their_panels(open_page, finish, submitted, llama, monkeypatch):
     """Same text and model, other options: other numbers, so other answers."""
     import analysis as an
-    from app.panels.token_entropy import strip as entropy_strip
+    from app.panels.token_entropy import token_detail
 
     text = "The same text, read in two ways."
     traces = [an.trace(llama, text, bos=bos) for bos in ("never", "always")]
-    monkeypatch.setattr(entropy_strip, "model_run", lambda: None)
-    assert len({entropy_strip._run_key(t) for t in traces}) == 2
+    monkeypatch.setattr(token_detail, "model_run", lambda: None)
+    assert len({token_detail._run_key(t) for t in traces}) == 2
 
 
 def test_an_opened_run_needs_no_model(open_page, finish, loads, submitted, llama, monkeypatch):
@@ -388,6 +389,7 @@ def test_an_opened_run_needs_no_model(open_page, finish, loads, submitted, llama
     assert not at.exception and not at.error
     assert loads == [] and submitted == [key for key in submitted if key.startswith("samplers/")]
     assert {m.label: m.value for m in at.metric}["tokens"] == str(len(kept.tokens))
+    at = at.segmented_control(key=state.ENTROPY_VIEW).set_value("lens").run()
     assert "made without it" in texts(at)
 
 
@@ -415,11 +417,11 @@ def test_a_dropped_question_is_no_answer(blocked, monkeypatch):
 
     monkeypatch.setattr(worker, "submit", dropped_at_once)
     with pytest.raises(AnalysisError, match="dropped"):
-        runs._ask("estimate/x/0", lambda job: 1)
+        runs._answer("estimate/x/0", lambda job: 1)
 
 
 def test_a_question_behind_a_run_gives_up_soon(blocked, monkeypatch):
     monkeypatch.setattr(runs, "owner", lambda: "me")
     with pytest.raises(runs.DeviceBusyError, match="busy with a run"):
-        runs._ask("estimate/x/0", lambda job: 1)
+        runs._answer("estimate/x/0", lambda job: 1)
     assert not runs.engine().worker.get("estimate/x/0").is_live

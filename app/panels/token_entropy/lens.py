@@ -143,7 +143,7 @@ def _draw_lens(trace: Trace) -> None:
             outline="column",
             height=None,
             row_height=17,
-            room=696,
+            room=664,
         )
 
 

@@ -94,13 +94,10 @@ def strip_card(trace: Trace) -> None:
             mark_controls()
             if st.session_state[state.QUANTITY] != quantity.name:  # first said by the address
                 st.rerun()
-        chosen = token_strip(
-            _strip(trace, quantity, marks),
-            key="entropy_strip",
-            selected=state.chosen_token(trace.tokens),
-            room=_CONTROLS,
-        )
-    if chosen is not None and chosen < len(trace.tokens):
+        selected = state.chosen_token(trace.tokens)
+        strip = _strip(trace, quantity, marks)
+        chosen = token_strip(strip, key="entropy_strip", selected=selected, room=_CONTROLS)
+    if chosen is not None and chosen != selected and chosen < len(trace.tokens):
         state.choose_token(chosen)
 
 
