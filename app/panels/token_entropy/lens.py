@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from analysis.drawing.cells import Cells
     from analysis.results.trace import Trace
 
+_OLD_DISTANCE = "KL to the output"
+"""What addresses of earlier versions call the distance to the output."""
 _STEPS = {1: "every layer", 2: "every 2nd layer", 4: "every 4th layer", 8: "every 8th layer"}
 
 
@@ -99,6 +101,8 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | No
 
 def _draw_lens(trace: Trace) -> None:
     unit, n, quantities = state.unit(), len(trace.tokens), lens_quantities_of(trace)
+    if st.query_params.get(state.LENS_QUANTITY) == _OLD_DISTANCE:
+        st.session_state[state.LENS_QUANTITY] = "kl"
     named = st.session_state.get(state.LENS_QUANTITY)
     kind: LensQuantityName = named if named in quantities else "entropy"
     bar, step = lens_bar(trace, kind, unit=unit)
