@@ -149,6 +149,12 @@ def with_lens(open_page, finish):
     return finish(at.run())
 
 
+def picked(at, key, cell):
+    """The page after a click on a cell of a map."""
+    at.session_state[key] = {"cell": [cell, at.session_state[state.strip_selection(key)].revision]}
+    return at.run()
+
+
 def n_maps(at):
     return len(at.get("bidi_component"))
 
@@ -178,8 +184,7 @@ def test_a_cell_of_the_lens_chooses_token_and_layer(with_lens):
     at = with_lens
     n_layers = result(at).spec.n_layers
     assert at.session_state[state.LENS_FIRST] == 15, "the chosen token in the middle of 11"
-    at.session_state["lens_window"] = {"cell": [2 * 11 + 3, 0]}
-    at = at.run()
+    at = picked(at, state.LENS_WINDOW, 2 * 11 + 3)
     assert at.session_state[state.TOKEN] == 18 and at.session_state[state.LAYER] == n_layers - 2
     assert at.session_state[state.LENS_FIRST] == 15 and "**Token 18 “" in texts(at)
     at = at.button(key="token_right").click().run()
@@ -189,8 +194,7 @@ def test_a_cell_of_the_lens_chooses_token_and_layer(with_lens):
 def test_the_bar_of_the_lens_moves_the_window(with_lens):
     at = with_lens
     n = len(result(at).tokens)
-    at.session_state["lens_bar"] = {"cell": [n - 1, 0]}
-    at = at.run()
+    at = picked(at, state.LENS_BAR, n - 1)
     assert at.session_state[state.TOKEN] == n - 1 and at.session_state[state.LENS_FIRST] == n - 11
     assert not at.exception
 
