@@ -111,7 +111,11 @@ class MapView {
     if (map.aspect) height = Math.min(height, room * 1.1);
     const width = map.aspect ? Math.min(room, map.aspect * height) : room;
     this.plot = { left, top: map.window ? 2 : Math.ceil(0.6 * size), width: Math.floor(width), height: Math.floor(height) };
-    this.box ??= { x: 0, y: 0, columns: map.columns, rows: map.rows };
+    const columns = Math.max(1, Math.min(map.columns, map.column_width ? Math.floor(width / map.column_width) : map.columns));
+    if (this.most && this.most !== columns) this.box = null; // another width, another part
+    this.most = columns;
+    const middle = this.selected < 0 ? 0 : (this.selected % map.columns) - (columns >> 1);
+    this.box ??= { x: Math.max(0, Math.min(map.columns - columns, middle)), y: 0, columns, rows: map.rows };
     this.cellWidth = this.plot.width / this.box.columns;
     this.cellHeight = this.plot.height / this.box.rows;
     const under = map.window ? 2 : Math.ceil(2.9 * size);
@@ -214,7 +218,7 @@ class MapView {
       canvas.height = Math.round(height * scale);
       Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
     }
-    canvas.style.touchAction = this.isWhole() ? "pan-y" : "none";
+    canvas.style.touchAction = this.box.rows >= map.rows ? "pan-y" : "none";
     const { plot, box } = this;
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, width, height);

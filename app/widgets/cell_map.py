@@ -57,6 +57,7 @@ def pack_cells(
     aspect: float | None = None,
     window: tuple[int, int] | None = None,
     room: int = 0,
+    column_width: int = 0,
     key: str = "",
 ) -> bytes:
     """Pack a map for the browser.
@@ -69,7 +70,7 @@ def pack_cells(
         Cell to select when ``revision`` is new to the browser: row times the number of columns, plus column.
     revision : int, default 0
         See :class:`~app.widgets.token_strip.Selection`.
-    outline, height, row_height, aspect, window, room, key
+    outline, height, row_height, aspect, window, room, column_width, key
         As for :func:`cell_map`.
 
     Returns
@@ -104,6 +105,7 @@ def pack_cells(
         "aspect": aspect or 0,
         "window": window,
         "room": room,
+        "column_width": column_width,
         "key": key,
         "map_id": map_identity(cells),
     }
@@ -169,6 +171,7 @@ def cell_map(
     aspect: float | None = None,
     window: tuple[int, int] | None = None,
     room: int = 0,
+    column_width: int = 0,
 ) -> tuple[int, int] | None:
     """Draw a map and return the selected cell.
 
@@ -194,6 +197,8 @@ def cell_map(
         they are outlined in place of the selected cell.
     room : int, default 0
         Width from which on the legend shares its line with controls of the page; its title is left to them.
+    column_width : int, default 0
+        Least pixels of a column: in a narrow window only the columns around the selected cell are in sight.
 
     Returns
     -------
@@ -217,6 +222,7 @@ def cell_map(
         aspect=aspect,
         window=window,
         room=room,
+        column_width=column_width,
         key=key,
     )
     result = _component(key=key, data=payload, default={"cell": None}, on_cell_change=lambda: None)

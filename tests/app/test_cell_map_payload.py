@@ -55,8 +55,11 @@ def test_payload_round_trip() -> None:
 
 
 def test_a_bar_names_the_columns_in_its_window_and_a_height_may_be_left_to_the_browser() -> None:
-    read = unpack_cells(pack_cells(cells_of([[0, 1, 2]]), window=(1, 3), room=600, height=None))
+    read = unpack_cells(
+        pack_cells(cells_of([[0, 1, 2]]), window=(1, 3), room=600, column_width=46, height=None)
+    )
     assert (read["window"], read["room"], read["height"]) == ([1, 3], 600, 0)
+    assert read["column_width"] == 46
     read = unpack_cells(pack_cells(cells_of([[0, 1, 2]])))
     assert (read["window"], read["room"], read["height"]) == (None, 0, 520)
 

@@ -148,6 +148,7 @@ def _draw_lens(trace: Trace) -> None:
             height=None,
             row_height=17,
             room=664,
+            column_width=46,
         )
 
 
