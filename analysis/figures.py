@@ -28,8 +28,10 @@ from analysis.pruning_effects.eviction.cost_figures import (
 from analysis.pruning_effects.eviction.figures import damage_tokens, kept_tokens, pruning_curves
 from analysis.pruning_effects.eviction.map_figures import kept_heatmap, phrase_heatmap
 from analysis.pruning_effects.eviction.overlap_figures import kept_positions, overlap_matrix
+from analysis.token_entropy.expected_figures import expected_tokens
 from analysis.token_entropy.figures import along_text, entropy_histogram, surprisal_scatter, token_strip
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
+from analysis.token_entropy.lens_window_figures import lens_window
 
 show_charts_as_pictures()
 
@@ -44,6 +46,7 @@ __all__ = [
     "entropy_against_position",
     "entropy_histogram",
     "entropy_path",
+    "expected_tokens",
     "first_token_figure",
     "forming_figure",
     "head_difference",
@@ -59,6 +62,7 @@ __all__ = [
     "layer_drops",
     "lens_curve",
     "lens_heatmap",
+    "lens_window",
     "massive_chart",
     "matrix_entropy",
     "model_curves",

@@ -135,6 +135,5 @@ class Cells:
         low, middle, high = (short(self.value_at(share), signed=signed) for share in (0.0, 0.5, 1.0))
         if bool((self.values < self._first).any()):
             low = f"{low} and less"
-        if self.capped:
-            high = f"{high} and more"
-        return low, middle, f"{high} {self.unit}".strip()
+        high = f"{high} {self.unit}".strip()
+        return low, middle, f"{high} and more" if self.capped else high

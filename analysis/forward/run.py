@@ -66,6 +66,7 @@ class Run:
         self.lens_entropy = np.full((n_lens, n), np.nan, np.float32)
         self.lens_kl = np.full((n_lens, n), np.nan, np.float32)
         self.lens_top = np.full((n_lens, n), -1, np.int64)
+        self.lens_rank = np.zeros((n_lens, n), np.int32)
         keep = n * self.model.info.hidden_size * 4 <= STATE_LIMIT_BYTES
         self.final_states = np.zeros((n, self.model.info.hidden_size), np.float32) if keep else None
         self.seconds: dict[str, float] = {"body": 0.0, "head": 0.0, "lens": 0.0}
@@ -222,18 +223,20 @@ class Run:
         self._check_head(head, states, rows)
         if self.lens_layers:
             with self._timed("lens"):
-                self._read_lens(measured, local, rows)
+                self._read_lens(measured, local, rows, targets)
 
-    def _read_lens(self, measured: Measured, local: slice, rows: slice) -> None:
+    def _read_lens(self, measured: Measured, local: slice, rows: slice, targets: Tensor) -> None:
         per_row = self.plan.flops_lens / len(self.tokens) / (len(self.lens_layers) + 1)
         lens_states = [s[local] for s in measured.lens_states]
         read = read_lens(
             self.model.anatomy,
             lens_states,
             measured.final_states[local],
+            targets,
             lambda n: self.advance(n * per_row, f"logit lens, {len(self.lens_layers)} layers"),
         )
-        self.lens_entropy[:, rows], self.lens_kl[:, rows], self.lens_top[:, rows] = read
+        self.lens_entropy[:, rows], self.lens_kl[:, rows], self.lens_top[:, rows] = read[:3]
+        self.lens_rank[:, rows] = read[3]
 
     def _check_head(self, head: Head, states: Tensor, rows: slice) -> None:
         """Recompute a few rows densely in float64: the streamed numbers must agree."""
@@ -290,4 +293,5 @@ class Run:
             lens_entropy=about_tokens(self.lens_entropy, np.nan),
             lens_kl=about_tokens(self.lens_kl, np.nan),
             lens_top_ids=about_tokens(self.lens_top, -1),
+            lens_rank=about_tokens(self.lens_rank, 0),
         )

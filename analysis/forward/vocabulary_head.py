@@ -124,7 +124,7 @@ def read_rows(
             of_target = log_probs[: known.stop - begin].gather(1, target[known])
             read["surprisal"][known] = -of_target[:, 0]
             part = slice(0, known.stop - begin)
-            read["rank"][known] = torch.gt(log_probs[part], of_target, out=scratch[part]).sum(-1).int() + 1
+            read["rank"][known] = _ranks(log_probs[part], of_target, scratch[part])
         top_logprobs[rows], top_ids[rows] = ranked(log_probs, k)
         entropy = entropy_of(log_probs, probs, scratch)
         read["entropy"][rows] = entropy
@@ -138,10 +138,19 @@ def read_rows(
     )
 
 
+def _ranks(log_probs: Tensor, of_target: Tensor, scratch: Tensor) -> Tensor:
+    """One plus how many tokens are more probable than one, (N, V) and (N, 1) -> int32, (N,)."""
+    return torch.gt(log_probs, of_target, out=scratch).sum(-1).int() + 1
+
+
 def read_lens(
-    anatomy: Anatomy, states: list[Tensor], final_states: Tensor, on_rows: Callable[[int], None]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Entropy, KL to the output, and first choice of the logit lens.
+    anatomy: Anatomy,
+    states: list[Tensor],
+    final_states: Tensor,
+    targets: Tensor,
+    on_rows: Callable[[int], None],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Entropy, KL to the output, first choice, and the rank of the token that came, of the logit lens.
 
     Parameters
     ----------
@@ -151,23 +160,31 @@ def read_lens(
         Residual states after the chosen layers, before the final norm.
     final_states : Tensor, shape (N, D)
         What the head really got: the output distribution is the KL's reference.
+    targets : Tensor, shape (M,), M <= N
+        Id of the token that came after each of the first M rows.
     on_rows : callable
         Called with the number of rows finished, once per block and layer.
 
     Returns
     -------
     tuple of numpy.ndarray, each of shape (n, N)
-        Entropy (nats), KL(output || lens) (nats), id of the first choice.
+        Entropy (nats), KL(output || lens) (nats), id of the first choice, and rank of the target, 0 without one.
     """
-    head, n = anatomy.head, len(final_states)
-    entropy, kl = (torch.zeros(len(states), n, device=head.weight.device) for _ in range(2))
-    top = torch.zeros(len(states), n, dtype=torch.int64, device=head.weight.device)
+    head, n, m = anatomy.head, len(final_states), len(targets)
+    device = head.weight.device
+    entropy, kl = (torch.zeros(len(states), n, device=device) for _ in range(2))
+    top = torch.zeros(len(states), n, dtype=torch.int64, device=device)
+    rank = torch.zeros(len(states), n, dtype=torch.int32, device=device)
+    after = targets[:, None].to(device)
     buffers = _buffers(head, 5, n)
     for begin in range(0, n, rows_per_block(head)):
         rows = slice(begin, min(begin + rows_per_block(head), n))
         output, output_probs, logits, probs, scratch = (buffer[: rows.stop - begin] for buffer in buffers)
         output, output_probs = distribution(head.logits(final_states[rows], output), output_probs)
         negative_entropy = -entropy_of(output, output_probs, scratch)
+        known = slice(begin, min(rows.stop, m))
+        target = after[known]
+        part = slice(0, len(target))
         for i, layer_states in enumerate(states):
             normed = anatomy.final(layer_states[None, rows])[0]
             log_probs, probs = distribution(head.logits(normed, logits), probs)
@@ -175,8 +192,9 @@ def read_lens(
             kl[i, rows] = (negative_entropy - cross).clamp(min=0)
             top[i, rows] = log_probs.argmax(-1)
             entropy[i, rows] = entropy_of(log_probs, probs, scratch)
+            rank[i, known] = _ranks(log_probs[part], log_probs[part].gather(1, target), scratch[part])
             on_rows(rows.stop - begin)
-    return entropy.cpu().numpy(), kl.cpu().numpy(), top.cpu().numpy()
+    return entropy.cpu().numpy(), kl.cpu().numpy(), top.cpu().numpy(), rank.cpu().numpy()
 
 
 def about_tokens(per_row: np.ndarray, missing: float) -> np.ndarray:

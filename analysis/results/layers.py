@@ -52,6 +52,8 @@ class LayerTrace:
     """float32, (n, T), nats: KL(output || lens of the layer)."""
     lens_top_ids: np.ndarray | None = None
     """int64, (n, T): the token the layer would say; -1 without context."""
+    lens_rank: np.ndarray | None = None
+    """int32, (n, T): rank of the token that came in what the layer would say; 0 without context. Since format 3."""
 
     @property
     def n_layers(self) -> int:
@@ -81,11 +83,13 @@ class LayerTrace:
         n, n_tokens = self.lens_entropy.shape
         import pandas as pd
 
+        rank = {} if self.lens_rank is None else {"lens_rank": self.lens_rank.ravel()}
         return pd.DataFrame(
             {
                 "layer": np.repeat(self.lens_layers, n_tokens),
                 "position": np.tile(np.arange(n_tokens), n),
                 f"lens_entropy_{unit}": from_nats(self.lens_entropy.astype(float).ravel(), unit),
                 f"lens_kl_{unit}": from_nats(self.lens_kl.astype(float).ravel(), unit),
+                **rank,
             }
         )

@@ -118,13 +118,16 @@ def _check_layers(trace: Trace) -> None:
     _check_array(layers.residual_norm, np.float32, (spec.n_layers + 1, spec.n_tokens), "residual_norm")
     lens = (layers.lens_layers, layers.lens_entropy, layers.lens_kl, layers.lens_top_ids)
     if not spec.lens_layers:
-        require(all(part is None for part in lens), "a lens nobody asked for")
+        require(all(part is None for part in (*lens, layers.lens_rank)), "a lens nobody asked for")
         return
     shape = (len(spec.lens_layers), spec.n_tokens)
     _check_array(layers.lens_layers, np.int32, shape[:1], "lens_layers")
     _check_array(layers.lens_entropy, np.float32, shape, "lens_entropy")
     _check_array(layers.lens_kl, np.float32, shape, "lens_kl")
     _check_array(layers.lens_top_ids, np.int64, shape, "lens_top_ids")
+    if layers.lens_rank is not None:  # not in files before format 3
+        _check_array(layers.lens_rank, np.int32, shape, "lens_rank")
+        require(bool((layers.lens_rank >= 0).all()), "lens_rank")
     rising = sorted(set(spec.lens_layers))
     require(list(spec.lens_layers) == rising == lens[0].tolist(), "lens layers")  # type: ignore[union-attr]
     require(rising[0] >= 0 and rising[-1] == spec.n_layers, "lens layers")

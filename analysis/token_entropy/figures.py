@@ -128,11 +128,14 @@ def along_text(
     show_threshold: bool = True,
     window: int = TRIGGER_WINDOW,
     factor: float = TRIGGER_FACTOR,
+    token: int | None = None,
+    pick: bool = False,
 ) -> alt.LayerChart:
     """Entropy and surprisal along the text, with forking tokens, and SRGen's threshold with its triggers.
 
     Triangles are the tokens above the threshold, each at its own entropy, in long texts too. Texts beyond :data:`analysis.drawing.charts.MAX_POINTS` tokens are averaged over
-    equal stretches; the axis title says over how many tokens.
+    equal stretches; the axis title says over how many tokens. ``token`` is marked with a line; ``pick`` adds a click
+    selection of that name on ``position``.
     """
     import altair as alt
 
@@ -184,13 +187,24 @@ def along_text(
         layers.append(
             marks.encode(x=x, y=y, color=series, tooltip=said).transform_calculate(series=f"'{_TRIGGER}'")
         )
+    if token is not None:
+        here = alt.Chart(pd.DataFrame({"position": [token]})).mark_rule(color=colours.ink, strokeWidth=1.3)
+        layers.append(here.encode(x=x))
+    if pick:
+        spots = alt.Chart(lines).mark_rule(opacity=0, strokeWidth=6).encode(x=x)
+        by_click = alt.selection_point(
+            name="pick", fields=["position"], on="click", nearest=True, empty=False
+        )
+        layers.append(spots.add_params(by_click))
     return styled(alt.layer(*layers).properties(height=220, width="container"), theme_name)
 
 
-def surprisal_scatter(trace: Trace, *, unit: Unit = "nats", theme_name: str = "light") -> alt.Chart:
+def surprisal_scatter(
+    trace: Trace, *, unit: Unit = "nats", theme_name: str = "light", token: int | None = None
+) -> alt.LayerChart:
     """Entropy against surprisal, one mark per token, by varentropy quadrant.
 
-    On the diagonal a token was as surprising as the model expected on average.
+    On the diagonal a token was as surprising as the model expected on average. ``token`` is outlined.
     """
     import altair as alt
 
@@ -202,6 +216,7 @@ def surprisal_scatter(trace: Trace, *, unit: Unit = "nats", theme_name: str = "l
     frame = frame[tokens.has_context]
     step = -(-len(frame) // MAX_POINTS)
     every = "" if step == 1 else f" (1 of {step} tokens drawn)"
+    chosen = frame[frame["position"] == token]
     frame = frame.iloc[::step]
     top = float(frame[["entropy", "surprisal"]].to_numpy().max())
     order = list(QUADRANT_ORDER)
@@ -233,7 +248,10 @@ def surprisal_scatter(trace: Trace, *, unit: Unit = "nats", theme_name: str = "l
         .mark_line(strokeDash=[4, 4], color=colours.muted)
         .encode(x="a:Q", y="a:Q")
     )
-    return styled(alt.layer(diagonal, marks).properties(height=320, width="container"), theme_name)
+    ring = alt.Chart(chosen).mark_point(size=150, stroke=colours.ink, strokeWidth=2, filled=False, opacity=1)
+    ring = ring.encode(x="entropy:Q", y="surprisal:Q", tooltip=_hover(unit, *shown))
+    layers = [diagonal, marks, ring] if len(chosen) else [diagonal, marks]
+    return styled(alt.layer(*layers).properties(height=320, width="container"), theme_name)
 
 
 def entropy_histogram(

@@ -54,6 +54,7 @@ class MapView {
     on(this.canvas, "wheel", e => this.wheel(e), { passive: false });
     on(this.view, "keydown", e => this.press(e));
     on(document.fonts, "loadingdone", () => this.draw());
+    on(window, "resize", () => this.requestDraw());
     this.sizes = new ResizeObserver(() => this.draw());
     this.sizes.observe(root);
     root._rect = i => this.rect(i);
@@ -104,15 +105,21 @@ class MapView {
       this.measured = `${this.font}|${map.map_id}`;
       this.widths = { row: widest(map.row_labels), column: widest(map.column_labels) };
     }
-    const left = Math.ceil(this.widths.row + 1.6 * size + 12), room = Math.max(40, this.root.clientWidth - left - 4);
-    let height = Math.min(map.height, Math.max(40, map.rows * map.row_height));
+    const left = map.window ? 2 : Math.ceil(this.widths.row + 1.6 * size + 12), room = Math.max(40, this.root.clientWidth - left - 4);
+    this.legend.classList.toggle("beside", map.room > 0 && this.root.clientWidth >= map.room);
+    let height = Math.min(map.height || 0.6 * innerHeight, Math.max(40, map.rows * map.row_height));
     if (map.aspect) height = Math.min(height, room * 1.1);
     const width = map.aspect ? Math.min(room, map.aspect * height) : room;
-    this.plot = { left, top: Math.ceil(0.6 * size), width: Math.floor(width), height: Math.floor(height) };
-    this.box ??= { x: 0, y: 0, columns: map.columns, rows: map.rows };
+    this.plot = { left, top: map.window ? 2 : Math.ceil(0.6 * size), width: Math.floor(width), height: Math.floor(height) };
+    const columns = Math.max(1, Math.min(map.columns, map.column_width ? Math.floor(width / map.column_width) : map.columns));
+    if (this.most && this.most !== columns) this.box = null; // another width, another part
+    this.most = columns;
+    const middle = this.selected < 0 ? 0 : (this.selected % map.columns) - (columns >> 1);
+    this.box ??= { x: Math.max(0, Math.min(map.columns - columns, middle)), y: 0, columns, rows: map.rows };
     this.cellWidth = this.plot.width / this.box.columns;
     this.cellHeight = this.plot.height / this.box.rows;
-    return { width: this.root.clientWidth, height: this.plot.height + this.plot.top + Math.ceil(2.9 * size) };
+    const under = map.window ? 2 : Math.ceil(2.9 * size);
+    return { width: this.root.clientWidth, height: this.plot.height + this.plot.top + under };
   }
 
   /** Place of a cell on the canvas. */
@@ -155,13 +162,14 @@ class MapView {
   drawLegend() {
     const { map, legend } = this;
     legend.replaceChildren();
-    if (map.title) element(legend, "ls-title", map.title);
+    legend.hidden = Boolean(map.window);
+    if (map.title && !map.room) element(legend, "ls-title", map.title);
     const scale = element(legend, "ls-scale"), [low, middle, high] = map.marks;
     const stops = Array.from({ length: 17 }, (_, k) => this.colours[Math.round((255 * k) / 16)].fill);
     const ramp = () => element(scale, "ls-bar half");
     scale.append(low);
     ramp().style.background = `linear-gradient(to right, ${stops.slice(0, 9).join()})`;
-    scale.append(middle);
+    if (!map.room) scale.append(middle);
     ramp().style.background = `linear-gradient(to right, ${stops.slice(8).join()})`;
     scale.append(high);
     const key = (swatch, name) => {
@@ -210,7 +218,7 @@ class MapView {
       canvas.height = Math.round(height * scale);
       Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
     }
-    canvas.style.touchAction = this.isWhole() ? "pan-y" : "none";
+    canvas.style.touchAction = this.box.rows >= map.rows ? "pan-y" : "none";
     const { plot, box } = this;
     pen.setTransform(scale, 0, 0, scale, 0, 0);
     pen.clearRect(0, 0, width, height);
@@ -225,7 +233,8 @@ class MapView {
     else this.drawImage();
     if (single && map.frames) this.drawFrames(rows, columns);
     this.outline(this.hover, false);
-    this.outline(this.selected, true);
+    if (map.window) this.drawWindow();
+    else this.outline(this.selected, true);
     pen.restore();
     if (!single) {
       pen.strokeStyle = this.ink;
@@ -234,7 +243,7 @@ class MapView {
       pen.strokeRect(plot.left - 0.5, plot.top - 0.5, plot.width + 1, plot.height + 1);
       pen.globalAlpha = 1;
     }
-    this.drawAxes();
+    if (!map.window) this.drawAxes();
     const { key, map_id, revision } = map;
     views.set(key, { map_id, revision, selected: this.selected, box: this.box });
     Object.assign(this.root.dataset, { selected: this.selected, theme: this.dark ? "dark" : "light", ready: map.rows * map.columns, columns: box.columns.toFixed(2) });
@@ -312,6 +321,16 @@ class MapView {
     const least = chosen ? Math.max(0, 7 - w) / 2 : 0, low = chosen ? Math.max(0, 7 - h) / 2 : 0; // a cell of a large map can still be seen
     draw(x - least, y - low, w + 2 * least, h + 2 * low, chosen ? 2 : 1);
     pen.globalAlpha = 1;
+  }
+
+  /** The columns that another picture shows. */
+  drawWindow() {
+    const { pen, map, plot } = this, [from, to] = map.window, [x] = this.place(0, from), width = (to - from) * this.cellWidth;
+    pen.strokeStyle = this.ink;
+    pen.lineWidth = 2;
+    pen.beginPath();
+    pen.roundRect(x, plot.top, Math.max(6, width), plot.height, 3);
+    pen.stroke();
   }
 
   drawAxes() {

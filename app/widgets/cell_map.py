@@ -52,9 +52,12 @@ def pack_cells(
     *,
     revision: int = 0,
     outline: Outline = "cell",
-    height: int = 520,
+    height: int | None = 520,
     row_height: int = 24,
     aspect: float | None = None,
+    window: tuple[int, int] | None = None,
+    room: int = 0,
+    column_width: int = 0,
     key: str = "",
 ) -> bytes:
     """Pack a map for the browser.
@@ -67,7 +70,7 @@ def pack_cells(
         Cell to select when ``revision`` is new to the browser: row times the number of columns, plus column.
     revision : int, default 0
         See :class:`~app.widgets.token_strip.Selection`.
-    outline, height, row_height, aspect, key
+    outline, height, row_height, aspect, window, room, column_width, key
         As for :func:`cell_map`.
 
     Returns
@@ -97,9 +100,12 @@ def pack_cells(
         "selected": selected,
         "outline": outline,
         "revision": revision,
-        "height": height,
+        "height": height or 0,
         "row_height": row_height,
         "aspect": aspect or 0,
+        "window": window,
+        "room": room,
+        "column_width": column_width,
         "key": key,
         "map_id": map_identity(cells),
     }
@@ -136,15 +142,36 @@ def wanted_cell(
     return row * n_columns + column if 0 <= row < n_rows and 0 <= column < n_columns else None
 
 
+def picked_cell(key: str, n_rows: int, n_columns: int) -> tuple[int, int] | None:
+    """The cell that a person picked since the map was drawn last, before it is drawn again; None without a new pick.
+
+    Parameters
+    ----------
+    key : str
+        As for :func:`cell_map`.
+    n_rows, n_columns : int
+        Shape of the map as it was drawn.
+    """
+    raw = (st.session_state.get(key) or {}).get("cell")
+    before: Selection = st.session_state.get(state.strip_selection(key), Selection())
+    if raw is None or raw == before.raw:
+        return None
+    now = resolve(before, raw, None, before.text_id, n_rows * n_columns).current
+    return None if now is None or now == before.current else divmod(now, n_columns)
+
+
 def cell_map(
     cells: Cells,
     *,
     key: str,
     selected: tuple[int | None, int | None] | None = None,
     outline: Outline = "cell",
-    height: int = 520,
+    height: int | None = 520,
     row_height: int = 24,
     aspect: float | None = None,
+    window: tuple[int, int] | None = None,
+    room: int = 0,
+    column_width: int = 0,
 ) -> tuple[int, int] | None:
     """Draw a map and return the selected cell.
 
@@ -159,12 +186,19 @@ def cell_map(
         changes; a person's later pick wins until it changes again.
     outline : {"cell", "row", "column"}
         What is outlined around the selected cell.
-    height : int, default 520
-        Tallest the cells may get together, in pixels.
+    height : int or None, default 520
+        Tallest the cells may get together, in pixels; None for 60 % of the window.
     row_height : int, default 24
         Pixels of a row while there are few.
     aspect : float, optional
         Most pixels of width for one of height; the whole width by default.
+    window : tuple of (int, int), optional
+        Columns that another picture shows, the last one excluded: the map is a bar without axes and legend on which
+        they are outlined in place of the selected cell.
+    room : int, default 0
+        Width from which on the legend shares its line with controls of the page; its title is left to them.
+    column_width : int, default 0
+        Least pixels of a column: in a narrow window only the columns around the selected cell are in sight.
 
     Returns
     -------
@@ -186,6 +220,9 @@ def cell_map(
         height=height,
         row_height=row_height,
         aspect=aspect,
+        window=window,
+        room=room,
+        column_width=column_width,
         key=key,
     )
     result = _component(key=key, data=payload, default={"cell": None}, on_cell_change=lambda: None)

@@ -77,7 +77,7 @@ def number_line(name: str, cells: Iterable[tuple[str, str, str]]) -> None:
     cells : iterable of (str, str, str)
         Label, value with its unit, and what it means.
     """
-    with st.container(key=f"numbers_{name}", border=True, horizontal=True, wrap=False, gap="medium"):
+    with st.container(key=f"numbers_{name}", horizontal=True, wrap=False, gap="medium"):
         for label, value, explanation in cells:
             st.metric(label, value, help=explanation, width="content")
 

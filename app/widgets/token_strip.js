@@ -70,7 +70,8 @@ const places = new Map();
 class StripView {
   constructor(root) {
     this.root = root;
-    for (const name of ["legend", "view", "tip", "live"]) this[name] = root.querySelector(`.ls-${name}`);
+    for (const name of ["head", "legend", "find", "found", "view", "tip", "live"]) this[name] = root.querySelector(`.ls-${name}`);
+    this.query = this.find.querySelector("input");
     this.canvas = root.querySelector("canvas");
     this.inner = root.querySelector(".ls-inner");
     this.pen = this.canvas.getContext("2d");
@@ -86,6 +87,12 @@ class StripView {
   listen() {
     const on = (target, name, run) => target.addEventListener(name, run, { signal: this.stop.signal });
     on(this.view, "scroll", () => { this.pointAt(-1); this.requestDraw(); });
+    on(this.view, "scrollend", () => { this.view.scrollTop = Math.round(this.view.scrollTop / this.line) * this.line; });
+    on(window, "resize", () => this.refit(false));
+    on(this.query, "input", () => this.search());
+    for (const name of ["focus", "blur"]) on(this.query, name, () => this.makeRoom());
+    for (const name of ["keydown", "keyup", "keypress"]) on(this.find, name, e => e.stopPropagation()); // no shortcut of the page
+    on(this.find, "keydown", e => this.pressInSearch(e));
     on(this.canvas, "pointermove", e => this.pointAt(this.tokenAt(e)));
     on(this.canvas, "pointerleave", () => this.pointAt(-1));
     on(this.canvas, "click", e => { const i = this.tokenAt(e); if (i >= 0) this.choose(i, 0); });
@@ -116,6 +123,7 @@ class StripView {
     const next = parse(data), before = this.strip;
     const sameText = before !== null && before.text_id === next.text_id;
     this.strip = next;
+    if (!sameText) this.joined = null;
     this.paletteKey = "";
     this.view.setAttribute("aria-label", `${next.title}, ${next.n} tokens. Arrow keys move between tokens.`);
     if (!sameText) { this.view.scrollTop = 0; this.laidOutFor = -1; this.hover = -1; this.tip.hidden = true; }
@@ -136,7 +144,11 @@ class StripView {
     if (!this.strip || !this.root.clientWidth) return;
     if (newFont) { this.glyphCache.clear(); this.laidOutFor = -1; }
     const style = getComputedStyle(this.view), font = `${style.fontSize} ${style.fontFamily}`;
-    const key = `${font}|${this.root.clientWidth}|${this.strip.height}`;
+    this.limit = this.strip.height || Math.max(140, 0.6 * innerHeight);
+    const { room } = this.strip, beside = room > 0 && this.root.clientWidth >= 2 * room;
+    this.head.style.paddingLeft = beside ? `${room}px` : "";
+    this.head.classList.toggle("beside", beside);
+    const key = `${font}|${this.root.clientWidth}|${this.limit}`;
     if (key !== this.laidOutFor) {
       this.font = font;
       const size = parseFloat(style.fontSize) / 14; // larger type, larger lines
@@ -158,12 +170,14 @@ class StripView {
     const whole = () => this.rowStart.length * this.line + 4;
     this.view.style.overflowY = "hidden";
     this.place(this.view.clientWidth - 2 * EDGE);
-    if (whole() > this.strip.height) {
+    if (whole() > this.limit) {
       this.view.style.overflowY = "scroll";
       this.place(this.view.clientWidth - 2 * EDGE); // again: the scroll bar takes room
     }
-    this.view.style.height = `${Math.min(whole(), this.strip.height)}px`;
-    this.inner.style.height = `${whole()}px`;
+    const lines = Math.max(1, Math.floor((this.limit - 4) / this.line)); // cut between lines
+    this.view.style.height = `${Math.min(whole(), lines * this.line)}px`;
+    const last = Math.max(0, this.rowStart.length - lines) * this.line; // so that the last line can be reached, too
+    this.inner.style.height = `${whole() > this.limit ? last + lines * this.line : whole()}px`;
     if (keep !== undefined) this.view.scrollTop = this.rowOf[this.firstBox[keep]] * this.line;
   }
 
@@ -285,7 +299,7 @@ class StripView {
   drawLegend() {
     const { strip, legend } = this;
     legend.replaceChildren();
-    if (strip.title) element(legend, "ls-title", strip.title);
+    if (strip.title && !strip.room) element(legend, "ls-title", strip.title);
     const key = (swatch, name) => {
       const made = element(legend, "ls-key"), box = element(made, `ls-swatch ${swatch}`);
       made.append(name);
@@ -535,7 +549,58 @@ class StripView {
     return first[this.cellOf[(this.rowStart[row + 1] ?? this.xs.length) - 1] + 1] - 1;
   }
 
+  // -------------------------------------------------------------- search
+
+  /** First tokens of the places where the text has the string, whatever its case. */
+  matches() {
+    const { text, cells, first } = this.strip, wanted = this.query.value;
+    if (!wanted) return [];
+    if (!this.joined) {
+      this.starts = new Int32Array(cells);
+      for (let c = 0, at = 0; c < cells; at += text[c].length, c++) this.starts[c] = at;
+      this.joined = text.join("");
+    }
+    const pattern = new RegExp(wanted.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "giu"), found = [];
+    let c = 0;
+    for (const { index } of this.joined.matchAll(pattern)) {
+      while (c + 1 < cells && this.starts[c + 1] <= index) c++;
+      if (first[c + 1] > first[c] && found.at(-1) !== first[c]) found.push(first[c]);
+    }
+    return found;
+  }
+
+  /** Choose the place at or after the selected token, or the next one in a direction. */
+  search(step = 0) {
+    const found = this.matches(), here = this.selected;
+    this.makeRoom();
+    let k = step < 0 ? found.findLastIndex(i => i < here) : found.findIndex(i => (step ? i > here : i >= here));
+    if (k < 0) k = step < 0 ? found.length - 1 : 0;
+    this.found.textContent = found.length ? `${k + 1} of ${found.length}` : this.query.value && "not found";
+    if (found.length) this.choose(found[k], step ? 0 : KEY_WAIT);
+  }
+
+  /** The legend gives its place to a search. */
+  makeRoom() {
+    const active = this.root.getRootNode().activeElement === this.query;
+    this.head.classList.toggle("finding", active || this.query.value !== "");
+    if (!this.query.value) this.found.textContent = "";
+  }
+
+  pressInSearch(event) {
+    if (event.key === "Enter") this.search(event.shiftKey ? -1 : 1);
+    else if (event.key === "Escape") { this.query.value = ""; this.view.focus(); this.makeRoom(); }
+    else return;
+    event.preventDefault();
+  }
+
   press(event) {
+    if (event.key === "/" && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      event.stopPropagation();
+      this.query.focus();
+      this.query.select();
+      return;
+    }
     const { strip } = this, page = Math.max(1, Math.floor(this.view.clientHeight / this.line) - 1), all = event.ctrlKey || event.metaKey;
     const moves = {
       ArrowLeft: () => this.selected - 1, ArrowRight: () => this.selected + 1,

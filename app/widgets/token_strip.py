@@ -24,7 +24,14 @@ from app.widgets.canvas import script, style
 
 _HTML = """
 <div class="ls-strip">
-  <div class="ls-legend"></div>
+  <div class="ls-head">
+    <div class="ls-legend"></div>
+    <div class="ls-find">
+      <span class="ls-found" aria-live="polite"></span>
+      <input type="search" placeholder="Find" aria-label="Find a string in the text. Enter: next, shift and enter: previous."
+        title="Find in the text, key /" autocomplete="off" spellcheck="false">
+    </div>
+  </div>
   <div class="ls-view" tabindex="0" role="application" aria-roledescription="token strip">
     <div class="ls-inner"><canvas></canvas></div>
   </div>
@@ -125,7 +132,13 @@ def text_identity(strip: Strip) -> str:
 
 
 def pack(
-    strip: Strip, selected: int | None = None, *, revision: int = 0, height: int = 420, key: str = ""
+    strip: Strip,
+    selected: int | None = None,
+    *,
+    revision: int = 0,
+    height: int | None = None,
+    room: int = 0,
+    key: str = "",
 ) -> bytes:
     """Pack a strip for the browser.
 
@@ -137,8 +150,8 @@ def pack(
         Token to select when ``revision`` is new to the browser.
     revision : int, default 0
         See :class:`Selection`.
-    height : int, default 420
-        Tallest the text may get, in pixels, before it scrolls.
+    height, room
+        As for :func:`token_strip`.
     key : str, default ""
         Name under which the browser remembers selection and scroll position.
 
@@ -171,7 +184,8 @@ def pack(
         "details": bool(strip.details),
         "selected": _index(selected, n),
         "revision": revision,
-        "height": height,
+        "height": height or 0,
+        "room": room,
         "key": key,
         "text_id": text_identity(strip),
     }
@@ -208,7 +222,9 @@ def picked_token(strip: Strip, *, key: str, selected: int | None = None) -> int 
     return resolve(before, raw, selected, text_identity(strip), strip.n_tokens).current
 
 
-def token_strip(strip: Strip, *, key: str, selected: int | None = None, height: int = 420) -> int | None:
+def token_strip(
+    strip: Strip, *, key: str, selected: int | None = None, height: int | None = None, room: int = 0
+) -> int | None:
     """Draw a strip and return the selected token.
 
     Parameters
@@ -220,8 +236,11 @@ def token_strip(strip: Strip, *, key: str, selected: int | None = None, height: 
     selected : int or None
         Token to select. It acts when it changes: the token is selected and scrolled into
         view. A person's later pick wins until it changes again. None asks for nothing.
-    height : int, default 420
-        Tallest the text may get, in pixels, before it scrolls.
+    height : int, optional
+        Tallest the text may get before it scrolls, in pixels, cut between two lines; 60 % of the window by default.
+    room : int, default 0
+        Pixels at the beginning of the legend's line for controls of the page, where the strip is twice as wide; the
+        strip then leaves its title to them.
 
     Returns
     -------
@@ -231,7 +250,7 @@ def token_strip(strip: Strip, *, key: str, selected: int | None = None, height: 
     text_id, n = text_identity(strip), strip.n_tokens
     raw = (st.session_state.get(key) or {}).get("token")
     now = resolve(st.session_state.get(state.strip_selection(key), Selection()), raw, selected, text_id, n)
-    payload = pack(strip, now.sent, revision=now.revision, height=height, key=key)
+    payload = pack(strip, now.sent, revision=now.revision, height=height, room=room, key=key)
     result = _component(key=key, data=payload, default={"token": None}, on_token_change=lambda: None)
     now = resolve(now, result.get("token"), selected, text_id, n)
     st.session_state[state.strip_selection(key)] = now

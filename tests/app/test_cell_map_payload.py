@@ -48,10 +48,20 @@ def test_payload_round_trip() -> None:
     np.testing.assert_array_equal(read["dark"], cells.dark)
     assert read["texts"] == ["·a", "語", "↵", "", "<b>", "x"]
     assert read["row_names"] == ["query 0", "query 1"] and read["column_labels"] == ["0", "1", "2"]
-    assert read["marks"] == ["0", "0.25", "1 and more %"]
+    assert read["marks"] == ["0", "0.25", "1 % and more"]
     assert (read["selected"], read["revision"], read["outline"]) == (4, 3, "row")
     assert (read["height"], read["aspect"], read["key"]) == (300, 1.5, "k")
     assert payload == pack_cells(cells, 4, revision=3, outline="row", height=300, aspect=1.5, key="k")
+
+
+def test_a_bar_names_the_columns_in_its_window_and_a_height_may_be_left_to_the_browser() -> None:
+    read = unpack_cells(
+        pack_cells(cells_of([[0, 1, 2]]), window=(1, 3), room=600, column_width=46, height=None)
+    )
+    assert (read["window"], read["room"], read["height"]) == ([1, 3], 600, 0)
+    assert read["column_width"] == 46
+    read = unpack_cells(pack_cells(cells_of([[0, 1, 2]])))
+    assert (read["window"], read["room"], read["height"]) == (None, 0, 520)
 
 
 def test_a_large_map_has_five_bytes_a_cell() -> None:
@@ -84,19 +94,23 @@ def test_what_is_left_open_stays(selected, current, cell) -> None:
 def _demo() -> None:
     import streamlit as st
 
-    from app.widgets.cell_map import cell_map
+    from app.widgets.cell_map import cell_map, picked_cell
     from tests.figures.test_cells import cells_of
 
     row = st.session_state.get("row", 1)
+    st.text(f"new: {picked_cell('m', 2, 3)}")
     st.text(f"picked: {cell_map(cells_of([[0, 1, 2], [3, 4, 5]]), key='m', selected=(row, None))}")
 
 
 def test_python_and_the_person_take_turns() -> None:
     at = AppTest.from_function(_demo, default_timeout=PATIENCE).run()
-    assert at.text[0].value == "picked: (1, 0)"
+    assert [text.value for text in at.text] == ["new: None", "picked: (1, 0)"]
     at.session_state["m"] = {"cell": [2, 0]}
-    assert at.run().text[0].value == "picked: (0, 2)", "a person's pick wins"
+    assert [text.value for text in at.run().text] == ["new: (0, 2)", "picked: (0, 2)"], "a person's pick wins"
     at.session_state["row"] = 0
-    assert at.run().text[0].value == "picked: (0, 2)", "Python follows it and changes nothing"
+    assert at.run().text[1].value == "picked: (0, 2)", "Python follows it and changes nothing"
+    assert at.text[0].value == "new: None", "a pick is new once"
     at.session_state["row"] = 1
-    assert at.run().text[0].value == "picked: (1, 2)", "Python chooses another row; the column stays"
+    assert at.run().text[1].value == "picked: (1, 2)", "Python chooses another row; the column stays"
+    at.session_state["m"] = {"cell": [0, 0]}
+    assert at.run().text[0].value == "new: None", "it was picked before Python chose"

@@ -73,7 +73,7 @@ def test_default_shows_progress_and_then_the_picture(page, open_page, finish, lo
     assert n_strips(at) == has_strip(page)
     least = {
         "overview": 2,
-        "token_entropy": 3,
+        "token_entropy": 3,  # first choices, histogram, curve
         "attention_sinks": 0,  # maps of cells
         "entropy_collapse": 2,
         "pruning_effects": 0,
@@ -95,7 +95,7 @@ def test_numbers_on_the_page_are_those_of_the_run(open_page, finish):
         float(np.exp(np.nanmean(tokens.surprisal.astype(float)))), rel=0.006
     )
     chosen = state.TOKEN in at.session_state and at.session_state[state.TOKEN]
-    assert f"**Token {chosen}**" in texts(at)
+    assert f"**Token {chosen} “" in texts(at)
 
 
 @each_page
@@ -195,7 +195,7 @@ def test_an_address_restores_the_view(page, open_page, finish):
         assert re.search(r"entropy [\d.]+ · surprisal [\d.]+ bits", story(at)) and "token 7 of" in texts(at)
     if page == "token_entropy":
         assert at.session_state[state.QUANTITY] == "gap"
-        assert "**Token 7**" in texts(at) and re.search(r"entropy \*\*[\d.]+\*\* bits", texts(at))
+        assert "**Token 7 “" in texts(at) and re.search(r"entropy \*\*[\d.]+\*\* bits", texts(at))
         assert "top 30%" in texts(at)
 
 
@@ -214,15 +214,16 @@ def test_the_choice_survives_a_walk_between_pages(open_page, finish, loads):
 def test_every_file_of_a_page_can_be_made(open_page, finish, files):
     made, tables = files.figures, files.tables
     at = finish(open_page("token_entropy"))
-    at.segmented_control(key=state.UNIT).set_value("bits")
-    at = at.run()
+    at = at.segmented_control(key=state.UNIT).set_value("bits").run()
+    for view in ("scatter", "lens"):
+        at = at.segmented_control(key=state.ENTROPY_VIEW).set_value(view).run()
     assert not at.exception
     assert set(made) == {
         "token_strip.html",
         "along_text.svg",
         "surprisal_scatter.svg",
         "by_token.html",
-        "lens.html",
+        "lens.svg",
     }
     for name, data in made.items():
         start = data[:500].decode().lower()

@@ -50,7 +50,7 @@ def test_looking_differently_costs_nothing(open_page, finish, submitted, loads):
     assert len(run_keys(submitted)) == 1
     at.segmented_control(key=state.UNIT).set_value("bits")
     at = at.run()
-    at.segmented_control(key=state.QUANTITY).set_value("varentropy")
+    at.selectbox(key=state.QUANTITY).set_value("varentropy")
     at = at.run()
     at.slider(key=state.FORKING_SHARE).set_value(0.4)
     at = at.run()
@@ -58,6 +58,11 @@ def test_looking_differently_costs_nothing(open_page, finish, submitted, loads):
     at = at.run()
     at.toggle(key=state.THRESHOLD).set_value(False)
     at = at.run()
+    for view in ("lens", "scatter", "text"):
+        at = at.segmented_control(key=state.ENTROPY_VIEW).set_value(view).run()
+        assert not at.exception
+    assert at.selectbox(key=state.QUANTITY).value == "varentropy", "a view gives back what was set in it"
+    assert at.slider(key=state.FORKING_SHARE).value == 0.4 and not at.toggle(key=state.THRESHOLD).value
     at = at.switch_page("../pages/overview.py").run()
     at = at.switch_page("../pages/token_entropy.py").run()
     at = press_run(at)  # the same request
@@ -79,6 +84,9 @@ def test_typing_costs_nothing_until_run(open_page, finish, submitted):
 
 def test_the_panel_of_a_token_is_asked_for_once(open_page, finish, submitted):
     at = finish(open_page("token_entropy", token="5"))
+    assert not [key for key in submitted if key.startswith("samplers/")], "folded, they cost nothing"
+    at.session_state[state.SAMPLERS] = True
+    at = at.run()
     asked = [key for key in submitted if key.startswith("samplers/")]
     assert len(asked) == 1 and asked[0].endswith("/5")
     at = at.run()
@@ -87,15 +95,25 @@ def test_the_panel_of_a_token_is_asked_for_once(open_page, finish, submitted):
     assert [key for key in submitted if key.startswith("samplers/")] == asked
     at.session_state["entropy_strip"] = {"token": 9}
     at = at.run()
-    assert "**Token 9**" in texts(at)
+    assert "**Token 9 “" in texts(at)
     assert [key for key in submitted if key.startswith("samplers/")][1:] == [asked[0][:-1] + "9"]
 
 
 def test_a_click_in_the_scatter_chooses_the_token(open_page, finish):
-    at = finish(open_page("token_entropy"))
+    at = finish(open_page("token_entropy", entropy="scatter"))
     at.session_state["scatter_chart"] = {"selection": {"pick": [{"position": 11}]}}
     at = at.run()
-    assert not at.exception and "**Token 11**" in texts(at)
+    assert not at.exception and "**Token 11 “" in texts(at)
+
+
+def test_the_neighbours_of_a_token_are_one_press_away(open_page, finish):
+    at = finish(open_page("token_entropy", token="5"))
+    at = at.button(key="token_right").click().run()
+    assert "**Token 6 “" in texts(at) and at.session_state[state.TOKEN] == 6
+    at = at.button(key="token_left").click().run().button(key="token_left").click().run()
+    assert "**Token 4 “" in texts(at)
+    at = finish(open_page("token_entropy", token="0"))
+    assert at.button(key="token_left").disabled and "expected nothing here" in texts(at)
 
 
 def test_a_new_text_keeps_a_token_that_exists(open_page, finish):
@@ -124,45 +142,74 @@ def test_hostile_text_is_only_text(open_page, finish):
 # The lens -----------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def with_lens(dear_lens, open_page, finish):
+    """The view of the lens of a run that had to be asked for it."""
+    at = finish(open_page("token_entropy", entropy="lens", token="20", lens_step="every layer"))
+    at.button(key="lens_button").click()
+    return finish(at.run())
+
+
+def picked(at, key, cell):
+    """The page after a click on a cell of a map."""
+    at.session_state[key] = {"cell": [cell, at.session_state[state.strip_selection(key)].revision]}
+    return at.run()
+
+
+def n_maps(at):
+    return len(at.get("bidi_component"))
+
+
 def test_the_lens_runs_when_asked_and_stays(dear_lens, open_page, finish, submitted):
-    at = finish(open_page("token_entropy"))
-    assert len(at.get("plotly_chart")) == 0
+    at = finish(open_page("token_entropy", entropy="lens"))
+    assert n_maps(at) == 0
     at.selectbox(key=state.LENS_STEP).set_value(1)
     at = at.run()
     at.button(key="lens_button").click()
     at = finish(at.run())
-    assert not at.exception and len(at.get("plotly_chart")) == 1
+    assert not at.exception and n_maps(at) == 2
     assert len(run_keys(submitted)) == 2
     at.segmented_control(key=state.UNIT).set_value("bits")
     at = at.run().run()
-    assert len(at.get("plotly_chart")) == 1, "a rerun must not lose the layers that were chosen"
-    at.segmented_control(key=state.LENS_QUANTITY).set_value("kl")
-    at = at.run()
-    assert not at.exception and len(at.get("plotly_chart")) == 1
+    assert n_maps(at) == 2, "a rerun must not lose the layers that were chosen"
+    for kind in ("kl", "rank"):
+        at = at.segmented_control(key=state.LENS_QUANTITY).set_value(kind).run()
+        assert not at.exception and n_maps(at) == 2
+    for view in ("text", "scatter", "lens"):
+        at = at.segmented_control(key=state.ENTROPY_VIEW).set_value(view).run()
+    assert n_maps(at) == 2 and at.segmented_control(key=state.LENS_QUANTITY).value == "rank"
     assert len(run_keys(submitted)) == 2
 
 
 def test_a_cheap_lens_comes_with_the_run(open_page, finish, submitted):
-    at = finish(open_page("token_entropy"))
-    assert not at.exception and len(at.get("plotly_chart")) == 1 and len(run_keys(submitted)) == 1
+    at = finish(open_page("token_entropy", entropy="lens"))
+    assert not at.exception and n_maps(at) > 0 and len(run_keys(submitted)) == 1
     assert not [b for b in at.button if b.key == "lens_button"]
     spec = result(at).spec
     assert spec.lens_layers == tuple(range(spec.n_layers + 1))
 
 
-def test_the_lens_slider_at_its_ends(dear_lens, open_page, finish):
-    at = finish(open_page("token_entropy"))
-    at.button(key="lens_button").click()
-    at = finish(at.run())
+def test_a_cell_of_the_lens_chooses_token_and_layer(with_lens):
+    at = with_lens
+    n_layers = result(at).spec.n_layers
+    assert at.session_state[state.LENS_FIRST] == 15, "the chosen token in the middle of 11"
+    at = picked(at, state.LENS_WINDOW, 2 * 11 + 3)
+    assert at.session_state[state.TOKEN] == 18 and at.session_state[state.LAYER] == n_layers - 2
+    assert at.session_state[state.LENS_FIRST] == 15 and "**Token 18 “" in texts(at)
+    at = at.button(key="token_right").click().run()
+    assert at.session_state[state.TOKEN] == 19 and at.session_state[state.LAYER] == n_layers - 2
+
+
+def test_the_bar_of_the_lens_moves_the_window(with_lens):
+    at = with_lens
     n = len(result(at).tokens)
-    for ends in ((n, n), (0, 0), (n - 1, n), (3, 3)):
-        at.slider(key="lens_range").set_value(ends)
-        at = at.run()
-        assert not at.exception and len(at.get("plotly_chart")) == 1, ends
+    at = picked(at, state.LENS_BAR, n - 1)
+    assert at.session_state[state.TOKEN] == n - 1 and at.session_state[state.LENS_FIRST] == n - 11
+    assert not at.exception
 
 
 def test_a_cancelled_lens_can_be_asked_for_again(dear_lens, open_page, finish, blocked):
-    at = open_page("token_entropy")
+    at = open_page("token_entropy", entropy="lens")
     blocked.set()
     at = finish(at)
     gate, began = threading.Event(), threading.Event()
@@ -186,7 +233,7 @@ def test_a_cancelled_lens_can_be_asked_for_again(dear_lens, open_page, finish, b
     assert [b for b in at.button if b.key == "lens_button"], "there has to be a way to start it again"
     at.button(key="lens_button").click()
     at = finish(at.run())
-    assert not at.exception and len(at.get("plotly_chart")) == 1
+    assert not at.exception and n_maps(at) == 2
 
 
 # Waiting, stopping --------------------------------------------------------------------------------
@@ -281,6 +328,7 @@ def test_unload_frees_the_model_and_the_page_goes_on(open_page, finish, loads):
     assert "No model in memory" in texts(at)
     assert len(at.get("bidi_component")) == 1, "the picture stays"
     at.session_state["entropy_strip"] = {"token": 12}
+    at.session_state[state.SAMPLERS] = True
     at = at.run()
     assert not at.exception
     assert "Not available: no model is loaded." in unescaped(texts(at))
@@ -335,12 +383,12 @@ def test_a_closed_tab_drops_its_jobs_and_no_others(open_page, finish, blocked):
 def test_runs_opened_from_files_do_not_share_their_panels(open_page, finish, submitted, llama, monkeypatch):
     """Same text and model, other options: other numbers, so other answers."""
     import analysis as an
-    from app.panels.token_entropy import strip as entropy_strip
+    from app.panels.token_entropy import token_detail
 
     text = "The same text, read in two ways."
     traces = [an.trace(llama, text, bos=bos) for bos in ("never", "always")]
-    monkeypatch.setattr(entropy_strip, "model_run", lambda: None)
-    assert len({entropy_strip._run_key(t) for t in traces}) == 2
+    monkeypatch.setattr(token_detail, "model_run", lambda: None)
+    assert len({token_detail._run_key(t) for t in traces}) == 2
 
 
 def test_an_opened_run_needs_no_model(open_page, finish, loads, submitted, llama, monkeypatch):
@@ -354,6 +402,7 @@ def test_an_opened_run_needs_no_model(open_page, finish, loads, submitted, llama
     assert not at.exception and not at.error
     assert loads == [] and submitted == [key for key in submitted if key.startswith("samplers/")]
     assert {m.label: m.value for m in at.metric}["tokens"] == str(len(kept.tokens))
+    at = at.segmented_control(key=state.ENTROPY_VIEW).set_value("lens").run()
     assert "made without it" in texts(at)
 
 
@@ -381,11 +430,11 @@ def test_a_dropped_question_is_no_answer(blocked, monkeypatch):
 
     monkeypatch.setattr(worker, "submit", dropped_at_once)
     with pytest.raises(AnalysisError, match="dropped"):
-        runs._ask("estimate/x/0", lambda job: 1)
+        runs._answer("estimate/x/0", lambda job: 1)
 
 
 def test_a_question_behind_a_run_gives_up_soon(blocked, monkeypatch):
     monkeypatch.setattr(runs, "owner", lambda: "me")
     with pytest.raises(runs.DeviceBusyError, match="busy with a run"):
-        runs._ask("estimate/x/0", lambda job: 1)
+        runs._answer("estimate/x/0", lambda job: 1)
     assert not runs.engine().worker.get("estimate/x/0").is_live

@@ -17,7 +17,12 @@ from tests.app.test_pages import result, texts, unescaped
 
 @pytest.fixture
 def page(open_page, finish):
-    return finish(open_page("token_entropy"))
+    return unfolded(finish(open_page("token_entropy")))
+
+
+def unfolded(at):
+    at.session_state[state.SAMPLERS] = True
+    return at.run()
 
 
 def table(at, column):
@@ -26,7 +31,7 @@ def table(at, column):
 
 @pytest.mark.parametrize("query", [{}, {"token": "30"}], ids=["most uncertain", "30"])
 def test_the_panel_has_both_rules_of_top_h_and_the_order_of_typical(query, open_page, finish, llama):
-    at = finish(open_page("token_entropy", **query))
+    at = unfolded(finish(open_page("token_entropy", **query)))
     log_probs = log_probs_before(llama, result(at), at.session_state[state.TOKEN])
     typical, top_h = typical_order(log_probs, 0.9), top_h_order(log_probs, 0.4)
     panel = table(at, "sampler").set_index("sampler")["keeps"]

@@ -67,6 +67,17 @@ def selected(page: Any) -> int:
     return int(page.locator(".ls-strip").get_attribute("data-selected"))
 
 
+def token_of(page: Any, text: str, nth: int = 0) -> int:
+    """The nth token with this text."""
+    return page.locator(".ls-strip").evaluate(
+        """(root, [text, nth]) => {
+            const { strip } = root._view, cells = strip.text.flatMap((own, c) => (own === text ? [c] : []));
+            return strip.first[cells[nth]];
+        }""",
+        [text, nth],
+    )
+
+
 def pixel(page: Any, token: int, dx: float, dy: float) -> list[int]:
     """Colour of the canvas at a place inside a token."""
     return page.locator(".ls-strip").evaluate(
@@ -161,6 +172,51 @@ def test_keys_move_the_selection(visit: Open) -> None:
     assert spoken.startswith(f"Token {selected(page)}, ") and spoken.endswith(" nats")
     if SHOTS:
         page.screenshot(path=f"{SHOTS}_narrow.png")
+
+
+def test_a_string_is_found_by_keys_alone(visit: Open) -> None:
+    page, seen = visit("story")
+    page.locator(".ls-view").focus()
+    page.keyboard.press("/")
+    page.keyboard.type("THE CAT")  # "r" and "c" are keys of the page; here they are letters
+    found = page.locator(".ls-found")
+    page.wait_for_function("root => root.textContent === '1 of 2'", arg=found.element_handle())
+    first, second = (token_of(page, " cat", nth) - 1 for nth in (0, 1))  # "the cat", "The cat"
+    expect_picked(page, first)
+    page.keyboard.press("Enter")
+    expect_picked(page, second)
+    assert found.text_content() == "2 of 2" and selected(page) == second
+    page.keyboard.press("Enter")
+    expect_picked(page, first)
+    page.keyboard.press("Shift+Enter")
+    expect_picked(page, second)
+    page.locator(".ls-find input").fill("no such words")
+    assert found.text_content() == "not found" and selected(page) == second
+    page.locator(".ls-find input").fill("12):")  # signs of a regular expression are letters, too
+    assert found.text_content() == "1 of 1"
+    expect_picked(page, token_of(page, "12"))
+    page.keyboard.press("Escape")
+    page.keyboard.press("ArrowRight")
+    expect_picked(page, token_of(page, "12") + 1)
+    assert found.text_content() == "" and page.locator(".ls-legend").is_visible()
+    assert seen.errors == []
+
+
+def test_the_text_is_cut_between_lines(visit: Open) -> None:
+    page, _ = visit("buckets", viewport={"width": 600, "height": 900})  # at most 200 pixels
+    height, lines = page.locator(".ls-view").evaluate("view => [view.clientHeight, view.scrollHeight]")
+    assert height % 28 == 0 and height <= 200 and lines > height
+    page.locator(".ls-view").evaluate("view => { view.scrollTop = 41; }")
+    page.wait_for_function("view => view.scrollTop === 28", arg=page.locator(".ls-view").element_handle())
+    page.locator(".ls-view").focus()
+    page.keyboard.press("Control+End")
+    view, last = page.locator(".ls-view").bounding_box(), rect(page, count(page) - 1)
+    assert last["y"] + last["height"] <= view["y"] + view["height"]
+
+
+def test_without_a_height_the_text_takes_three_fifths_of_the_window(visit: Open) -> None:
+    page, _ = visit("story", viewport={"width": 420, "height": 400})
+    assert page.locator(".ls-view").evaluate("view => view.clientHeight") == 28 * ((0.6 * 400 - 4) // 28)
 
 
 def test_of_a_long_text_only_what_is_seen_is_drawn_and_it_scrolls(visit: Open) -> None:

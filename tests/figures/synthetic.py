@@ -101,12 +101,15 @@ def run(n: int = 60, *, lens: tuple[int, ...] | None = (0, 2, 4), **more: object
         kl[-1, 1:] = 0
         top = rng.integers(0, len(tokens.names), (len(lens), n)).astype(np.int64)
         top[:, 0] = -1
+        ranks = rng.integers(1, VOCAB, (len(lens), n)).astype(np.int32)
+        ranks[:, 0] = 0
         layers = LayerTrace(
             residual_norm=layers.residual_norm,
             lens_layers=np.array(lens, np.int32),
             lens_entropy=entropy,
             lens_kl=kl,
             lens_top_ids=top,
+            lens_rank=ranks,
         )
     spec = TraceSpec(
         "some <b>model</b>", "x", "r", "float32", "a device", "0" * 64, n, VOCAB, 4, lens_layers=lens or ()

@@ -62,7 +62,7 @@ def test_square_root_of_signed_values_is_even_about_zero():
 
 
 def test_a_capped_scale_says_so():
-    assert cells_of([0.07, 0.35], high=0.07).marks == ("0", "0.0175", "0.07 and more %")
+    assert cells_of([0.07, 0.35], high=0.07).marks == ("0", "0.0175", "0.07 % and more")
     assert not cells_of([0.01, 0.07], high=np.float32(0.07)).capped, "its own largest value is not beyond it"
     assert cells_of([0, 1], scale="log", unit="").marks == ("0.0001 and less", "0.01", "1")
 

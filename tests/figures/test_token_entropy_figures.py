@@ -16,6 +16,7 @@ import pytest
 
 from analysis import figures
 from analysis.drawing.charts import MAX_POINTS, chart_svg, plotly_html
+from analysis.drawing.labels import visible
 from analysis.drawing.theme import theme
 from analysis.results.token_quantities import TOKEN_QUANTITIES
 from analysis.token_entropy.figures import QUADRANT_ORDER
@@ -395,6 +396,73 @@ def test_plotly_html_needs_nothing_from_outside():
     assert not re.search(r"<(script|link|img|iframe)\b[^>]*\b(src|href)\s*=", page[:2000] + own)
     assert '"showSendToCloud": false' in own
     assert "<img" not in own and "</script><script>alert" not in own
+
+
+# Words before a token -------------------------------------------------------------------------------
+
+
+def svg_texts(chart):
+    tree = ET.fromstring(chart_svg(chart))
+    assert not {e.tag.rpartition("}")[2] for e in tree.iter()} & {"script", "image", "foreignObject", "a"}
+    return ["".join(e.itertext()) for e in tree.iter() if e.tag.endswith("}text")]
+
+
+def test_expected_tokens_are_bars_of_their_probabilities(trace):
+    spec = figures.expected_tokens(trace, 5).to_dict(validate=True)
+    drawn = rows(spec, spec)
+    np.testing.assert_allclose(drawn["probability"][:3], np.exp(trace.tokens.top_logprobs[5].astype(float)))
+    assert drawn["came"].sum() == 1 and drawn["percent"][0] == "22.3 %"
+    (bars,) = with_mark(spec, "bar")
+    assert bars["encoding"]["color"] == {
+        "condition": {"test": "datum.came", "value": theme("light").ink},
+        "value": theme("light").pictures["token_entropy"],
+    }
+    shown = svg_texts(figures.expected_tokens(trace, 5))
+    assert [text for text in shown if "%" in text] == drawn["percent"].tolist()
+    with pytest.raises(ValueError, match="nothing came before"):
+        figures.expected_tokens(trace, 0)
+
+
+@pytest.mark.parametrize("quantity", ["entropy", "kl", "rank"])
+def test_lens_window_writes_each_layers_word_and_frames_the_choice(quantity, trace):
+    spec = figures.lens_window(trace, quantity, first=20, width=5, token=22, layer=2).to_dict(validate=True)
+    cells = rows(spec, layers_of(spec)[0])
+    assert cells["layer"].unique().tolist() == [4, 2, 0] and cells["position"].unique().tolist() == [
+        20,
+        21,
+        22,
+        23,
+        24,
+    ]
+    for _, cell in cells.iterrows():
+        layer = [0, 2, 4].index(cell["layer"])
+        says = trace.layers.lens_top_ids[:, cell["position"]]
+        assert cell["says"] == visible(trace.tokens.names[int(says[layer])])
+        assert (cell["edge"] == theme("light").ink) == (says[layer] == says[-1])
+    column, row = (rows(spec, layer) for layer in layers_of(spec)[2:])
+    assert column["token"][0].startswith("22\n") and row["layer"].tolist() == [2]
+    assert len(layers_of(figures.lens_window(trace, quantity, token=50).to_dict())) == 2, "not in the window"
+    svg = svg_texts(figures.lens_window(trace, quantity, first=20, width=5))
+    assert [text for text in svg if text[-2:] in ("20", "21", "22", "23", "24")]
+
+
+def test_words_before_hostile_tokens_are_data():
+    hostile = run(texts=HOSTILE)
+    for chart in (figures.expected_tokens(hostile, 3), figures.lens_window(hostile, token=3)):
+        spec = chart.to_dict(validate=True)
+        said = json.dumps({k: v for k, v in spec.items() if k != "datasets"})
+        assert "alert" not in said and "evil" not in said and "\\ud800" not in json.dumps(spec)
+        svg_texts(chart)
+
+
+def test_curve_and_scatter_mark_the_chosen_token(trace):
+    plain, marked = (figures.along_text(trace, token=t, pick=t is not None).to_dict() for t in (None, 7))
+    (own,) = [x for x in with_mark(marked, "rule") if rows(marked, x)["position"].tolist() == [7]]
+    assert own["mark"]["color"] == theme("light").ink and len(layers_of(marked)) == len(layers_of(plain)) + 2
+    assert any(parameter["name"] == "pick" for parameter in marked["params"])
+    ring = layers_of(figures.surprisal_scatter(trace, token=7).to_dict())[-1]
+    assert ring["mark"]["stroke"] == theme("light").ink
+    assert len(layers_of(figures.surprisal_scatter(trace, token=0).to_dict())) == 2, "it had no context"
 
 
 # Strip --------------------------------------------------------------------------------------------

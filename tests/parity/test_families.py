@@ -140,9 +140,10 @@ def assert_layers_equal(trace, dense):
         np.testing.assert_allclose(layers.lens_kl[layer, 1:], kl[:-1], atol=2 * near, rtol=0)
         chosen = lens[np.arange(len(lens) - 1), layers.lens_top_ids[layer, 1:]]
         np.testing.assert_allclose(chosen, lens.max(-1)[:-1], atol=near, rtol=0)
+        assert_ranks_equal(layers.lens_rank[layer, 1:], lens[:-1], trace.tokens.token_id[1:], near)
     assert (layers.lens_kl[:, 1:] >= 0).all()
     assert np.isnan(layers.lens_entropy[:, 0]).all() and np.isnan(layers.lens_kl[:, 0]).all()
-    assert (layers.lens_top_ids[:, 0] == -1).all()
+    assert (layers.lens_top_ids[:, 0] == -1).all() and (layers.lens_rank[:, 0] == 0).all()
     np.testing.assert_allclose(layers.lens_entropy[-1], trace.tokens.entropy, atol=dense.near, rtol=0)
     assert np.nanmax(layers.lens_kl[-1]) < dense.near
     assert np.nanmean(layers.lens_kl[0]) > 0.1  # the first layers say something else

@@ -15,6 +15,7 @@ from analysis.token_entropy.triggers import trigger_positions
 from analysis.units import from_nats, table_in
 from app import state
 from app.panels.token_entropy import help as explained
+from app.panels.token_entropy.marks import forking_share, trigger_rule
 from app.widgets.figure_card import altair_card, html_card, notebook_code
 from app.widgets.plain import plain
 
@@ -27,11 +28,9 @@ _TOLD_TRIGGERS = 5
 """Triggers named under the curve."""
 
 
-@st.fragment
 def along_the_text(trace: Trace) -> None:
-    """Entropy and surprisal as curves."""
-    unit, share = state.unit(), st.session_state.get(state.FORKING_SHARE, measures.FORKING_SHARE)
-    window, factor = _trigger_rule()
+    """Entropy and surprisal as curves; a click chooses the token."""
+    unit, share, (window, factor) = state.unit(), forking_share(), trigger_rule()
     with altair_card(
         "Along the text",
         f"Thick: entropy before each token. Thin: surprisal of the token that came. Dots: the top {share:.0%} entropy.",
@@ -43,9 +42,11 @@ def along_the_text(trace: Trace) -> None:
             show_threshold=st.session_state.get(state.THRESHOLD, True),
             window=window,
             factor=factor,
+            token=state.chosen_token(trace.tokens),
+            pick=True,
         ),
-        alt="Entropy and surprisal along the text",
-        key="along_chart",
+        alt="Entropy and surprisal along the text, the chosen token marked",
+        key=state.ALONG_CHART,
         name="along_text",
         table=lambda: _curve_table(trace),
         code=notebook_code(
@@ -58,19 +59,13 @@ def along_the_text(trace: Trace) -> None:
             True,
             key=state.THRESHOLD,
             bind="query-params",
+            persist_state="session",
             help=f"SRGen's: mean of the last {window} entropies plus {factor:g} standard deviations of them, at least "
             f"{measures.TRIGGER_FLOOR:g} nats. Both numbers can be set under Marks.",
         )
-        draw()
+        draw(on_select="rerun", selection_mode="pick")
         if shown:
             st.caption(_triggers_said(trace, window, factor))
-
-
-def _trigger_rule() -> tuple[int, float]:
-    """Tokens before and standard deviations of SRGen's rule, as set beside the strip."""
-    window = st.session_state.get(state.TRIGGER_WINDOW, measures.TRIGGER_WINDOW)
-    factor = st.session_state.get(state.TRIGGER_FACTOR, measures.TRIGGER_FACTOR)
-    return int(window), float(factor)
 
 
 def _triggers_said(trace: Trace, window: int, factor: float) -> str:
@@ -91,15 +86,13 @@ def _triggers_said(trace: Trace, window: int, factor: float) -> str:
 
 def _curve_table(trace: Trace) -> pd.DataFrame:
     frame, entropy = trace.tokens.to_frame(state.unit()), trace.tokens.entropy
-    share = st.session_state.get(state.FORKING_SHARE, measures.FORKING_SHARE)
-    frame["is_forking"] = measures.forking_tokens(entropy, share)
-    threshold = measures.moving_threshold(entropy, *_trigger_rule())
+    frame["is_forking"] = measures.forking_tokens(entropy, forking_share())
+    threshold = measures.moving_threshold(entropy, *trigger_rule())
     frame[f"threshold_{state.unit()}"] = from_nats(threshold, state.unit())
     frame["is_trigger"] = measures.triggers(entropy, threshold)
     return frame
 
 
-@st.fragment
 def scatter(trace: Trace) -> None:
     """Entropy against surprisal; a click chooses the token."""
     unit = state.unit()
@@ -112,23 +105,19 @@ def scatter(trace: Trace) -> None:
     with altair_card(
         "Expected against met",
         "Each mark is a token. Above the dashed line it surprised the model more than the model expected.",
-        lambda: figures.surprisal_scatter(trace, unit=unit, theme_name=state.theme_name()),
-        alt="Entropy against surprisal, one mark per token",
-        key="scatter_chart",
+        lambda: figures.surprisal_scatter(
+            trace, unit=unit, theme_name=state.theme_name(), token=state.chosen_token(trace.tokens)
+        ),
+        alt="Entropy against surprisal, one mark per token, the chosen one outlined",
+        key=state.SCATTER_CHART,
         name="surprisal_scatter",
         table=table,
         code=notebook_code(trace, f"an.figures.surprisal_scatter(trace, unit={unit!r})"),
         more=explained.QUADRANTS,
     ) as draw:
-        event = draw(on_select="rerun", selection_mode="pick")
-        picked = event.get("selection", {}).get("pick", []) if event else []
-        if picked and int(picked[0]["position"]) != st.session_state.get(state.SCATTER_PICKED):
-            st.session_state[state.SCATTER_PICKED] = int(picked[0]["position"])
-            state.choose_token(int(picked[0]["position"]))
-            st.rerun()
+        draw(on_select="rerun", selection_mode="pick")
 
 
-@st.fragment
 def token_table(trace: Trace) -> None:
     """Which token strings the model is unsure before."""
     unit = state.unit()
