@@ -37,6 +37,8 @@ SHOWN = "shown"
 """The last request that was finished: its pictures stay while a newer one runs."""
 EDIT = "edit"
 """Whether the form of the text is open."""
+BACKGROUND = "background"
+"""Keys of what was computed about the run on screen without being asked for; dropped with a new run."""
 OPENED = "opened_trace"
 """A run opened from a file; shown instead of :data:`RUN` until the next run."""
 OPENED_ID = "opened_id"
@@ -70,8 +72,9 @@ LAYER_QUANTITY = "quantity"
 RENYI_ORDER = "order"
 SCALE = "scale"
 STATES = "states"
-SPECTRUM_LAYER = "spectrum"
-SPECTRUM_INPUT = "spectrum_input"
+OLD_LAYER = "spectrum"
+"""Under which :data:`LAYER` stood in links to the spectrum before."""
+COLLAPSE_OF = "of"
 LAYERS_CHART = "layers_chart"
 """The chart over layers; its clicks choose the layer."""
 LAYER_PICKED = "layer_picked"
@@ -80,6 +83,7 @@ COMPARE_MODELS = "models"
 CHECKPOINT = "checkpoint"
 
 # Entropy collapse: training logs
+LOG_PICTURES = "training"
 LOG_METRIC = "metric"
 LOG_X = "x"
 LOG_SOURCES = "training_sources"
@@ -120,6 +124,7 @@ BACKCOPY_REQUEST = "backcopy.asked"
 
 # Pruning effects. Constants of eviction methods have the keys that the methods declare with them (policies/controls.py)
 PRUNING_VIEW = "pruning"
+EVICTION_PICTURES = "pictures"
 FOLLOWS = "follows"
 CONTINUATION = "continuation"
 CONTINUATION_FILLED = "continuation_filled"
@@ -138,6 +143,7 @@ METHOD_KEPT = "share"
 KV_HEAD = "kv_head"
 DAMAGE = "damage"
 PHRASE = "needle"
+COMPRESSION_PICTURES = "prompt"
 COMPRESSION_METHODS = "compress"
 COMPRESSION_UNIT = "compress_unit"
 COMPRESSION_CONTEXT = "compression_context"
@@ -200,6 +206,22 @@ def choose_token(position: int) -> None:
     """Choose a token on all pages and in the URL."""
     st.session_state[TOKEN] = position
     st.query_params[TOKEN] = str(position)
+
+
+def asked_layer() -> int | None:
+    """Number of the layer that was chosen on any page, or that the URL names; None until there is one."""
+    value = st.session_state.get(LAYER)
+    if value is None:
+        text = st.query_params.get(LAYER) or st.query_params.get(OLD_LAYER, "")
+        value = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
+    return None if value is None else int(value)
+
+
+def choose_layer(layer: int) -> None:
+    """Choose a layer on all pages and in the URL."""
+    st.session_state[LAYER] = layer
+    st.query_params[LAYER] = str(layer)
+    st.query_params.pop(OLD_LAYER, None)
 
 
 def of_method(key: str) -> str:

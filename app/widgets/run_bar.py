@@ -103,6 +103,9 @@ def _start(request: runs.RunRequest) -> AnalysisError | None:
         runs.submit(request)
     except AnalysisError as error:
         return error
+    if request != st.session_state.get(state.RUN):
+        for key in st.session_state.pop(state.BACKGROUND, ()):
+            runs.cancel(key)  # nobody looks at them any more, and the new run waits for them
     st.session_state[state.RUN] = request
     st.session_state.pop(state.OPENED, None)
     return None

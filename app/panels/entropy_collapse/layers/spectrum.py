@@ -17,23 +17,22 @@ def take_click() -> None:
     """Choose the layer that was clicked in the chart, once."""
     picked = st.session_state.get(state.LAYERS_CHART, {}).get("selection", {}).get("pick", [])
     if picked and int(picked[0]["layer"]) != st.session_state.get(state.LAYER_PICKED):
-        st.session_state[state.LAYER_PICKED] = st.session_state[state.SPECTRUM_LAYER] = int(
-            picked[0]["layer"]
-        )
+        st.session_state[state.LAYER_PICKED] = int(picked[0]["layer"])
+        state.choose_layer(int(picked[0]["layer"]))
 
 
 def chosen_layer(trace: Trace, kind: str = "states") -> int:
     """Layer a person chose, else the one with the largest drop."""
     from analysis.entropy_collapse.layers.curves import collapse_layer
 
-    layer = st.session_state.get(state.SPECTRUM_LAYER)
+    layer = state.asked_layer()
     if layer is None or not (kind != "states") <= layer <= trace.spec.n_layers:
         layer = collapse_layer([trace], kind=kind).candidate
     return int(layer)
 
 
 def spectrum(trace: Trace, kind: str) -> None:
-    """Draw the chosen layer's eigenvalues; the number box chooses too."""
+    """Draw the chosen layer's eigenvalues, and the way to the layers beside it."""
     from analysis.drawing.numbers import significant
     from analysis.entropy_collapse.layers import figures
     from analysis.entropy_collapse.layers.curves import spectra_of
@@ -52,15 +51,10 @@ def spectrum(trace: Trace, kind: str) -> None:
         code=notebook_code(trace, f"an.figures.spectrum(trace, {layer}, kind={kind!r})"),
         more=explained.SPECTRUM,
     ) as draw:
-        st.session_state[state.SPECTRUM_INPUT] = layer
-        st.number_input(
-            "Layer",
-            first,
-            last,
-            key=state.SPECTRUM_INPUT,
-            on_change=_typed_layer,
-            label_visibility="collapsed",
-        )
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="line_layer"):
+            _step("Previous layer", ":material/chevron_left:", layer - 1, layer > first)
+            st.markdown(f"**Layer {layer}**", width="content")
+            _step("Next layer", ":material/chevron_right:", layer + 1, layer < last)
         draw()
         shares = spectra_of(trace, kind)[0, layer - first]
         fit = alpha_req(shares)
@@ -73,5 +67,15 @@ def spectrum(trace: Trace, kind: str) -> None:
             st.caption(f"{line} · alpha-ReQ **{significant(fit.alpha)}**, R² **{fit.r_squared:.3f}**")
 
 
-def _typed_layer() -> None:
-    st.session_state[state.SPECTRUM_LAYER] = int(st.session_state[state.SPECTRUM_INPUT])
+def _step(name: str, icon: str, layer: int, possible: bool) -> None:
+    """A button to a neighbour of the chosen layer."""
+    st.button(
+        "",
+        icon=icon,
+        help=name,
+        key=f"layer_{'next' if 'Next' in name else 'previous'}",
+        type="tertiary",
+        disabled=not possible,
+        on_click=state.choose_layer,
+        args=(layer,),
+    )

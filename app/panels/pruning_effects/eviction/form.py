@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.drawing.numbers import count, duration
-from analysis.errors import AnalysisError
-from analysis.pruning_effects.eviction.estimate import context_tokens, sweep_seconds
+from analysis.pruning_effects.eviction.estimate import context_tokens
 from analysis.ties import RULE
 from app import state
 from app.choice import choose
 from app.panels.pruning_effects.eviction.options import common, constants, said
-from app.panels.pruning_effects.eviction.sweep_request import ONCE, STEPWISE, SweepRequest
+from app.panels.pruning_effects.eviction.sweep_request import AFTER, SweepRequest, after_context
 from app.widgets.layout import side_by_side
-from app.widgets.messages import show_error
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
@@ -25,28 +23,19 @@ if TYPE_CHECKING:
 CONTINUE, ASK = "the text goes on", "question and answer"
 _SHARES = ("95", "90", "80", "70", "60", "50", "40", "30", "20", "10", "5", "2")
 _USUAL_SHARES = ("90", "70", "50", "30", "10")
-_CONTINUATION_TOKENS, _MOST_METHODS = 64.0, 24
+_MOST_METHODS = 24
 
 
-def form(trace: Trace) -> tuple[SweepRequest | None, bool]:
-    """Draw the form.
-
-    Returns
-    -------
-    SweepRequest or None
-        What is asked for; None while something is missing, which is said.
-    bool
-        Whether the button was pressed.
-    """
+def form(trace: Trace) -> SweepRequest | None:
+    """Draw the form, and give what is asked for; None while a method or a share is missing."""
     from analysis.pruning_effects.eviction.policies import POLICIES, policy
     from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
     from analysis.pruning_effects.eviction.sweep import DEFAULT_POLICIES
 
     names = {kind.label: name for name, kind in POLICIES.items() if name != "full"}
-    with st.container(border=True):
-        st.markdown("**What follows the context, and what may be evicted**")
+    with st.container(key="eviction_form"):
         context, continuation, answer = _texts(trace)
-        left, middle = side_by_side("controls_methods", [2.2, 1.5], "top")
+        left, right = side_by_side("controls_methods", [2.2, 1.5], "top")
         chosen = left.multiselect(
             "Methods",
             list(names),
@@ -56,7 +45,7 @@ def form(trace: Trace) -> tuple[SweepRequest | None, bool]:
             max_selections=_MOST_METHODS,
             wrap=True,
         )
-        shares = middle.multiselect(
+        shares = right.multiselect(
             "Shares of the context kept, %",
             _SHARES,
             _USUAL_SHARES,
@@ -65,32 +54,26 @@ def form(trace: Trace) -> tuple[SweepRequest | None, bool]:
             wrap=True,
             help=f"Tokens of the context that stay in the cache, those with the highest scores. {RULE}",
         )
-        with st.container(horizontal=True, vertical_alignment="center"):
-            pressed = st.button("Compare methods", type="primary", key="eviction_button")
-            with st.popover("Options"):
-                n_context = context_tokens(trace, context)
-                seeds, window, evicted = common(n_context)
-                methods = [policy(names[label]) for label in chosen]
-                set_to = constants(methods, n_context, {OBSERVATION.key: window})
-            sweep_request = SweepRequest(
-                context,
-                continuation,
-                answer,
-                tuple(names[label] for label in chosen),
-                tuple(sorted((int(share) / 100 for share in shares), reverse=True)),
-                seeds,
-                tuple(set_to.items()),
-                evicted,
-            )
-            st.caption(_estimate(trace, sweep_request))
+        with st.expander("Options"):
+            n_context = context_tokens(trace, context)
+            seeds, window, evicted = common(n_context)
+            methods = [policy(names[label]) for label in chosen]
+            set_to = constants(methods, n_context, {OBSERVATION.key: window})
+        sweep_request = SweepRequest(
+            context,
+            continuation,
+            answer,
+            tuple(names[label] for label in chosen),
+            tuple(sorted((int(share) / 100 for share in shares), reverse=True)),
+            seeds,
+            tuple(set_to.items()),
+            evicted,
+        )
+        st.caption(_estimate(trace, sweep_request))
         with st.expander("Where the methods come from"):
             for label in chosen:
                 st.caption(f"**{plain(label)}**: {plain(POLICIES[names[label]].source)}")
-    if not chosen or not shares:
-        if pressed:
-            show_error(AnalysisError("There is nothing to compare.", "Choose a method and a share kept."))
-        return None, False
-    return sweep_request, pressed
+    return sweep_request if chosen and shares else None
 
 
 def _texts(trace: Trace) -> tuple[str, str, str]:
@@ -115,11 +98,11 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
             help="As the text would go on, a leading space included.",
         )
         st.caption(
-            f"Context: all {count(n)} tokens of the text above. Questions and answers are read as they stand."
+            f"Context: all {count(n)} tokens of the text. Questions and answers are read as they stand."
         )
         return trace.text, question or "", answer or ""
-    wanted = st.session_state.get(state.CONTINUATION_TOKENS, _CONTINUATION_TOKENS)
-    after = max(1, min(int(wanted) if math.isfinite(wanted) else n, n // 2))
+    wanted = st.session_state.get(state.CONTINUATION_TOKENS, float(AFTER))
+    after = after_context(trace, int(wanted) if math.isfinite(wanted) else n)
     cut = int(trace.tokens.start[n - after])
     _fill_in(trace.text[cut:])
     left, right = side_by_side("continuation", [4, 1])
@@ -133,7 +116,7 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
         "Its tokens",
         2.0,
         1e5,
-        _CONTINUATION_TOKENS,
+        float(AFTER),
         8.0,
         "%.0f",
         key=state.CONTINUATION_TOKENS,
@@ -150,7 +133,7 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
         width="stretch",
     )
     which = "your own words" if own else f"its last {count(after)}"
-    st.caption(f"Context: the first {count(n - after)} tokens of the text above. Continuation: {which}.")
+    st.caption(f"Context: the first {count(n - after)} tokens of the text. Continuation: {which}.")
     return trace.text[:cut], continuation or "", ""
 
 
@@ -162,20 +145,14 @@ def _fill_in(end: str) -> None:
     st.session_state[state.CONTINUATION_FILLED] = end
 
 
-def _n_settings(sweep_request: SweepRequest) -> int:
-    methods = [m for m in sweep_request.methods() if m.stepwise or sweep_request.evicted == ONCE]
-    return 1 + sum(len(sweep_request.kept) * (sweep_request.seeds if m.is_random else 1) for m in methods)
-
-
 def _estimate(trace: Trace, sweep_request: SweepRequest) -> str:
     """What the comparison will cost, from the speed of the run on screen."""
     from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
-    n_settings = _n_settings(sweep_request)
-    after = len(sweep_request.continuation) + len(sweep_request.answer)
-    stepwise = sweep_request.evicted == STEPWISE
-    seconds = sweep_seconds(trace, sweep_request.context, after, n_settings, stepwise=stepwise)
     set_to = dict(sweep_request.constants)
     window = f"the observation window is {set_to[OBSERVATION.key]} tokens"
     words = ", ".join([window, *said(sweep_request.methods(), set_to)])
-    return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {words}"
+    return (
+        f"{count(sweep_request.n_settings())} settings, one prefill · "
+        f"about {duration(sweep_request.seconds(trace))} · {words}"
+    )

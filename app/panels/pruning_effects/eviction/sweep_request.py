@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.pruning_effects.eviction.estimate import context_tokens, sweep_seconds
 from app.compute import requests as runs
 
 if TYPE_CHECKING:
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from app.compute.job import Job
 
 ONCE, STEPWISE = "once", "step by step"
+AFTER = 64
+"""Tokens at the end of a text that are its continuation, unless a person says otherwise."""
+STANDARD_POLICIES = ("streaming", "knorm", "tova", "h2o", "expected", "snapkv")
+STANDARD_KEPT = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,17 @@ class SweepRequest:
         imports = "".join(sorted(f"from {kind.__module__} import {kind.__name__}\n" for kind in kinds))
         return imports, repr(changed)
 
+    def n_settings(self) -> int:
+        """Settings that are run, the full cache included."""
+        methods = [m for m in self.methods() if m.stepwise or self.evicted == ONCE]
+        return 1 + sum(len(self.kept) * (self.seeds if m.is_random else 1) for m in methods)
+
+    def seconds(self, trace: Trace) -> float:
+        """What it will take, from the speed of a run of the same model."""
+        after = len(self.continuation) + len(self.answer)
+        stepwise = self.evicted == STEPWISE
+        return sweep_seconds(trace, self.context, after, self.n_settings(), stepwise=stepwise)
+
     def code(self, trace: Trace) -> str:
         """Notebook lines that compute the sweep, after those that make the run."""
         cut = trace.text.startswith(self.context)
@@ -66,6 +82,29 @@ class SweepRequest:
             f"{imports}sweep = an.{sweep}(\n    model, {context}, {self.continuation!r},\n"
             f"    {methods},\n    {list(self.kept)}, {answer}seeds={self.seeds}{tokenization_code(trace)},\n)\n"
         )
+
+
+def after_context(trace: Trace, wanted: int = AFTER) -> int:
+    """Tokens at the end of a run that are the continuation: as many as wanted, at most half."""
+    return max(1, min(wanted, len(trace.tokens) // 2))
+
+
+def standard(trace: Trace) -> SweepRequest:
+    """The comparison that every run gets: its end read after the rest was pruned by the best-known methods."""
+    from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
+
+    n, after = len(trace.tokens), after_context(trace)
+    cut = int(trace.tokens.start[n - after])
+    window = OBSERVATION.automatic(context_tokens(trace, trace.text[:cut]))
+    return SweepRequest(
+        trace.text[:cut],
+        trace.text[cut:],
+        "",
+        STANDARD_POLICIES,
+        STANDARD_KEPT,
+        1,
+        ((OBSERVATION.key, window),),
+    )
 
 
 def compute(sweep_request: SweepRequest, request: runs.RunRequest) -> Any:
