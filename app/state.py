@@ -108,6 +108,8 @@ ENTROPY_UNDER = "training_under"
 
 # Entropy collapse: live labs
 LAB = "lab"
+LAB_PICTURES = "squares"
+BACKCOPY_PICTURES = "backcopy"
 INTERVENTIONS = "interventions"
 LAB_SEED = "seed"
 LAB_STEPS = "steps"

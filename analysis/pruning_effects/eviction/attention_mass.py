@@ -54,8 +54,8 @@ def heavy_frame(attention: AttentionTrace) -> pd.DataFrame:
 
 def heaviest(attention: AttentionTrace, share: float = 0.1) -> tuple[float, float]:
     """A share of the tokens, one of :data:`SHARES`, and what the heaviest so many draw on average over heads."""
-    frame = heavy_frame(attention).set_index("kept")
-    return share, float(frame.loc[share, "mean"])
+    frame = heavy_frame(attention)
+    return share, float(frame["mean"].iloc[SHARES.index(share)])
 
 
 def heavy_tokens(trace: Trace, *, theme_name: str = "light") -> Any:

@@ -108,7 +108,9 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
                 if len(drawn) < len(everything)
                 else ""
             ),
-            lambda: figures.matrix_entropy(drawn, unit=unit, theme_name=name, collapse=found.layer),
+            lambda: figures.matrix_entropy(
+                drawn, unit=unit, theme_name=name, collapse=found.layer if others else None
+            ),
             alt="Matrix entropy over layers, one line per text",
             name="texts",
             table=lambda: figures.curves_frame(everything, unit=unit),
@@ -132,7 +134,8 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
         ) as draw,
     ):
         draw()
-        st.caption(_evidence(found, without))
+        if others:
+            st.caption(_evidence(found, without))
 
 
 def _title(found: Any) -> str:

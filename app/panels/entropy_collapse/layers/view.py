@@ -97,8 +97,10 @@ def _curves(trace: Trace) -> None:
         else:
             _main(found, quantity, kind, order, scale)
     with right:
-        with_kind = found is not None and quantity != "lens entropy"
-        spectrum(found if with_kind else trace, kind if with_kind else "states")
+        if found is None or quantity == "lens entropy":
+            spectrum(trace, "states")
+        else:
+            spectrum(found, kind)
 
 
 def _chosen() -> tuple[Any, str, float, Any]:

@@ -45,8 +45,9 @@ def law(curves: list[TrainingCurve]) -> None:
 def _controls(names: list[str]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="line_law"):
         st.selectbox("Law of the run", names, key=state.LAW_RUN, label_visibility="collapsed", width=220)
-        st.slider(
-            "Fit on the first part, %", 10, 90, _FIRST_PART, 5, key=state.FIRST_PART, bind="query-params", width=260,
+        with st.popover("First part", key="first_part_popover"):
+            st.slider(
+            "Fit on the first part, %", 10, 90, _FIRST_PART, 5, key=state.FIRST_PART, bind="query-params",
             help="The law of this part alone is drawn too, and tried on the rest of the run.",
         )  # fmt: skip
 

@@ -36,16 +36,15 @@ def over_training(line: Any) -> None:
     Parameters
     ----------
     line : container
-        Of the heading: the choice of pictures and the place to open a log stand at its end.
+        Of the heading: the choice of pictures stands at its end.
     """
     from analysis.entropy_collapse.training.results import distinct
 
     picture = choose("Pictures", PICTURES, key=state.LOG_PICTURES, place=line, titled=False)
-    with line:
-        choose_sources()
     left, right = reading_and_choice("training")
     panel = right.container(border=True, key="panel_training")
     with panel:
+        choose_sources()
         chips()
         by_source = read_all()
         curves = distinct(curve for found in by_source.values() for curve in found)
@@ -116,17 +115,17 @@ def _along() -> None:
 
     with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="line_along"):
         choose("Along", X_AXES, key=state.LOG_X, titled=False)
-        st.slider(
-            "Smoothing",
-            0.0,
-            0.99,
-            _SMOOTHING,
-            0.01,
-            key=state.SMOOTHING,
-            bind="query-params",
-            help=explained.SMOOTHING,
-            width=220,
-        )
+        with st.popover("Smoothing", key="smoothing_popover"):
+            st.slider(
+                "Smoothing",
+                0.0,
+                0.99,
+                _SMOOTHING,
+                0.01,
+                key=state.SMOOTHING,
+                bind="query-params",
+                help=explained.SMOOTHING,
+            )
 
 
 def _beside() -> None:

@@ -27,8 +27,11 @@ def _curves(sweep: CompressionSweep) -> Any:
 
 
 def live_curves(sweep: CompressionSweep) -> None:
-    """Draw the curves so far."""
-    show_chart(_curves(sweep), alt="Change of NLL so far", key="compression_live")
+    """Draw the curves so far, where their card will be."""
+    with st.container(border=True, key="card_compression_live"):
+        with st.container(key="titleline_compression_live", horizontal=True, vertical_alignment="center"):
+            st.markdown("**Damage of a shorter context to the answer**", width="content")
+        show_chart(_curves(sweep), alt="Change of NLL so far", key="compression_live")
 
 
 def numbers(sweep: CompressionSweep) -> None:
@@ -70,7 +73,9 @@ def curves_card(sweep: CompressionSweep) -> None:
         draw()
         if told:
             st.caption(
-                f"{' and '.join(told)}: these methods know the answer. A limit to compare with, not a method to use."
+                f"{' and '.join(told)} know the answer: a limit to compare with, not a method to use."
+                if len(told) > 1
+                else f"{told[0]} knows the answer: a limit to compare with, not a method to use."
             )
 
 

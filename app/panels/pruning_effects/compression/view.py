@@ -23,6 +23,7 @@ from app.panels.pruning_effects.compression.cards import (
     live_curves,
     numbers,
 )
+from app.widgets.growing import growing
 from app.widgets.layout import reading_and_choice, side_by_side
 from app.widgets.messages import show_error
 from app.widgets.model_choice import model_spec
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from app.compute.job import Job
 
 PICTURES = ("curves", "what stays")
-_POLL_SECONDS = 0.5
 _UNITS = ("word", "token", "sentence")
 _SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 _MOST_SEEDS = 20.0
@@ -86,16 +86,9 @@ def prompt_compression(line: Any = st) -> None:
             result = job.partial
     if job is not None and job.is_live:
         with left:
-            _growing(job.key)
+            growing(job.key, live_curves, lambda: live_curves(_stored()))
         return
     _draw(picture, result or _stored(), left, panel)
-
-
-@st.fragment(run_every=_POLL_SECONDS)
-def _growing(key: str) -> None:
-    """The curves so far; the example's until there are some."""
-    job = runs.engine().worker.get(key)
-    live_curves(_stored() if job is None or job.partial is None else job.partial)
 
 
 def _draw(picture: str, sweep: CompressionSweep, left: Any, panel: Any) -> None:

@@ -14,7 +14,7 @@ from app.compute import requests as runs
 from app.panels.pruning_effects.eviction.form import form
 from app.panels.pruning_effects.eviction.sweep_request import SweepRequest, compute, standard
 from app.widgets.messages import show_error
-from app.widgets.run_status import asked_job, model_run, outcome, progress, try_submit
+from app.widgets.run_status import asked_job, model_run, outcome, try_submit
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 AT_ONCE_SECONDS = 30
 """A standard comparison that is expected to take longer waits for the button."""
-_POLL_SECONDS = 0.4
 _LEAST_TOKENS = 8
 """Of a text whose end is read after the rest was pruned."""
 
@@ -114,13 +113,3 @@ def _say(
         st.caption(f"Cancelled. Shown is what was finished: {so_far(job.partial)}. Press Compare for all.")
     else:
         outcome(job)
-
-
-@st.fragment(run_every=_POLL_SECONDS)
-def progress_line(key: str) -> None:
-    """Progress, time left and cancel of the comparison; redraws the page once when it ends."""
-    job = runs.engine().worker.get(key)
-    if job is None or not job.is_live:
-        st.rerun()
-    with st.container(horizontal=True, vertical_alignment="center", key="eviction_progress"):
-        progress(job)

@@ -8,14 +8,14 @@ import streamlit as st
 
 from app import state
 from app.choice import choose
-from app.compute import requests as runs
-from app.panels.pruning_effects.eviction.asking import ask, progress_line
+from app.panels.pruning_effects.eviction.asking import ask
 from app.panels.pruning_effects.eviction.heavy import heavy
 from app.widgets.checks import check_line
+from app.widgets.growing import growing
 from app.widgets.layout import reading_and_choice
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
-from app.widgets.run_status import model_run, model_run_or_none, shown_run
+from app.widgets.run_status import model_run, model_run_or_none, outcome, shown_run
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from app.panels.pruning_effects.eviction.sweep_request import SweepRequest
 
 PICTURES = ("curves", "what stays", "damage", "agreement", "cost", "tests")
-_POLL_SECONDS = 0.5
 
 
 def kv_cache(line: Any) -> None:
@@ -55,10 +54,12 @@ def _comparison(trace: Trace, picture: str) -> None:
         asked = ask(trace)
     job = asked.job
     if job is not None and job.is_live:
+        from app.panels.pruning_effects.eviction.curves import live
+
         with panel:
-            progress_line(job.key)
+            outcome(job, ())
         with left:
-            _growing(trace, job.key)
+            growing(job.key, live, lambda: heavy(trace))
         return
     sweep = None if job is None else job.result or job.partial
     if sweep is None or asked.shown is None:
@@ -71,18 +72,6 @@ def _comparison(trace: Trace, picture: str) -> None:
             _skipped(sweep)
         return
     _draw(picture, trace, sweep, asked.shown, left, panel)
-
-
-@st.fragment(run_every=_POLL_SECONDS)
-def _growing(trace: Trace, key: str) -> None:
-    """The curves so far, and until there are some the run's own picture."""
-    from app.panels.pruning_effects.eviction.curves import live
-
-    job = runs.engine().worker.get(key)
-    if job is not None and job.partial is not None:
-        live(job.partial)
-    else:
-        heavy(trace)
 
 
 def _draw(
