@@ -117,7 +117,7 @@ def test_a_clicked_layer_is_the_one_whose_spectrum_is_drawn(page):
     page.session_state["layers_chart"] = {"selection": {"pick": [{"layer": other}]}}
     at = calm(page.run())
     assert f"Spectrum of layer {other}" in texts(at)
-    assert at.session_state[state.LAYER] == other and at.query_params[state.LAYER] == [str(other)]
+    assert at.session_state[state.LAYER] == other and at.query_params[state.LAYER] == str(other)
     while at.session_state[state.LAYER]:  # a step wins over the old click
         at = calm(at.button(key="layer_previous").click().run())
     assert "Spectrum of layer 0" in texts(at) and at.button(key="layer_previous").disabled
@@ -357,7 +357,7 @@ def test_every_file_of_the_page_can_be_made(page, finish, files, tmp_path):
     at = at.text_input(key="checkpoint_folder").set_value(str(tmp_path)).run()
     at = finish(at.button(key="models_button").click().run())
     at = look(at, "many texts")
-    calm(finish(at.button(key="texts_button").click().run()))
+    look(finish(at.button(key="texts_button").click().run()), "this text")
     assert set(made) == {
         f"{name}.svg" for name in ("layers", "spectrum", "texts", "drops", "models", "ranks")
     }

@@ -10,45 +10,49 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load_file, save_file
 
 from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
-from analysis.entropy_collapse.labs.backcopy.task import OracleRisks
+from analysis.entropy_collapse.labs.backcopy.task import OracleRisks, shipped_task
 from analysis.entropy_collapse.labs.four_squares.interventions import RESCALED
 from analysis.entropy_collapse.labs.four_squares.results import LabRun, LabSettings
 
-FOUR_SQUARES = Path(__file__).parent / "four_squares" / "example.npz"
-BACKCOPY = Path(__file__).parent / "backcopy" / "example.npz"
+FOUR_SQUARES = Path(__file__).parent / "four_squares" / "example.safetensors"
+BACKCOPY = Path(__file__).parent / "backcopy" / "example.safetensors"
 INTERVENTIONS = ("none", "entropy bonus", "kl-cov")
 """Of the stored runs of four squares, the baseline first."""
 
 
 def four_squares_example() -> list[LabRun]:
     """Stored runs of four squares, one for each of :data:`INTERVENTIONS`, with default settings."""
-    with np.load(FOUR_SQUARES) as file:
-        return [
-            LabRun(LabSettings(RESCALED[name]), **_values(LabRun, file, f"{name}/")) for name in INTERVENTIONS
-        ]
+    arrays = load_file(FOUR_SQUARES)
+    return [
+        LabRun(LabSettings(RESCALED[name]), **_values(LabRun, arrays, f"{name}/")) for name in INTERVENTIONS
+    ]
 
 
 def backcopy_example() -> BackcopyRun:
-    """Stored run of Bigram-Backcopy with default settings."""
-    with np.load(BACKCOPY) as file:
-        values = _values(BackcopyRun, file)
-        values["triggers"] = tuple(int(t) for t in values["triggers"])
-        oracle = OracleRisks(**{f.name: float(file[f"oracle/{f.name}"]) for f in fields(OracleRisks)})
-    return BackcopyRun(BackcopySettings(), oracle, **values)
+    """Stored run of Bigram-Backcopy with default settings, on the shipped task."""
+    arrays, task = load_file(BACKCOPY), shipped_task()
+    oracle = OracleRisks(**{f.name: float(arrays[f"oracle/{f.name}"]) for f in fields(OracleRisks)})
+    values = _values(BackcopyRun, arrays)
+    return BackcopyRun(
+        BackcopySettings(), oracle, **values, characters=task.characters, triggers=tuple(task.triggers)
+    )
 
 
-def _values(kind: type, file: Any, prefix: str = "") -> dict[str, Any]:
+_NO_ARRAYS = ("settings", "oracle", "characters", "triggers")
+
+
+def _values(kind: type, arrays: dict[str, np.ndarray], prefix: str = "") -> dict[str, Any]:
     """Fields of a run as they were stored; a single value is one again."""
-    names = [f.name for f in fields(kind) if f.name not in ("settings", "oracle")]
-    arrays = {name: file[prefix + name] for name in names}
-    return {name: array if array.ndim else array.item() for name, array in arrays.items()}
+    named = {f.name: arrays[prefix + f.name] for f in fields(kind) if f.name not in _NO_ARRAYS}
+    return {name: array if array.ndim else array.item() for name, array in named.items()}
 
 
-def _stored(run: Any, prefix: str = "") -> dict[str, Any]:
-    names = [f.name for f in fields(run) if f.name not in ("settings", "oracle")]
-    return {prefix + name: np.asarray(getattr(run, name)) for name in names}
+def _stored(run: Any, prefix: str = "") -> dict[str, np.ndarray]:
+    named = {f.name: getattr(run, f.name) for f in fields(run) if f.name not in _NO_ARRAYS}
+    return {prefix + name: np.array(value, order="C") for name, value in named.items()}
 
 
 def make() -> None:
@@ -57,11 +61,11 @@ def make() -> None:
     from analysis.entropy_collapse.labs.four_squares.grpo import run_lab
 
     backcopy = train_backcopy(BackcopySettings())
-    oracle = {f"oracle/{name}": value for name, value in asdict(backcopy.oracle).items()}
-    np.savez_compressed(BACKCOPY, **_stored(backcopy), **oracle)
+    oracle = {f"oracle/{name}": np.asarray(value) for name, value in asdict(backcopy.oracle).items()}
+    save_file(_stored(backcopy) | oracle, BACKCOPY)
     runs = {name: run_lab(LabSettings(RESCALED[name])) for name in INTERVENTIONS}
     arrays = [_stored(run, f"{name}/") for name, run in runs.items()]
-    np.savez_compressed(FOUR_SQUARES, **{key: value for part in arrays for key, value in part.items()})
+    save_file({key: value for part in arrays for key, value in part.items()}, FOUR_SQUARES)
 
 
 if __name__ == "__main__":

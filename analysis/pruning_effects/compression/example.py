@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from analysis.pruning_effects.compression.results import Compressed, CompressionResult, CompressionSweep
 
-FILE = Path(__file__).parent / "example.npz"
+FILE = Path(__file__).parent / "example.safetensors"
 CHOSEN = ("self-information", "longllmlingua", "gradient", "random", "first", "stop words")
 KEPT = (0.7, 0.5, 0.3, 0.1)
 CONTEXT = """\
@@ -39,14 +40,14 @@ _ARRAYS = ("keep", "spans", "scores")
 
 def example_sweep() -> CompressionSweep:
     """The stored sweep of the example."""
-    with np.load(FILE) as file:
-        told = json.loads(str(file["told"]))
-        cell, cell_text = file["cell"], tuple(told.pop("cell_text"))
+    with safe_open(FILE, "numpy") as file:
+        told = json.loads(file.metadata()["told"])
+        cell, cell_text = file.get_tensor("cell"), tuple(told.pop("cell_text"))
         readings = tuple(
             CompressionResult(
                 Compressed(
                     **one,
-                    **{name: file[f"{number}/{name}"] for name in _ARRAYS},
+                    **{name: file.get_tensor(f"{number}/{name}") for name in _ARRAYS},
                     original=CONTEXT,
                     cell=cell,
                     cell_text=cell_text,
@@ -76,12 +77,12 @@ def store(sweep: CompressionSweep) -> None:
         "unavailable",
     )
     told = {name: getattr(sweep, name) for name in own} | {"readings": readings, "cell_text": first.cell_text}
-    arrays: dict[str, Any] = {
-        f"{number}/{name}": getattr(reading.compressed, name)
+    arrays = {
+        f"{number}/{name}": np.ascontiguousarray(getattr(reading.compressed, name))
         for number, reading in enumerate(sweep.readings)
         for name in _ARRAYS
     }
-    np.savez_compressed(FILE, told=json.dumps(told), cell=first.cell, **arrays)
+    save_file(arrays | {"cell": first.cell}, FILE, {"told": json.dumps(told)})
 
 
 def make() -> None:
