@@ -32,7 +32,7 @@ def heading(slug: str) -> Any:
     return line
 
 
-def reading_and_choice(name: str) -> list[Any]:
+def reading_and_choice(name: str, *, follows: bool = True) -> list[Any]:
     """Two columns: wide what is read, narrow what is chosen, always in sight.
 
     Below 900 pixels the second one sticks to the lower edge of the window, see ``app/style.css``.
@@ -41,8 +41,10 @@ def reading_and_choice(name: str) -> list[Any]:
     ----------
     name : str
         Unique short name.
+    follows : bool, default True
+        Whether the second one sticks there; not where it holds a picture or a form of its own.
     """
-    with st.container(key=f"choice_{name}"):
+    with st.container(key=f"choice_{name}{'' if follows else '_below'}"):
         return list(st.columns([2.1, 1]))
 
 

@@ -42,7 +42,7 @@ def backcopy(line: Any) -> None:
     """
     picture = choose("Pictures", PICTURES, key=state.BACKCOPY_PICTURES, place=line, titled=False)
     settings_of_tab: list[BackcopySettings] = st.session_state.setdefault(state.BACKCOPY_REQUEST, [])
-    left, right = reading_and_choice("backcopy")
+    left, right = reading_and_choice("backcopy", follows=False)
     with right, st.container(border=True, key="panel_backcopy"):
         settings = _form()
         if settings is not None and try_submit(

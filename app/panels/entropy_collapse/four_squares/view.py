@@ -43,7 +43,7 @@ def four_squares(line: Any) -> None:
     """
     picture = choose("Pictures", PICTURES, key=state.LAB_PICTURES, place=line, titled=False)
     finished: dict[str, LabRun] = st.session_state.setdefault(state.SQUARES_FINISHED, {})
-    left, right = reading_and_choice("four_squares")
+    left, right = reading_and_choice("four_squares", follows=False)
     with right, st.container(border=True, key="panel_four_squares"):
         wanted, pressed = _form()
         missing = [settings for settings in wanted if settings.key not in finished]

@@ -31,7 +31,7 @@ def models(trace: Trace) -> None:
     """The same text in other models, one in memory at a time."""
     from analysis.entropy_collapse.layers.checkpoints import model_shape
 
-    left, right = reading_and_choice("models")
+    left, right = reading_and_choice("models", follows=False)
     read: list[list[ModelShape]] = []
 
     def controls(request: RunRequest, left: Any, middle: Any) -> Wanted:

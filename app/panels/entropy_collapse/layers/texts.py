@@ -30,7 +30,7 @@ def texts(trace: Trace) -> None:
     """Read other examples with the same model and compare their curves."""
     others = [slug for slug, example in EXAMPLES.items() if example.text != trace.text]
 
-    left, right = reading_and_choice("texts")
+    left, right = reading_and_choice("texts", follows=False)
     read: list[dict[str, Trace]] = []
 
     def draw(done: dict[str, Trace]) -> None:

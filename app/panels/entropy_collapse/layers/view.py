@@ -86,7 +86,7 @@ def _curves(trace: Trace) -> None:
 
     take_click()
     quantity, kind, order, scale = _chosen()
-    left, right = reading_and_choice("layers")
+    left, right = reading_and_choice("layers", follows=False)
     with left:
         found = _with_kind(trace, kind)
         if found is not None and quantity == "lens entropy":

@@ -41,7 +41,7 @@ def over_training(line: Any) -> None:
     from analysis.entropy_collapse.training.results import distinct
 
     picture = choose("Pictures", PICTURES, key=state.LOG_PICTURES, place=line, titled=False)
-    left, right = reading_and_choice("training")
+    left, right = reading_and_choice("training", follows=False)
     panel = right.container(border=True, key="panel_training")
     with panel:
         choose_sources()

@@ -65,7 +65,7 @@ def prompt_compression(line: Any = st) -> None:
         Of the heading: the choice of pictures stands at its end.
     """
     picture = choose("Pictures", PICTURES, key=state.COMPRESSION_PICTURES, place=line, titled=False)
-    left, right = reading_and_choice("compression")
+    left, right = reading_and_choice("compression", follows=False)
     panel = right.container(border=True, key="panel_compression")
     with panel:
         context, settings, pressed = _form()

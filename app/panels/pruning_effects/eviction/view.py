@@ -33,13 +33,13 @@ def kv_cache(line: Any) -> None:
     line : container
         Of the heading: the choice of pictures stands at its end.
     """
-    picture = choose("Pictures", PICTURES, key=state.EVICTION_PICTURES, place=line, titled=False)
+    picture = choose("Pictures", PICTURES, key=state.EVICTION_PICTURES, place=line, titled=False, wrap=True)
     _comparison(shown_run(), picture)
 
 
 @st.fragment
 def _comparison(trace: Trace, picture: str) -> None:
-    left, right = reading_and_choice("eviction")
+    left, right = reading_and_choice("eviction", follows=picture in ("what stays", "damage"))
     panel = right.container(border=True, key="panel_eviction")
     if model_run() is None:
         with panel:
