@@ -72,8 +72,6 @@ LAYER_QUANTITY = "quantity"
 RENYI_ORDER = "order"
 SCALE = "scale"
 STATES = "states"
-OLD_LAYER = "spectrum"
-"""Under which :data:`LAYER` stood in links to the spectrum before."""
 COLLAPSE_OF = "of"
 LAYERS_CHART = "layers_chart"
 """The chart over layers; its clicks choose the layer."""
@@ -210,11 +208,11 @@ def choose_token(position: int) -> None:
     st.query_params[TOKEN] = str(position)
 
 
-def asked_layer() -> int | None:
+def layer_or_none() -> int | None:
     """Number of the layer that was chosen on any page, or that the URL names; None until there is one."""
     value = st.session_state.get(LAYER)
     if value is None:
-        text = st.query_params.get(LAYER) or st.query_params.get(OLD_LAYER, "")
+        text = st.query_params.get(LAYER) or st.query_params.get("spectrum", "")  # as older links have it
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
     return None if value is None else int(value)
 
@@ -223,7 +221,6 @@ def choose_layer(layer: int) -> None:
     """Choose a layer on all pages and in the URL."""
     st.session_state[LAYER] = layer
     st.query_params[LAYER] = str(layer)
-    st.query_params.pop(OLD_LAYER, None)
 
 
 def of_method(key: str) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.errors import Cancelled
+from analysis.errors import AnalysisError, Cancelled
 from analysis.pruning_effects.eviction import sweep as sweeping
 from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
-from app.panels.pruning_effects.eviction import asking
+from app.panels.pruning_effects.eviction import comparison
 from app.panels.pruning_effects.eviction.sweep_request import standard
 from app.widgets import figure_card
 from tests.app.conftest import shown
@@ -81,12 +81,22 @@ def test_a_cheap_comparison_starts_by_itself_after_the_run(submitted, page):
 
 
 def test_a_dear_one_waits_for_the_button(submitted, open_page, finish, monkeypatch):
-    monkeypatch.setattr(asking, "AT_ONCE_SECONDS", 0.0)
+    monkeypatch.setattr(comparison, "AT_ONCE_SECONDS", 0.0)
     at = finish(finish(open_page("pruning_effects")))
     assert not at.exception and evictions(submitted) == []
     assert "What the heaviest tokens draw" in shown(at) and "Compare: 51 settings, about" in shown(at)
     at = compare(at, finish)
     assert len(evictions(submitted)) == 1 and len(at.metric) == 5
+
+
+def test_what_started_by_itself_and_failed_is_said_calmly(open_page, finish, monkeypatch):
+    def fails(*args, **options):
+        raise AnalysisError("The cache is not known.", "Use another model.")
+
+    monkeypatch.setattr(sweeping, "sweep_eviction", fails)
+    at = finish(finish(open_page("pruning_effects")))
+    assert not at.exception and not at.error and "The cache is not known." in shown(at)
+    assert "What the heaviest tokens draw" in shown(at)
 
 
 def test_what_started_by_itself_ends_with_a_new_run(page, finish):

@@ -1,4 +1,4 @@
-"""Four squares: the curves of runs that grow, and the cards of finished ones."""
+"""Four squares: the cards of finished runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.drawing.numbers import significant
 from app import state
 from app.panels.entropy_collapse.four_squares import help as explained
-from app.widgets.figure_card import altair_card, show_chart
+from app.widgets.figure_card import altair_card
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 
@@ -21,37 +21,7 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.four_squares.results import LabRun
     from analysis.entropy_collapse.training.law import LawFit
 
-_LIVE: tuple[tuple[Quantity, str], ...] = (
-    ("forks", "Entropy at forks"),
-    ("followers", "Entropy at followers"),
-    ("reward", "Reward"),
-    ("distinct", "Different right answers"),
-)
 _RESAMPLES = 300
-
-
-def live(drawn: list[LabRun]) -> Callable[[list[LabRun]], None]:
-    """Give what draws runs that grow, over those that are done.
-
-    Parameters
-    ----------
-    drawn : list of LabRun
-        Drawn beside them.
-    """
-    from analysis.entropy_collapse.labs.four_squares.figures import lab_curve
-
-    def draw(growing: list[LabRun]) -> None:
-        known = {run.settings.key: run for run in (*drawn, *growing)}
-        frame = st.container(border=True, key="card_squares_live")
-        with frame:
-            columns = [*side_by_side("squares_live", 2), *side_by_side("squares_live_below", 2)]
-        for place, (quantity, title) in zip(columns, _LIVE, strict=True):
-            chart = lab_curve(
-                list(known.values()), quantity, unit=state.unit(), theme_name=state.theme_name()
-            )
-            show_chart(chart, place=place, alt=f"{title} over steps", key=f"squares live {quantity}")
-
-    return draw
 
 
 def cards(drawn: list[LabRun], picture: str) -> None:

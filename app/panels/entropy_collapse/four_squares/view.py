@@ -13,7 +13,8 @@ from analysis.progress import part
 from app import state
 from app.choice import choose
 from app.compute import requests as runs
-from app.panels.entropy_collapse.four_squares.cards import cards, effects, live
+from app.panels.entropy_collapse.four_squares.cards import cards, effects
+from app.panels.entropy_collapse.four_squares.live import live
 from app.widgets.growing import growing
 from app.widgets.layout import reading_and_choice
 from app.widgets.messages import show_error

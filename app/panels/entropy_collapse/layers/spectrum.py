@@ -25,7 +25,7 @@ def chosen_layer(trace: Trace, kind: str = "states") -> int:
     """Layer a person chose, else the one with the largest drop."""
     from analysis.entropy_collapse.layers.curves import collapse_layer
 
-    layer = state.asked_layer()
+    layer = state.layer_or_none()
     if layer is None or not (kind != "states") <= layer <= trace.spec.n_layers:
         layer = collapse_layer([trace], kind=kind).candidate
     return int(layer)
@@ -52,9 +52,24 @@ def spectrum(trace: Trace, kind: str) -> None:
         more=explained.SPECTRUM,
     ) as draw:
         with st.container(horizontal=True, vertical_alignment="center", gap="small", key="line_layer"):
-            _step("Previous layer", ":material/chevron_left:", layer - 1, layer > first)
-            st.markdown(f"**Layer {layer}**", width="content")
-            _step("Next layer", ":material/chevron_right:", layer + 1, layer < last)
+            st.button(
+                "Previous layer",
+                icon=":material/chevron_left:",
+                key="layer_previous",
+                type="tertiary",
+                disabled=layer == first,
+                on_click=state.choose_layer,
+                args=(layer - 1,),
+            )
+            st.button(
+                "Next layer",
+                icon=":material/chevron_right:",
+                key="layer_next",
+                type="tertiary",
+                disabled=layer == last,
+                on_click=state.choose_layer,
+                args=(layer + 1,),
+            )
         draw()
         shares = spectra_of(trace, kind)[0, layer - first]
         fit = alpha_req(shares)
@@ -65,17 +80,3 @@ def spectrum(trace: Trace, kind: str) -> None:
             )
         else:
             st.caption(f"{line} · alpha-ReQ **{significant(fit.alpha)}**, R² **{fit.r_squared:.3f}**")
-
-
-def _step(name: str, icon: str, layer: int, possible: bool) -> None:
-    """A button to a neighbour of the chosen layer."""
-    st.button(
-        "",
-        icon=icon,
-        help=name,
-        key=f"layer_{'next' if 'Next' in name else 'previous'}",
-        type="tertiary",
-        disabled=not possible,
-        on_click=state.choose_layer,
-        args=(layer,),
-    )

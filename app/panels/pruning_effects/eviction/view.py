@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.choice import choose
-from app.panels.pruning_effects.eviction.asking import ask
+from app.panels.pruning_effects.eviction.comparison import comparison
 from app.panels.pruning_effects.eviction.heavy import heavy
 from app.widgets.checks import check_line
 from app.widgets.growing import growing
@@ -51,8 +51,8 @@ def _comparison(trace: Trace, picture: str) -> None:
             heavy(trace)
         return
     with panel:
-        asked = ask(trace)
-    job = asked.job
+        on_screen = comparison(trace)
+    job = on_screen.job
     if job is not None and job.is_live:
         from app.panels.pruning_effects.eviction.curves import live
 
@@ -62,7 +62,7 @@ def _comparison(trace: Trace, picture: str) -> None:
             growing(job.key, live, lambda: heavy(trace))
         return
     sweep = None if job is None else job.result or job.partial
-    if sweep is None or asked.shown is None:
+    if sweep is None or on_screen.shown is None:
         with left:
             heavy(trace)
         return
@@ -71,7 +71,7 @@ def _comparison(trace: Trace, picture: str) -> None:
             unavailable("Pictures of the comparison", "No method could be run, for the reasons below.")
             _skipped(sweep)
         return
-    _draw(picture, trace, sweep, asked.shown, left, panel)
+    _draw(picture, trace, sweep, on_screen.shown, left, panel)
 
 
 def _draw(

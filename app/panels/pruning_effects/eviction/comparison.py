@@ -13,7 +13,7 @@ from app import state
 from app.compute import requests as runs
 from app.panels.pruning_effects.eviction.form import form
 from app.panels.pruning_effects.eviction.sweep_request import SweepRequest, compute, standard
-from app.widgets.messages import show_error
+from app.widgets.messages import show_error, show_unavailable
 from app.widgets.run_status import asked_job, model_run, outcome, try_submit
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ _LEAST_TOKENS = 8
 
 
 @dataclass(frozen=True)
-class Asked:
+class Comparison:
     """The comparison on screen."""
 
     shown: SweepRequest | None
     job: Job | None
 
 
-def ask(trace: Trace) -> Asked:
+def comparison(trace: Trace) -> Comparison:
     """Draw the form's popover and its button, and say what is compared; gives the comparison on screen."""
     request = model_run()
     assert request is not None
@@ -54,7 +54,7 @@ def ask(trace: Trace) -> Asked:
         job = _start_standard(trace, usual, request)
         shown = None if job is None else usual
     _say(trace, wanted, shown, usual, job)
-    return Asked(shown, job)
+    return Comparison(shown, job)
 
 
 def _on_screen(
@@ -111,5 +111,7 @@ def _say(
         from app.panels.pruning_effects.eviction.curves import so_far
 
         st.caption(f"Cancelled. Shown is what was finished: {so_far(job.partial)}. Press Compare for all.")
+    elif job.error is not None and shown == usual:
+        show_unavailable(job.error)  # nobody asked for it
     else:
         outcome(job)
