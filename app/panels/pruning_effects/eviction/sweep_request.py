@@ -67,8 +67,7 @@ class SweepRequest:
 
     def seconds(self, trace: Trace) -> float:
         """What it will take, from the speed of a run of the same model."""
-        after = len(self.continuation) + len(self.answer)
-        stepwise = self.evicted == STEPWISE
+        after, stepwise = len(self.continuation) + len(self.answer), self.evicted == STEPWISE
         return sweep_seconds(trace, self.context, after, self.n_settings(), stepwise=stepwise)
 
     def code(self, trace: Trace) -> str:
@@ -96,14 +95,9 @@ def standard(trace: Trace) -> SweepRequest:
     n, after = len(trace.tokens), after_context(trace)
     cut = int(trace.tokens.start[n - after])
     window = OBSERVATION.automatic(context_tokens(trace, trace.text[:cut]))
+    constants = ((OBSERVATION.key, window),)
     return SweepRequest(
-        trace.text[:cut],
-        trace.text[cut:],
-        "",
-        STANDARD_POLICIES,
-        STANDARD_KEPT,
-        1,
-        ((OBSERVATION.key, window),),
+        trace.text[:cut], trace.text[cut:], "", STANDARD_POLICIES, STANDARD_KEPT, 1, constants
     )
 
 
