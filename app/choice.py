@@ -30,3 +30,12 @@ def choose(
     """
     more = {"default": options[0], "label_visibility": "visible" if titled else "collapsed"} | more
     return place.segmented_control(label, options, required=True, key=key, bind="query-params", **more)
+
+
+def chosen(options: Sequence[Any], key: str) -> Any:
+    """What a control of this key shows that is drawn only later: the session's value, else the address's, else the first.
+
+    For a title that names the choice above its control.
+    """
+    value = st.session_state.get(key, st.query_params.get(key))
+    return value if value in options else options[0]

@@ -93,8 +93,7 @@ LAYER_QUANTITY = "quantity"
 RENYI_ORDER = "order"
 SCALE = "scale"
 STATES = "states"
-SPECTRUM_LAYER = "spectrum"
-SPECTRUM_INPUT = "spectrum_input"
+COLLAPSE_OF = "of"
 LAYERS_CHART = "layers_chart"
 """The chart over layers; its clicks choose the layer."""
 LAYER_PICKED = "layer_picked"
@@ -103,6 +102,7 @@ COMPARE_MODELS = "models"
 CHECKPOINT = "checkpoint"
 
 # Entropy collapse: training logs
+LOG_PICTURES = "training"
 LOG_METRIC = "metric"
 LOG_X = "x"
 LOG_SOURCES = "training_sources"
@@ -127,6 +127,8 @@ ENTROPY_UNDER = "training_under"
 
 # Entropy collapse: live labs
 LAB = "lab"
+LAB_PICTURES = "squares"
+BACKCOPY_PICTURES = "backcopy"
 INTERVENTIONS = "interventions"
 LAB_SEED = "seed"
 LAB_STEPS = "steps"
@@ -143,6 +145,7 @@ BACKCOPY_REQUEST = "backcopy.asked"
 
 # Pruning effects. Constants of eviction methods have the keys that the methods declare with them (policies/controls.py)
 PRUNING_VIEW = "pruning"
+EVICTION_PICTURES = "pictures"
 FOLLOWS = "follows"
 CONTINUATION = "continuation"
 CONTINUATION_FILLED = "continuation_filled"
@@ -161,6 +164,7 @@ METHOD_KEPT = "share"
 KV_HEAD = "kv_head"
 DAMAGE = "damage"
 PHRASE = "needle"
+COMPRESSION_PICTURES = "prompt"
 COMPRESSION_METHODS = "compress"
 COMPRESSION_UNIT = "compress_unit"
 COMPRESSION_CONTEXT = "compression_context"
@@ -246,6 +250,12 @@ def choose_token(position: int) -> None:
     """Choose a token on all pages and in the URL."""
     st.session_state[TOKEN] = position
     st.query_params[TOKEN] = str(position)
+
+
+def layer_or_none() -> int | None:
+    """Number of the layer that was chosen on any page, or that the URL names; None until there is one."""
+    found = number_of(LAYER)
+    return number_of("spectrum") if found is None else found  # as older links have it
 
 
 def choose_layer(layer: int) -> None:

@@ -18,12 +18,12 @@ with bar:
 if view == "over layers":
     from app.panels.entropy_collapse.layers.view import over_layers
 
-    over_layers()
+    over_layers(line)
 elif view == "over training":
     from app.panels.entropy_collapse.training.view import over_training
 
-    over_training()
+    over_training(line)
 else:
     from app.panels.entropy_collapse.labs import live_lab
 
-    live_lab()
+    live_lab(line)

@@ -18,8 +18,8 @@ with bar:
 if view == "prompt":
     from app.panels.pruning_effects.compression.view import prompt_compression
 
-    prompt_compression()
+    prompt_compression(line)
 else:
     from app.panels.pruning_effects.eviction.view import kv_cache
 
-    kv_cache()
+    kv_cache(line)

@@ -37,7 +37,7 @@ def icons(name: str) -> Any:
     return st.container(key=f"icons_{name}", horizontal=True, wrap=False, width="content", gap="xxsmall")
 
 
-def reading_and_choice(name: str) -> list[Any]:
+def reading_and_choice(name: str, *, follows: bool = True) -> list[Any]:
     """Two columns: wide what is read, narrow what is chosen, always in sight.
 
     Below 900 pixels the second one sticks to the lower edge of the window, see ``app/style.css``.
@@ -46,8 +46,10 @@ def reading_and_choice(name: str) -> list[Any]:
     ----------
     name : str
         Unique short name.
+    follows : bool, default True
+        Whether the second one sticks there; not where it holds a picture or a form of its own.
     """
-    with st.container(key=f"choice_{name}"):
+    with st.container(key=f"choice_{name}{'' if follows else '_below'}"):
         return list(st.columns([2.1, 1]))
 
 

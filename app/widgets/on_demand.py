@@ -40,7 +40,7 @@ def on_demand(
     button: str,
     controls: Callable[..., Wanted | None],
     *,
-    widths: list[float],
+    widths: list[float] | int,
     height: int,
     why: str = "An opened file has no model.",
     stretch: bool = True,
@@ -57,8 +57,8 @@ def on_demand(
     controls : callable
         Called with the request of the run on screen and a column for each control; gives what is asked
         for, or None where there is nothing to ask, after saying why.
-    widths : list of float
-        Of the columns; the button is in the last one.
+    widths : list of float, or int
+        Of the columns; the button is in the last one. A number stands for so many places under each other.
     height : int
         Place held for the result, in pixels.
     why : str
@@ -75,7 +75,11 @@ def on_demand(
     with st.container(border=True, key=f"panel_{name}"):
         if not in_one_frame:
             _head(st, title, caption)
-        *places, last = side_by_side(f"controls_{name}", widths, "center" if in_one_frame else "bottom")
+        *places, last = (
+            [st.container() for _ in range(widths)]
+            if isinstance(widths, int)
+            else side_by_side(f"controls_{name}", widths, "center" if in_one_frame else "bottom")
+        )
         if in_one_frame:
             _head(places[0], title, caption)
         wanted = controls(request, *places)

@@ -8,14 +8,16 @@ import pytest
 
 from analysis.entropy_collapse.labs.backcopy.results import BackcopySettings
 from analysis.entropy_collapse.labs.backcopy.task import shipped_task
+from analysis.entropy_collapse.labs.example_runs import backcopy_example
 from analysis.units import from_nats
+from app import state
 from app.compute import requests as runs
 from app.panels.entropy_collapse.backcopy import view as backcopy_lab
 from tests.app.conftest import shown
 
 LAB = {"view": "live lab", "lab": "bigram-backcopy"}
-CHARTS = 5
-"""Risks, three panels, characters."""
+CHARTS = {"risk": 1, "sink": 4}
+"""Risks; three panels and characters."""
 
 
 def press_run(at: Any) -> Any:
@@ -37,8 +39,16 @@ def test_it_says_what_the_task_is_before_anything_runs(lab, submitted):
     oracle = shipped_task().oracle(BackcopySettings().length)
     assert f"{oracle.markov:.2f} nats" in text and f"{oracle.overall:.2f} nats" in text
     assert "orange-background" in text and "blue-background" in text
-    assert "Press Run" in text and not lab.get("vega_lite_chart")
-    assert not submitted
+    assert "**Example**: a stored run" in text and not submitted
+
+
+def test_it_opens_with_its_stored_run(lab, submitted):
+    stored = backcopy_example()
+    assert len(lab.get("vega_lite_chart")) == CHARTS["risk"]
+    (table,) = [frame.value for frame in lab.dataframe]
+    assert table["value_drain"][0] == pytest.approx(stored.value_drain[-1, stored.sink_layer])
+    at = lab.segmented_control(key=state.BACKCOPY_PICTURES).set_value("sink").run()
+    assert not at.exception and len(at.get("vega_lite_chart")) == CHARTS["sink"] and not submitted
 
 
 def test_a_run_is_drawn_and_its_numbers_are_in_the_table(lab, finish):
@@ -46,7 +56,7 @@ def test_a_run_is_drawn_and_its_numbers_are_in_the_table(lab, finish):
     assert not at.exception and not at.error
     (run,) = finished()
     assert run.settings.steps == 12
-    assert len(at.get("vega_lite_chart")) == CHARTS
+    assert len(at.get("vega_lite_chart")) == CHARTS["risk"] and "**Example**" not in shown(at)
     (table,) = [frame.value for frame in at.dataframe]
     assert table["value_drain"][0] == pytest.approx(run.value_drain[-1, 0])
     assert "1 layer, Adam, softmax" in shown(at)
@@ -63,7 +73,7 @@ def test_runs_are_overlaid_and_the_same_one_is_trained_once(lab, finish, submitt
     assert list(at.dataframe[0].value["run"]) == ["1 layer, Adam, softmax", "1 layer, SGD, ReLU"]
     assert "with 1 other run" in shown(at)
     at = at.button(key="backcopy_clear").click().run()
-    assert not at.get("vega_lite_chart") and "Nothing has been trained yet" in shown(at)
+    assert "**Example**: a stored run" in shown(at)
 
 
 def test_the_address_chooses_the_variant(open_page, finish):

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from analysis.entropy_collapse.labs.example_runs import four_squares_example
 from analysis.entropy_collapse.labs.four_squares import grpo
 from analysis.entropy_collapse.labs.four_squares.policy import Policy
 from app import state
@@ -16,8 +17,9 @@ from tests.app.conftest import shown
 from tests.patience import PATIENCE
 
 LAB = {"view": "live lab", "lab": "four squares"}
-CHARTS = 11
-"""Four pairs, the law, and two predictions."""
+CHARTS = {"entropy": 4, "answers": 4, "exchange": 3}
+"""Pairs; the law, and two predictions."""
+EXAMPLE = "**Example**: stored runs"
 
 
 @pytest.fixture(autouse=True)
@@ -47,9 +49,17 @@ def table(at: Any) -> Any:
 def test_it_says_what_the_task_is_before_anything_runs(lab, submitted):
     assert not lab.exception and not lab.error
     text = shown(lab)
-    assert "**39** →" in text and ":orange-background[25]" in text and "Press Run" in text
-    assert "entropy bonus (coefficient 0.1)" in text
-    assert not lab.get("vega_lite_chart") and not submitted
+    assert "**39** →" in text and ":orange-background[25]" in text and EXAMPLE in text
+    assert "entropy bonus (coefficient 0.1)" in text and not submitted
+
+
+def test_it_opens_with_its_stored_runs(lab, submitted):
+    stored = four_squares_example()
+    assert table(lab)["entropy_end"].tolist() == pytest.approx([run.token_entropy[-1] for run in stored])
+    for picture, charts in CHARTS.items():
+        lab = lab.segmented_control(key=state.LAB_PICTURES).set_value(picture).run()
+        assert not lab.exception and len(lab.get("vega_lite_chart")) == charts
+    assert not submitted
 
 
 def test_what_differs_from_a_source_stands_under_the_form(open_page, submitted):
@@ -68,27 +78,30 @@ def test_runs_are_overlaid_and_compared_with_the_baseline(lab, finish):
     assert not at.exception and not at.error
     assert [run.settings.intervention.name for run in finished()] == ["none", "entropy bonus"]
     assert all(run.settings.steps == 2 == len(run.reward) for run in finished())
-    assert len(at.get("vega_lite_chart")) == CHARTS
+    assert len(at.get("vega_lite_chart")) == CHARTS["entropy"] and EXAMPLE not in shown(at)
     frame = table(at)
     assert frame["effect"].tolist()[0] == "the baseline" and frame["entropy_against_baseline"][0] == 1
     baseline, bonus = finished()
     ratio = bonus.token_entropy[-1] / baseline.token_entropy[-1]
     assert frame["entropy_against_baseline"][1] == pytest.approx(ratio)
+    at = at.segmented_control(key=state.LAB_PICTURES).set_value("exchange").run()
     text = shown(at)
     assert "none: no law" in text and "2 steps have both" in text  # too few for a fit, and it says so
-    assert "seed 0 · 2 steps of 8 × 16 answers" in text and "training numbers**" in text
+    assert "seed 0 · 2 steps of 8 × 16 answers" in text
+    at = at.segmented_control(key=state.LAB_PICTURES).set_value("answers").run()
+    assert "training numbers**" in shown(at)
     at.segmented_control(key="squares_numbers").set_value("held out")
     at = at.run()
     assert not at.exception and "held out numbers**" in shown(at)
     at = at.button(key="four_squares_clear").click().run()
-    assert not at.exception and "Press Run" in shown(at) and not at.get("vega_lite_chart")
+    assert not at.exception and EXAMPLE in shown(at)
 
 
 def test_only_what_is_missing_is_run(lab, finish, submitted):
     at = finish(press_run(lab))
     at.multiselect(key=state.INTERVENTIONS).set_value(["entropy bonus", "kl-cov"])
     at = at.run()
-    assert len(at.get("vega_lite_chart")) == CHARTS and len(table(at)) == 2
+    assert len(at.get("vega_lite_chart")) == CHARTS["entropy"] and len(table(at)) == 2
     at = finish(press_run(at))
     assert [run.settings.intervention.name for run in finished()] == ["none", "entropy bonus", "kl-cov"]
     assert len(table(at)) == 3 and len(submitted) == 2
@@ -97,7 +110,7 @@ def test_only_what_is_missing_is_run(lab, finish, submitted):
     at.multiselect(key=state.INTERVENTIONS).set_value([])
     at.number_input(key=state.LAB_SEED).set_value(1.0)
     at = at.run()
-    assert "Press Run" in shown(at) and not at.get("vega_lite_chart")
+    assert EXAMPLE in shown(at)
     at = finish(press_run(at))
     assert table(at)["seed"].tolist() == [1]
 

@@ -37,6 +37,11 @@ def calm(at):
     return at
 
 
+def look(at, of):
+    """The page with curves of something else."""
+    return calm(at.segmented_control(key=state.COLLAPSE_OF).set_value(of).run())
+
+
 def job_of(at, name):
     jobs = runs.engine().worker._jobs
     return next(job for key, job in jobs.items() if key.startswith(name))
@@ -112,9 +117,18 @@ def test_a_clicked_layer_is_the_one_whose_spectrum_is_drawn(page):
     page.session_state["layers_chart"] = {"selection": {"pick": [{"layer": other}]}}
     at = calm(page.run())
     assert f"Spectrum of layer {other}" in texts(at)
-    assert at.number_input(key="spectrum_input").value == other
-    at = calm(at.number_input(key="spectrum_input").set_value(0).run())  # typing wins over the old click
-    assert "Spectrum of layer 0" in texts(at)
+    assert at.session_state[state.LAYER] == other and at.query_params[state.LAYER] == str(other)
+    while at.session_state[state.LAYER]:  # a step wins over the old click
+        at = calm(at.button(key="layer_previous").click().run())
+    assert "Spectrum of layer 0" in texts(at) and at.button(key="layer_previous").disabled
+
+
+def test_the_layer_chosen_elsewhere_is_the_one_drawn(open_page, finish):
+    for link in ({"layer": "1"}, {"spectrum": "1"}):  # the second as links had it before
+        at = calm(finish(open_page("entropy_collapse", **link)))
+        assert "Spectrum of layer 1" in texts(at)
+    at.session_state[state.LAYER] = 2
+    assert "Spectrum of layer 2" in texts(calm(at.run()))
 
 
 def test_queries_keys_and_values_are_offered_then_measured(page, finish, submitted):
@@ -127,11 +141,11 @@ def test_queries_keys_and_values_are_offered_then_measured(page, finish, submitt
         at = calm(at.selectbox(key=state.STATES).set_value(kind).run())
         assert f"Matrix entropy of the {name} over layers" in texts(at)
     assert len(submitted) == ran + 1
-    at.number_input(key="spectrum_input").set_value(1)
+    at.session_state[state.LAYER] = 1
     at = calm(at.run())
-    assert "Spectrum of layer 1" in texts(at)
+    assert "Spectrum of layer 1" in texts(at) and at.button(key="layer_previous").disabled
     at = calm(at.selectbox(key=state.STATES).set_value("states").run())
-    assert at.number_input(key="spectrum_input").min == 0
+    assert not at.button(key="layer_previous").disabled
 
 
 def test_the_lens_is_offered_then_computed(dear_lens, open_page, finish):
@@ -188,7 +202,8 @@ def test_two_tokens_are_enough_for_a_page(page, finish):
 
 
 def test_many_texts_are_read_once_and_judged_together(page, finish, submitted, llama):
-    assert "ollapse layer**" not in texts(page)
+    page = look(page, "many texts")
+    assert "ollapse layer**" not in texts(page) and n_charts(page) == 2
     at = calm(finish(page.button(key="texts_button").click().run()))
     done = job_of(at, "texts/").result
     assert set(done) == set(collapse_texts._DEFAULT)
@@ -201,11 +216,11 @@ def test_many_texts_are_read_once_and_judged_together(page, finish, submitted, l
     assert f"{len(done) + 1} texts of" in unescaped(texts(at))
     ran = len(submitted)
     at = calm(at.segmented_control(key=state.UNIT).set_value("bits").run())
-    assert len(submitted) == ran and n_charts(at) >= 4
+    assert len(submitted) == ran and n_charts(at) == 2
 
 
 def test_no_other_text_cannot_be_compared(page):
-    at = calm(page.multiselect(key=state.COMPARE_TEXTS).set_value([]).run())
+    at = calm(look(page, "many texts").multiselect(key=state.COMPARE_TEXTS).set_value([]).run())
     assert at.button(key="texts_button").disabled
 
 
@@ -213,7 +228,7 @@ def test_no_other_text_cannot_be_compared(page):
 
 
 def test_the_untrained_twin(page, finish, llama):
-    at = calm(finish(page.button(key="models_button").click().run()))
+    at = calm(finish(look(page, "other models").button(key="models_button").click().run()))
     mine, twin = job_of(at, "models/").result
     assert twin.name == "untrained twin" and mine.n_tokens == twin.n_tokens
     assert mine.erank == pytest.approx(model_shape(result(at)).erank)
@@ -225,7 +240,7 @@ def test_the_untrained_twin(page, finish, llama):
 
 
 def test_other_models(page, finish, tiny_folder):
-    at = page.selectbox(key=state.COMPARE_MODELS).set_value("other models").run()
+    at = look(page, "other models").selectbox(key=state.COMPARE_MODELS).set_value("other models").run()
     at = calm(at.button(key="models_button").click().run())
     assert "Name at least one model." in texts(at)
     at = calm(at.text_area(key="other_models").set_value("a/b\n" * 13).run())
@@ -240,7 +255,7 @@ def test_other_models(page, finish, tiny_folder):
 
 @pytest.mark.parametrize("where", ["/no/such/folder", "~nobody-of-that-name/x", "y" * 3000, "/dev/null"])
 def test_a_wrong_folder_is_one_sentence(page, finish, where):
-    at = page.selectbox(key=state.COMPARE_MODELS).set_value("checkpoints").run()
+    at = look(page, "other models").selectbox(key=state.COMPARE_MODELS).set_value("checkpoints").run()
     at = at.text_input(key="checkpoint_folder").set_value(where).run()
     at = finish(at.button(key="models_button").click().run())
     assert not at.exception and len(at.error) == 1
@@ -251,7 +266,7 @@ def test_a_wrong_folder_is_one_sentence(page, finish, where):
 def test_checkpoints_give_a_training_axis(page, finish, tmp_path):
     for step in (10, 250):
         save_tiny("llama", tmp_path / f"checkpoint-{step}", seed=step)
-    at = page.selectbox(key=state.COMPARE_MODELS).set_value("checkpoints").run()
+    at = look(page, "other models").selectbox(key=state.COMPARE_MODELS).set_value("checkpoints").run()
     at = calm(at.button(key="models_button").click().run())
     assert "Name a folder." in texts(at)
     at = at.text_input(key="checkpoint_folder").set_value(str(tmp_path)).run()
@@ -268,7 +283,7 @@ def test_a_checkpoint_that_cannot_be_read_is_named(page, finish, tmp_path):
     for step in (10, 250):
         save_tiny("llama", tmp_path / f"checkpoint-{step}")
     (tmp_path / "checkpoint-250" / "model.safetensors").write_bytes(b"cut off")
-    at = page.selectbox(key=state.COMPARE_MODELS).set_value("checkpoints").run()
+    at = look(page, "other models").selectbox(key=state.COMPARE_MODELS).set_value("checkpoints").run()
     at = at.text_input(key="checkpoint_folder").set_value(str(tmp_path)).run()
     at = finish(at.button(key="models_button").click().run())
     assert not at.exception and len(at.error) == 1
@@ -293,7 +308,9 @@ def test_an_opened_run_has_no_model(open_page, finish, llama, tmp_path):
     at.session_state[state.OPENED] = an.load_trace(older.save(tmp_path / "run.trace"))
     at = calm(at.run())
     assert "Matrix entropy of the token states over layers" in texts(at)
-    assert "Many texts: not available" in texts(at) and "Other models: not available" in texts(at)
+    assert "Many texts: not available" in texts(look(at, "many texts"))
+    assert "Other models: not available" in texts(look(at, "other models"))
+    at = look(at, "this text")
     at = calm(at.selectbox(key=state.STATES).set_value("value").run())
     assert "Spectra of the value states: not available" in texts(at)
     at = calm(at.selectbox(key=state.LAYER_QUANTITY).set_value("lens entropy").run())
@@ -303,7 +320,7 @@ def test_an_opened_run_has_no_model(open_page, finish, llama, tmp_path):
 @pytest.mark.parametrize(
     "query",
     [
-        {"view": "over the moon"},
+        {"view": "over the moon", "of": "<b>", "layer": "1e999"},
         {"view": "__class__", "quantity": "<script>"},
         {"quantity": "entropy", "states": "residual", "scale": "per ln 0"},
         {"quantity": "curvature", "states": "key"},
@@ -337,10 +354,11 @@ def test_every_file_of_the_page_can_be_made(page, finish, files, tmp_path):
     made, tables = files.figures, files.tables
     for step in (10, 250):
         save_tiny("llama", tmp_path / f"checkpoint-{step}", seed=step)
-    at = page.selectbox(key=state.COMPARE_MODELS).set_value("checkpoints").run()
+    at = look(page, "other models").selectbox(key=state.COMPARE_MODELS).set_value("checkpoints").run()
     at = at.text_input(key="checkpoint_folder").set_value(str(tmp_path)).run()
     at = finish(at.button(key="models_button").click().run())
-    calm(finish(at.button(key="texts_button").click().run()))
+    at = look(at, "many texts")
+    look(finish(at.button(key="texts_button").click().run()), "this text")
     assert set(made) == {
         f"{name}.svg" for name in ("layers", "spectrum", "texts", "drops", "models", "ranks")
     }

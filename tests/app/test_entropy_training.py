@@ -41,6 +41,12 @@ def page(open_page):
     return at
 
 
+def law_view(at):
+    at = at.segmented_control(key=state.LOG_PICTURES).set_value("law").run()
+    assert not at.exception
+    return at
+
+
 @pytest.fixture
 def near(page, finish):
     return settle(page.button(key="example_near_words").click().run(), finish)
@@ -52,9 +58,12 @@ def read_path(at, path, finish):
     return settle(button.click().run(), finish)
 
 
-def test_nothing_is_read_before_somebody_asks(page, submitted):
-    assert "Nothing has been read yet" in shown(page) and charts(page) == 0
+def test_it_opens_with_the_bundled_log(page, submitted):
+    assert "**Example**: a run of TRL's GRPO trainer" in shown(page) and charts(page) == 2
+    assert "Collapsed at step 152" in shown(page)
     assert not submitted and not page.button(key="example_near_words").disabled
+    assert page.dataframe[0].value["rows"].tolist() == [100]
+    assert charts(law_view(page)) == 2 and not submitted
 
 
 def test_links_read_nothing(open_page, submitted):
@@ -64,27 +73,29 @@ def test_links_read_nothing(open_page, submitted):
         "path": "/etc/passwd",
     }
     at = open_page("entropy_collapse", view="over training", **link)
-    assert not at.exception and "Nothing has been read yet" in shown(at)
+    assert not at.exception and "**Example**" in shown(at)
     assert not [key for key in submitted if key.startswith("log/")]
 
 
 def test_the_example_is_drawn_with_its_law(near):
+    assert charts(near) == 2 and "Collapsed at step 152" in shown(near) and "**Example**" not in shown(near)
+    table = near.dataframe[0].value
+    assert table["entropy from"].tolist() == ["entropy"] and table["it is"].tolist() == ["per token"]
+    assert table["rows"].tolist() == [100]
+    near = law_view(near)
     text = shown(near)
-    assert charts(near) == 4 and "Collapsed at step 152" in text
     fit = law_of(read_training_log(EXAMPLES["near_words"]))
     values = {m.label: m.value for m in near.metric}
     assert float(values["ceiling b − a"]) == pytest.approx(fit.ceiling, rel=0.01)
     assert values["R², law"] == f"{fit.r2:.3f}"
     assert "A straight line in the entropy is ruled out" in text and "95 % intervals: a 0.0" in text
-    table = near.dataframe[0].value
-    assert table["entropy from"].tolist() == ["entropy"] and table["it is"].tolist() == ["per token"]
-    assert table["rows"].tolist() == [100]
+    assert charts(near) == 2
 
 
 def test_a_refused_law_says_why_and_shows_the_points(page, finish):
-    at = settle(page.button(key="example_exact_words").click().run(), finish)
+    at = law_view(settle(page.button(key="example_exact_words").click().run(), finish))
     assert "straight line in the entropy itself fits better" in shown(at)
-    assert charts(at) == 4 and "R², law" not in {m.label for m in at.metric}
+    assert charts(at) == 2 and "R², law" not in {m.label for m in at.metric}
 
 
 def test_uploads_are_read_and_outlive_the_uploader(page, finish):
@@ -116,7 +127,7 @@ def test_a_folder_of_several_runs(page, finish):
     at.segmented_control(key=state.LOG_X).set_value("tokens")
     at.selectbox(key=state.LOG_METRIC).set_value("length")
     at = settle(at.run(), finish)
-    assert charts(at) >= 3
+    assert charts(at) >= 2
 
 
 def test_a_ninth_log_says_whose_place_it_takes(page, finish, tmp_path):
@@ -149,7 +160,7 @@ def test_a_log_without_a_known_entropy_asks_for_the_column(page, finish, tmp_pat
         "score",
         "when",
     )
-    assert table["it is"].tolist() == ["not known"] and charts(at) == 4
+    assert table["it is"].tolist() == ["not known"] and charts(at) == 2
 
 
 def test_sums_and_means_get_charts_of_their_own(page, finish, tmp_path):
@@ -159,7 +170,8 @@ def test_sums_and_means_get_charts_of_their_own(page, finish, tmp_path):
     at = read_path(page, tmp_path, finish)
     assert "each kind has a chart of its own" in shown(at)
     assert at.dataframe[0].value["it is"].tolist() == ["per token", "per sequence"]
-    assert charts(at) == 5  # two entropies, reward, law, spent
+    assert charts(at) == 3  # two entropies, reward
+    at = law_view(at)
     assert "Entropy spent by **ppo.jsonl** is not available" in shown(at)
 
 
@@ -176,7 +188,7 @@ def test_bad_files_are_said_and_stay_removable(near, finish, tmp_path, content, 
     path = tmp_path / "<b>![x](evil.png)"
     path.write_bytes(content)
     at = read_path(near, path, finish)
-    assert message in shown(at) and charts(at) == 4  # the good one is still there
+    assert message in shown(at) and charts(at) == 2  # the good one is still there
     assert all("![x]" not in e.value for kind in ("markdown", "caption", "error") for e in at.get(kind))
     at.button(key=f"drop_{at.session_state[state.LOG_SOURCES][-1].id}").click()
     assert message not in shown(settle(at.run(), finish))
@@ -200,7 +212,7 @@ def test_a_run_that_goes_on_is_read_again(page, finish, tmp_path):
     assert at.dataframe[0].value["last step"].tolist() == [20]  # nobody asked
     at = settle(at.button(key="training_reread").click().run(), finish)
     assert at.dataframe[0].value["last step"].tolist() == [23]
-    assert "3 new rows, steps 21 to 23." in shown(at) and charts(at) == 4
+    assert "3 new rows, steps 21 to 23." in shown(at) and charts(at) == 2
     at = settle(at.button(key="training_reread").click().run(), finish)
     assert "Nothing new." in shown(at)
 
@@ -278,7 +290,7 @@ def test_panels_that_are_uploaded_together_are_one_source(page, finish):
 def test_unknown_aggregation_and_the_law_say_what_they_are(page, finish):
     at = read_path(page, f' "{GOLDEN / "verl.jsonl"}" ', finish)
     assert at.dataframe[0].value["it is"].tolist() == ["per token (aggregation unknown)"]
-    text = shown(at)
+    text = shown(at) + shown(law_view(at))
     assert "Aggregation unknown: verl takes actor/entropy as its loss_agg_mode says" in text
     assert "R is the reward of the log; in the paper it is downstream performance." in text
     assert "*downstream performance*" in explained.LAW and "reward that the log holds" in explained.LAW
@@ -307,7 +319,7 @@ def test_reading_can_be_cancelled_and_started_again(page, finish, monkeypatch):
     monkeypatch.setattr(training_logs, "read_training_logs", really)
     assert "was cancelled" in shown(at)
     at = settle(at.button(key="again_near_words").click().run(), finish)
-    assert charts(at) == 4
+    assert charts(at) == 2
 
 
 def test_odd_addresses_do_no_harm(open_page, finish):
@@ -315,4 +327,4 @@ def test_odd_addresses_do_no_harm(open_page, finish):
         "entropy_collapse", view="over training", metric="<b>", x="nan", smoothing="inf", first_part="-1"
     )
     at = settle(at.button(key="example_near_words").click().run(), finish)
-    assert charts(at) == 4
+    assert charts(at) == 2

@@ -76,7 +76,7 @@ def test_default_shows_progress_and_then_the_picture(page, open_page, finish, lo
         "token_entropy": 3,  # first choices, histogram, curve
         "attention_sinks": 0,  # maps of cells
         "entropy_collapse": 2,
-        "pruning_effects": 0,
+        "pruning_effects": 1,
     }
     assert n_charts(at) >= least.get(page, 0)
     assert len(loads) == 1

@@ -6,6 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from analysis.errors import AnalysisError
+from analysis.pruning_effects.compression.example import example_sweep
 from app import state
 from app.compute import requests as runs
 from tests.app.conftest import shown
@@ -46,12 +47,15 @@ def press(at):
     return at.run()
 
 
-def test_opening_it_starts_nothing_and_offers_an_example(page, submitted, loads):
+def test_it_opens_with_the_stored_example_and_starts_nothing(page, submitted, loads):
     at = page.run()
+    sweep = example_sweep()
+    assert len(at.get("vega_lite_chart")) == 1 and len(at.metric) == 5
+    assert {m.value for m in at.metric} >= {f"{sweep.n_original} tokens", f"{sweep.n_answer} tokens"}
     assert not at.exception and not submitted and not loads
     assert "Agnes Holloway" in at.text_area(key="compression_context").value
     assert at.text_area(key="compression_answer").value == "Agnes Holloway"
-    assert "Nothing has been compressed yet" in shown(at)
+    assert "**Example**: a stored result" in shown(at)
 
 
 def test_a_sweep_is_drawn_with_its_text_to_copy(page, finish, submitted):
@@ -66,6 +70,9 @@ def test_a_sweep_is_drawn_with_its_text_to_copy(page, finish, submitted):
     one = job.result.find("self-information", 0.2, 0)
     assert one.text in [c.value for c in at.code]
     assert f"**{one.n_tokens}** of {one.n_original} tokens" in shown(at)
+    assert "**Example**" not in shown(at)
+    words = at.segmented_control(key=state.COMPRESSION_PICTURES).set_value("what stays").run()
+    assert not words.exception and len(words.get("bidi_component")) == 1
     other = at.select_slider[0].set_value(0.5).run()
     assert job.result.find("self-information", 0.5, 0).text in [c.value for c in other.code]
 
@@ -136,7 +143,7 @@ def test_a_full_queue_is_said(page, monkeypatch):
 def test_it_is_on_the_page_of_pruning(open_page):
     at = open_page("pruning_effects", pruning="prompt")
     assert not at.exception
-    assert at.button(key="compression_button") and "Nothing has been compressed yet" in shown(at)
+    assert at.button(key="compression_button") and "**Example**: a stored result" in shown(at)
 
 
 def test_a_link_sets_methods_and_unit_only(loads, submitted):

@@ -1,15 +1,17 @@
-"""The pruning page, KV cache: one sweep when asked, every picture from it, nothing run again for a view."""
+"""The pruning page, KV cache: a cheap sweep by itself, others when asked, every picture from one, no view runs anything."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from analysis.errors import Cancelled
+from analysis.errors import AnalysisError, Cancelled
 from analysis.pruning_effects.eviction import sweep as sweeping
 from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
+from app.panels.pruning_effects.eviction import comparison
+from app.panels.pruning_effects.eviction.sweep_request import standard
 from app.widgets import figure_card
 from tests.app.conftest import shown
 
@@ -39,9 +41,16 @@ def evictions(submitted):
     return [key for key in submitted if key.startswith("eviction/")]
 
 
+def look(at, picture):
+    at = at.segmented_control(key=state.EVICTION_PICTURES).set_value(picture).run()
+    assert not at.exception
+    return at
+
+
 @pytest.fixture
 def page(open_page, finish):
-    return finish(open_page("pruning_effects"))
+    """The page with its run, and the standard comparison that came after it."""
+    return finish(finish(open_page("pruning_effects")))
 
 
 @pytest.fixture
@@ -51,14 +60,52 @@ def compared(page, finish):
     return at
 
 
-def test_a_first_visit_says_what_will_happen_and_starts_nothing(submitted, page):
-    assert not page.exception and not page.error and not page.metric
-    assert "Nothing has been pruned yet" in shown(page) and "51 settings, one prefill" in shown(page)
-    assert evictions(submitted) == []
+def test_until_a_run_is_finished_its_own_picture_holds_the_place(submitted, open_page):
+    at = open_page("pruning_effects")
+    assert not at.exception and evictions(submitted) == []
+    assert "What the heaviest tokens draw" in shown(at) and "It comes with the first run" in shown(at)
+    assert len(at.get("vega_lite_chart")) == 1
+
+
+def test_a_cheap_comparison_starts_by_itself_after_the_run(submitted, page):
+    assert not page.exception and not page.error
+    usual = standard(runs.find(request(page)).result)
+    assert evictions(submitted) == [usual.experiment(request(page)).key]
+    assert page.session_state[state.SWEEP] == usual
+    assert "Shown: 6 methods at 10 shares, the standard comparison. Compare: 51 settings" in shown(page)
+    assert len(page.metric) == 5 and "51 settings, one prefill" in shown(page)
     text = page.text_area(key=state.TEXT).value
     n = len(runs.find(request(page)).result.tokens)
     assert text.endswith(page.text_area(key=state.CONTINUATION).value)
-    assert f"the first {n - 64} tokens of the text above. Continuation: its last 64" in shown(page)
+    assert f"the first {n - 64} tokens of the text. Continuation: its last 64" in shown(page)
+
+
+def test_a_dear_one_waits_for_the_button(submitted, open_page, finish, monkeypatch):
+    monkeypatch.setattr(comparison, "AT_ONCE_SECONDS", 0.0)
+    at = finish(finish(open_page("pruning_effects")))
+    assert not at.exception and evictions(submitted) == []
+    assert "What the heaviest tokens draw" in shown(at) and "Compare: 51 settings, about" in shown(at)
+    at = compare(at, finish)
+    assert len(evictions(submitted)) == 1 and len(at.metric) == 5
+
+
+def test_what_started_by_itself_and_failed_is_said_calmly(open_page, finish, monkeypatch):
+    def fails(*args, **options):
+        raise AnalysisError("The cache is not known.", "Use another model.")
+
+    monkeypatch.setattr(sweeping, "sweep_eviction", fails)
+    at = finish(finish(open_page("pruning_effects")))
+    assert not at.exception and not at.error and "The cache is not known." in shown(at)
+    assert "What the heaviest tokens draw" in shown(at)
+
+
+def test_what_started_by_itself_ends_with_a_new_run(page, finish):
+    usual = page.session_state[state.SWEEP].experiment(request(page)).key
+    assert page.session_state[state.BACKGROUND] == {usual}
+    at = page.selectbox(key=state.EXAMPLE).set_value("code").run()
+    at = at.button(key="run_button").click().run()
+    assert not at.exception
+    assert state.BACKGROUND not in at.session_state or usual not in at.session_state[state.BACKGROUND]
 
 
 def test_the_numbers_are_those_of_the_sweep(compared):
@@ -73,33 +120,41 @@ def test_the_numbers_are_those_of_the_sweep(compared):
     spec, per_head = sweep.spec, sweep.spec.n_context // 2
     n_bytes = per_head * spec.n_layers * spec.n_kv_heads * spec.head_size * 2 * 4
     assert metrics["KV cache"] == f"{n_bytes / 1e3:.3g} kB"
-    assert len(compared.get("bidi_component")) == 2  # what survived, and the damage
-    assert "Not run" not in shown(compared) or sweep.skipped
+    for picture, title in (("what stays", "Kept tokens"), ("damage", "The damage, token by token")):
+        at = look(compared, picture)
+        assert len(at.get("bidi_component")) == 1 and title in shown(at)
 
 
 def test_looking_around_runs_nothing(submitted, compared):
-    ran = evictions(submitted)
-    assert len(ran) == 1
+    ran = list(submitted)
+    assert len(evictions(submitted)) == 2, "the standard comparison, and the one that was asked for"
     at = compared
-    for kind, key, value in (
-        ("selectbox", state.METHOD, "random"),
-        ("segmented_control", state.METHOD_KEPT, "10"),
-        ("segmented_control", state.DAMAGE, "surprisal"),
-        ("selectbox", state.KV_HEAD, "1"),
-        ("segmented_control", f"{state.CURVE}_False", "change in NLL"),
-        ("segmented_control", state.UNIT, "bits"),
+    for picture, kind, key, value in (
+        ("what stays", "selectbox", state.METHOD, "random"),
+        ("what stays", "segmented_control", state.METHOD_KEPT, "10"),
+        ("what stays", "selectbox", state.KV_HEAD, "1"),
+        ("damage", "segmented_control", state.DAMAGE, "surprisal"),
+        ("agreement", "segmented_control", state.METHOD_KEPT, "30"),
+        ("cost", "segmented_control", state.METHOD_KEPT, "10"),
+        ("tests", "segmented_control", state.METHOD_KEPT, "10"),
+        ("curves", "segmented_control", f"{state.CURVE}_False", "change in NLL"),
+        ("curves", "segmented_control", state.UNIT, "bits"),
     ):
+        at = look(at, picture)
         at = getattr(at, kind)(key=key).set_value(value).run()
         assert not at.exception and not at.error
-    assert evictions(submitted) == ran
-    assert "Kept tokens: random, 10% kept" in shown(at) and "The first of 5 seeds is drawn" in shown(at)
+    assert [key for key in submitted if not key.startswith(("estimate/", "sizes/"))] == [
+        key for key in ran if not key.startswith(("estimate/", "sizes/"))
+    ]
+    assert "With **random** and 10% of the context kept" in shown(at)
+    assert "The first of 5 seeds is drawn" in shown(at)
     assert "KL, bits" in {m.label for m in at.metric}
     other = at.switch_page("../pages/token_entropy.py").run().switch_page("../pages/pruning_effects.py").run()
-    assert evictions(submitted) == ran and len(other.metric) == 5
+    assert len(evictions(submitted)) == 2 and len(other.metric) == 5
 
 
 def test_a_needle_is_followed_through_the_methods(compared):
-    at = compared.text_input(key=state.PHRASE).set_value("grey cat").run()
+    at = look(compared, "agreement").text_input(key=state.PHRASE).set_value("grey cat").run()
     assert not at.exception and "The phrase, by method, layer and KV head" in shown(at)
     at = at.text_input(key=state.PHRASE).set_value("green dog").run()
     assert "These words are not in the context" in shown(at)
@@ -165,7 +220,7 @@ def test_what_cannot_be_run_is_listed_with_its_reason(page, finish):
 def test_a_change_of_the_form_keeps_the_pictures_and_says_whose_they_are(compared):
     at = compared.multiselect(key=state.KEPT).set_value(["50", "20"]).run()
     assert not at.exception and len(at.metric) == 5
-    assert "before the last change" in shown(at)
+    assert "The form changed. Compare: 21 settings" in shown(at)
 
 
 def test_a_cancelled_comparison_shows_what_was_finished(page, finish, monkeypatch):
@@ -316,14 +371,15 @@ def test_a_method_that_deletes_nothing_is_said_to(page, finish):
     at = compare(at, finish)
     at = at.selectbox(key=state.METHOD).set_value("TokenSelect").run()
     assert not at.exception and not at.error
-    assert "This method deletes nothing" in shown(at)
     assert at.metric[0].value == "key norm"  # whatever TokenSelect loses, it frees no memory
+    at = look(at, "what stays")
+    assert "This method deletes nothing" in " ".join(info.value for info in at.info)
 
 
 @pytest.mark.parametrize(
     "query",
     [
-        {"pruning": "<b>"},
+        {"pruning": "<b>", "pictures": "<b>"},
         {"methods": "nothing", "kept": "0"},
         {"kept": "abc", "seeds": "1e999", "after": "-1"},
         {"after": "inf", "voters": "[]", "follows": "x"},
@@ -341,9 +397,11 @@ def test_odd_links_never_raise(query, open_page, finish):
 def test_every_file_can_be_made(page, finish, files):
     made, tables, codes = files.figures, files.tables, files.codes
     at = compare(page, finish)
+    for picture in ("what stays", "damage", "cost", "agreement"):
+        at = finish(look(at, picture))
     at = at.text_input(key=state.PHRASE).set_value("cat").run()
     assert not at.exception
-    assert set(made) == FIGURES | {"phrase.html", "bill.svg"}
+    assert set(made) - {"heavy.svg"} == FIGURES | {"phrase.html", "bill.svg"}
     for name, data in made.items():
         assert data[:500].decode().lower().lstrip().startswith(("<svg", "<!doctype html", "<html")), name
     sweep = job(at).result
@@ -352,6 +410,7 @@ def test_every_file_can_be_made(page, finish, files):
     half = next(setting.budget for setting in sweep.settings if setting.kept == 0.5)
     assert len(tables["kept_layers"]) == half
     assert len(tables["damage_strip"]) == sweep.spec.n_continuation
+    codes.pop("heavy", None)
     for code in codes.values():
         compile(code, "notebook", "exec")
         assert "an.sweep_eviction(" in code and "trace.text[:" in code
@@ -372,8 +431,9 @@ def test_the_code_of_a_card_gives_the_same_sweep(compared, llama):
 def test_needle_horizon_and_stability(page, finish, monkeypatch):
     codes = {}
     monkeypatch.setattr(figure_card, "_code_action", lambda name, code: codes.update({name: code}))
-    at = finish(compare(page, finish))
+    at = finish(look(compare(page, finish), "cost"))
     assert "keys and values weigh as much as the weights at" in shown(at)
+    at = look(at, "tests")
     assert at.button(key="horizon_button").disabled
     at = at.text_input(key="horizon_phrase").set_value("cat").run()
     for button in ("needle_button", "horizon_button", "stability_button"):
@@ -388,7 +448,7 @@ def test_needle_horizon_and_stability(page, finish, monkeypatch):
 
 
 def test_the_model_writes_on_under_every_method(page, finish):
-    at = finish(compare(page, finish))
+    at = look(compare(page, finish), "tests")
     at = finish(at.button(key="writing_button").click().run())
     assert not at.exception and not at.error
     said = shown(at)
@@ -412,7 +472,7 @@ def test_step_by_step_is_another_mode_and_says_so(page, finish):
 
 
 def test_decoding_is_timed_on_caches_that_are_really_smaller(page, finish):
-    at = finish(compare(page, finish))
+    at = finish(look(compare(page, finish), "cost"))
     at = finish(at.button(key="times_button").click().run())
     assert not at.exception and not at.error
     frame = next(e.value for e in at.dataframe if "kv_bytes_physical" in e.value)

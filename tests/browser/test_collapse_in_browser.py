@@ -27,7 +27,6 @@ def test_a_click_chooses_the_layer_and_texts_are_compared(visit: Open) -> None: 
     drawn = page.locator(".st-key-layers_chart [data-testid=stVegaLiteChart]").locator("canvas, svg").first
     drawn.wait_for()
     before = spectrum_layer(page)
-    assert page.locator(".st-key-spectrum_input input").input_value() == str(before)
 
     # A click far to the right chooses a late layer: its spectrum is drawn and its number shown.
     drawn.scroll_into_view_if_needed()
@@ -41,18 +40,20 @@ def test_a_click_chooses_the_layer_and_texts_are_compared(visit: Open) -> None: 
     settle(page)
     after = spectrum_layer(page)
     assert 12 <= after <= 28 and after != before
-    assert page.locator(".st-key-spectrum_input input").input_value() == str(after)
+    assert f"layer={after}" in page.url
     name, data = from_menu(page, "spectrum", "CSV")
     assert name == "spectrum.csv" and data.startswith(b"tokens,rank,share")
 
     # Every text loses its variety at the same layer, and the evidence is drawn.
+    page.get_by_text("many texts", exact=True).click()
     page.locator(".st-key-texts_button").get_by_role("button").click()
     page.get_by_text(re.compile(r"^(Collapse layer: \d+|No collapse layer)$")).first.wait_for()
     page.get_by_role("button", name="Cancel").wait_for(state="detached")
     settle(page)
     page.locator(".st-key-drops_download").wait_for()
     charts = page.locator("[data-testid=stVegaLiteChart]")
-    assert charts.count() == 4 and charts.locator("canvas, svg").count() >= 4
+    assert charts.count() == 2 and charts.locator("canvas, svg").count() >= 2
     name, data = from_menu(page, "drops", "CSV")
     assert name == "drops.csv" and data.count(b"\n") == 1 + 6 * 30
-    assert spectrum_layer(page) == after
+    page.get_by_text("this text", exact=True).click()
+    page.get_by_text(f"Spectrum of layer {after}").wait_for()

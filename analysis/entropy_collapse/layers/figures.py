@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.drawing.charts import alt, styled
+from analysis.drawing.decades import decades
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.layers.curves import (
     LEAST_DROP,
@@ -180,9 +181,8 @@ def spectrum(trace: Trace, layer: int, *, kind: str = "states", theme_name: str 
     x = alt.X(
         "rank:Q", title="eigenvalue, largest first", scale=alt.Scale(type="log"), axis=alt.Axis(grid=False)
     )
-    y = alt.Y(
-        "share:Q", title="share of the variance", scale=alt.Scale(type="log"), axis=alt.Axis(format=".0e")
-    )
+    ticks = decades(frame["share"].min(), frame["share"].max())
+    y = alt.Y("share:Q", title="share of the variance", scale=alt.Scale(type="log"), axis=alt.Axis(**ticks))
     lines = (
         alt.Chart(frame)
         .mark_line()
@@ -191,7 +191,7 @@ def spectrum(trace: Trace, layer: int, *, kind: str = "states", theme_name: str 
             y=y,
             color=alt.value(accent),
             strokeDash=_dash(),
-            tooltip=["tokens:N", "rank:Q", alt.Tooltip("share:Q", format=".3e")],
+            tooltip=["tokens:N", "rank:Q", alt.Tooltip("share:Q", format=".3p")],
         )
     )
     layers = [lines]

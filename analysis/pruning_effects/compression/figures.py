@@ -145,7 +145,7 @@ def compression_curves(
         .mark_rule(color=colours.muted, strokeDash=[1, 3])
         .encode(y="mean:Q", tooltip=[alt.Tooltip("what:N", title="here")])
     )
-    return styled(alt.layer(rules, band, lines).properties(width="container", height=260), theme_name)
+    return styled(alt.layer(rules, band, lines).properties(width="container", height=340), theme_name)
 
 
 def kept_strip(compressed: Compressed) -> Strip:

@@ -52,6 +52,12 @@ def heavy_frame(attention: AttentionTrace) -> pd.DataFrame:
     )
 
 
+def heaviest(attention: AttentionTrace, share: float = 0.1) -> tuple[float, float]:
+    """A share of the tokens, one of :data:`SHARES`, and what the heaviest so many draw on average over heads."""
+    frame = heavy_frame(attention)
+    return share, float(frame["mean"].iloc[SHARES.index(share)])
+
+
 def heavy_tokens(trace: Trace, *, theme_name: str = "light") -> Any:
     """Attention drawn by the heaviest tokens against how many of them there are, mean and range over heads.
 
@@ -77,4 +83,4 @@ def heavy_tokens(trace: Trace, *, theme_name: str = "light") -> Any:
         y=alt.Y("mean:Q", title="attention they draw", scale=scale),
         tooltip=[alt.Tooltip("kept:Q", format=".0%"), alt.Tooltip("mean:Q", format=".1%")],
     )
-    return styled(alt.layer(band, line).properties(width="container", height=200), theme_name)
+    return styled(alt.layer(band, line).properties(width="container", height=300), theme_name)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from app import state
 from app.choice import choose
 
 LABS = ("four squares", "bigram-backcopy")
 
 
-def live_lab() -> None:
-    """Choose a lab and draw it."""
-    lab = choose("Lab", LABS, key=state.LAB, titled=False)
+def live_lab(line: Any) -> None:
+    """Choose a lab in the line of the heading, and draw it."""
+    lab = choose("Lab", LABS, key=state.LAB, place=line, titled=False)
     if lab == LABS[0]:
         from app.panels.entropy_collapse.four_squares.view import four_squares
 
-        four_squares()
+        four_squares(line)
     else:
         from app.panels.entropy_collapse.backcopy.view import backcopy
 
-        backcopy()
+        backcopy(line)

@@ -35,19 +35,27 @@ def live(finished: list[BackcopyRun]) -> Callable[[BackcopyRun], None]:
             "Value drain over steps": drain,
             "State norm of token 0 over steps": peak,
         }
-        for name, chart in charts.items():
-            show_chart(chart, alt=name, key=f"live {name}")
+        with st.container(border=True, key="card_backcopy_live"):
+            for name, chart in charts.items():
+                show_chart(chart, alt=name, key=f"live {name}")
 
     return draw
 
 
-def cards(finished: list[BackcopyRun]) -> None:
-    """Draw all finished runs, the newest one's characters last."""
+def cards(finished: list[BackcopyRun], picture: str) -> None:
+    """Draw finished runs, the newest one's characters last: one of the pictures "risk" and "sink"."""
+    if picture == "sink":
+        _forming_card(finished)
+        _character_card(finished[-1])
+    else:
+        _risks_card(finished)
+        _summary(finished)
+
+
+def _summary(finished: list[BackcopyRun]) -> None:
     from analysis.entropy_collapse.labs.backcopy.results import backcopy_summary
 
-    _risks_card(finished)
-    _forming_card(finished)
-    with st.container(border=True):
+    with st.container(border=True, key="panel_backcopy_table"):
         st.markdown("**At the last step**")
         columns = explained.columns()
         st.dataframe(
@@ -57,7 +65,6 @@ def cards(finished: list[BackcopyRun]) -> None:
             column_order=["run", "steps", *columns],
             column_config=columns,
         )
-    _character_card(finished[-1])
 
 
 def _risks_card(finished: list[BackcopyRun]) -> None:

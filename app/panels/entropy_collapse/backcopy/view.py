@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -16,6 +16,8 @@ from app import state
 from app.choice import choose
 from app.compute import requests as runs
 from app.panels.entropy_collapse.backcopy.cards import cards, live
+from app.widgets.growing import growing
+from app.widgets.layout import reading_and_choice
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
 from app.widgets.run_status import outcome, try_submit
@@ -24,34 +26,54 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.backcopy.results import BackcopyRun, BackcopySettings
     from app.compute.job import Job
 
+PICTURES = ("risk", "sink")
 _MOST_RUNS = 8
 _MOST_STEPS = 5000.0
 _EXAMPLE_SEED, _EXAMPLE_LENGTH = 593, 46
-_LIVE_HEIGHTS = (260, 220)
 
 
-def backcopy() -> None:
-    """Draw the lab: the task, a form, and every run of this tab overlaid."""
-    _task()
-    settings = _form()
+def backcopy(line: Any) -> None:
+    """Draw the lab: every run of this tab overlaid, until there is one the stored run.
+
+    Parameters
+    ----------
+    line : container
+        Of the heading: the choice of pictures stands at its end.
+    """
+    picture = choose("Pictures", PICTURES, key=state.BACKCOPY_PICTURES, place=line, titled=False)
     settings_of_tab: list[BackcopySettings] = st.session_state.setdefault(state.BACKCOPY_REQUEST, [])
-    if settings is not None and try_submit(runs.submit_calculation, _request(settings), _training(settings)):
-        settings_of_tab[:] = [*(one for one in settings_of_tab if one != settings), settings][-_MOST_RUNS:]
-    known = [(one, job) for one in settings_of_tab if (job := runs.find(_request(one))) is not None]
-    finished = [job.result for _, job in known if job.state == "done"]
-    if not known:
-        st.info("Nothing has been trained yet. Press Run; the curves grow while it learns.")
-        return
-    waiting = [job for _, job in known if job.is_live]
-    for number, job in enumerate(waiting):  # the first one runs and draws, the others wait
-        outcome(job, () if number else _LIVE_HEIGHTS, draw=None if number else live(finished))
-    if waiting:
-        return
-    last = known[-1][1]
-    if last.state != "done":
-        outcome(last)  # says why there is nothing
-    if finished:
-        cards(finished)
+    left, right = reading_and_choice("backcopy", follows=False)
+    with right, st.container(border=True, key="panel_backcopy"):
+        settings = _form()
+        if settings is not None and try_submit(
+            runs.submit_calculation, _request(settings), _training(settings)
+        ):
+            settings_of_tab[:] = [*(one for one in settings_of_tab if one != settings), settings][
+                -_MOST_RUNS:
+            ]
+        known = [(one, job) for one in settings_of_tab if (job := runs.find(_request(one))) is not None]
+        finished = [job.result for _, job in known if job.state == "done"]
+        waiting = [job for _, job in known if job.is_live]
+        for job in waiting or [job for _, job in known[-1:] if job.state != "done"]:
+            outcome(job, ())  # how far it is, or why there is nothing
+        if not finished and not waiting:
+            st.caption(
+                "**Example**: a stored run with the default settings. Run trains what the settings say."
+            )
+        _task()
+    shown = finished or [_stored()]
+    with left:
+        if waiting:  # the first one runs and draws, the others wait
+            growing(waiting[0].key, live(finished), lambda: live(shown[:-1])(shown[-1]))
+        else:
+            cards(shown, picture)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1)
+def _stored() -> BackcopyRun:
+    from analysis.entropy_collapse.labs.example_runs import backcopy_example
+
+    return backcopy_example()
 
 
 def _task() -> None:
@@ -63,20 +85,18 @@ def _task() -> None:
     oracle = task.oracle(BackcopySettings().length)
     unit = state.unit()
     names = " ".join(f":orange-background[**{_shown(task.characters[c])}**]" for c in task.triggers)
-    with st.container(border=True):
-        st.markdown("**Bigram-Backcopy**: a small model learns two rules, and forms a sink")
-        st.markdown(
-            f"After an ordinary character the next one follows the character pairs of a short story; after a "
-            f"trigger, {names}, comes :blue-background[the character before it] once more. Only the second rule "
-            f"needs attention: everywhere else the head has nothing to add, and gives its weight to a token with a tiny value."
-        )
-        st.markdown(_example())
-        st.caption(
-            f"With both rules the mean loss is **{significant(from_nats(oracle.markov, unit))} {unit}** after "
-            f"ordinary characters, 0 after triggers (they are {significant(100 * oracle.trigger_share)} % of "
-            f"the characters), {significant(from_nats(oracle.overall, unit))} {unit} overall. With only the "
-            f"pairs it is {significant(from_nats(oracle.bigram_on_triggers, unit))} {unit} after triggers."
-        )
+    st.caption(
+        f"**The task.** After an ordinary character the next one follows the character pairs of a short story; after a "
+        f"trigger, {names}, comes :blue-background[the character before it] once more. Only the second rule needs "
+        f"attention: everywhere else the head gives its weight to a token with a tiny value."
+    )
+    st.caption(_example())
+    st.caption(
+        f"With both rules the mean loss is **{significant(from_nats(oracle.markov, unit))} {unit}** after "
+        f"ordinary characters, 0 after triggers (they are {significant(100 * oracle.trigger_share)} % of "
+        f"the characters), {significant(from_nats(oracle.overall, unit))} {unit} overall. With only the "
+        f"pairs it is {significant(from_nats(oracle.bigram_on_triggers, unit))} {unit} after triggers."
+    )
 
 
 @st.cache_data(max_entries=1, show_spinner=False)
@@ -110,17 +130,31 @@ def _shown(character: str) -> str:
 
 def _form() -> BackcopySettings | None:
     """What to train; settings when Run was pressed."""
-    with st.container(border=True):
-        settings = _controls()
-        st.caption(
-            "800 steps take about 20 seconds with one layer and 40 with three. Smaller than in the source, so that it can "
-            "be watched: width 64 (there 256), 32 sequences of 65 tokens a step (512 of 257), a few hundred steps "
-            "(10,000), higher learning rates, and the characters of a story written for this lab."
+    with st.container(key="line_backcopy", horizontal=True, vertical_alignment="center"):
+        with (
+            st.popover("Settings", icon=":material/tune:", key="backcopy_settings"),
+            st.container(key="backcopy_form"),
+        ):
+            layers, optimizer, attention, steps = _controls()
+        pressed = st.button("Run", key="backcopy_button", type="primary")
+        st.button("Clear", key="backcopy_clear", on_click=_clear, help="Forget the runs that are drawn.")
+    if not pressed:
+        return None
+    from analysis.entropy_collapse.labs.backcopy.results import BackcopySettings
+
+    try:
+        return BackcopySettings(
+            int(layers),
+            optimizer,
+            attention,
+            int(steps) if math.isfinite(steps) else 0,
         )
-    return settings
+    except AnalysisError as error:
+        show_error(error)
+        return None
 
 
-def _controls() -> BackcopySettings | None:
+def _controls() -> tuple[Any, Any, Any, float]:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         layers = choose("Layers", ("1", "3"), key=state.BACKCOPY_LAYERS)
         optimizer = choose("Optimizer", ("adam", "sgd"), key=state.BACKCOPY_OPTIMIZER)
@@ -136,22 +170,12 @@ def _controls() -> BackcopySettings | None:
             bind="query-params",
             width=130,
         )
-        pressed = st.button("Run", key="backcopy_button", type="primary")
-        st.button("Clear", key="backcopy_clear", on_click=_clear, help="Forget the runs drawn below.")
-    if not pressed:
-        return None
-    from analysis.entropy_collapse.labs.backcopy.results import BackcopySettings
-
-    try:
-        return BackcopySettings(
-            int(layers),
-            optimizer,
-            attention,
-            int(steps) if math.isfinite(steps) else 0,
-        )
-    except AnalysisError as error:
-        show_error(error)
-        return None
+    st.caption(
+        "800 steps take about 20 seconds with one layer and 40 with three. Smaller than in the source, so that it can "
+        "be watched: width 64 (there 256), 32 sequences of 65 tokens a step (512 of 257), a few hundred steps "
+        "(10,000), higher learning rates, and the characters of a story written for this lab."
+    )
+    return layers, optimizer, attention, steps
 
 
 def _clear() -> None:

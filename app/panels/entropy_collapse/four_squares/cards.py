@@ -1,4 +1,4 @@
-"""Four squares: the curves of runs that grow, and the cards of finished ones."""
+"""Four squares: the cards of finished runs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.drawing.numbers import significant
 from app import state
 from app.panels.entropy_collapse.four_squares import help as explained
-from app.widgets.figure_card import altair_card, show_chart
+from app.widgets.figure_card import altair_card
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 
@@ -21,66 +21,48 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.four_squares.results import LabRun
     from analysis.entropy_collapse.training.law import LawFit
 
-_LIVE: tuple[tuple[Quantity, str], ...] = (
-    ("forks", "Entropy at forks"),
-    ("followers", "Entropy at followers"),
-    ("reward", "Reward"),
-    ("distinct", "Different right answers"),
-)
 _RESAMPLES = 300
 
 
-def live(drawn: list[LabRun]) -> Callable[[list[LabRun]], None]:
-    """Give what draws runs that grow, over those that are done.
-
-    Parameters
-    ----------
-    drawn : list of LabRun
-        Drawn beside them.
-    """
-    from analysis.entropy_collapse.labs.four_squares.figures import lab_curve
-
-    def draw(growing: list[LabRun]) -> None:
-        known = {run.settings.key: run for run in (*drawn, *growing)}
-        columns = [*side_by_side("squares_live", 2), *side_by_side("squares_live_below", 2)]
-        for place, (quantity, title) in zip(columns, _LIVE, strict=True):
-            chart = lab_curve(
-                list(known.values()), quantity, unit=state.unit(), theme_name=state.theme_name()
-            )
-            show_chart(chart, place=place, alt=f"{title} over steps", key=f"squares live {quantity}")
-
-    return draw
+def cards(drawn: list[LabRun], picture: str) -> None:
+    """Draw finished runs, the baseline first: one of the pictures "entropy", "answers", "exchange"."""
+    if picture == "answers":
+        _answers(drawn)
+    elif picture == "exchange":
+        _law_card(drawn)
+        _change_card(drawn)
+    else:
+        _curves_card(
+            drawn,
+            "Policy entropy over training steps",
+            "Where the policy chooses a square, and everywhere else: high entropy among followers is errors, not choice.",
+            "squares_entropy",
+            ("forks", "followers"),
+            explained.ENTROPY,
+        )
+        _spread_card(drawn)
+        _against_baseline(drawn)
 
 
-def cards(drawn: list[LabRun]) -> None:
-    """Draw finished runs, the baseline first."""
-    _against_baseline(drawn)
-    _curves_card(
-        drawn,
-        "Policy entropy over training steps",
-        "Where the policy chooses a square, and everywhere else: high entropy among followers is errors, not choice.",
-        "squares_entropy",
-        ("forks", "followers"),
-        explained.ENTROPY,
-    )
+def effects(drawn: list[LabRun]) -> None:
+    """What every intervention did, in words."""
+    from analysis.entropy_collapse.labs.four_squares.comparison import compare
+
+    for name, effect in compare(drawn)[["intervention", "effect"]].itertuples(index=False):
+        st.markdown(f"**{plain(name)}**: {plain(effect)}")
+
+
+def _answers(drawn: list[LabRun]) -> None:
     numbers = st.session_state.get(state.SQUARES_NUMBERS, "training")
     held = numbers == "held out"
-    with st.container(horizontal=True, horizontal_alignment="right"):
-        st.segmented_control(
-            "Numbers evaluated",
-            ("training", "held out"),
-            default="training",
-            required=True,
-            key=state.SQUARES_NUMBERS,
-            label_visibility="collapsed",
-        )
     _curves_card(
         drawn,
-        f"Reward and pass@{drawn[0].settings.k} over training steps, {numbers} numbers",
+        f"Reward and pass@{drawn[0].settings.k}, {numbers} numbers",
         "Left: how often an answer is right. Right: how often one of several is. Faint: the reward of single steps.",
         "squares_reward",
         ("held-out pass@1", "held-out pass@k") if held else ("reward", "pass@k"),
         explained.REWARD,
+        _numbers,
     )
     _curves_card(
         drawn,
@@ -91,9 +73,17 @@ def cards(drawn: list[LabRun]) -> None:
         ("distinct", "validity"),
         explained.DISTINCT,
     )
-    _spread_card(drawn)
-    _law_card(drawn)
-    _change_card(drawn)
+
+
+def _numbers() -> None:
+    st.segmented_control(
+        "Numbers evaluated",
+        ("training", "held out"),
+        default="training",
+        required=True,
+        key=state.SQUARES_NUMBERS,
+        label_visibility="collapsed",
+    )
 
 
 def _against_baseline(drawn: list[LabRun]) -> None:
@@ -109,7 +99,7 @@ def _against_baseline(drawn: list[LabRun]) -> None:
         "distinct_end": st.column_config.NumberColumn("right, different", format="%.2f"),
         "distinct_against_baseline": st.column_config.NumberColumn("different × baseline", format="%.2f"),
     }
-    with st.container(border=True):
+    with st.container(border=True, key="panel_squares_table"):
         st.markdown("**After the last step, against plain GRPO with the same seed**")
         st.dataframe(
             compare(drawn),
@@ -128,6 +118,7 @@ def _curves_card(
     name: str,
     quantities: tuple[Quantity, Quantity],
     more: str,
+    controls: Callable[[], None] | None = None,
 ) -> None:
     from analysis.entropy_collapse.labs.four_squares.figures import lab_curve, lab_curves
 
@@ -142,6 +133,8 @@ def _curves_card(
         spec=_spec(drawn),
         more=more,
     ) as draw:
+        if controls is not None:
+            controls()
         for place, quantity in zip(side_by_side(name, 2), quantities, strict=True):
             chart = lab_curve(drawn, quantity, unit=unit, theme_name=theme_name)
             draw(chart, place=place, alt=f"{quantity} over steps", key=f"{name}_{quantity}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -13,7 +13,10 @@ from analysis.progress import part
 from app import state
 from app.choice import choose
 from app.compute import requests as runs
-from app.panels.entropy_collapse.four_squares.cards import cards, live
+from app.panels.entropy_collapse.four_squares.cards import cards, effects
+from app.panels.entropy_collapse.four_squares.live import live
+from app.widgets.growing import growing
+from app.widgets.layout import reading_and_choice
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
 from app.widgets.run_status import outcome, try_submit
@@ -23,53 +26,70 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.labs.four_squares.results import LabRun, LabSettings
     from app.compute.job import Job
 
+PICTURES = ("entropy", "answers", "exchange")
 _BASELINE = "none"
 _USUAL = ("entropy bonus", "kl-cov")
 _MOST_RUNS = 60
 _MOST_STEPS, _MOST_SEED = 1000.0, 9999.0
-_LIVE_HEIGHTS = (220, 220)
 _EXAMPLE = (39, (25, 9, 4, 1))
 
 
-def four_squares() -> None:
-    """Draw the lab: the task, a form, and the runs of the chosen interventions overlaid."""
+def four_squares(line: Any) -> None:
+    """Draw the lab: the runs of the chosen interventions overlaid, until there are some the stored ones.
+
+    Parameters
+    ----------
+    line : container
+        Of the heading: the choice of pictures stands at its end.
+    """
+    picture = choose("Pictures", PICTURES, key=state.LAB_PICTURES, place=line, titled=False)
     finished: dict[str, LabRun] = st.session_state.setdefault(state.SQUARES_FINISHED, {})
-    _explain()
-    wanted, pressed = _form()
-    missing = [settings for settings in wanted if settings.key not in finished]
-    if pressed and missing:
-        calculation = runs.Calculation(
-            "four squares", (("runs", tuple(settings.key for settings in missing)),)
-        )
-        if try_submit(runs.submit_calculation, calculation, _training(missing, finished)):
-            st.session_state[state.SQUARES_REQUEST] = calculation
-    job = (
-        runs.find(st.session_state[state.SQUARES_REQUEST])
-        if state.SQUARES_REQUEST in st.session_state
-        else None
-    )
-    drawn = [finished[settings.key] for settings in wanted if settings.key in finished]
-    if job is not None and job.is_live:
-        outcome(job, _LIVE_HEIGHTS, draw=live(drawn))
-        return
-    if job is not None and job.state == "done":
-        for run in job.result:  # another tab may have asked first
-            finished.setdefault(run.settings.key, run)
+    left, right = reading_and_choice("four_squares", follows=False)
+    with right, st.container(border=True, key="panel_four_squares"):
+        wanted, pressed = _form()
+        missing = [settings for settings in wanted if settings.key not in finished]
+        if pressed and missing:
+            _train(missing, finished)
+        asked = st.session_state.get(state.SQUARES_REQUEST)
+        job = None if asked is None else runs.find(asked)
+        if job is not None and job.state == "done":
+            for run in job.result:  # another tab may have asked first
+                finished.setdefault(run.settings.key, run)
         drawn = [finished[settings.key] for settings in wanted if settings.key in finished]
-    elif job is not None and missing:
-        outcome(job)  # says why something is missing
-    if drawn:
-        _forget_old(finished)
-        cards(drawn)
-    elif job is None or job.state == "done":
-        st.info(
-            "Nothing has been trained yet. Press Run and watch the entropy at the forks fall while the reward "
-            "rises; then add an intervention and see what it keeps, and what that costs."
-        )
+        if job is not None and (job.is_live or (missing and job.state != "done")):
+            outcome(job, ())  # how far it is, or why something is missing
+        is_live = job is not None and job.is_live
+        if not drawn and not is_live:
+            st.caption(
+                "**Example**: stored runs with the default settings. Run trains what the settings say."
+            )
+        shown = drawn or _stored()
+        if not is_live:
+            effects(shown)
+        _explain()
+    with left:
+        if is_live and job is not None:
+            growing(job.key, live(drawn), lambda: live(shown)([]))
+        else:
+            _forget_old(finished)
+            cards(shown, picture)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1)
+def _stored() -> list[LabRun]:
+    from analysis.entropy_collapse.labs.example_runs import four_squares_example
+
+    return four_squares_example()
+
+
+def _train(missing: list[LabSettings], finished: dict[str, LabRun]) -> None:
+    calculation = runs.Calculation("four squares", (("runs", tuple(settings.key for settings in missing)),))
+    if try_submit(runs.submit_calculation, calculation, _training(missing, finished)):
+        st.session_state[state.SQUARES_REQUEST] = calculation
 
 
 def _explain() -> None:
-    """Two sentences on the task, and one solution with its forks marked."""
+    """The task in two sentences, and one solution with its forks marked."""
     from analysis.entropy_collapse.labs.four_squares.task import FORKS, spell, write
 
     number, squares = _EXAMPLE
@@ -77,56 +97,26 @@ def _explain() -> None:
     shown = " ".join(
         f":orange-background[{sign}]" if at in FORKS else plain(sign) for at, sign in enumerate(signs)
     )
-    with st.container(border=True):
-        st.markdown("**Four squares**: a small policy learns to be right, and its right answers become alike")
-        st.markdown(
-            "The prompt is a number from 5 to 99; the policy takes four squares away from it, one true step at "
-            "a time, and earns 1 if nothing is left. Which :orange-background[square] to take is a fork with many "
-            "good answers, everything else follows from it."
-        )
-        st.markdown(f"**{number}** → {shown}")
+    st.caption(
+        f"**The task.** The prompt is a number from 5 to 99; the policy takes four squares away from it, one true step at "
+        f"a time, and earns 1 if nothing is left. Which :orange-background[square] to take is a fork with many good "
+        f"answers, everything else follows from it.  \n**{number}** → {shown}"
+    )
 
 
 def _form() -> tuple[list[LabSettings], bool]:
     """What to train, the baseline always first, and whether Run was pressed."""
-    from analysis.entropy_collapse.labs.four_squares.interventions import PUBLISHED, RESCALED, SCALES
+    from analysis.entropy_collapse.labs.four_squares.interventions import PUBLISHED, RESCALED
 
-    with st.container(border=True):
-        chosen = st.multiselect(
-            "Interventions, beside plain GRPO",
-            [name for name in RESCALED if name != _BASELINE],
-            list(_USUAL),
-            key=state.INTERVENTIONS,
-            bind="query-params",
-        )
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-            scale = choose("Constants", SCALES, key=state.LAB_CONSTANTS)
-            seed = st.number_input(
-                "Seed", 0.0, _MOST_SEED, 0.0, 1.0, "%.0f", key=state.LAB_SEED, bind="query-params", width=110
-            )
-            steps = st.number_input(
-                "Steps",
-                1.0,
-                _MOST_STEPS,
-                120.0,
-                20.0,
-                "%.0f",
-                key=state.LAB_STEPS,
-                bind="query-params",
-                width=130,
-            )
-            pressed = st.button("Run", key="four_squares_button", type="primary")
-            st.button("Clear", key="four_squares_clear", on_click=_clear, help="Forget all runs.")
-        known = RESCALED if scale == "rescaled" else PUBLISHED
-        for name in chosen:
-            if name not in known:
-                st.caption(plain(f"{name}: not available, there are no published constants for it."))
-                continue
-            one = known[name]
-            parts = (f"{name}: {one.says}", f"{one.describe()}.", f"After: {one.source}.", one.differs)
-            st.caption(plain(" ".join(part for part in parts if part)))
-        if scale == "published":
-            st.caption("Published constants are for batches a thousand times larger; most do nothing here.")
+    with st.container(key="line_four_squares", horizontal=True, vertical_alignment="center"):
+        with (
+            st.popover("Settings", icon=":material/tune:", key="four_squares_settings"),
+            st.container(key="four_squares_form"),
+        ):
+            chosen, scale, seed, steps = _settings_form()
+        pressed = st.button("Run", key="four_squares_button", type="primary")
+        st.button("Clear", key="four_squares_clear", on_click=_clear, help="Forget all runs.")
+    known = RESCALED if scale == "rescaled" else PUBLISHED
     try:
         return _settings(
             [known[name] for name in (_BASELINE, *chosen) if name in known], seed, steps
@@ -134,6 +124,46 @@ def _form() -> tuple[list[LabSettings], bool]:
     except AnalysisError as error:
         show_error(error)
         return [], False
+
+
+def _settings_form() -> tuple[list[str], str, float, float]:
+    """Interventions, scale of their constants, seed and steps."""
+    from analysis.entropy_collapse.labs.four_squares.interventions import PUBLISHED, RESCALED, SCALES
+
+    chosen = st.multiselect(
+        "Interventions, beside plain GRPO",
+        [name for name in RESCALED if name != _BASELINE],
+        list(_USUAL),
+        key=state.INTERVENTIONS,
+        bind="query-params",
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        scale = choose("Constants", SCALES, key=state.LAB_CONSTANTS)
+        seed = st.number_input(
+            "Seed", 0.0, _MOST_SEED, 0.0, 1.0, "%.0f", key=state.LAB_SEED, bind="query-params", width=110
+        )
+        steps = st.number_input(
+            "Steps",
+            1.0,
+            _MOST_STEPS,
+            120.0,
+            20.0,
+            "%.0f",
+            key=state.LAB_STEPS,
+            bind="query-params",
+            width=130,
+        )
+    known = RESCALED if scale == "rescaled" else PUBLISHED
+    for name in chosen:
+        if name not in known:
+            st.caption(plain(f"{name}: not available, there are no published constants for it."))
+            continue
+        one = known[name]
+        parts = (f"{name}: {one.says}", f"{one.describe()}.", f"After: {one.source}.", one.differs)
+        st.caption(plain(" ".join(part for part in parts if part)))
+    if scale == "published":
+        st.caption("Published constants are for batches a thousand times larger; most do nothing here.")
+    return chosen, scale, seed, steps
 
 
 def _settings(interventions: list[Intervention], seed: float, steps: float) -> list[LabSettings]:

@@ -12,6 +12,7 @@ from analysis.paths import clean_path
 from analysis.progress import part
 from app import state
 from app.panels.entropy_collapse.layers import help as explained
+from app.widgets.layout import reading_and_choice
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ _MOST_MODELS = 12
 @st.fragment
 def models(trace: Trace) -> None:
     """The same text in other models, one in memory at a time."""
+    from analysis.entropy_collapse.layers.checkpoints import model_shape
+
+    left, right = reading_and_choice("models", follows=False)
+    read: list[list[ModelShape]] = []
 
     def controls(request: RunRequest, left: Any, middle: Any) -> Wanted:
         way = left.selectbox("Compare with", _WAYS, key=state.COMPARE_MODELS, bind="query-params")
@@ -57,22 +62,24 @@ def models(trace: Trace) -> None:
         ready = way == _WAYS[0] or 0 < len(lines) <= _MOST_MODELS
         return Wanted(
             _compare(trace, request, way, lines) if ready else None,
-            lambda shapes: _draw(trace, shapes),
+            read.append,
             (("way", way), ("where", lines), ("seen", _seen(lines))),
-            lambda shapes: _draw(trace, shapes, live=True),
-            "" if lines else missing,
+            missing="" if lines else missing,
         )
 
-    on_demand(
-        "models",
-        "Other models",
-        "The same text in the untrained twin, in other models, or in every checkpoint of a training run.",
-        "Compare",
-        controls,
-        why="An opened file has no model to compare with.",
-        widths=[1.2, 3, 1],
-        height=260,
-    )
+    with right:
+        on_demand(
+            "models",
+            "Other models",
+            "The same text in the untrained twin, in other models, or in every checkpoint of a training run.",
+            "Compare",
+            controls,
+            why="An opened file has no model to compare with.",
+            widths=3,
+            height=120,
+        )
+    with left:
+        _draw(trace, read[0] if read else [model_shape(trace)], live=not read)
 
 
 def _seen(lines: tuple[str, ...]) -> tuple[tuple[str, int], ...]:

@@ -17,23 +17,22 @@ def take_click() -> None:
     """Choose the layer that was clicked in the chart, once."""
     picked = st.session_state.get(state.LAYERS_CHART, {}).get("selection", {}).get("pick", [])
     if picked and int(picked[0]["layer"]) != st.session_state.get(state.LAYER_PICKED):
-        st.session_state[state.LAYER_PICKED] = st.session_state[state.SPECTRUM_LAYER] = int(
-            picked[0]["layer"]
-        )
+        st.session_state[state.LAYER_PICKED] = int(picked[0]["layer"])
+        state.choose_layer(int(picked[0]["layer"]))
 
 
 def chosen_layer(trace: Trace, kind: str = "states") -> int:
     """Layer a person chose, else the one with the largest drop."""
     from analysis.entropy_collapse.layers.curves import collapse_layer
 
-    layer = st.session_state.get(state.SPECTRUM_LAYER)
+    layer = state.layer_or_none()
     if layer is None or not (kind != "states") <= layer <= trace.spec.n_layers:
         layer = collapse_layer([trace], kind=kind).candidate
     return int(layer)
 
 
 def spectrum(trace: Trace, kind: str) -> None:
-    """Draw the chosen layer's eigenvalues; the number box chooses too."""
+    """Draw the chosen layer's eigenvalues, and the way to the layers beside it."""
     from analysis.drawing.numbers import significant
     from analysis.entropy_collapse.layers import figures
     from analysis.entropy_collapse.layers.curves import spectra_of
@@ -52,15 +51,25 @@ def spectrum(trace: Trace, kind: str) -> None:
         code=notebook_code(trace, f"an.figures.spectrum(trace, {layer}, kind={kind!r})"),
         more=explained.SPECTRUM,
     ) as draw:
-        st.session_state[state.SPECTRUM_INPUT] = layer
-        st.number_input(
-            "Layer",
-            first,
-            last,
-            key=state.SPECTRUM_INPUT,
-            on_change=_typed_layer,
-            label_visibility="collapsed",
-        )
+        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="line_layer"):
+            st.button(
+                "Previous layer",
+                icon=":material/chevron_left:",
+                key="layer_previous",
+                type="tertiary",
+                disabled=layer == first,
+                on_click=state.choose_layer,
+                args=(layer - 1,),
+            )
+            st.button(
+                "Next layer",
+                icon=":material/chevron_right:",
+                key="layer_next",
+                type="tertiary",
+                disabled=layer == last,
+                on_click=state.choose_layer,
+                args=(layer + 1,),
+            )
         draw()
         shares = spectra_of(trace, kind)[0, layer - first]
         fit = alpha_req(shares)
@@ -71,7 +80,3 @@ def spectrum(trace: Trace, kind: str) -> None:
             )
         else:
             st.caption(f"{line} · alpha-ReQ **{significant(fit.alpha)}**, R² **{fit.r_squared:.3f}**")
-
-
-def _typed_layer() -> None:
-    st.session_state[state.SPECTRUM_LAYER] = int(st.session_state[state.SPECTRUM_INPUT])

@@ -11,7 +11,7 @@ from analysis.progress import part
 from app import state
 from app.examples import EXAMPLES
 from app.panels.entropy_collapse.layers import help as explained
-from app.widgets.layout import side_by_side
+from app.widgets.layout import reading_and_choice
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -30,8 +30,11 @@ def texts(trace: Trace) -> None:
     """Read other examples with the same model and compare their curves."""
     others = [slug for slug, example in EXAMPLES.items() if example.text != trace.text]
 
+    left, right = reading_and_choice("texts", follows=False)
+    read: list[dict[str, Trace]] = []
+
     def draw(done: dict[str, Trace]) -> None:
-        _draw(trace, done)
+        read.append(done)
 
     def controls(request: RunRequest, left: Any) -> Wanted:
         chosen = sorted(
@@ -42,18 +45,21 @@ def texts(trace: Trace) -> None:
                 key=state.COMPARE_TEXTS,
             )
         )
-        return Wanted(_read(request, chosen) if chosen else None, draw, (("texts", chosen),), draw)
+        return Wanted(_read(request, chosen) if chosen else None, draw, (("texts", chosen),))
 
-    on_demand(
-        "texts",
-        "Many texts",
-        "A collapse layer is one at which the matrix entropy of every text falls, not only of this one.",
-        "Compare",
-        controls,
-        why="An opened file has no model to read other texts with.",
-        widths=[4, 1],
-        height=250,
-    )
+    with right:
+        on_demand(
+            "texts",
+            "Many texts",
+            "A collapse layer is one at which the matrix entropy of every text falls, not only of this one.",
+            "Compare",
+            controls,
+            why="An opened file has no model to read other texts with.",
+            widths=2,
+            height=120,
+        )
+    with left:
+        _draw(trace, read[0] if read else {})
 
 
 def _read(request: RunRequest, slugs: list[str]) -> Any:
@@ -92,10 +98,8 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
     spec = (
         f"{trace.spec.model} · {trace.spec.dtype} · {len(everything)} texts of {_lengths(everything)} tokens"
     )
-    left, right = side_by_side("texts", [1.4, 1])
     call = 'texts = {"one": trace, "other": an.trace(model, "…")}\n'
     with (
-        left,
         altair_card(
             "Matrix entropy of several texts over layers",
             "Dashed: token 0 left out."
@@ -104,7 +108,9 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
                 if len(drawn) < len(everything)
                 else ""
             ),
-            lambda: figures.matrix_entropy(drawn, unit=unit, theme_name=name, collapse=found.layer),
+            lambda: figures.matrix_entropy(
+                drawn, unit=unit, theme_name=name, collapse=found.layer if others else None
+            ),
             alt="Matrix entropy over layers, one line per text",
             name="texts",
             table=lambda: figures.curves_frame(everything, unit=unit),
@@ -115,9 +121,8 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
     ):
         draw()
     with (
-        right,
         altair_card(
-            f"Collapse layer: {found.layer}" if found.layer is not None else "No collapse layer",
+            _title(found) if others else "Drop into every layer, this text alone",
             "Bars: median over texts. Dots: each text. Above the dashed line counts.",
             lambda: figures.layer_drops(found, theme_name=name),
             alt="Share of matrix entropy lost into each layer",
@@ -129,7 +134,12 @@ def _draw(trace: Trace, others: dict[str, Trace]) -> None:
         ) as draw,
     ):
         draw()
-        st.caption(_evidence(found, without))
+        if others:
+            st.caption(_evidence(found, without))
+
+
+def _title(found: Any) -> str:
+    return f"Collapse layer: {found.layer}" if found.layer is not None else "No collapse layer"
 
 
 def _lengths(traces: dict[str, Trace]) -> str:

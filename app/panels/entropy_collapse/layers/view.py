@@ -8,22 +8,31 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app import state
+from app.choice import choose, chosen
 from app.compute import requests as runs
 from app.panels.entropy_collapse.layers import help as explained
 from app.panels.entropy_collapse.layers.spectrum import chosen_layer, spectrum, take_click
 from app.widgets.messages import show_error, unavailable
-from app.widgets.plain import plain
 from app.widgets.run_status import model_run, model_run_or_none, other_run, shown_run, try_submit
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
+OF = ("this text", "many texts", "other models")
 KINDS = ("states", "query", "key", "value")
+_OF_STATES = ("lens entropy", "curvature")
 _ORDERS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0)
 
 
-def over_layers() -> None:
-    """Draw the view for the run on screen."""
+def over_layers(line: Any) -> None:
+    """Draw the view for the run on screen.
+
+    Parameters
+    ----------
+    line : container
+        Of the heading: the choice of what the curves are of stands at its end.
+    """
+    of = choose("Curves of", OF, key=state.COLLAPSE_OF, place=line, titled=False)
     trace = shown_run()
     if trace.layers.spectrum is None:
         unavailable(
@@ -32,15 +41,17 @@ def over_layers() -> None:
         )
         if trace.spec.window is None:  # over windows there are none, whatever they may cost
             _offer_all("Measure spectra")
-        st.caption(plain(trace.spec.subtitle))
-        return
-    from app.panels.entropy_collapse.layers.models import models
-    from app.panels.entropy_collapse.layers.texts import texts
+    elif of == OF[1]:
+        from app.panels.entropy_collapse.layers.texts import texts
 
-    _numbers(trace)
-    _curves(trace)
-    texts(trace)
-    models(trace)
+        texts(trace)
+    elif of == OF[2]:
+        from app.panels.entropy_collapse.layers.models import models
+
+        models(trace)
+    else:
+        _curves(trace)
+        _numbers(trace)
 
 
 def _numbers(trace: Trace) -> None:
@@ -71,56 +82,76 @@ def _numbers(trace: Trace) -> None:
 
 @st.fragment
 def _curves(trace: Trace) -> None:
-    from app.widgets.layout import side_by_side
+    from app.widgets.layout import reading_and_choice
 
     take_click()
-    quantity, kind, order, scale = _controls()
-    found = _with_kind(trace, kind)
-    if found is None:
-        return
-    if quantity == "lens entropy":
-        found = _with_lens(trace)
-        if found is None:
-            return
-    left, right = side_by_side("curves", [2, 1])
+    quantity, kind, order, scale = _chosen()
+    left, right = reading_and_choice("layers", follows=False)
     with left:
-        _main(found, quantity, kind, order, scale)
+        found = _with_kind(trace, kind)
+        if found is not None and quantity == "lens entropy":
+            found = _with_lens(trace)
+        if found is None:
+            with st.container(border=True, key="panel_layers_controls"):
+                _controls(quantity, kind)
+        else:
+            _main(found, quantity, kind, order, scale)
     with right:
-        spectrum(found if quantity != "lens entropy" else trace, kind)
+        if found is None or quantity == "lens entropy":
+            spectrum(trace, "states")
+        else:
+            spectrum(found, kind)
 
 
-def _controls() -> tuple[Any, str, float, Any]:
+def _chosen() -> tuple[Any, str, float, Any]:
+    """Quantity, kind of states, order and scale, as the controls that are drawn in the card have them."""
     from analysis.entropy_collapse.layers.curves import QUANTITIES, SCALES
-    from app.widgets.layout import side_by_side
 
-    columns = side_by_side("controls_layers", [1.6, 1.1, 1.6, 1.1], "bottom")
-    quantity = columns[0].selectbox("Quantity", QUANTITIES, key=state.LAYER_QUANTITY, bind="query-params")
-    vocabulary = quantity in ("lens entropy", "curvature")
-    kind = columns[1].selectbox(
-        "Of the",
-        KINDS,
-        key=state.STATES,
-        bind="query-params",
-        disabled=vocabulary,
-        help="States between the blocks, or what each block's attention compares (queries and keys, after positions) and mixes (values).",
-    )
-    is_entropy = quantity == "matrix entropy"
-    order = columns[2].select_slider(
-        "Renyi order",
-        _ORDERS,
-        1.0,
-        key=state.RENYI_ORDER,
-        disabled=not is_entropy,
-        help="1 is the usual entropy. Larger orders give more weight to the largest directions, smaller ones equal weight to all.",
-    )
-    scale = columns[3].selectbox(
-        "Scale",
-        SCALES if kind == "states" else SCALES[:2],
-        key=state.SCALE,
-        bind="query-params",
-        disabled=not is_entropy,
-    )
-    return quantity, "states" if vocabulary else kind, float(order), scale
+    quantity = chosen(QUANTITIES, state.LAYER_QUANTITY)
+    kind = "states" if quantity in _OF_STATES else chosen(KINDS, state.STATES)
+    scale = chosen(SCALES if kind == "states" else SCALES[:2], state.SCALE)
+    return quantity, kind, float(st.session_state.get(state.RENYI_ORDER, 1.0)), scale
+
+
+def _controls(quantity: str, kind: str) -> None:
+    from analysis.entropy_collapse.layers.curves import QUANTITIES, SCALES
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="small", key="line_quantity"):
+        st.selectbox(
+            "Quantity",
+            QUANTITIES,
+            key=state.LAYER_QUANTITY,
+            bind="query-params",
+            label_visibility="collapsed",
+            width=210,
+        )
+        st.selectbox(
+            "Of the",
+            KINDS,
+            key=state.STATES,
+            bind="query-params",
+            disabled=quantity in _OF_STATES,
+            label_visibility="collapsed",
+            width=130,
+            help="States between the blocks, or what each block's attention compares (queries and keys, after positions) and mixes (values).",
+        )
+        with st.popover("Order and scale", key="order_and_scale"):
+            is_entropy = quantity == "matrix entropy"
+            st.select_slider(
+                "Renyi order",
+                _ORDERS,
+                1.0,
+                key=state.RENYI_ORDER,
+                disabled=not is_entropy,
+                help="1 is the usual entropy. Larger orders give more weight to the largest directions, smaller ones equal weight to all.",
+            )
+            st.selectbox(
+                "Scale",
+                SCALES if kind == "states" else SCALES[:2],
+                key=state.SCALE,
+                bind="query-params",
+                disabled=not is_entropy,
+            )
 
 
 def _with_kind(trace: Trace, kind: str) -> Trace | None:
@@ -212,12 +243,13 @@ def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> N
         )
     else:
         title = f"{quantity[:1].upper()}{quantity[1:]} of {what} over layers"
-        caption = "How many ways the tokens differ, layer by layer. Dashed: token 0 left out. Click a layer for its spectrum."
+        caption = "How many ways the tokens differ, layer by layer. Dashed: token 0 left out."
     call = f"an.figures.matrix_entropy(trace, {quantity!r}, kind={kind!r}, order={order:g}, scale={scale!r}, unit={unit!r})"
     with altair_card(
         title,
         caption,
         chart,
+        phrase="click a layer for its spectrum" if found is not None else "",
         name="layers",
         alt=f"{title}, with and without token 0",
         key=state.LAYERS_CHART,
@@ -227,6 +259,7 @@ def _main(trace: Trace, quantity: Any, kind: str, order: float, scale: Any) -> N
         code=notebook_code(trace, call),
         more=explained.CURVES,
     ) as draw:
+        _controls(quantity, kind)
         draw(chart(selected=layer, pick=True), on_select="rerun", selection_mode="pick")
         if found is not None and quantity == "matrix entropy":
             st.caption(_sentence(found))
@@ -239,5 +272,5 @@ def _sentence(found: Any) -> str:
         return f"For this text there is no collapse layer: {found.reason}."
     return (
         f"Block {found.layer} removes {significant(100 * float(found.median_drop[found.layer - 1]))} % of this text's matrix entropy. "
-        "Whether it does so to every text is seen under Many texts."
+        "Whether it does so to every text is seen under many texts."
     )

@@ -46,10 +46,9 @@ def calculation_of(source: Source, *, again: bool = True) -> runs.Calculation:
     return runs.Calculation("log", (*own, ("version", version(source) if again else 0)))
 
 
-def choose_columns(by_source: dict[Source, list[TrainingCurve]]) -> None:
-    """Draw what was read from where, and the form to read other columns."""
-    curves = [curve for found in by_source.values() for curve in found]
-    with st.container(border=True):
+def choose_columns(by_source: dict[Source, list[TrainingCurve]], curves: list[TrainingCurve]) -> None:
+    """Draw what was read from where, and the form to read other columns of what was opened."""
+    with st.container(border=True, key="panel_columns"):
         st.markdown("**What was read**")
         if curves:
             st.dataframe(_summary(curves), hide_index=True, key="training_summary")

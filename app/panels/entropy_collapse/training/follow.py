@@ -11,7 +11,6 @@ from analysis.errors import AnalysisError
 from app import state
 from app.panels.entropy_collapse.training import help as explained
 from app.panels.entropy_collapse.training.sources import Source, read_again
-from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
@@ -42,18 +41,16 @@ def follow(
         By source: what the last reading found that the one before had not.
     """
     there = [source for source in sources if source.kind == "path"]
-    with st.container(border=True):
-        st.markdown("**Follow a run that is not finished**")
-        left, middle, right = side_by_side("controls_follow", [1.4, 0.7, 1.3], "bottom")
-        left.segmented_control(
+    with st.expander("Follow a run that is not finished", key="training_follow"):
+        st.segmented_control(
             "Check for new rows", [*_SECONDS], default=_OFF, required=True, key=state.LOG_EVERY, disabled=not there,
             help="A log is read again when its file has changed, and only then.",
         )  # fmt: skip
-        middle.button(
+        st.button(
             "Read again", icon=":material/refresh:", disabled=not there, key="training_reread", on_click=read_again,
-            args=([source.id for source in there],), width="stretch",
+            args=([source.id for source in there],),
         )  # fmt: skip
-        right.number_input(
+        st.number_input(
             "Say when entropy is under (nats)", min_value=0.0001, value=None, step=0.01, format="%.4f",
             key=state.ENTROPY_UNDER, placeholder="no threshold", help=explained.UNDER,
         )  # fmt: skip

@@ -9,9 +9,10 @@ import streamlit as st
 from analysis.drawing.numbers import significant
 from analysis.errors import AnalysisError
 from app import state
+from app.choice import chosen
 from app.panels.entropy_collapse.training import help as explained
 from app.widgets.figure_card import altair_card
-from app.widgets.layout import number_line, side_by_side
+from app.widgets.layout import number_line
 from app.widgets.messages import show_unavailable
 from app.widgets.plain import plain
 
@@ -19,29 +20,36 @@ if TYPE_CHECKING:
     from analysis.entropy_collapse.training.law import LawFit, Prediction
     from analysis.entropy_collapse.training.results import TrainingCurve
 
+_FIRST_PART = 30
+
 
 @st.fragment
 def law(curves: list[TrainingCurve]) -> None:
     """Fit the law to one run, or say why it cannot be fitted."""
     from analysis.entropy_collapse.training.law import LawRefusedError, law_of
 
-    with st.container(border=True):
-        left, right = side_by_side("controls_law", [1.5, 1], "bottom")
-        names = [curve.name for curve in curves]
-        name = left.selectbox("Law of the run", names, key=state.LAW_RUN)
-        share = right.slider(
-            "Fit on the first part, %", 10, 90, 30, 5, key=state.FIRST_PART, bind="query-params",
-            help="The law of this part alone is drawn too, and tried on the rest of the run.",
-        )  # fmt: skip
-    curve = next((c for c in curves if c.name == name), curves[0])
+    names = [curve.name for curve in curves]
+    name = chosen(names, state.LAW_RUN)
+    share = st.session_state.get(state.FIRST_PART, _FIRST_PART)
+    curve = next(c for c in curves if c.name == name)
     try:
         fit = law_of(curve)
     except LawRefusedError as refusal:
-        _refused(curve, refusal)
+        _refused(names, curve, refusal)
         return
     prediction = _prediction(fit, share / 100)
+    _draw(names, curve, fit, prediction)
     _numbers(fit, prediction)
-    _draw(curve, fit, prediction)
+
+
+def _controls(names: list[str]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="line_law"):
+        st.selectbox("Law of the run", names, key=state.LAW_RUN, label_visibility="collapsed", width=220)
+        with st.popover("First part", key="first_part_popover"):
+            st.slider(
+            "Fit on the first part, %", 10, 90, _FIRST_PART, 5, key=state.FIRST_PART, bind="query-params",
+            help="The law of this part alone is drawn too, and tried on the rest of the run.",
+        )  # fmt: skip
 
 
 def _prediction(fit: LawFit, share: float) -> Prediction | AnalysisError:
@@ -53,13 +61,14 @@ def _prediction(fit: LawFit, share: float) -> Prediction | AnalysisError:
         return refusal
 
 
-def _refused(curve: TrainingCurve, refusal: AnalysisError) -> None:
+def _refused(names: list[str], curve: TrainingCurve, refusal: AnalysisError) -> None:
     from analysis.entropy_collapse.training.law_figures import points_chart
 
-    with st.container(border=True):
-        st.markdown("**The law is not fitted to this run**")
-        st.caption(f"{plain(refusal.message)} {plain(refusal.hint)}")
     if not curve.has("reward"):
+        with st.container(border=True, key="panel_law"):
+            _controls(names)
+            st.markdown("**The law is not fitted to this run**")
+            st.caption(f"{plain(refusal.message)} {plain(refusal.hint)}")
         return
 
     with altair_card(
@@ -70,10 +79,11 @@ def _refused(curve: TrainingCurve, refusal: AnalysisError) -> None:
         name="law",
         table=curve.to_frame,
         code=_code(curve, "law_figures.points_chart(curve)"),
-        spec=curve.subtitle,
         more=explained.LAW,
     ) as draw:
+        _controls(names)
         draw()
+        st.caption(f"The law is not fitted to this run: {plain(refusal.message)} {plain(refusal.hint)}")
 
 
 def _interval(pair: tuple[float, float]) -> str:
@@ -110,7 +120,9 @@ def verdict(fit: LawFit) -> str:
     )
 
 
-def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisError) -> None:
+def _draw(
+    names: list[str], curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisError
+) -> None:
     from analysis.entropy_collapse.training.law_figures import law_chart
 
     first = None if isinstance(prediction, AnalysisError) else prediction
@@ -136,9 +148,10 @@ def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisEr
         name="law",
         table=table,
         code=_code(curve, "law_figures.law_chart(law_of(curve))"),
-        spec=curve.subtitle,
         more=explained.LAW,
     ) as draw:
+        _controls(names)
+        draw()
         st.caption(
             plain(
                 f"95 % intervals: a {_interval(fit.a_interval)}, b {_interval(fit.b_interval)}, "
@@ -147,7 +160,6 @@ def _draw(curve: TrainingCurve, fit: LawFit, prediction: Prediction | AnalysisEr
         )
         for note in fit.notes:
             st.caption(plain(note))
-        draw()
         if isinstance(prediction, AnalysisError):
             show_unavailable(prediction)
 
@@ -199,7 +211,6 @@ def exchange(curves: list[TrainingCurve]) -> None:
         "from analysis.entropy_collapse.training.onset import entropy_spent\n\n"
         f"curve = read_training_log({next(iter(spent))!r})  # path of the log\n"
         "spent_chart({curve.name: entropy_spent(curve)})\n",
-        spec=" · ".join(f"{c.name}: {c.chosen['entropy']}" for c in curves if c.name in spent),
         more=explained.SPENT,
     ) as draw:
         draw()

@@ -18,7 +18,6 @@ import streamlit as st
 
 from analysis.paths import clean_path
 from app import state
-from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 
 MAX_SOURCES = 8
@@ -100,36 +99,40 @@ def version(source: Source) -> int:
 
 
 def choose_sources() -> None:
-    """Draw the places to add a log, and what was added."""
-    with st.container(border=True):
-        st.markdown("**Logs of training runs**")
-        left, right = side_by_side("training_sources", 2)
-        with left:
-            uploads = st.file_uploader(
-                "Upload logs",
-                accept_multiple_files=True,
-                key=state.LOG_UPLOADS,
-                max_upload_size=_MAX_UPLOAD_MB,
-                on_change=_uploaded,
-                help="trainer_state.json, JSONL of any trainer, what a trainer printed, TensorBoard event files and "
-                "downloads, W&B panels, Parquet and offline files, databases of Trackio and MLflow, any CSV, JSONL or "
-                "Parquet. A file is one run, or several if it says so; panels of the same runs are put together.",
-            )
-            st.session_state[state.LOG_UPLOADS_SHOWN] = {upload.file_id for upload in uploads or []}
-        with right:
-            _path_form()
+    """Draw the popover with the places to add a log."""
+    with (
+        st.popover("Open a log", icon=":material/folder_open:", key="open_log"),
+        st.container(key="log_form"),
+    ):
+        uploads = st.file_uploader(
+            "Upload logs",
+            accept_multiple_files=True,
+            key=state.LOG_UPLOADS,
+            max_upload_size=_MAX_UPLOAD_MB,
+            on_change=_uploaded,
+            help="trainer_state.json, JSONL of any trainer, what a trainer printed, TensorBoard event files and "
+            "downloads, W&B panels, Parquet and offline files, databases of Trackio and MLflow, any CSV, JSONL or "
+            "Parquet. A file is one run, or several if it says so; panels of the same runs are put together.",
+        )
+        st.session_state[state.LOG_UPLOADS_SHOWN] = {upload.file_id for upload in uploads or []}
+        _path_form()
         _examples()
-        if sources():
-            with st.container(horizontal=True, gap="small"):
-                for source in sources():
-                    st.button(
-                        plain(source.name),
-                        icon=":material/close:",
-                        key=f"drop_{source.id}",
-                        help="Remove this log from the page.",
-                        on_click=drop,
-                        args=(source.id,),
-                    )
+
+
+def chips() -> None:
+    """Draw the name of every log on the page, with the way to remove it."""
+    if not sources():
+        return
+    with st.container(horizontal=True, gap="small"):
+        for source in sources():
+            st.button(
+                plain(source.name),
+                icon=":material/close:",
+                key=f"drop_{source.id}",
+                help="Remove this log from the page.",
+                on_click=drop,
+                args=(source.id,),
+            )
 
 
 def _uploaded() -> None:

@@ -8,48 +8,73 @@ import streamlit as st
 
 from analysis.errors import AnalysisError
 from app import state
-from app.choice import choose
+from app.choice import choose, chosen
 from app.panels.entropy_collapse.training import help as explained
 from app.panels.entropy_collapse.training.columns import choose_columns
 from app.panels.entropy_collapse.training.follow import follow, say_threshold
 from app.panels.entropy_collapse.training.read import read_all, stamps_and_news
-from app.panels.entropy_collapse.training.sources import choose_sources, sources
+from app.panels.entropy_collapse.training.sources import chips, choose_sources, sources
 from app.widgets.figure_card import altair_card
-from app.widgets.layout import side_by_side
+from app.widgets.layout import reading_and_choice
 from app.widgets.messages import show_unavailable
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from analysis.entropy_collapse.training.onset import Onset
     from analysis.entropy_collapse.training.results import TrainingCurve
 
+PICTURES = ("curves", "law")
+_SMOOTHING = 0.6
 _OTHER = ("reward", "length", "kl", "gradient norm", "clipped share")
 
 
-def over_training() -> None:
-    """Draw the view."""
-    st.caption(
-        "Over training: the entropy of a policy's next token, averaged over what it wrote, at every step of a run."
-    )
-    choose_sources()
-    if not sources():
-        st.info(
-            "Nothing has been read yet. Upload a log, name one on this machine, or take an example above."
-        )
-        return
+def over_training(line: Any) -> None:
+    """Draw the logs that were opened, until then the shipped example.
+
+    Parameters
+    ----------
+    line : container
+        Of the heading: the choice of pictures stands at its end.
+    """
     from analysis.entropy_collapse.training.results import distinct
 
-    by_source = read_all()
-    curves = distinct(curve for found in by_source.values() for curve in found)
-    choose_columns(by_source)
-    follow(sources(), *stamps_and_news())
-    if not curves:
-        return
-    from app.panels.entropy_collapse.training.law import exchange, law
+    picture = choose("Pictures", PICTURES, key=state.LOG_PICTURES, place=line, titled=False)
+    left, right = reading_and_choice("training", follows=False)
+    panel = right.container(border=True, key="panel_training")
+    with panel:
+        choose_sources()
+        chips()
+        by_source = read_all()
+        curves = distinct(curve for found in by_source.values() for curve in found)
+        if not sources():
+            st.caption(
+                "**Example**: a run of TRL's GRPO trainer that ships with the app. Open a log for yours."
+            )
+            curves = [_example()]
+        threshold = say_threshold(curves)
+        if curves:
+            _say_onsets(_onsets(curves))
+        follow(sources(), *stamps_and_news())
+    with left:
+        if curves and picture == PICTURES[1]:
+            from app.panels.entropy_collapse.training.law import exchange, law
 
-    _curves(curves, say_threshold(curves))
-    law(curves)
-    exchange(curves)
+            law(curves)
+            exchange(curves)
+        else:
+            if curves:
+                _curves(curves, threshold)
+            choose_columns(by_source, curves)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1)
+def _example() -> TrainingCurve:
+    """The log that is drawn before one is opened."""
+    from analysis.entropy_collapse.training.logs import EXAMPLES, read_training_log
+
+    return read_training_log(EXAMPLES["near_words"])
 
 
 @st.fragment
@@ -57,26 +82,10 @@ def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
     from analysis.entropy_collapse.training.figures import apart, colours_of
     from analysis.entropy_collapse.training.results import X_AXES
 
-    with st.container(border=True):
-        left, middle, right = side_by_side("controls_training", [1.2, 1.2, 1.6], "bottom")
-        x = choose("Along", X_AXES, key=state.LOG_X, place=left)
-        there = [column for column in _OTHER if any(curve.has(column) for curve in curves)]
-        other = middle.selectbox(
-            "Beside entropy", _OTHER, key=state.LOG_METRIC, bind="query-params", help="From the same log."
-        )
-        smoothing = right.slider(
-            "Smoothing",
-            0.0,
-            0.99,
-            0.6,
-            0.01,
-            key=state.SMOOTHING,
-            bind="query-params",
-            help=explained.SMOOTHING,
-        )
-        missing = [axis for axis in ("tokens", "time") if all(c.x(axis) is None for c in curves)]
-        if missing:
-            st.caption(f"No log here has the {' or '.join(missing)}.")
+    x = chosen(X_AXES, state.LOG_X)
+    other = chosen(_OTHER, state.LOG_METRIC)
+    there = [column for column in _OTHER if any(curve.has(column) for curve in curves)]
+    missing = [axis for axis in ("tokens", "time") if all(c.x(axis) is None for c in curves)]
     onsets = _onsets(curves)
     groups = apart([curve for curve in curves if curve.has("entropy")])
     if len(groups) > 1:
@@ -85,17 +94,49 @@ def _curves(curves: list[TrainingCurve], threshold: float | None) -> None:
         )
     options = {
         "x": x,
-        "smoothing": smoothing,
+        "smoothing": float(st.session_state.get(state.SMOOTHING, _SMOOTHING)),
         "threshold": threshold,
         "colours": colours_of([c.name for c in curves]),
     }
     for k, group in enumerate(groups):
         own = {c.name: onsets[c.name] for c in group}
-        _card(group, "entropy", f"training_entropy_{k}", options, own)
+        _card(group, "entropy", f"training_entropy_{k}", options, own, _along if k == 0 else None)
+    if missing:
+        st.caption(f"No log here has the {' or '.join(missing)}.")
     if other in there:
-        _card(curves, other, "training_other", options)
+        _card(curves, other, "training_other", options, controls=_beside)
     else:
+        _beside()
         st.caption(f"No log here has a column for {other}.")
+
+
+def _along() -> None:
+    from analysis.entropy_collapse.training.results import X_AXES
+
+    with st.container(horizontal=True, vertical_alignment="center", gap="medium", key="line_along"):
+        choose("Along", X_AXES, key=state.LOG_X, titled=False)
+        with st.popover("Smoothing", key="smoothing_popover"):
+            st.slider(
+                "Smoothing",
+                0.0,
+                0.99,
+                _SMOOTHING,
+                0.01,
+                key=state.SMOOTHING,
+                bind="query-params",
+                help=explained.SMOOTHING,
+            )
+
+
+def _beside() -> None:
+    st.selectbox(
+        "Beside entropy",
+        _OTHER,
+        key=state.LOG_METRIC,
+        bind="query-params",
+        label_visibility="collapsed",
+        width=200,
+    )
 
 
 def _card(
@@ -104,6 +145,7 @@ def _card(
     name: str,
     options: dict[str, Any],
     onsets: dict[str, Onset | AnalysisError] | None = None,
+    controls: Callable[[], None] | None = None,
 ) -> None:
     from analysis.entropy_collapse.training.figures import training_chart
 
@@ -128,6 +170,8 @@ def _card(
     try:
         drawn = chart()
     except AnalysisError as error:
+        if controls is not None:
+            controls()
         show_unavailable(error)
         return
     along = {"step": "training steps", "tokens": "tokens processed", "time": "time"}[options["x"]]
@@ -142,12 +186,12 @@ def _card(
         alt=f"{column} over {along}",
         table=table,
         code=code(curves, call),
-        spec=" · ".join(f"{c.name}: {c.chosen[column]}" for c in curves if column in c.chosen),
+        phrase=" · ".join(f"{c.name}: {c.chosen[column]}" for c in curves if column in c.chosen),
         more=explained.CURVES if column == "entropy" else "",
     ) as draw:
+        if controls is not None:
+            controls()
         draw(drawn)
-        if onsets:
-            _say_onsets(onsets)
 
 
 def _title(curves: list[TrainingCurve], column: str) -> str:

@@ -12,7 +12,7 @@ from analysis.units import from_nats
 from app import state
 from app.panels.pruning_effects.compression import help as explained
 from app.widgets.figure_card import altair_card, html_card, show_chart
-from app.widgets.layout import number_line, side_by_side
+from app.widgets.layout import number_line
 from app.widgets.plain import plain
 from app.widgets.token_strip import token_strip
 
@@ -27,21 +27,15 @@ def _curves(sweep: CompressionSweep) -> Any:
 
 
 def live_curves(sweep: CompressionSweep) -> None:
-    """Draw the curves so far."""
-    show_chart(_curves(sweep), alt="Change of NLL so far", key="compression_live")
+    """Draw the curves so far, where their card will be."""
+    with st.container(border=True, key="card_compression_live"):
+        with st.container(key="titleline_compression_live", horizontal=True, vertical_alignment="center"):
+            st.markdown("**Damage of a shorter context to the answer**", width="content")
+        show_chart(_curves(sweep), alt="Change of NLL so far", key="compression_live")
 
 
-def sweep_cards(sweep: CompressionSweep) -> None:
-    """Draw a sweep: its numbers, its curves, what each method kept, and what is not available."""
-    _numbers(sweep)
-    if sweep.readings:
-        _curves_card(sweep)
-        _kept_words(sweep)
-    for name, reason in sweep.unavailable.items():
-        st.caption(f"**{plain(name)}: not available.** {plain(reason)}")
-
-
-def _numbers(sweep: CompressionSweep) -> None:
+def numbers(sweep: CompressionSweep) -> None:
+    """What the context is worth, in one line."""
     unit = state.unit()
     full, without = (from_nats(value, unit) for value in (sweep.nll_full, sweep.nll_without))
     cells = [
@@ -62,8 +56,8 @@ def _numbers(sweep: CompressionSweep) -> None:
         )
 
 
-def _curves_card(sweep: CompressionSweep) -> None:
-
+def curves_card(sweep: CompressionSweep) -> None:
+    """Damage to the answer against the share kept."""
     told = [name for name in NEEDS_ANSWER if name in set(sweep.to_frame()["method"])]
     with altair_card(
         "Damage of a shorter context to the answer",
@@ -79,23 +73,23 @@ def _curves_card(sweep: CompressionSweep) -> None:
         draw()
         if told:
             st.caption(
-                f"{' and '.join(told)}: these methods know the answer. A limit to compare with, not a method to use."
+                f"{' and '.join(told)} know the answer: a limit to compare with, not a method to use."
+                if len(told) > 1
+                else f"{told[0]} knows the answer: a limit to compare with, not a method to use."
             )
 
 
-@st.fragment
-def _kept_words(sweep: CompressionSweep) -> None:
-    """The kept words in their place, and the shorter text to copy."""
-    from analysis.pruning_effects.compression import figures
-
+def choose_one(sweep: CompressionSweep) -> Compressed | None:
+    """Draw the choice of one shorter text, what it cost, and the text to copy."""
     done = sweep.to_frame()
     names = [name for name in METHODS if name in set(done["method"])]
-    left, middle, right = side_by_side("controls_compressed", [2.4, 2, 1.6], "bottom")
-    method = left.selectbox("Method", names, key=f"compression_method_{'_'.join(names)}")
+    method = st.selectbox(
+        "Method", names, key=f"compression_method_{'_'.join(names)}", label_visibility="collapsed"
+    )
     rows = done[done["method"] == method]
     shares = sorted(set(rows["kept"]), reverse=True)
     share = (
-        middle.select_slider(
+        st.select_slider(
             "Share kept",
             shares,
             shares[len(shares) // 2],
@@ -108,24 +102,31 @@ def _kept_words(sweep: CompressionSweep) -> None:
     seed = 0
     if method.removeprefix(BOTTOM) in DRAWN_BY_SEED:
         seeds = sorted(set(rows[rows["kept"] == share]["seed"]))
-        seed = right.selectbox("Seed", seeds, key=f"seed_{method}_{seeds}")
+        seed = st.selectbox("Seed", seeds, key=f"seed_{method}_{seeds}")
     one = sweep.find(method, share, seed)
-    if one is None:
-        return
+    if one is not None:
+        row = rows[(rows["kept"] == share) & (rows["seed"] == seed)].iloc[0]
+        st.caption(_counts(one, float(row["delta_nll"])))
+        st.code(one.text, language=None, wrap_lines=True, height=220)
+    return one
+
+
+def kept_words(sweep: CompressionSweep, one: Compressed) -> None:
+    """The kept words in their place."""
+    from analysis.pruning_effects.compression import figures
+
     with html_card(
-        f"What {method} keeps at {share:.0%}",
+        "The kept words",
         "The original text; coloured words were kept.",
         lambda: figures.compression_strip(one, theme_name=state.theme_name()),
+        phrase=f"{one.method}, {one.kept:.0%}",
         name="compressed",
         table=one.to_frame,
-        code=_code(sweep, f"compression_strip(sweep.find({method!r}, {share}, {seed}))"),
+        code=_code(sweep, f"compression_strip(sweep.find({one.method!r}, {one.kept}, {one.seed}))"),
         spec=sweep.subtitle,
         more=explained.STRIP,
     ):
-        token_strip(figures.kept_strip(one), key="compression_strip", height=300)
-        row = rows[(rows["kept"] == share) & (rows["seed"] == seed)].iloc[0]
-        st.caption(_counts(one, float(row["delta_nll"])))
-        st.code(one.text, language=None, wrap_lines=True, height=160)
+        token_strip(figures.kept_strip(one), key="compression_strip", height=460)
 
 
 def _counts(one: Compressed, delta: float) -> str:

@@ -1,21 +1,9 @@
 """Prompt compression: the ready example, and explanations of its figures."""
 
-CONTEXT = """\
-The old lighthouse at Marrow Point has been empty since the new beacon was built, but the village still keeps it in \
-good repair. Every spring a few volunteers climb the ladder, scrape the rust from the railing and paint the door. The \
-paint is paid for by the fishing cooperative, which also owns the boat shed below the rocks.
+from analysis.pruning_effects.compression.example import ANSWER, CONTEXT, QUESTION
 
-The tower is locked for most of the year. The only key hangs in the kitchen of Agnes Holloway, the retired \
-postmistress, who lives in the yellow house next to the chapel. She lends it to anyone who asks politely and writes \
-the name of the borrower in a small green notebook. Last year forty-one people signed it, among them a film crew and \
-a school class from the city.
+__all__ = ["ANSWER", "CONTEXT", "CURVES", "HINT", "QUESTION", "STRIP"]
 
-In August there is a summer fair on the meadow behind the harbour. Children race crabs along a wooden gutter, the \
-choir sings twice, and the baker sells plum cake until nothing is left. When the evening is clear, the lamp in the \
-lighthouse is lit for an hour, and the ferry sounds its horn in reply. Nobody remembers who began this custom, and \
-nobody wants it to end."""
-QUESTION = "Question: Who keeps the key of the lighthouse?\nAnswer:"
-ANSWER = "Agnes Holloway"
 HINT = "One sentence holds the answer. Which methods still have it at half of the tokens, and do they beat random words?"
 
 CURVES = r"""

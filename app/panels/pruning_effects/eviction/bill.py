@@ -57,7 +57,6 @@ def bill(trace: Trace, sweep: Sweep, request: runs.RunRequest, sweep_request: Sw
             f"{sweep_request.code(trace)}shape = an.shape_of(model)\n"
             "an.figures.bill_chart(an.bill(shape, sweep), shape.weight_bytes)",
         ),
-        spec=sweep.spec.subtitle,
         more=explained.BILL,
     ) as draw:
         draw()

@@ -15,7 +15,7 @@ from analysis.units import from_nats, table_in
 from app import state
 from app.panels.pruning_effects.eviction import help as explained
 from app.widgets.figure_card import altair_card, notebook_code, show_chart
-from app.widgets.layout import number_line, side_by_side
+from app.widgets.layout import number_line
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 def live(sweep: Sweep) -> None:
     """Draw the curves of a sweep that is still running."""
-    with st.container(border=True):
-        st.markdown("**Damage against the share kept**")
-        st.caption(f"So far: {so_far(sweep)}.")
+    with st.container(border=True, key="card_eviction_live"):
+        with st.container(key="titleline_eviction_live", horizontal=True, vertical_alignment="center"):
+            st.markdown("**Damage against the share kept**", width="content")
+            st.caption(f"so far: {so_far(sweep)}", width="stretch")
         show_chart(
             pruning_curves(sweep, "kl", unit=state.unit(), theme_name=state.theme_name()),
             alt="KL from the full cache against the share kept",
@@ -42,7 +43,7 @@ def so_far(sweep: Sweep) -> str:
 
 
 def numbers(sweep: Sweep) -> None:
-    """The five numbers at the head of the pictures."""
+    """Five numbers of the best method."""
     unit, share = state.unit(), middle_share(sweep)
     best, spec = best_method(sweep, share), sweep.spec
     pairs = spec.n_layers * spec.n_kv_heads
@@ -67,32 +68,35 @@ def curves(trace: Trace, sweep: Sweep, code: str) -> None:
     options = [m for m in METRICS if m != "answer_logp" or sweep.spec.n_answer]
     names: dict[str, Metric] = {METRIC_TEXTS[m].label: m for m in options}
     first = "log p of the answer" if sweep.spec.n_answer else "KL, mean"
-    left, right = side_by_side("controls_curves", [4, 1], "center")
-    label = left.segmented_control(
-        "Measured by",
-        list(names),
-        default=first,
-        required=True,
-        key=f"{state.CURVE}_{bool(sweep.spec.n_answer)}",
-        label_visibility="collapsed",
-        wrap=True,
-    )
-    metric = names[label]
-    log = metric in ("kl", "kl_p95") and right.toggle("Log scale", key=state.CURVE_SCALE, bind="query-params")
+    chosen = st.session_state.get(f"{state.CURVE}_{bool(sweep.spec.n_answer)}", first)
+    metric = names.get(chosen, names[first])
+    may_log = metric in ("kl", "kl_p95")
+    log = may_log and bool(st.session_state.get(state.CURVE_SCALE))
 
     call = f"{code}an.figures.pruning_curves(sweep, {metric!r}{', log=True' if log else ''}, unit={unit!r})"
     with altair_card(
         "Damage against the share kept",
-        f"{explained.METRICS[metric]} Click a name in the legend to see its curve alone.",
+        explained.METRICS[metric],
         lambda: pruning_curves(sweep, metric, log=log, unit=unit, theme_name=state.theme_name()),
         alt=f"{METRIC_TEXTS[metric].title} against the share kept",
         key="eviction_chart",
         name="eviction_curves",
         table=lambda: table_in(sweep.to_frame(), INFORMATION, unit),
         code=notebook_code(trace, call),
-        spec=sweep.spec.subtitle,
         more=explained.CURVES,
     ) as draw:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.segmented_control(
+                "Measured by",
+                list(names),
+                default=first,
+                required=True,
+                key=f"{state.CURVE}_{bool(sweep.spec.n_answer)}",
+                label_visibility="collapsed",
+                wrap=True,
+            )
+            if may_log:
+                st.toggle("Log scale", key=state.CURVE_SCALE, bind="query-params", width="content")
         draw()
         if log:
             st.caption(

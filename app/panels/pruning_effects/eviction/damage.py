@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -15,9 +15,9 @@ from analysis.units import from_nats, table_in
 from app import state
 from app.choice import choose
 from app.panels.pruning_effects.eviction import help as explained
-from app.panels.pruning_effects.eviction.kept import named
+from app.panels.pruning_effects.eviction.kept import named, named_token
 from app.widgets.figure_card import html_card, notebook_code
-from app.widgets.layout import side_by_side, table_height
+from app.widgets.layout import table_height
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:
@@ -33,13 +33,11 @@ _CAPTIONS = {
 }
 
 
-@st.fragment
-def damage(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
-    """The continuation coloured by damage; a click shows both predictions."""
-    left, right = side_by_side("damage", [1.25, 1])
+def damage(trace: Trace, sweep: Sweep, setting: int, code: str, left: Any, panel: Any) -> None:
+    """The continuation coloured by damage, and in the panel both predictions of a clicked token."""
     with left:
         chosen = _strip(trace, sweep, setting, code)
-    with right:
+    with panel:
         _predictions(sweep, setting, chosen)
 
 
@@ -49,15 +47,15 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
     quantity = _LABELS.get(label, "kl")
     strip = damage_strip(sweep, setting, quantity, unit=unit)
     with html_card(
-        f"The damage, token by token: {named(sweep, setting)}",
+        "The damage, token by token",
         f"{_CAPTIONS[quantity]} Click a token to see both predictions.",
         lambda: damage_tokens(sweep, setting, quantity, unit=unit, theme_name=state.theme_name()),
+        phrase=named(sweep, setting),
         name="damage_strip",
         table=lambda: _table(sweep, setting),
         code=notebook_code(
             trace, f"{code}an.figures.damage_tokens(sweep, {setting}, {quantity!r}, unit={unit!r})"
         ),
-        spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
         more=explained.DAMAGE,
     ):
         choose("Colour by", list(_LABELS), key=state.DAMAGE, titled=False)
@@ -72,16 +70,11 @@ def _table(sweep: Sweep, setting: int) -> pd.DataFrame:
 
 
 def _predictions(sweep: Sweep, setting: int, at: int | None) -> None:
-    with st.container(border=True, height="stretch"):
+    with st.container(key="eviction_predictions"):
         if at is None or at >= len(sweep.continuation_tokens):
-            st.markdown("**One prediction**")
-            st.caption(
-                "Click a token to see what the model would have said, with the full cache and the pruned one."
-            )
             return
         unit = state.unit()
-        st.markdown(f"**Token {count(sweep.spec.n_context + at)}**")
-        st.code(visible(sweep.continuation_tokens[at]), language=None)
+        named_token(count(sweep.spec.n_context + at), sweep.continuation_tokens[at])
         if at == 0:
             st.caption("Predicted before anything was evicted: both lists are the same.")
         else:

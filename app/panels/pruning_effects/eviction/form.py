@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.drawing.numbers import count, duration
-from analysis.errors import AnalysisError
 from analysis.pruning_effects.eviction.estimate import context_tokens
 from analysis.ties import RULE
 from app import state
@@ -16,7 +15,6 @@ from app.choice import choose
 from app.panels.pruning_effects.eviction.options import common, constants, said
 from app.panels.pruning_effects.eviction.sweep_request import AFTER, SweepRequest, after_context
 from app.widgets.layout import side_by_side
-from app.widgets.messages import show_error
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
@@ -28,25 +26,16 @@ _USUAL_SHARES = ("90", "70", "50", "30", "10")
 _MOST_METHODS = 24
 
 
-def form(trace: Trace) -> tuple[SweepRequest | None, bool]:
-    """Draw the form.
-
-    Returns
-    -------
-    SweepRequest or None
-        What is asked for; None while something is missing, which is said.
-    bool
-        Whether the button was pressed.
-    """
+def form(trace: Trace) -> SweepRequest | None:
+    """Draw the form, and give what is asked for; None while a method or a share is missing."""
     from analysis.pruning_effects.eviction.policies import POLICIES, policy
     from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
     from analysis.pruning_effects.eviction.sweep import DEFAULT_POLICIES
 
     names = {kind.label: name for name, kind in POLICIES.items() if name != "full"}
-    with st.container(border=True):
-        st.markdown("**What follows the context, and what may be evicted**")
+    with st.container(key="eviction_form"):
         context, continuation, answer = _texts(trace)
-        left, middle = side_by_side("controls_methods", [2.2, 1.5], "top")
+        left, right = side_by_side("controls_methods", [2.2, 1.5], "top")
         chosen = left.multiselect(
             "Methods",
             list(names),
@@ -56,7 +45,7 @@ def form(trace: Trace) -> tuple[SweepRequest | None, bool]:
             max_selections=_MOST_METHODS,
             wrap=True,
         )
-        shares = middle.multiselect(
+        shares = right.multiselect(
             "Shares of the context kept, %",
             _SHARES,
             _USUAL_SHARES,
@@ -65,32 +54,26 @@ def form(trace: Trace) -> tuple[SweepRequest | None, bool]:
             wrap=True,
             help=f"Tokens of the context that stay in the cache, those with the highest scores. {RULE}",
         )
-        with st.container(horizontal=True, vertical_alignment="center"):
-            pressed = st.button("Compare methods", type="primary", key="eviction_button")
-            with st.popover("Options"):
-                n_context = context_tokens(trace, context)
-                seeds, window, evicted = common(n_context)
-                methods = [policy(names[label]) for label in chosen]
-                set_to = constants(methods, n_context, {OBSERVATION.key: window})
-            sweep_request = SweepRequest(
-                context,
-                continuation,
-                answer,
-                tuple(names[label] for label in chosen),
-                tuple(sorted((int(share) / 100 for share in shares), reverse=True)),
-                seeds,
-                tuple(set_to.items()),
-                evicted,
-            )
-            st.caption(_estimate(trace, sweep_request))
+        with st.expander("Options"):
+            n_context = context_tokens(trace, context)
+            seeds, window, evicted = common(n_context)
+            methods = [policy(names[label]) for label in chosen]
+            set_to = constants(methods, n_context, {OBSERVATION.key: window})
+        sweep_request = SweepRequest(
+            context,
+            continuation,
+            answer,
+            tuple(names[label] for label in chosen),
+            tuple(sorted((int(share) / 100 for share in shares), reverse=True)),
+            seeds,
+            tuple(set_to.items()),
+            evicted,
+        )
+        st.caption(_estimate(trace, sweep_request))
         with st.expander("Where the methods come from"):
             for label in chosen:
                 st.caption(f"**{plain(label)}**: {plain(POLICIES[names[label]].source)}")
-    if not chosen or not shares:
-        if pressed:
-            show_error(AnalysisError("There is nothing to compare.", "Choose a method and a share kept."))
-        return None, False
-    return sweep_request, pressed
+    return sweep_request if chosen and shares else None
 
 
 def _texts(trace: Trace) -> tuple[str, str, str]:
@@ -115,7 +98,7 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
             help="As the text would go on, a leading space included.",
         )
         st.caption(
-            f"Context: all {count(n)} tokens of the text above. Questions and answers are read as they stand."
+            f"Context: all {count(n)} tokens of the text. Questions and answers are read as they stand."
         )
         return trace.text, question or "", answer or ""
     wanted = st.session_state.get(state.CONTINUATION_TOKENS, float(AFTER))
@@ -150,7 +133,7 @@ def _texts(trace: Trace) -> tuple[str, str, str]:
         width="stretch",
     )
     which = "your own words" if own else f"its last {count(after)}"
-    st.caption(f"Context: the first {count(n - after)} tokens of the text above. Continuation: {which}.")
+    st.caption(f"Context: the first {count(n - after)} tokens of the text. Continuation: {which}.")
     return trace.text[:cut], continuation or "", ""
 
 
@@ -169,5 +152,7 @@ def _estimate(trace: Trace, sweep_request: SweepRequest) -> str:
     set_to = dict(sweep_request.constants)
     window = f"the observation window is {set_to[OBSERVATION.key]} tokens"
     words = ", ".join([window, *said(sweep_request.methods(), set_to)])
-    n_settings, seconds = sweep_request.n_settings(), sweep_request.seconds(trace)
-    return f"{count(n_settings)} settings, one prefill · about {duration(seconds)} · {words}"
+    return (
+        f"{count(sweep_request.n_settings())} settings, one prefill · "
+        f"about {duration(sweep_request.seconds(trace))} · {words}"
+    )

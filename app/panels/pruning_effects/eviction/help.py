@@ -51,3 +51,9 @@ PHRASE = r"""
 A phrase of the context: each cell says how much of it a method kept in one layer and KV head. A fact can only be read back through cells that kept it;
 what earlier layers passed on in later tokens may still help.
 """
+
+HEAVY = r"""
+**Definition.** In every head the tokens are sorted by the attention they receive from the whole text; drawn is the share of all attention that goes to the heaviest of them.
+
+**What to look for.** A steep start: most attention goes to few tokens, so a cache could do without the others if it knew them. It is an upper bound: a method must choose before the later tokens have looked.
+"""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -16,7 +16,7 @@ from analysis.pruning_effects.eviction.summary import future_attention, kept_fra
 from app import state
 from app.panels.pruning_effects.eviction import help as explained
 from app.widgets.figure_card import html_card, notebook_code, plotly_card
-from app.widgets.layout import side_by_side, table_height
+from app.widgets.layout import table_height
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:
@@ -34,15 +34,13 @@ def named(sweep: Sweep, setting: int) -> str:
     return f"{chosen.label}, {chosen.kept:.0%} kept"
 
 
-@st.fragment
-def kept_map(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
-    """The context as a strip, a clicked token's fate, and token by layer."""
-    left, right = side_by_side("kept", [1.5, 1])
+def kept_map(trace: Trace, sweep: Sweep, setting: int, code: str, left: Any, panel: Any) -> None:
+    """The context as a strip, token by layer, and in the panel a clicked token's fate."""
     with left:
         chosen = _strip(trace, sweep, setting, code)
-    with right:
+        _by_layer(trace, sweep, setting, code)
+    with panel:
         _fate(sweep, setting, chosen)
-    _by_layer(trace, sweep, setting, code)
 
 
 def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
@@ -53,27 +51,24 @@ def _strip(trace: Trace, sweep: Sweep, setting: int, code: str) -> int | None:
         return frame.assign(token=frame["token"].map(visible))
 
     with html_card(
-        f"Kept tokens: {named(sweep, setting)}",
+        "Kept tokens",
         "Stronger colour: kept in more layers and KV heads. Click a token to see which methods keep it.",
         lambda: kept_tokens(sweep, setting, theme_name=state.theme_name()),
+        phrase=named(sweep, setting),
         name="kept_strip",
         table=table,
         code=notebook_code(trace, f"{code}an.figures.kept_tokens(sweep, {setting})"),
-        spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
         more=explained.KEPT,
     ):
         first = most_missed(sweep, setting)
-        return token_strip(strip, key="kept_strip_canvas", selected=first, height=300)
+        return token_strip(strip, key="kept_strip_canvas", selected=first, height=240)
 
 
 def _fate(sweep: Sweep, setting: int, position: int | None) -> None:
-    with st.container(border=True, height="stretch"):
+    with st.container(key="eviction_fate"):
         if position is None or position >= sweep.spec.n_context:
-            st.markdown("**One token**")
-            st.caption("Click a token to see which methods keep it.")
             return
-        st.markdown(f"**Token {count(position)}**")
-        st.code(visible(sweep.context_tokens[position]), language=None)
+        named_token(count(position), sweep.context_tokens[position])
         future, rank = future_attention(sweep, position)
         st.caption(
             f"The continuation pays it **{significant(100 * future)} %** of its attention under the full cache, "
@@ -95,6 +90,13 @@ def _fate(sweep: Sweep, setting: int, position: int | None) -> None:
         )
 
 
+def named_token(position: str, text: str) -> None:
+    """Number and text of the chosen token, at the head of what is said about it."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**Token {position}**", width="content")
+        st.code(visible(text), language=None, width="content")
+
+
 def _by_layer(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
     heads = [_ALL, *(str(head) for head in range(sweep.spec.n_kv_heads))]
     if st.session_state.get(state.KV_HEAD, _ALL) not in heads:
@@ -104,16 +106,16 @@ def _by_layer(trace: Trace, sweep: Sweep, setting: int, code: str) -> None:
 
     call = f"{code}an.figures.kept_heatmap(sweep, {setting}{'' if head is None else f', kv_head={head}'})"
     with plotly_card(
-        f"Kept tokens by layer: {named(sweep, setting)}",
+        "Kept tokens by layer",
         "Each column is a token of the context, each row a layer. Full colour: every KV head keeps it."
         if head is None
         else "Each column is a token of the context, each row a layer. Coloured: this KV head keeps it.",
         lambda: kept_heatmap(sweep, setting, kv_head=head, theme_name=state.theme_name()),
+        phrase=named(sweep, setting),
         name="kept_layers",
         alt="Which tokens of the context are kept, by layer",
         table=lambda: pairs_frame(sweep, setting),
         code=notebook_code(trace, call),
-        spec=f"{sweep.spec.subtitle} · {named(sweep, setting)}",
         more=explained.KEPT,
     ) as draw:
         st.selectbox("KV head", heads, key=state.KV_HEAD, bind="query-params", width=140)

@@ -29,16 +29,15 @@ _SHOWN_TOKENS = 12
 def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
     """Overlap of kept sets, and where they stand in the context."""
     name = state.theme_name()
-    spec = f"{sweep.spec.subtitle} · {share:.0%} kept"
     with altair_card(
         "Overlap of the kept tokens",
         "1: the same set in every layer and KV head. Oracle: what the continuation really attended to.",
         lambda: overlap_matrix(sweep, share, theme_name=name),
         alt="Jaccard overlap between the kept sets of two methods",
+        phrase=f"{share:.0%} kept",
         name="overlap",
         table=lambda: overlap_frame(sweep, share),
         code=notebook_code(trace, f"{code}an.figures.overlap_matrix(sweep, {share:g})"),
-        spec=spec,
         more=explained.OVERLAP,
     ) as draw:
         draw()
@@ -47,10 +46,10 @@ def agreement(trace: Trace, sweep: Sweep, share: float, code: str) -> None:
         "Stronger colour: more of this stretch is kept. The tick is the mean position of what is kept.",
         lambda: kept_positions(sweep, share, theme_name=name),
         alt="Kept tokens along the context, one row per method",
+        phrase=f"{share:.0%} kept",
         name="positions",
         table=lambda: positions_frame(sweep, share),
         code=notebook_code(trace, f"{code}an.figures.kept_positions(sweep, {share:g})"),
-        spec=spec,
         more=explained.POSITIONS,
     ) as draw:
         draw()
@@ -97,11 +96,11 @@ def _draw_phrase(
         "The phrase, by method, layer and KV head",
         "Full colour: this KV head keeps all of it. Empty: nothing of it can be read there.",
         lambda: phrase_heatmap(sweep, tokens, share, theme_name=state.theme_name()),
+        phrase=f"{share:.0%} kept",
         name="phrase",
         alt="Share of the phrase kept, by method, layer and KV head",
         table=lambda: frame,
         code=notebook_code(trace, call),
-        spec=f"{sweep.spec.subtitle} · {share:.0%} kept",
         more=explained.PHRASE,
     ) as draw:
         draw()

@@ -45,7 +45,7 @@ def times(trace: Trace, sweep_request: SweepRequest) -> None:
         def draw(frame: pd.DataFrame) -> None:
             imports, methods = sweep_request.methods_code()
             call = f"an.physical_costs(\n    model, {sweep_request.context!r},\n    {methods}, [{share:g}]{tokenization_code(trace)},\n)"
-            _draw(frame, notebook_code(trace, f"{imports}{call}"), trace.spec.subtitle)
+            _draw(frame, notebook_code(trace, f"{imports}{call}"))
 
         return Wanted(
             compute, draw, (("c", sweep_request.context), ("share", share), *sweep_request.methods_key())
@@ -64,7 +64,7 @@ def times(trace: Trace, sweep_request: SweepRequest) -> None:
     )
 
 
-def _draw(frame: pd.DataFrame, code: str, spec: str) -> None:
+def _draw(frame: pd.DataFrame, code: str) -> None:
     with html_card(
         "Seconds of eviction and decoding",
         "Median of a few timed steps on this machine, as it is now; other work on it counts too.",
@@ -72,7 +72,7 @@ def _draw(frame: pd.DataFrame, code: str, spec: str) -> None:
         name="times",
         table=lambda: frame,
         code=code,
-        spec=f"{spec} · greedy decoding, library's own cache",
+        spec="Greedy decoding, the library's own cache",
         more=explained.TIMES,
     ):
         st.dataframe(

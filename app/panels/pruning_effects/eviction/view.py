@@ -1,131 +1,140 @@
-"""Pruning effects of the KV cache: ask, wait, and every picture of one sweep."""
+"""Pruning effects of the KV cache: a comparison that starts by itself where it is cheap, and its pictures."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from app import state
-from app.compute import requests as runs
-from app.panels.pruning_effects.eviction.form import form
-from app.panels.pruning_effects.eviction.sweep_request import SweepRequest, compute
+from app.choice import choose
+from app.panels.pruning_effects.eviction.comparison import comparison
+from app.panels.pruning_effects.eviction.heavy import heavy
 from app.widgets.checks import check_line
+from app.widgets.growing import growing
+from app.widgets.layout import reading_and_choice
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
-from app.widgets.run_status import model_run_or_none, outcome, shown_run, try_submit
+from app.widgets.run_status import model_run, model_run_or_none, outcome, shown_run
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace
-    from app.compute.job import Job
+    from app.panels.pruning_effects.eviction.sweep_request import SweepRequest
 
-_HEIGHTS = (110, 380)
+PICTURES = ("curves", "what stays", "damage", "agreement", "cost", "tests")
 
 
-def kv_cache() -> None:
-    """Draw the view for the run on screen."""
-    trace = shown_run()
-    request = model_run_or_none(
-        "KV-cache eviction",
-        "It reads the text again with parts of the cache gone, and an opened file has no model.",
-    )
-    if request is None:
-        st.caption(plain(trace.spec.subtitle))
-        return
-    _comparison(trace, request)
-    st.caption(plain(trace.spec.subtitle))
+def kv_cache(line: Any) -> None:
+    """Draw the view for the run on screen.
+
+    Parameters
+    ----------
+    line : container
+        Of the heading: the choice of pictures stands at its end.
+    """
+    picture = choose("Pictures", PICTURES, key=state.EVICTION_PICTURES, place=line, titled=False, wrap=True)
+    _comparison(shown_run(), picture)
 
 
 @st.fragment
-def _comparison(trace: Trace, request: runs.RunRequest) -> None:
-    sweep_request, pressed = form(trace)
-    if (
-        sweep_request is not None
-        and pressed
-        and try_submit(
-            runs.submit_experiment, sweep_request.experiment(request), compute(sweep_request, request)
-        )
-    ):
-        st.session_state[state.SWEEP] = sweep_request
-    shown, job = _on_screen(sweep_request, request)
-    if shown is None or job is None:
-        _nothing_yet()
-        return
-    from app.panels.pruning_effects.eviction.curves import live, so_far
-
-    if job.is_live:
-        outcome(job, _HEIGHTS, draw=live)
-        return
-    if job.state == "cancelled" and job.partial is not None:
-        st.info(
-            f"Cancelled. Shown is what was finished: {so_far(job.partial)}. Press Compare methods for all."
-        )
-    elif job.state != "done":
-        outcome(job)
-    sweep = job.result or job.partial
-    if sweep is not None:
-        if sweep_request is not None and sweep_request != shown:
-            st.caption(
-                "These pictures are of the comparison before the last change. Press Compare methods to update them."
+def _comparison(trace: Trace, picture: str) -> None:
+    left, right = reading_and_choice("eviction", follows=picture in ("what stays", "damage"))
+    panel = right.container(border=True, key="panel_eviction")
+    if model_run() is None:
+        with panel:
+            model_run_or_none(
+                "KV-cache eviction",
+                "It reads the text again with parts of the cache gone, and an opened file has no model.",
             )
-        _pictures(trace, sweep, shown)
-        if job.state == "done":
-            _costs(trace, request, sweep, shown)
-
-
-def _on_screen(
-    sweep_request: SweepRequest | None, request: runs.RunRequest
-) -> tuple[SweepRequest | None, Job | None]:
-    """The comparison that the form asks for if it was made, else the last one of this run."""
-    for wanted in (sweep_request, st.session_state.get(state.SWEEP)):
-        job = runs.find(wanted.experiment(request)) if wanted is not None else None
-        if job is not None:
-            st.session_state[state.SWEEP] = wanted
-            return wanted, job
-    return None, None
-
-
-def _nothing_yet() -> None:
-    st.info(
-        "Nothing has been pruned yet. Press **Compare methods**: the context is read once, then each method drops "
-        "a part of its keys and values, and the continuation is read with what is left. You see what each "
-        "method keeps, and what that does to the next predictions. The first curves come after a few seconds."
-    )
-
-
-def _pictures(trace: Trace, sweep: Sweep, sweep_request: SweepRequest) -> None:
-    if len(sweep.settings) < 2:
-        unavailable("Pictures of the comparison", "No method could be run, for the reasons below.")
-        _skipped(sweep)
+        with left:
+            heavy(trace)
         return
-    from app.panels.pruning_effects.eviction.curves import curves, numbers
-    from app.panels.pruning_effects.eviction.details import details
+    with panel:
+        on_screen = comparison(trace)
+    job = on_screen.job
+    if job is not None and job.is_live:
+        from app.panels.pruning_effects.eviction.curves import live
+
+        with panel:
+            outcome(job, ())
+        with left:
+            growing(job.key, live, lambda: heavy(trace))
+        return
+    sweep = None if job is None else job.result or job.partial
+    if sweep is None or on_screen.shown is None:
+        with left:
+            heavy(trace)
+        return
+    if len(sweep.settings) < 2:
+        with left:
+            unavailable("Pictures of the comparison", "No method could be run, for the reasons below.")
+            _skipped(sweep)
+        return
+    _draw(picture, trace, sweep, on_screen.shown, left, panel)
+
+
+def _draw(
+    picture: str, trace: Trace, sweep: Sweep, sweep_request: SweepRequest, left: Any, panel: Any
+) -> None:
+    """One of the pictures, and beside it the setting and the token that are chosen."""
+    from app.panels.pruning_effects.eviction.setting import choose_setting
 
     code = sweep_request.code(trace)
-    numbers(sweep)
-    curves(trace, sweep, code)
-    _skipped(sweep)
-    details(trace, sweep, code)
-    with st.expander("Checks of this comparison"):
-        for check in sweep.checks:
-            check_line(check)
+    with panel:
+        share, setting = choose_setting(sweep)
+    if picture == "what stays":
+        from app.panels.pruning_effects.eviction.kept import kept_map
+
+        if setting is not None and sweep.settings[setting].deletes:
+            kept_map(trace, sweep, setting, code, left, panel)
+        elif setting is not None:
+            left.info("This method deletes nothing: every token stays in the cache, and only work is saved.")
+    elif picture == "damage":
+        from app.panels.pruning_effects.eviction.damage import damage
+
+        if setting is not None:
+            damage(trace, sweep, setting, code, left, panel)
+    else:
+        with left:
+            _of_all(picture, trace, sweep, sweep_request, share)
 
 
-def _costs(trace: Trace, request: runs.RunRequest, sweep: Sweep, sweep_request: SweepRequest) -> None:
-    from app.panels.pruning_effects.eviction.bill import bill
-    from app.panels.pruning_effects.eviction.horizon import horizon
-    from app.panels.pruning_effects.eviction.needle import needle
-    from app.panels.pruning_effects.eviction.stability import stability
-    from app.panels.pruning_effects.eviction.times import times
-    from app.panels.pruning_effects.eviction.writing import writing
+def _of_all(picture: str, trace: Trace, sweep: Sweep, sweep_request: SweepRequest, share: float) -> None:
+    """Pictures that are not of one setting."""
+    code = sweep_request.code(trace)
+    if picture == "agreement":
+        from app.panels.pruning_effects.eviction.overlap import agreement, phrase_survival
 
-    writing(trace, sweep_request)
-    bill(trace, sweep, request, sweep_request)
-    times(trace, sweep_request)
-    needle(trace, sweep_request)
-    horizon(trace, sweep, sweep_request)
-    stability(trace, sweep_request)
+        agreement(trace, sweep, share, code)
+        phrase_survival(trace, sweep, share, code)
+    elif picture == "cost":
+        from app.panels.pruning_effects.eviction.bill import bill
+        from app.panels.pruning_effects.eviction.times import times
+
+        request = model_run()
+        if request is not None:
+            bill(trace, sweep, request, sweep_request)
+        times(trace, sweep_request)
+    elif picture == "tests":
+        from app.panels.pruning_effects.eviction.horizon import horizon
+        from app.panels.pruning_effects.eviction.needle import needle
+        from app.panels.pruning_effects.eviction.stability import stability
+        from app.panels.pruning_effects.eviction.writing import writing
+
+        writing(trace, sweep_request)
+        needle(trace, sweep_request)
+        horizon(trace, sweep, sweep_request)
+        stability(trace, sweep_request)
+    else:
+        from app.panels.pruning_effects.eviction.curves import curves, numbers
+
+        curves(trace, sweep, code)
+        numbers(sweep)
+        _skipped(sweep)
+        with st.expander("Checks of this comparison"):
+            for check in sweep.checks:
+                check_line(check)
 
 
 def _skipped(sweep: Sweep) -> None:

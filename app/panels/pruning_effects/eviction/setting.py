@@ -1,4 +1,4 @@
-"""KV-cache eviction: one method and share in detail, and what methods have in common."""
+"""KV-cache eviction: the chosen method and share, and what they did to the text."""
 
 from __future__ import annotations
 
@@ -6,62 +6,49 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from analysis.drawing.numbers import count, significant
 from analysis.pruning_effects.eviction.overlap import labels, settings_at
 from analysis.pruning_effects.eviction.summary import best_at, middle_share
+from analysis.units import from_nats
 from app import state
 from app.choice import choose
-from app.panels.pruning_effects.eviction.damage import damage
-from app.panels.pruning_effects.eviction.kept import kept_map
-from app.panels.pruning_effects.eviction.overlap import agreement, phrase_survival
-from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
-    from analysis.results.trace import Trace
 
 
-@st.fragment
-def details(trace: Trace, sweep: Sweep, code: str) -> None:
-    """Choose a method and a share; everything below is about them."""
-    st.subheader("One method, one share")
+def choose_setting(sweep: Sweep) -> tuple[float, int | None]:
+    """Draw the choice of a method and a share with its numbers; gives the share and the setting's number.
+
+    The first seed of a random method is taken; None for a setting that was not run, which is said.
+    """
     share = _share(sweep)
     setting = _setting(sweep, share)
     if setting is not None:
-        if sweep.settings[setting].remark:
-            st.caption(plain(sweep.settings[setting].remark))
-        if sweep.settings[setting].deletes:
-            kept_map(trace, sweep, setting, code)
-        else:
-            st.info("This method deletes nothing: every token stays in the cache, and only work is saved.")
-        damage(trace, sweep, setting, code)
-    st.subheader(f"All methods with {share:.0%} kept")
-    agreement(trace, sweep, share, code)
-    phrase_survival(trace, sweep, share, code)
+        _say(sweep, setting)
+    return share, setting
 
 
 def _share(sweep: Sweep) -> float:
     shares = sorted({s.kept for s in sweep.settings[1:]}, reverse=True)
     words = {f"{100 * share:g}": share for share in shares}
     usual = f"{100 * middle_share(sweep):g}"
-    left, right = side_by_side("controls_setting", [1.5, 1], "bottom")
     names = labels(sweep)
     best = names[best_at(sweep, words[usual])]
     if st.session_state.get(state.METHOD) not in (None, *names.values()):
         del st.session_state[state.METHOD]
     if st.session_state.get(state.METHOD_KEPT) not in (None, *words):
         del st.session_state[state.METHOD_KEPT]
-    left.selectbox(
+    st.selectbox(
         "Method",
         list(names.values()),
         list(names.values()).index(best),
         key=state.METHOD,
         bind="query-params",
+        label_visibility="collapsed",
     )
-    chosen = choose(
-        "Share kept, %", list(words), key=state.METHOD_KEPT, place=right, default=usual, wrap=True
-    )
-    return words[chosen]
+    return words[choose("Share kept, %", list(words), key=state.METHOD_KEPT, default=usual, wrap=True)]
 
 
 def _setting(sweep: Sweep, share: float) -> int | None:
@@ -76,3 +63,18 @@ def _setting(sweep: Sweep, share: float) -> int | None:
     reason = sweep.skipped.get(f"{label} at {share:g}", "It was not run.")
     st.info(f"{plain(label)} at {share:.0%}: not available. {plain(reason)}")
     return None
+
+
+def _say(sweep: Sweep, setting: int) -> None:
+    """What the setting kept and did, in words."""
+    chosen, unit, row = sweep.settings[setting], state.unit(), sweep.to_frame().iloc[setting]
+    kl, change = (from_nats(float(row[name]), unit) for name in ("kl", "delta_nll"))
+    pairs = sweep.spec.n_layers * sweep.spec.n_kv_heads
+    st.markdown(
+        f"With **{plain(chosen.label)}** and {chosen.kept:.0%} of the context kept, the predictions move by "
+        f"**{significant(kl)} {unit}** (KL), what follows becomes **{significant(change, signed=True)} {unit}** a token "
+        f"more surprising, and **{float(row['top1_agreement']):.0%}** of the first choices stay the same. A layer and KV "
+        f"head keeps **{significant(chosen.budget / pairs)}** of {count(sweep.spec.n_context)} tokens."
+    )
+    if chosen.remark:
+        st.caption(plain(chosen.remark))
