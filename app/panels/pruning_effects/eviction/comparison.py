@@ -14,7 +14,7 @@ from app.compute import requests as runs
 from app.panels.pruning_effects.eviction.form import form
 from app.panels.pruning_effects.eviction.sweep_request import SweepRequest, compute, standard
 from app.widgets.messages import show_error, show_unavailable
-from app.widgets.run_status import asked_job, model_run, outcome, try_submit
+from app.widgets.run_status import wanted_job, model_run, outcome, try_submit
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -71,7 +71,7 @@ def _on_screen(
 
 def _start_standard(trace: Trace, usual: SweepRequest, request: runs.RunRequest) -> Job | None:
     """Ask for the standard comparison where it is cheap and nothing else waits."""
-    run = asked_job()
+    run = wanted_job()
     if (
         trace.attention is None
         or len(trace.tokens) < _LEAST_TOKENS
