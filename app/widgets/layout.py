@@ -37,7 +37,7 @@ def icons(name: str) -> Any:
     return st.container(key=f"icons_{name}", horizontal=True, wrap=False, width="content", gap="xxsmall")
 
 
-def reading_and_choice(name: str, *, follows: bool = True) -> list[Any]:
+def picture_and_choice(name: str, *, follows: bool = True) -> list[Any]:
     """Two columns: wide what is read, narrow what is chosen, always in sight.
 
     Below 900 pixels the second one sticks to the lower edge of the window, see ``app/style.css``.

@@ -58,6 +58,13 @@ def _finished_job() -> Job | None:
     return None
 
 
+def found_here(wanted: runs.RunRequest | runs.Experiment) -> Job | None:
+    """The job of something that starts by itself; None where it ended with another tab, so that it starts again."""
+    job = runs.find(wanted)
+    here = wanted.key in st.session_state.get(state.BACKGROUND, ())
+    return None if job is not None and job.state == "cancelled" and not here else job
+
+
 def run_again_if_dropped() -> None:
     """Ask once more for a run whose result made room for others, or that a restart of the server took."""
     request = st.session_state.get(state.RUN)

@@ -201,7 +201,7 @@ def test_words_are_found():
         "Needle test",
         "Entropy window, tokens",
         "hide token 0",
-        "**One prediction**",
+        "**Damage against the share kept**",
         "Open a run",
     } <= found
     texts = {text for _, text in SENTENCES}

@@ -18,7 +18,7 @@ from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.chosen import about_head, chosen_head, head_cell_map, head_line
 from app.panels.attention_sinks.compare import active_or_dormant
 from app.widgets.figure_card import altair_card, notebook_code
-from app.widgets.layout import reading_and_choice
+from app.widgets.layout import picture_and_choice
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _UNSETTLED_TOKENS = 16
 @st.fragment
 def experiments(trace: Trace) -> None:
     """Draw the chosen experiment, and the chosen head beside it."""
-    left, right = reading_and_choice("experiments")
+    left, right = picture_and_choice("experiments")
     with left:
         drawn = {"active or dormant": active_or_dormant, "break it": without_sink, "streaming": streaming}
         chosen = choose("Experiment", list(drawn), key=state.SINKS_EXPERIMENT, titled=False)

@@ -16,7 +16,7 @@ from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.chosen import about_head, head_cell_map, head_line
 from app.panels.attention_sinks.map import chosen_query, one_head
 from app.widgets.figure_card import altair_card, notebook_code
-from app.widgets.layout import number_line, reading_and_choice
+from app.widgets.layout import number_line, picture_and_choice
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @st.fragment
 def heads(trace: Trace) -> None:
     """Draw the view: a click in the map chooses the head for everything else."""
-    left, right = reading_and_choice("heads")
+    left, right = picture_and_choice("heads")
     with left:
         _map(trace)
         _numbers(trace)

@@ -27,7 +27,7 @@ from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.chosen import token_line
 from app.panels.attention_sinks.extremes import massive_activations
 from app.widgets.figure_card import altair_card, notebook_code
-from app.widgets.layout import reading_and_choice
+from app.widgets.layout import picture_and_choice
 from app.widgets.plain import plain
 from app.widgets.stepper import stepper
 
@@ -42,7 +42,7 @@ _OF = ("token 0", "chosen token")
 @st.fragment
 def layers(trace: Trace) -> None:
     """Draw the view: the chosen layer and token are those of every picture."""
-    left, right = reading_and_choice("layers")
+    left, right = picture_and_choice("layers")
     with right:
         _chosen(trace)
     with left:

@@ -14,7 +14,7 @@ from app.choice import choose
 from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.chosen import about_received, chosen_head, head_line
 from app.widgets.figure_card import html_card, notebook_code
-from app.widgets.layout import reading_and_choice
+from app.widgets.layout import picture_and_choice
 from app.widgets.token_strip import token_strip
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _SCOPES = ("all heads", "chosen layer", "chosen head")
 @st.fragment
 def tokens(trace: Trace) -> None:
     """Draw the view: a click on a token lists the heads that attend to it."""
-    left, right = reading_and_choice("received")
+    left, right = picture_and_choice("received")
     with left:
         _received(trace)
     with right:

@@ -14,7 +14,7 @@ from app import state
 from app.compute import requests as runs
 from app.panels.pruning_effects.eviction.sweep_request import compute, standard
 from app.widgets.plain import plain
-from app.widgets.run_status import finished_run, model_run, progress, try_submit
+from app.widgets.run_status import finished_run, found_here, model_run, progress, try_submit
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.token_attention import TokenAttention
@@ -153,7 +153,7 @@ def _part(
         st.session_state.setdefault(state.BACKGROUND, set()).add(wanted.key)
         return job
 
-    job = runs.find(wanted)
+    job = found_here(wanted)
     if job is None:
         if seconds > AT_ONCE_SECONDS:
             return Part(name, why=f"It takes about {duration(seconds)}.", start=start)

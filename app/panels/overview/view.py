@@ -13,7 +13,7 @@ from app.panels.overview.background import lens_of, survival_of, token_attention
 from app.panels.overview.keeps import keeps
 from app.panels.overview.layers import more_about, over_layers, take_clicks
 from app.panels.overview.story import story
-from app.widgets.layout import reading_and_choice, side_by_side
+from app.widgets.layout import picture_and_choice, side_by_side
 from app.widgets.token_strip import picked_token, token_strip
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def xray(trace: Trace, colour: Colour) -> None:
         survival_of(trace),
     )  # in the order of their price
     take_clicks()
-    left, right = reading_and_choice("xray")
+    left, right = picture_and_choice("xray")
     with left:
         position = _text(trace, colour, between.value, survived.value)
         over, kept = side_by_side("xray", [1.85, 1])

@@ -13,7 +13,7 @@ from app.panels.token_entropy.lens import lens
 from app.panels.token_entropy.strip import strip_card
 from app.panels.token_entropy.token_detail import token_detail
 from app.widgets.clicks import take_click
-from app.widgets.layout import reading_and_choice
+from app.widgets.layout import picture_and_choice
 from app.widgets.run_status import finished_run
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def view_and_token(trace: Trace, view: str) -> None:
     take_click(state.SCATTER_CHART)
     if finished_run() is not None:  # a token of the address may not be there yet in the stored example
         state.choose_token(state.chosen_token(trace.tokens))
-    left, right = reading_and_choice("token_entropy")
+    left, right = picture_and_choice("token_entropy")
     with left:
         if view == "text":
             strip_card(trace)

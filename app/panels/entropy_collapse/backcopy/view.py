@@ -17,7 +17,7 @@ from app.choice import choose
 from app.compute import requests as runs
 from app.panels.entropy_collapse.backcopy.cards import cards, live
 from app.widgets.growing import growing
-from app.widgets.layout import reading_and_choice
+from app.widgets.layout import picture_and_choice
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
 from app.widgets.run_status import outcome, try_submit
@@ -42,7 +42,7 @@ def backcopy(line: Any) -> None:
     """
     picture = choose("Pictures", PICTURES, key=state.BACKCOPY_PICTURES, place=line, titled=False)
     settings_of_tab: list[BackcopySettings] = st.session_state.setdefault(state.BACKCOPY_REQUEST, [])
-    left, right = reading_and_choice("backcopy", follows=False)
+    left, right = picture_and_choice("backcopy", follows=False)
     with right, st.container(border=True, key="panel_backcopy"):
         settings = _form()
         if settings is not None and try_submit(

@@ -16,7 +16,7 @@ from app.compute import requests as runs
 from app.panels.entropy_collapse.four_squares.cards import cards, effects
 from app.panels.entropy_collapse.four_squares.live import live
 from app.widgets.growing import growing
-from app.widgets.layout import reading_and_choice
+from app.widgets.layout import picture_and_choice
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
 from app.widgets.run_status import outcome, try_submit
@@ -44,7 +44,7 @@ def four_squares(line: Any) -> None:
     """
     picture = choose("Pictures", PICTURES, key=state.LAB_PICTURES, place=line, titled=False)
     finished: dict[str, LabRun] = st.session_state.setdefault(state.SQUARES_FINISHED, {})
-    left, right = reading_and_choice("four_squares", follows=False)
+    left, right = picture_and_choice("four_squares", follows=False)
     with right, st.container(border=True, key="panel_four_squares"):
         wanted, pressed = _form()
         missing = [settings for settings in wanted if settings.key not in finished]

@@ -12,7 +12,7 @@ from analysis.paths import clean_path
 from analysis.progress import part
 from app import state
 from app.panels.entropy_collapse.layers import help as explained
-from app.widgets.layout import reading_and_choice
+from app.widgets.layout import picture_and_choice
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def models(trace: Trace) -> None:
     """The same text in other models, one in memory at a time."""
     from analysis.entropy_collapse.layers.checkpoints import model_shape
 
-    left, right = reading_and_choice("models", follows=False)
+    left, right = picture_and_choice("models", follows=False)
     read: list[list[ModelShape]] = []
 
     def controls(request: RunRequest, left: Any, middle: Any) -> Wanted:

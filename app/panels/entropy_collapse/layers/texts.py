@@ -11,7 +11,7 @@ from analysis.progress import part
 from app import state
 from app.examples import EXAMPLES
 from app.panels.entropy_collapse.layers import help as explained
-from app.widgets.layout import reading_and_choice
+from app.widgets.layout import picture_and_choice
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def texts(trace: Trace) -> None:
     """Read other examples with the same model and compare their curves."""
     others = [slug for slug, example in EXAMPLES.items() if example.text != trace.text]
 
-    left, right = reading_and_choice("texts", follows=False)
+    left, right = picture_and_choice("texts", follows=False)
     read: list[dict[str, Trace]] = []
 
     def draw(done: dict[str, Trace]) -> None:

@@ -82,11 +82,11 @@ def _numbers(trace: Trace) -> None:
 
 @st.fragment
 def _curves(trace: Trace) -> None:
-    from app.widgets.layout import reading_and_choice
+    from app.widgets.layout import picture_and_choice
 
     take_click()
     quantity, kind, order, scale = _chosen()
-    left, right = reading_and_choice("layers", follows=False)
+    left, right = picture_and_choice("layers", follows=False)
     with left:
         found = _with_kind(trace, kind)
         if found is not None and quantity == "lens entropy":

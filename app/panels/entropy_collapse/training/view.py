@@ -15,7 +15,7 @@ from app.panels.entropy_collapse.training.follow import follow, say_threshold
 from app.panels.entropy_collapse.training.read import read_all, stamps_and_news
 from app.panels.entropy_collapse.training.sources import chips, choose_sources, sources
 from app.widgets.figure_card import altair_card
-from app.widgets.layout import reading_and_choice
+from app.widgets.layout import picture_and_choice
 from app.widgets.messages import show_unavailable
 from app.widgets.plain import plain
 
@@ -41,7 +41,7 @@ def over_training(line: Any) -> None:
     from analysis.entropy_collapse.training.results import distinct
 
     picture = choose("Pictures", PICTURES, key=state.LOG_PICTURES, place=line, titled=False)
-    left, right = reading_and_choice("training", follows=False)
+    left, right = picture_and_choice("training", follows=False)
     panel = right.container(border=True, key="panel_training")
     with panel:
         choose_sources()

@@ -24,7 +24,7 @@ from app.panels.pruning_effects.compression.cards import (
     numbers,
 )
 from app.widgets.growing import growing
-from app.widgets.layout import reading_and_choice, side_by_side
+from app.widgets.layout import picture_and_choice, side_by_side
 from app.widgets.messages import show_error
 from app.widgets.model_choice import model_spec
 from app.widgets.plain import plain
@@ -65,7 +65,7 @@ def prompt_compression(line: Any = st) -> None:
         Of the heading: the choice of pictures stands at its end.
     """
     picture = choose("Pictures", PICTURES, key=state.COMPRESSION_PICTURES, place=line, titled=False)
-    left, right = reading_and_choice("compression", follows=False)
+    left, right = picture_and_choice("compression", follows=False)
     panel = right.container(border=True, key="panel_compression")
     with panel:
         context, settings, pressed = _form()

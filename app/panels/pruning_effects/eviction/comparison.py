@@ -14,7 +14,7 @@ from app.compute import requests as runs
 from app.panels.pruning_effects.eviction.form import form
 from app.panels.pruning_effects.eviction.sweep_request import SweepRequest, compute, standard
 from app.widgets.messages import show_error, show_unavailable
-from app.widgets.run_status import wanted_job, model_run, outcome, try_submit
+from app.widgets.run_status import found_here, model_run, outcome, try_submit, wanted_job
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -50,6 +50,8 @@ def comparison(trace: Trace) -> Comparison:
             st.session_state[state.SWEEP] = wanted
     usual = standard(trace)
     shown, job = _on_screen([wanted, st.session_state.get(state.SWEEP), usual], request)
+    if shown == usual:
+        job = found_here(usual.experiment(request))
     if job is None:
         job = _start_standard(trace, usual, request)
         shown = None if job is None else usual

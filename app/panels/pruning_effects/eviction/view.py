@@ -12,7 +12,7 @@ from app.panels.pruning_effects.eviction.comparison import comparison
 from app.panels.pruning_effects.eviction.heavy import heavy
 from app.widgets.checks import check_line
 from app.widgets.growing import growing
-from app.widgets.layout import reading_and_choice
+from app.widgets.layout import picture_and_choice
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
 from app.widgets.run_status import model_run, model_run_or_none, outcome, shown_run
@@ -39,7 +39,7 @@ def kv_cache(line: Any) -> None:
 
 @st.fragment
 def _comparison(trace: Trace, picture: str) -> None:
-    left, right = reading_and_choice("eviction", follows=picture in ("what stays", "damage"))
+    left, right = picture_and_choice("eviction", follows=picture in ("what stays", "damage"))
     panel = right.container(border=True, key="panel_eviction")
     if model_run() is None:
         with panel:
