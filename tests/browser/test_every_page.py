@@ -101,7 +101,10 @@ def test_axe_finds_nothing_serious(slug, theme, chromium, address):
 def test_a_switch_of_the_theme_reaches_the_charts(chromium, address):
     with harness.page(chromium, color_scheme="light") as page:
         opened(page, address, "token_entropy")
-        drawn = "() => document.querySelector('[data-testid=stVegaLiteChart] canvas')?.toDataURL()"
+        drawn = """() => {
+          const chart = document.querySelector("[data-testid=stVegaLiteChart] :is(svg, canvas)");
+          return chart && (chart.toDataURL?.() ?? chart.outerHTML);
+        }"""
         page.wait_for_function(drawn)
         before = page.evaluate(drawn)
         page.emulate_media(color_scheme="dark")
