@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 from tests.packaging.serving import free_port
 from tests.patience import PATIENCE
@@ -179,3 +179,17 @@ def instrument(watched: Page) -> Seen:
 def wait_done(watched: Page) -> None:
     """Wait until Streamlit has no script run in progress."""
     watched.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', state="attached")
+
+
+def text_form(watched: Page) -> Locator:
+    """The field of the text, in the run bar's form; opens that where it is closed."""
+    form = watched.get_by_label("Text to read")
+    if form.count() == 0:
+        watched.get_by_role("button", name="Edit").click()
+        form.wait_for()
+    return form
+
+
+def press_run(watched: Page) -> None:
+    """Press the run bar's button, which closes the form."""
+    watched.get_by_role("button", name="Run", exact=True).click()

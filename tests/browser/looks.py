@@ -55,6 +55,20 @@ def places(page: Any) -> dict[str, float]:
     return found
 
 
+def stand_still(page: Any) -> None:
+    """Wait until the parts of the page have stood where they are for twenty looks at them."""
+    page.wait_for_function(
+        """() => {
+          const parts = document.querySelectorAll("[data-testid=stMain] [class*=st-key-]");
+          const now = JSON.stringify([...parts].map(e => Math.round(e.getBoundingClientRect().top)));
+          window.looks = now === window.seenLast ? (window.looks ?? 0) + 1 : 0;
+          window.seenLast = now;
+          return window.looks >= 20;
+        }""",
+        polling=100,
+    )
+
+
 def faults(page: Any) -> list[str]:
     """What is wider than the window, cut, or over something else; empty where all is well."""
     found: list[str] = page.evaluate("""() => {

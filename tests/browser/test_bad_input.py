@@ -51,7 +51,7 @@ def visit(chromium: Any, address: str) -> Iterator[Open]:
 
 
 def press_run(page: Any) -> None:
-    page.get_by_role("button", name="Run", exact=True).click()
+    harness.press_run(page)
 
 
 def one_box(page: Any) -> str:
@@ -66,21 +66,23 @@ def one_box(page: Any) -> str:
 
 
 def text_in(page: Any) -> str:
-    return str(page.get_by_label("Text to read").input_value())
+    text = str(harness.text_form(page).input_value())
+    page.keyboard.press("Escape")
+    return text
 
 
 def test_nothing_to_read_one_token_and_back(visit: Open) -> None:
     page = visit("token_entropy")
     page.wait_for_selector(".ls-strip[data-ready]")
-    page.get_by_label("Text to read").fill("")
+    harness.text_form(page).fill("")
     press_run(page)
     assert "There is no text to read." in one_box(page)
-    page.get_by_label("Text to read").fill("cat")
+    harness.text_form(page).fill("cat")
     press_run(page)
     page.get_by_text("The text is a single token").wait_for()
     assert "Type a few more words" in one_box(page)
     assert text_in(page) == "cat"
-    page.get_by_label("Text to read").fill("cat and dog")
+    harness.text_form(page).fill("cat and dog")
     press_run(page)
     page.wait_for_selector('.ls-strip[data-ready="3"]')
     harness.wait_done(page)
@@ -92,21 +94,21 @@ def test_a_megabyte_of_emoji_is_refused(visit: Open) -> None:
     page.wait_for_selector(".ls-strip[data-ready]")
     harness.wait_done(page)
     emoji = "🦊🌲🔥" * (1_000_000 // 12)
-    page.get_by_label("Text to read").evaluate(
+    harness.text_form(page).evaluate(
         """(area, text) => {
             Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value").set.call(area, text);
             area.dispatchEvent(new Event("input", { bubbles: true }));
         }""",
         emoji,
     )
-    page.get_by_label("Text to read").focus()
+    harness.text_form(page).focus()
     press_run(page)
     said = one_box(page)
     count = re.search(r"The text has ([\d,]+) tokens", said)
     assert count and int(count[1].replace(",", "")) > 200_000, said
     assert "8,192" in said and "Shorten it, or read it in windows" in said
     assert text_in(page) == emoji
-    page.get_by_label("Text to read").fill("Short again, and it works.")
+    harness.text_form(page).fill("Short again, and it works.")
     press_run(page)
     page.wait_for_selector('.ls-strip[data-ready="7"]')
 
@@ -117,14 +119,14 @@ def test_half_of_a_surrogate_pair_harms_nothing(visit: Open) -> None:
     page = visit("token_entropy")
     page.wait_for_selector(".ls-strip[data-ready]")
     harness.wait_done(page)
-    page.get_by_label("Text to read").focus()
+    harness.text_form(page).focus()
     page.evaluate("() => document.execCommand('selectAll')")
     page.evaluate("() => document.execCommand('insertText', false, 'one \\ud83d two')")
     press_run(page)
     harness.wait_done(page)
     assert page.locator("[data-testid=stException], [data-testid=stAlert]").count() == 0
     assert text_in(page).startswith("one ")
-    page.get_by_label("Text to read").fill("Two words and a few more.")
+    harness.text_form(page).fill("Two words and a few more.")
     press_run(page)
     page.wait_for_selector('.ls-strip[data-ready="7"]')
 
@@ -145,8 +147,7 @@ def test_a_model_that_cannot_be_opened(
         cut.write_bytes(b"GGUF" + bytes([3, 0, 0, 0]) + bytes([200, 0, 0, 0, 0, 0, 0, 0]) * 2 + b"x" * 50)
         model = str(cut)
     page = visit(f"token_entropy?from={kind}&model={quote(model, safe='')}&example=code")
-    page.get_by_text("Nothing has been read yet.").wait_for()
-    page.wait_for_function("() => document.querySelector('textarea')?.value.startsWith('def')")
+    page.get_by_text("The pictures show an example. Press Run for yours.").wait_for()
     text = text_in(page)
     press_run(page)
     page.locator("[data-testid=stAlert]").get_by_text(re.compile(sentence)).wait_for()
@@ -155,9 +156,11 @@ def test_a_model_that_cannot_be_opened(
     assert "Traceback" not in said and "probably a bug" not in said
     assert text_in(page) == text and text.startswith("def find_position")
     # Back to the model that comes with the app: the text is still there, and is read.
+    page.locator(".st-key-model_choice").get_by_role("button").click()
     page.get_by_role("combobox", name="Model").click()
     page.get_by_role("option", name="embedded").click()
     harness.wait_done(page)
+    page.keyboard.press("Escape")
     press_run(page)
     page.wait_for_selector(".ls-strip[data-ready]")
     harness.wait_done(page)

@@ -21,7 +21,7 @@ def spectrum_layer(page: Any) -> int:
 
 def test_a_click_chooses_the_layer_and_texts_are_compared(visit: Open) -> None:  # noqa: F811
     page, _ = visit("entropy_collapse")
-    page.get_by_text("Checks of this run").wait_for()
+    page.locator(".st-key-run_checks").wait_for()
     settle(page)
     assert "layer" in page.locator("[data-testid=stMetric]", has_text="largest drop").inner_text()
     drawn = page.locator(".st-key-layers_chart [data-testid=stVegaLiteChart]").locator("canvas, svg").first

@@ -68,9 +68,12 @@ def test_nothing_moves_when_the_result_arrives(slug, chromium):
         page.goto(f"{base}/{looks.address_of(slug)}")
         page.get_by_role("heading", level=1).wait_for()
         page.wait_for_function(looks.HAS_RESULT)
+        harness.wait_done(page)
+        looks.stand_still(page)
         running = page.locator(".st-key-run_progress").count()
         before = looks.places(page)
         looks.settle(page)
+        looks.stand_still(page)
         after = looks.places(page)
         assert running or before.keys() == after.keys()
         moved = {key: after[key] - before[key] for key in before.keys() & after.keys()}
@@ -101,7 +104,10 @@ def test_axe_finds_nothing_serious(slug, theme, chromium, address):
 def test_a_switch_of_the_theme_reaches_the_charts(chromium, address):
     with harness.page(chromium, color_scheme="light") as page:
         opened(page, address, "token_entropy")
-        drawn = "() => document.querySelector('[data-testid=stVegaLiteChart] canvas')?.toDataURL()"
+        drawn = """() => {
+          const chart = document.querySelector("[data-testid=stVegaLiteChart] :is(svg, canvas)");
+          return chart && (chart.toDataURL?.() ?? chart.outerHTML);
+        }"""
         page.wait_for_function(drawn)
         before = page.evaluate(drawn)
         page.emulate_media(color_scheme="dark")
