@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.token_entropy.expected import probability_of
+
 if TYPE_CHECKING:
     from analysis.attention_sinks.token_attention import TokenAttention
     from analysis.pruning_effects.eviction.survival import Survival
@@ -54,11 +56,6 @@ def choices(tokens: TokenTrace, position: int, most: int = 5) -> tuple[Choice, .
     if any(choice.came for choice in shown):
         return tuple(shown)
     return (*shown[: most - 1], Choice(tokens.text[position], probability_of(tokens, position), True))
-
-
-def probability_of(tokens: TokenTrace, position: int) -> float:
-    """Probability of the token that came, ``exp(-surprisal)``."""
-    return float(np.exp(-float(tokens.surprisal[position])))
 
 
 @dataclass(frozen=True)

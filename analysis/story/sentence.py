@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.drawing.numbers import count, significant
-from analysis.story.numbers import BUDGET, attended_by, choices, forgotten, probability_of, repeat_of
+from analysis.story.numbers import BUDGET, attended_by, forgotten, repeat_of
+from analysis.token_entropy.expected import Word, expected_words, percent, probability_of
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -18,12 +19,6 @@ if TYPE_CHECKING:
 
 _CLEARLY = 1.0
 """Nats by which a surprisal must rise before the story says so."""
-
-
-class Word(str):
-    """The text of a token, to be drawn as such."""
-
-    __slots__ = ()
 
 
 def sentence(
@@ -54,7 +49,7 @@ def sentence(
     tuple of str
         Pieces in order; texts of tokens are :class:`Word`.
     """
-    out = _expected(trace, position)
+    out: list[str] = list(expected_words(trace.tokens, position))
     again = repeat_of(trace.tokens, position)
     if again is not None:
         out += _again(trace, position, again, between)
@@ -63,24 +58,6 @@ def sentence(
     if survived is not None:
         out += _without(trace, position, between, survived, unit)
     return tuple(out)
-
-
-def _percent(share: float) -> str:
-    return f"{significant(100 * share) if share >= 1e-5 else 'under 0.001'} %"
-
-
-def _expected(trace: Trace, position: int) -> list[str]:
-    tokens, word = trace.tokens, Word(trace.tokens.text[position])
-    listed = choices(tokens, position)
-    if not listed:
-        return ["Nothing came before ", word, ", so the model expected nothing here."]
-    first, rank = listed[0], int(tokens.rank[position])
-    if rank == 1:
-        return ["The model expected ", word, f" ({_percent(probability_of(tokens, position))})."]
-    return [
-        "The model expected ", Word(first.name), f" ({_percent(first.probability)}); ", word,
-        f" was its choice number {count(rank)}.",
-    ]  # fmt: skip
 
 
 def _again(trace: Trace, position: int, again: Repeat, between: TokenAttention | None) -> list[str]:
@@ -97,11 +74,11 @@ def _again(trace: Trace, position: int, again: Repeat, between: TokenAttention |
     if found is not None:
         out += [
             "the ", Word(found.name),
-            f" before them attends to it with {_percent(found.weight)} of head {found.head} in layer {found.layer}, ",
+            f" before them attends to it with {percent(found.weight)} of head {found.head} in layer {found.layer}, ",
         ]  # fmt: skip
     rank = int(tokens.rank[there])
     named = "the first choice" if rank == 1 else f"choice number {count(rank)}"
-    surely = _percent(probability_of(tokens, there))
+    surely = percent(probability_of(tokens, there))
     return [*out, "and ", Word(tokens.text[there]), f" is {named} ({surely})."]
 
 
@@ -112,7 +89,7 @@ def _strongest(trace: Trace, position: int, between: TokenAttention) -> list[str
     found = strongest[0]
     return [
         " It never comes again; ", Word(found.name),
-        f" (token {count(found.position)}) attends to it most, with {_percent(found.weight)} of head {found.head} "
+        f" (token {count(found.position)}) attends to it most, with {percent(found.weight)} of head {found.head} "
         f"in layer {found.layer}.",
     ]  # fmt: skip
 

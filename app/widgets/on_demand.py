@@ -44,7 +44,6 @@ def on_demand(
     height: int,
     why: str = "An opened file has no model.",
     stretch: bool = True,
-    in_one_frame: bool = False,
 ) -> None:
     """Draw the panel: what it is, its controls, its button, and the result once there is one.
 
@@ -65,23 +64,19 @@ def on_demand(
         What to say in the panel's place for an opened file, which has no model.
     stretch : bool
         Whether the button is as wide as its column.
-    in_one_frame : bool
-        The title stands beside the button, and the result in the same frame: for a panel without
-        controls whose result is no card.
     """
     request = model_run_or_none(title, why)
     if request is None:
         return
     with st.container(border=True, key=f"panel_{name}"):
-        if not in_one_frame:
-            _head(st, title, caption)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.markdown(f"**{title}**", width="content")
+            st.caption(caption, width="stretch")
         *places, last = (
             [st.container() for _ in range(widths)]
             if isinstance(widths, int)
-            else side_by_side(f"controls_{name}", widths, "center" if in_one_frame else "bottom")
+            else side_by_side(f"controls_{name}", widths, "bottom")
         )
-        if in_one_frame:
-            _head(places[0], title, caption)
         wanted = controls(request, *places)
         if wanted is None:
             return
@@ -102,13 +97,5 @@ def on_demand(
             else runs.find(experiment)
         )
         result = None if job is None else outcome(job, (height,), wanted.draw_partial)
-        if in_one_frame and result is not None:
-            wanted.draw(result)
-    if not in_one_frame and result is not None:
+    if result is not None:
         wanted.draw(result)
-
-
-def _head(place: Any, title: str, caption: str) -> None:
-    line = place.container(horizontal=True, vertical_alignment="center", gap="small")
-    line.markdown(f"**{title}**", width="content")
-    line.caption(caption, width="stretch")

@@ -18,8 +18,8 @@ from analysis.pruning_effects.eviction.survival import Survival
 from analysis.results.spectra import renyi_entropy
 from analysis.story.figures import entropy_by_layer, sinks_by_layer, who_keeps, who_keeps_frame
 from analysis.story.numbers import choices, path
-from analysis.story.sentence import Word
 from analysis.story.strips import COLOURS, story_strip, with_attending
+from analysis.token_entropy.expected import Word
 from app.panels.overview import story_html
 from tests.figures.synthetic import HOSTILE, run
 from tests.figures.test_attention_figures import attended

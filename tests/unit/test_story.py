@@ -10,7 +10,8 @@ import pytest
 from analysis.attention_sinks.token_attention import TokenAttention
 from analysis.pruning_effects.eviction.survival import Survival
 from analysis.story.numbers import attended_by, choices, forgotten, path, repeat_of
-from analysis.story.sentence import Word, sentence
+from analysis.story.sentence import sentence
+from analysis.token_entropy.expected import Word
 from tests.figures.synthetic import run
 
 N = 12

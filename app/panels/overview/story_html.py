@@ -12,7 +12,7 @@ from analysis.drawing.numbers import count, significant
 from analysis.drawing.theme import DARK, LIGHT, RAMP_STEPS, Picture, amount_ramp, inks_on, rgb_to_hex
 from analysis.pruning_effects.eviction.styles import styles_of
 from analysis.story.numbers import BUDGET
-from analysis.story.sentence import Word
+from analysis.token_entropy.expected import Word
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
