@@ -177,7 +177,7 @@ def test_the_sentence_says_what_was_measured():
 def test_the_sentence_of_tokens_that_are_plain():
     trace = made()
     assert said(trace, 0).startswith("Nothing came before ‹a›")
-    assert said(trace, 8) == "The model expected ‹ c› (25.0 %)."
+    assert said(trace, 8) == "The model expected ‹ c› (25.0 %), and it came."
     assert said(made(ids=(0, 1, 2, 0, 4, 2, 5, 1, 2, 3, 3, 6)), 4, made_attention()).endswith(
         "It never comes again; ‹ d› (token 9) attends to it most, with 50.0 % of head 3 in layer 2."
     )
