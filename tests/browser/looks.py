@@ -33,11 +33,13 @@ _PICTURES = """[...document.querySelectorAll(
   "[data-testid=stVegaLiteChart] :is(svg, canvas), .js-plotly-plot .main-svg)")]
   .map(e => e.getBoundingClientRect()).filter(r => r.height > 30 && r.width > 100)"""
 HAS_RESULT = f"() => {_PICTURES}.length > 0"
-_TOP = f"() => Math.min(...{_PICTURES}.map(r => r.top))"
+_TOP = """() => Math.min(...[...document.querySelectorAll(
+  "[data-testid=stMain] :is([class*=st-key-card_], [class*=st-key-panel_])")]
+  .map(e => e.getBoundingClientRect()).filter(r => r.height > 60 && r.width > 100).map(r => r.top))"""
 
 
 def top_of_result(page: Any) -> float:
-    """Pixels above the first picture or line of numbers."""
+    """Pixels above the frame of the first picture, which begins with its title line."""
     return float(page.evaluate(_TOP))
 
 

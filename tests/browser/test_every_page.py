@@ -16,7 +16,7 @@ from tests.browser import looks  # noqa: E402 - it needs playwright
 
 APP = [sys.executable, "-m", "app"]
 HIGHEST = 130
-"""Pixels above the first picture or line of numbers on a screen of 1400 x 900."""
+"""Pixels above the frame of the first picture on a screen of 1400 x 900."""
 MOVES = 8
 each_page = pytest.mark.parametrize("slug", looks.PAGES)
 each_theme = pytest.mark.parametrize("theme", looks.THEMES)
