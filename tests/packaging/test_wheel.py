@@ -90,7 +90,7 @@ from streamlit.testing.v1 import AppTest
 page = AppTest.from_file({str(installed / "app" / "main.py")!r}, default_timeout=60).run()
 print([error.value for error in page.exception], [title.value for title in page.title])"""
     done = python("-P", "-c", code)
-    assert done.stdout.strip() == "[] ['Logitscope']", done.stderr[-2000:]
+    assert done.stdout.strip() == "[] ['Overview']", done.stderr[-2000:]
 
 
 def test_the_installed_app_serves_every_page(installed, tmp_path):
