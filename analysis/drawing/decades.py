@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil, floor, log10
+from math import ceil, floor, isfinite, log10
 from typing import Any
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -21,8 +21,10 @@ def decades(low: float, high: float) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``values`` and ``labelExpr`` of an Altair axis.
+        ``values`` and ``labelExpr`` of an Altair axis; empty where there is nothing to draw.
     """
+    if not (isfinite(low) and isfinite(high)):
+        return {}
     first, last = floor(log10(low)), ceil(log10(high))
     labels = [power_of_ten(k) for k in range(first, last + 1)]
     place = f"round(log(datum.value) / LN10) - ({first})"

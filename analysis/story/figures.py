@@ -233,7 +233,7 @@ def who_keeps(survived: Survival, token: int, *, theme_name: str = "light") -> a
     refused = (
         base.transform_filter("!isValid(datum.survived)")
         .transform_calculate(reason="'refused by the method'")
-        .mark_text(text=REFUSED * 2, color=colours.muted, fontSize=13)
+        .mark_text(text=REFUSED * 2, color=colours.muted)
         .encode(tooltip=["method:N", "kept:O", "reason:N"])
     )
     rows = len(survived.labels)

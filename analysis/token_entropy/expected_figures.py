@@ -72,7 +72,7 @@ def expected_tokens(
         x=alt.X("probability:Q", axis=None, scale=alt.Scale(domain=[0, _ROOM * top])),
         color=_by_came(colours.ink, colours.pictures["token_entropy"]),
     )
-    numbers = base.mark_text(align="right", fontSize=12).encode(
+    numbers = base.mark_text(align="right").encode(
         x=alt.value("width"), text="percent:N", color=_by_came(colours.ink, colours.muted)
     )
     height = _ROW * len(frame)

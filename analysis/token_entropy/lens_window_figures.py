@@ -116,7 +116,7 @@ def lens_window(
         strokeWidth=alt.StrokeWidth("wide:Q", scale=None),
         tooltip=hover,
     )
-    written = base.mark_text(font=_MONO, fontSize=11, limit=92, baseline="middle").encode(
+    written = base.mark_text(font=_MONO, limit=92, baseline="middle").encode(
         text="word:N", color=alt.Color("ink:N", scale=None), tooltip=hover
     )
     layers: list[Any] = [boxes, written]

@@ -55,5 +55,5 @@ def test_a_click_chooses_the_layer_and_texts_are_compared(visit: Open) -> None: 
     assert charts.count() == 2 and charts.locator("canvas, svg").count() >= 2
     name, data = from_menu(page, "drops", "CSV")
     assert name == "drops.csv" and data.count(b"\n") == 1 + 6 * 30
-    page.get_by_text("this text", exact=True).click()
+    page.get_by_role("radio", name="this text", exact=True).click()
     page.get_by_text(f"Spectrum of layer {after}").wait_for()
