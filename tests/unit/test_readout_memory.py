@@ -98,6 +98,6 @@ def test_no_block_waits_for_the_device(monkeypatch):
         monkeypatch.setattr(readout, "rows_per_block", lambda _head, rows=rows: rows)
         asked.clear()
         read_rows(head, states, torch.arange(39), 5, lambda _n: None)
-        readout.read_lens(anatomy, [states, 2 * states], states, lambda _n: None)
+        readout.read_lens(anatomy, [states, 2 * states], states, torch.arange(39), lambda _n: None)
         counts.append(asked.copy())
-    assert counts[0] == counts[1] and counts[0].count("cpu") == 7 + 3
+    assert counts[0] == counts[1] and counts[0].count("cpu") == 7 + 4
