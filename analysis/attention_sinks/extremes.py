@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.attention_sinks.massive import Extremes
-from analysis.forward.attention import attend
-from analysis.forward.attention_adapter import AttentionCall, attending
+from analysis.forward.attention_adapter import AttentionCall, attend_call, attending
 from analysis.forward.rerun import rerun
 from analysis.forward.visibility import Visibility
 from analysis.models.body import first_tensor, hooks, run_body
@@ -79,10 +78,7 @@ class _Watcher:
 
     def __call__(self, call: AttentionCall) -> Tensor:
         """Attend as the run did."""
-        output = attend(
-            call.query[0], call.key[0], call.value[0], scale=call.scale, softcap=call.softcap, span=call.span,
-            sink_logits=call.sink_logits, visibility=self.visibility, layer=call.layer,
-        ).output  # fmt: skip
+        output = attend_call(call, self.visibility).output
         mixed = output.transpose(0, 1).flatten(1)
         if (found := output_projection(call.module, mixed.shape[1])) is not None:
             module, weight = found

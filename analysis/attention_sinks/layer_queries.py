@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from analysis.forward.attention import attend
-from analysis.forward.attention_adapter import AttentionCall, attending
+from analysis.forward.attention_adapter import AttentionCall, attend_call, attending
 from analysis.forward.rerun import rerun
 from analysis.forward.visibility import AttentionSpan, Visibility
 from analysis.models.body import run_body
@@ -58,10 +57,7 @@ class _Catcher:
                 call.layer, query, key, call.scale, call.softcap, call.span, call.sink_logits, self.visibility
             )
             raise _Done
-        return attend(
-            query, key, call.value[0], scale=call.scale, softcap=call.softcap, span=call.span,
-            sink_logits=call.sink_logits, visibility=self.visibility, layer=call.layer,
-        ).output[None]  # fmt: skip
+        return attend_call(call, self.visibility).output[None]
 
 
 def catch_layer(

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from analysis.attention_sinks.maps import row_weights
 from analysis.errors import AnalysisError
-from analysis.forward.attention import HeadGroup, attend, block_bytes
-from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
+from analysis.forward.attention import HeadGroup, block_bytes
+from analysis.forward.attention_adapter import AttentionCall, attend_call, attending, own_mask
 from analysis.forward.rerun import rerun
 from analysis.forward.visibility import Visibility
 from analysis.models.body import run_body
@@ -114,14 +114,11 @@ class _Watcher:
         self.report(
             call.layer / self.n_layers, f"attention between tokens, layer {call.layer}/{self.n_layers}"
         )
-        query, key = call.query[0], call.key[0]
-        self._watch(call, query, key)
-        return attend(
-            query, key, call.value[0], scale=call.scale, softcap=call.softcap, span=call.span,
-            sink_logits=call.sink_logits, visibility=self.visibility, layer=call.layer,
-        ).output[None]  # fmt: skip
+        self._watch(call)
+        return attend_call(call, self.visibility).output[None]
 
-    def _watch(self, call: AttentionCall, query: Tensor, key: Tensor) -> None:
+    def _watch(self, call: AttentionCall) -> None:
+        query, key = call.query[0], call.key[0]
         self.n_heads, n, _ = query.shape
         self.n_maps += self.n_heads
         per_group = self.n_heads // len(key)
@@ -151,7 +148,13 @@ class _Watcher:
     def result(self) -> TokenAttention:
         """Means, and the strongest of the later queries."""
         self.best.tril_(-1)
-        weight, keyed = self.best.topk(min(N_STRONGEST, len(self.best)), dim=0)
+        found = []
+        for _ in range(
+            min(N_STRONGEST, len(self.best))
+        ):  # not `topk`: of equal weights the earliest query comes first
+            found.append(self.best.max(0))
+            self.best.scatter_(0, found[-1].indices[None], -1.0)
+        weight, keyed = torch.stack([x.values for x in found]), torch.stack([x.indices for x in found])
         where = self.where.gather(0, keyed)
         missing = weight <= 0
         query, layer, head = (

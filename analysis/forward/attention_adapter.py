@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.visibility import CAUSAL, AttentionSpan, span_of
+from analysis.forward.attention import Room, attend
+from analysis.forward.row_sums import Attended
+from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, span_of
 from analysis.models.attention_choice import attention_choice
 from analysis.models.body import hooks
 from analysis.models.library_parts import eager_mask
@@ -63,6 +65,29 @@ class AttentionCall:
 
 Attend = Callable[[AttentionCall], Tensor]
 """Gives a layer's output, (B, H, m, dv)."""
+
+
+def attend_call(
+    call: AttentionCall,
+    visibility: Visibility | None = None,
+    *,
+    weightings: Tensor | None = None,
+    room: Room | None = None,
+) -> Attended:
+    """What a layer asks for, of its one text, with its statistics: :func:`analysis.forward.attention.attend`."""
+    return attend(
+        call.query[0],
+        call.key[0],
+        call.value[0],
+        scale=call.scale,
+        softcap=call.softcap,
+        span=call.span,
+        sink_logits=call.sink_logits,
+        weightings=weightings,
+        visibility=visibility,
+        layer=call.layer,
+        room=room,
+    )
 
 
 @dataclass(eq=False)

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.errors import AnalysisError, UnsupportedModelError
-from analysis.forward.attention import attend
-from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
+from analysis.forward.attention_adapter import AttentionCall, attend_call, attending, own_mask
 from analysis.forward.attention_support import AttentionSupport, known_support
 from analysis.forward.eager_maps import eager_maps, reduce_map
 from analysis.forward.row_check import RowCheck
@@ -128,10 +127,7 @@ class _Seen:
                 "Its attention cannot be measured.",
             )
         self.heads = heads
-        output = attend(
-            call.query[0], call.key[0], call.value[0], scale=call.scale, softcap=call.softcap, span=call.span,
-            sink_logits=call.sink_logits,
-        ).output  # fmt: skip
+        output = attend_call(call).output
         self.check.compare(call, output)
         self.layers.append(call.layer)
         self._inside = set(map(id, call.module.modules()))

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import Room, attend
-from analysis.forward.attention_adapter import AttentionCall, own_mask
+from analysis.forward.attention import Room
+from analysis.forward.attention_adapter import AttentionCall, attend_call, own_mask
 from analysis.forward.eager_maps import reduce_map
 from analysis.forward.fetch import fetch
 from analysis.forward.visibility import Visibility
@@ -76,18 +76,7 @@ class Recorder:
         """Attend for one layer; an :data:`analysis.forward.attention_adapter.Attend`."""
         started = time.perf_counter()
         own_mask(call)
-        attended = attend(
-            call.query[0],
-            call.key[0],
-            call.value[0],
-            scale=call.scale,
-            softcap=call.softcap,
-            span=call.span,
-            sink_logits=call.sink_logits,
-            visibility=self.visibility,
-            layer=call.layer,
-            room=self._room,
-        )
+        attended = attend_call(call, self.visibility, room=self._room)
         if self.check is not None:
             self.check.compare(call, attended.output, self.visibility)
         if self.spectra is not None and call.layer in self.layer_numbers:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import Room, attend
-from analysis.forward.attention_adapter import AttentionCall, attending, own_mask
+from analysis.forward.attention import Room
+from analysis.forward.attention_adapter import AttentionCall, attend_call, attending, own_mask
 from analysis.forward.attention_probe import require_attention
 from analysis.forward.read_cache import has_recurrence, read_cache
 from analysis.forward.row_check import RowCheck
@@ -170,17 +170,7 @@ class _Reader:
                 call.query, call.key, call.value, is_causal=True, scale=call.scale, enable_gqa=True
             )[0]
         else:
-            attended = attend(
-                query,
-                key,
-                value,
-                scale=call.scale,
-                softcap=call.softcap,
-                span=call.span,
-                sink_logits=call.sink_logits,
-                weightings=self.weights,
-                room=self.room,
-            )
+            attended = attend_call(call, weightings=self.weights, room=self.room)
             output = attended.output
             columns = {name: attended.columns[:, i] for i, name in enumerate(self.names)}
         if self.check is not None:

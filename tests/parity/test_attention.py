@@ -9,7 +9,7 @@ import torch
 from analysis.forward import attention
 from analysis.forward import recorder as recorder_module
 from analysis.forward.attention import attend
-from analysis.forward.attention_adapter import attending
+from analysis.forward.attention_adapter import attend_call, attending
 from analysis.forward.recorder import Recorder
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility
 from analysis.models.anatomy import find_anatomy
@@ -62,13 +62,13 @@ def both_ways(monkeypatch):
     """Record, inside a real model's pass, our numbers and the dense ones for identical inputs."""
     pairs = []
 
-    def compare(query, key, value, **options):
-        ours = attend(query, key, value, **options)
-        options = {k: v for k, v in options.items() if k not in ("visibility", "layer", "weightings", "room")}
-        pairs.append((ours, dense(query, key, value, **options)))
+    def compare(call, *more, **options):
+        ours = attend_call(call, *more, **options)
+        asked = {name: getattr(call, name) for name in ("scale", "softcap", "span", "sink_logits")}
+        pairs.append((ours, dense(call.query[0], call.key[0], call.value[0], **asked)))
         return ours
 
-    monkeypatch.setattr(recorder_module, "attend", compare)
+    monkeypatch.setattr(recorder_module, "attend_call", compare)
     return pairs
 
 

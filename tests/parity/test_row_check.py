@@ -11,10 +11,9 @@ import torch
 
 import analysis as an
 from analysis.errors import UnsupportedModelError
-from analysis.forward import attention_adapter, attention_probe, recorder
+from analysis.forward import attention_adapter, attention_probe
 from analysis.forward.row_check import MaskProof
 from analysis.forward.visibility import AttentionSpan, span_of
-from analysis.kv_cache import prefill as prefix
 from tests.tiny_models.families import tiny_model
 from tests.tiny_models.unusual import language_model, unusual_model
 
@@ -25,7 +24,7 @@ AFTER = "Then the postman came at last."
 
 def without(name):
     """Attention that forgets one of its options."""
-    right = recorder.attend
+    right = attention_adapter.attend
 
     def wrong(query, key, value, *, scale, **options):
         if name == "scale":
@@ -48,17 +47,15 @@ def wrong_window(monkeypatch):
     monkeypatch.setattr(attention_adapter, "span_of", one_more)
 
 
-def in_every_road(monkeypatch, name):
-    for module in (recorder, prefix, attention_probe):
-        monkeypatch.setattr(module, "attend", without(name))
-
-
 FAULTS = {
     "a swallowed window": ("mistral", swallowed_mask),
     "a window too wide by one": ("gemma3", wrong_window),
-    "a missing scale": ("granite", lambda m: in_every_road(m, "scale")),
-    "a dropped soft cap": ("gemma2", lambda m: in_every_road(m, "softcap")),
-    "a dropped learned sink": ("gpt_oss", lambda m: in_every_road(m, "sink_logits")),
+    "a missing scale": ("granite", lambda m: m.setattr(attention_adapter, "attend", without("scale"))),
+    "a dropped soft cap": ("gemma2", lambda m: m.setattr(attention_adapter, "attend", without("softcap"))),
+    "a dropped learned sink": (
+        "gpt_oss",
+        lambda m: m.setattr(attention_adapter, "attend", without("sink_logits")),
+    ),
 }
 
 

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 import analysis as an
 from analysis.attention_sinks import token_attention as module
@@ -13,6 +14,7 @@ from analysis.attention_sinks.maps import head_map_block
 from analysis.attention_sinks.token_attention import attention_between_tokens
 from analysis.errors import AnalysisError
 from analysis.forward.visibility import Visibility
+from analysis.progress import silent
 from tests import budget
 from tests.parity.test_maps import eager_maps, letters
 from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA
@@ -103,3 +105,14 @@ def test_long_texts_and_other_runs_are_refused(llama, monkeypatch):
     monkeypatch.setattr(module, "LONGEST", 30)
     with pytest.raises(AnalysisError, match="has no attention"):
         attention_between_tokens(llama, dataclasses.replace(trace, attention=None))
+
+
+def test_of_equal_weights_the_earliest_queries_are_the_strongest():
+    """Many queries give a sink a weight of exactly 1; which are named must not depend on the processor."""
+    n = 300
+    watcher = module._Watcher(n, 1, torch.device("cpu"), None, silent)
+    watcher.n_maps, watcher.best[1:, 0], watcher.where[:] = 1, 1.0, 0
+    watcher.best[7, 0] = 0.5
+    found = watcher.result()
+    assert found.query[0].tolist() == [1, 2, 3] and found.weight[0].tolist() == [1.0, 1.0, 1.0]
+    assert (found.query[1:] == -1).all() and (found.weight[1:] == 0).all()

@@ -147,7 +147,7 @@ def test_one_layer_that_goes_its_own_way(fresh_llama):
 
 def off_by(share):
     """Attention whose output is a little larger than it should be."""
-    right = recorder.attend
+    right = recorder.attend_call
 
     def wrong(*args, **options):
         attended = right(*args, **options)
@@ -158,7 +158,7 @@ def off_by(share):
 
 
 def test_attention_that_differs_from_the_library_s_is_not_shown(fresh_llama, monkeypatch):
-    monkeypatch.setattr(recorder, "attend", off_by(0.01))
+    monkeypatch.setattr(recorder, "attend_call", off_by(0.01))
     run = an.trace(fresh_llama, TEXT)
     assert run.attention is None and "last rows differ" in run.unavailable["attention"]
     assert np.isfinite(run.tokens.surprisal[1:]).all()

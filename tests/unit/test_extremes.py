@@ -73,13 +73,13 @@ def test_drain_and_table():
 
 def caught_values(monkeypatch):
     """Values of every layer of the passes that follow."""
-    values, plain = [], extremes_module.attend
+    values, plain = [], extremes_module.attend_call
 
-    def watching(query, key, value, **options):
-        values.append(value.double())
-        return plain(query, key, value, **options)
+    def watching(call, *more):
+        values.append(call.value[0].double())
+        return plain(call, *more)
 
-    monkeypatch.setattr(extremes_module, "attend", watching)
+    monkeypatch.setattr(extremes_module, "attend_call", watching)
     return values
 
 
