@@ -13,7 +13,7 @@ bar = st.container()
 line = heading("entropy_collapse")
 view = choose("Which collapse", VIEWS, key=state.COLLAPSE_VIEW, place=line, titled=False)
 with bar:
-    run_bar(starts=view == VIEWS[0])
+    run_bar(shows_run=view == VIEWS[0])
 
 if view == "over layers":
     from app.panels.entropy_collapse.layers.view import over_layers

@@ -13,7 +13,7 @@ bar = st.container()
 line = heading("pruning_effects")
 view = choose("What is pruned", VIEWS, key=state.PRUNING_VIEW, place=line, titled=False)
 with bar:
-    run_bar(starts=view == VIEWS[0])
+    run_bar(shows_run=view == VIEWS[0])
 
 if view == "prompt":
     from app.panels.pruning_effects.compression.view import prompt_compression

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from analysis.results.tokens import printable
+
 
 def alternatives(ids: np.ndarray, log_probs: np.ndarray, came: int, names: Mapping[int, str]) -> pd.DataFrame:
     """The most likely tokens at one place.
@@ -30,7 +32,7 @@ def alternatives(ids: np.ndarray, log_probs: np.ndarray, came: int, names: Mappi
     """
     return pd.DataFrame(
         {
-            "token": [names[int(i)] for i in ids],
+            "token": [printable(names[int(i)]) for i in ids],
             "came": ids == came,
             "probability": np.exp(log_probs.astype(float)),
         }

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.token_entropy.expected import probability_of
-
 if TYPE_CHECKING:
     from analysis.attention_sinks.token_attention import TokenAttention
     from analysis.pruning_effects.eviction.survival import Survival
@@ -19,43 +17,6 @@ BUDGET = 0.3
 """Share of the context kept at which the story says what a loss does."""
 _MOST_WORDS = 64
 """Tokens before a repeat that are compared."""
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One token the model might have said."""
-
-    name: str
-    probability: float
-    came: bool
-    """Whether it is the token that came."""
-
-
-def choices(tokens: TokenTrace, position: int, most: int = 5) -> tuple[Choice, ...]:
-    """The model's first choices before a token, the token that came among them or last.
-
-    Parameters
-    ----------
-    tokens : TokenTrace
-        A run's tokens.
-    position : int
-        The token; nothing is given where nothing came before it.
-    most : int
-        How many to give.
-    """
-    if not tokens.has_context[position]:
-        return ()
-    came = int(tokens.token_id[position])
-    listed = [
-        Choice(tokens.names[int(i)], float(np.exp(logprob)), int(i) == came)
-        for i, logprob in zip(
-            tokens.top_ids[position], tokens.top_logprobs[position].astype(float), strict=True
-        )
-    ]
-    shown = listed[:most]
-    if any(choice.came for choice in shown):
-        return tuple(shown)
-    return (*shown[: most - 1], Choice(tokens.text[position], probability_of(tokens, position), True))
 
 
 @dataclass(frozen=True)

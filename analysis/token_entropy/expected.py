@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.drawing.numbers import count, significant
 from analysis.results.alternatives import alternatives
+from analysis.results.tokens import printable
 
 if TYPE_CHECKING:
     from analysis.results.tokens import TokenTrace
@@ -83,7 +84,7 @@ def likely_tokens(tokens: TokenTrace, position: int, most: int = 8) -> pd.DataFr
         return frame
     own = {
         "place": int(tokens.rank[position]),
-        "token": tokens.names[came],
+        "token": printable(tokens.names[came]),
         "came": True,
         "probability": probability_of(tokens, position),
     }

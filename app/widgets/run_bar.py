@@ -10,6 +10,7 @@ from analysis.models.spec import EMBEDDED
 from analysis.models.tokenization import BOS_CHOICES
 from app import state
 from app.compute import requests as runs
+from app.compute.job import Job
 from app.examples import DEFAULT, EXAMPLES
 from app.style import switch_projector
 from app.widgets.checks import checks
@@ -30,13 +31,14 @@ _SHOWN_CHARACTERS = 160
 """Of the text, in the bar."""
 
 
-def run_bar(*, starts: bool = True) -> None:
+def run_bar(*, shows_run: bool = True) -> None:
     """Draw the bar; pressing Run puts the request into the session.
 
     Parameters
     ----------
-    starts : bool
-        Whether a first visit runs the example unasked. Not where the page draws something else.
+    shows_run : bool
+        Whether the page draws a run: then a first visit runs the example unasked, and the bar says whether the
+        pictures are of the text in it.
     """
     run_again_if_dropped()
     with st.container(key="run_bar", border=True, horizontal=True, vertical_alignment="center", gap="xsmall"):
@@ -52,12 +54,14 @@ def run_bar(*, starts: bool = True) -> None:
         )
     wanted, problem = _request(), None
     if isinstance(wanted, AnalysisError):
-        problem = wanted if pressed else None
-    elif pressed or (starts and state.RUN not in st.session_state and _is_safe_to_start(wanted)):
+        if pressed:
+            st.session_state[state.REFUSED] = wanted.message
+        problem = wanted if st.session_state.get(state.REFUSED) == wanted.message else None
+    elif pressed or (shows_run and state.RUN not in st.session_state and _is_safe_to_start(wanted)):
         problem = _start(wanted)
     st.session_state[state.EDIT_DRAWN] = bool(st.session_state.get(state.EDIT))
     with middle:
-        _what_happens(wanted)
+        _what_happens(wanted, shows_run)
     job = wanted_job()
     if problem is None and job is not None and not is_file_opened():
         problem = job.error
@@ -65,7 +69,7 @@ def run_bar(*, starts: bool = True) -> None:
         show_error(problem)
 
 
-def _what_happens(wanted: runs.RunRequest | AnalysisError) -> None:
+def _what_happens(wanted: runs.RunRequest | AnalysisError, shows_run: bool) -> None:
     """Progress while a run goes; else the text, and whether the pictures are of it."""
     job = wanted_job()
     if job is not None and job.is_live:
@@ -75,20 +79,28 @@ def _what_happens(wanted: runs.RunRequest | AnalysisError) -> None:
     shown = f"“{text[:_SHOWN_CHARACTERS]}{'…' * (len(text) > _SHOWN_CHARACTERS)}”" if text else "no text"
     with st.container(key="run_bar_words"):
         st.text(shown, wrap=False)
-    if is_file_opened():
-        st.caption("The pictures show an opened file.", width="content")
-    elif job is None:
-        st.caption("The pictures show an example. Press Run for yours.", width="content")
-    elif job.state == "cancelled":
-        st.caption("The run was cancelled. Press Run to start it again.", width="content")
-    elif job.state == "failed" or wanted != st.session_state[state.RUN]:
-        last = "an example" if finished_run() is None else "the last run"
-        reason = "The run failed" if job.state == "failed" else "Text or options changed"
-        st.caption(f"{reason}, the pictures show {last}.", width="content")
+    note = _about_the_pictures(job, wanted) if shows_run else ""
+    if note:
+        st.caption(note, width="content")
     trace = finished_run()
     if trace is not None:
         st.caption(f"{count(len(trace.tokens))} tokens", width="content")
         checks(trace)
+
+
+def _about_the_pictures(job: Job | None, wanted: runs.RunRequest | AnalysisError) -> str:
+    """What the pictures show, where it is not the run of the text in the bar."""
+    if is_file_opened():
+        return "The pictures show an opened file."
+    if job is None:
+        return "The pictures show an example. Press Run for yours."
+    if job.state == "cancelled":
+        return "The run was cancelled. Press Run to start it again."
+    if job.state == "failed" or wanted != st.session_state[state.RUN]:
+        last = "an example" if finished_run() is None else "the last run"
+        reason = "The run failed" if job.state == "failed" else "Text or options changed"
+        return f"{reason}, the pictures show {last}."
+    return ""
 
 
 def _actions() -> None:

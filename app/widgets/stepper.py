@@ -27,12 +27,13 @@ def stepper(name: str, title: str, what: str, at: int, n: int, choose: Callable[
         Chooses one by its number.
     """
     with st.container(key=f"stepper_{name}", horizontal=True, vertical_alignment="center", gap="xxsmall"):
-        _button(name, f"Previous {what}", "left", at - 1, n, choose)
+        step_button(name, f"Previous {what}", "left", at - 1, n, choose)
         st.markdown(f"**{plain(title)}**", width="stretch")
-        _button(name, f"Next {what}", "right", at + 1, n, choose)
+        step_button(name, f"Next {what}", "right", at + 1, n, choose)
 
 
-def _button(name: str, label: str, side: str, to: int, n: int, choose: Callable[[int], Any]) -> None:
+def step_button(name: str, label: str, side: str, to: int, n: int, choose: Callable[[int], Any]) -> None:
+    """Draw one of the two buttons, "left" or "right"; off at the end of the n."""
     st.button(
         label,
         icon=f":material/chevron_{side}:",

@@ -119,8 +119,8 @@ def test_a_clicked_layer_is_the_one_whose_spectrum_is_drawn(page):
     assert f"Spectrum of layer {other}" in texts(at)
     assert at.session_state[state.LAYER] == other and at.query_params[state.LAYER] == str(other)
     while at.session_state[state.LAYER]:  # a step wins over the old click
-        at = calm(at.button(key="layer_previous").click().run())
-    assert "Spectrum of layer 0" in texts(at) and at.button(key="layer_previous").disabled
+        at = calm(at.button(key="layer_left").click().run())
+    assert "Spectrum of layer 0" in texts(at) and at.button(key="layer_left").disabled
 
 
 def test_the_layer_chosen_elsewhere_is_the_one_drawn(open_page, finish):
@@ -143,9 +143,9 @@ def test_queries_keys_and_values_are_offered_then_measured(page, finish, submitt
     assert len(submitted) == ran + 1
     at.session_state[state.LAYER] = 1
     at = calm(at.run())
-    assert "Spectrum of layer 1" in texts(at) and at.button(key="layer_previous").disabled
+    assert "Spectrum of layer 1" in texts(at) and at.button(key="layer_left").disabled
     at = calm(at.selectbox(key=state.STATES).set_value("states").run())
-    assert not at.button(key="layer_previous").disabled
+    assert not at.button(key="layer_left").disabled
 
 
 def test_the_lens_is_offered_then_computed(dear_lens, open_page, finish):

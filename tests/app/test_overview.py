@@ -74,7 +74,7 @@ def test_a_view_change_starts_nothing(page, submitted):
     at = at.segmented_control(key=state.XRAY_COLOUR).set_value("attention received").run()
     at = at.segmented_control(key=state.UNIT).set_value("bits").run()
     for _ in range(3):
-        at = at.button(key="story_next").click().run()
+        at = at.button(key="story_right").click().run()
     at.session_state[state.XRAY_SINKS] = {"selection": {"pick": [{"layer": 1, "head": 2}]}}
     at = at.run()
     at = at.switch_page("../pages/token_entropy.py").run().switch_page("../pages/overview.py").run()
@@ -161,19 +161,19 @@ def test_the_chosen_token_is_one_in_all_pictures(page):
     name = result(at).tokens.text[5]
     assert at.session_state[state.TOKEN] == 5 and "token 5 of" in texts(at)
     assert f"Who keeps {name.replace(' ', '·')}" in cards(at)
-    at = at.button(key="story_previous").click().run()
+    at = at.button(key="story_left").click().run()
     assert at.session_state[state.TOKEN] == 4 and "token 4 of" in texts(at)
-    at = at.button(key="story_next").click().run().button(key="story_next").click().run()
+    at = at.button(key="story_right").click().run().button(key="story_right").click().run()
     assert at.session_state[state.TOKEN] == 6 and not at.exception
 
 
 def test_the_ends_of_the_text_have_one_neighbour(open_page, finish):
     at = finish(open_page("overview", token="0"))
-    assert at.button(key="story_previous").disabled and not at.button(key="story_next").disabled
+    assert at.button(key="story_left").disabled and not at.button(key="story_right").disabled
     last = len(result(at).tokens) - 1
     at.session_state[state.TOKEN] = last
     at = at.run()
-    assert not at.exception and at.button(key="story_next").disabled
+    assert not at.exception and at.button(key="story_right").disabled
     at = finish(at)
     assert "No later token attends to it." in words(at) and "never comes again" in texts(at)
 

@@ -438,3 +438,20 @@ def test_a_question_behind_a_run_gives_up_soon(blocked, monkeypatch):
     with pytest.raises(runs.DeviceBusyError, match="busy with a run"):
         runs._answer("estimate/x/0", lambda job: 1)
     assert not runs.engine().worker.get("estimate/x/0").is_live
+
+
+def test_a_model_that_cannot_be_is_said_until_it_is_another(open_page):
+    at = press_run(open_page("token_entropy", from_="gguf", model="/models/x.bin"))
+    assert len(at.error) == 1 and "is not a .gguf file" in unescaped(at.error[0].value)
+    at = at.run()
+    assert len(at.error) == 1, "another script run does not take the answer away"
+    at = at.text_input(key=state.SOURCE).set_value("/models/x.gguf").run()
+    assert not at.error and not at.exception
+
+
+@pytest.mark.parametrize(
+    ("page", "view"), [("entropy_collapse", "live lab"), ("pruning_effects", "prompt")], ids=str
+)
+def test_where_no_run_is_drawn_the_bar_says_nothing_of_pictures(page, view, open_page):
+    at = open_page(page, **{"view" if page == "entropy_collapse" else "pruning": view})
+    assert not at.exception and "The pictures show" not in texts(at)

@@ -17,9 +17,9 @@ from analysis.drawing.theme import theme
 from analysis.pruning_effects.eviction.survival import Survival
 from analysis.results.spectra import renyi_entropy
 from analysis.story.figures import entropy_by_layer, sinks_by_layer, who_keeps, who_keeps_frame
-from analysis.story.numbers import choices, path
+from analysis.story.numbers import path
 from analysis.story.strips import COLOURS, story_strip, with_attending
-from analysis.token_entropy.expected import Word
+from analysis.token_entropy.expected import Word, likely_tokens
 from app.panels.overview import story_html
 from tests.figures.synthetic import HOSTILE, run
 from tests.figures.test_attention_figures import attended
@@ -141,7 +141,7 @@ def test_tokens_that_attend_most_are_underlined():
 def test_hostile_tokens_stay_text():
     trace = run(30, texts=HOSTILE)
     for position in range(1, 12):
-        drawn = story_html.choices_html(choices(trace.tokens, position)) + story_html.path_html(
+        drawn = story_html.choices_html(likely_tokens(trace.tokens, position)) + story_html.path_html(
             path(trace, position), "nats"
         )
         drawn += story_html.sentence_html(("a & b ", Word(trace.tokens.text[position])))

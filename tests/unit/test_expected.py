@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
@@ -53,6 +54,11 @@ def test_the_list_ends_with_the_token_that_came(tokens):
     near = likely_tokens(tokens, 3, 2)
     assert near["token"].tolist() == [" floor", " bed"] and near["came"].tolist() == [False, True]
     assert len(likely_tokens(tokens, 1, 9)) == 4, "no more than there are, and the token that came"
+
+
+def test_half_a_surrogate_pair_is_no_reason_to_fail(tokens):
+    odd = dataclasses.replace(tokens, names=tokens.names | dict.fromkeys(tokens.names, "\ud800x"))
+    assert set(likely_tokens(odd, 1, 3)["token"]) == {"?x"}
 
 
 def test_small_shares_stay_plain():

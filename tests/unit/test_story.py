@@ -9,7 +9,7 @@ import pytest
 
 from analysis.attention_sinks.token_attention import TokenAttention
 from analysis.pruning_effects.eviction.survival import Survival
-from analysis.story.numbers import attended_by, choices, forgotten, path, repeat_of
+from analysis.story.numbers import attended_by, forgotten, path, repeat_of
 from analysis.story.sentence import sentence
 from analysis.token_entropy.expected import Word
 from tests.figures.synthetic import run
@@ -64,16 +64,7 @@ def made_survival(n_context=6, m=6):
     )  # fmt: skip
 
 
-# Before it came -----------------------------------------------------------------------------------
-
-
-def test_the_first_choices_end_with_the_token_that_came():
-    found = choices(made().tokens, 2, 3)
-    assert [c.name for c in found] == [" g", " f", " c"] and [c.came for c in found] == [False, False, True]
-    np.testing.assert_allclose([c.probability for c in found], [0.5, 0.2, 0.01], rtol=1e-6)
-    came = choices(made(ids=(0,) + (5,) * 11).tokens, 3, 3)
-    assert [c.name for c in came] == [" g", " f", " e"] and [c.came for c in came] == [False, True, False]
-    assert choices(made().tokens, 0) == ()
+# Where it comes again -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

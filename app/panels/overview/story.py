@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.drawing.numbers import count, significant
-from analysis.story.numbers import attended_by, choices, forgotten, path, repeat_of
+from analysis.story.numbers import attended_by, forgotten, path, repeat_of
 from analysis.story.sentence import sentence
+from analysis.token_entropy.expected import likely_tokens
 from analysis.units import from_nats
 from app import state
 from app.panels.overview import story_html as html
+from app.widgets.stepper import step_button
 
 if TYPE_CHECKING:
     from analysis.attention_sinks.token_attention import TokenAttention
     from analysis.pruning_effects.eviction.survival import Survival
     from analysis.results.trace import Trace
     from app.panels.overview.background import Part
+
+_MOST_CHOICES = 5
 
 
 def story(trace: Trace, position: int, lens: Part, between: Part, survived: Part) -> None:
@@ -47,25 +51,9 @@ def _which(trace: Trace, position: int) -> None:
     """The token, its neighbours, where it is and where it comes again."""
     n, again = len(trace.tokens), repeat_of(trace.tokens, position)
     with st.container(key="story_token", horizontal=True, vertical_alignment="center", gap="xsmall"):
-        st.button(
-            "Previous token",
-            icon=":material/chevron_left:",
-            key="story_previous",
-            type="tertiary",
-            disabled=position == 0,
-            on_click=state.choose_token,
-            args=(position - 1,),
-        )
+        step_button("story", "Previous token", "left", position - 1, n, state.choose_token)
         st.html(f"<div class=story-word>{html.word(trace.tokens.text[position])}</div>", width="content")
-        st.button(
-            "Next token",
-            icon=":material/chevron_right:",
-            key="story_next",
-            type="tertiary",
-            disabled=position == n - 1,
-            on_click=state.choose_token,
-            args=(position + 1,),
-        )
+        step_button("story", "Next token", "right", position + 1, n, state.choose_token)
         where = f"token {count(position)} of {count(n)}"
         comes = f"comes again as {count(again.position)}" if again else "never comes again"
         st.caption(f"{where}  \n{comes}", width="stretch")
@@ -73,13 +61,15 @@ def _which(trace: Trace, position: int) -> None:
 
 def _before(trace: Trace, position: int) -> None:
     tokens, unit = trace.tokens, state.unit()
-    listed = choices(tokens, position)
     said, content = "", "<p>Nothing came before it: no prediction.</p>"
-    if listed:
+    if tokens.has_context[position]:
         entropy, surprisal = (
             significant(from_nats(float(x[position]), unit)) for x in (tokens.entropy, tokens.surprisal)
         )
-        said, content = f"entropy {entropy} · surprisal {surprisal} {unit}", html.choices_html(listed)
+        said, content = (
+            f"entropy {entropy} · surprisal {surprisal} {unit}",
+            html.choices_html(likely_tokens(tokens, position, _MOST_CHOICES)),
+        )
     _place("before", html.head("token_entropy", "Before it came", said) + content)
 
 

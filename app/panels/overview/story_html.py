@@ -16,7 +16,9 @@ from analysis.token_entropy.expected import Word
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
-    from analysis.story.numbers import AttendedBy, Choice, Forgotten, Said
+    import pandas as pd
+
+    from analysis.story.numbers import AttendedBy, Forgotten, Said
 
 _PLAIN_DIGITS = 1e-5
 _ROOM = 16
@@ -46,13 +48,13 @@ def head(picture: Picture, title: str, said: str = "") -> str:
     return f'<div class="story-head {picture}"><b>{escape(title)}</b><span>{said}</span></div>'
 
 
-def choices_html(choices: tuple[Choice, ...]) -> str:
-    """What might have come, as bars; the token that came in ink."""
-    most = max((c.probability for c in choices), default=1.0)
+def choices_html(choices: pd.DataFrame) -> str:
+    """What might have come, as bars; the token that came in ink. A table of :func:`likely_tokens`."""
+    shares = choices["probability"].tolist()  # the first is the largest
     rows = (
-        f'<div class="story-choice{" came" * c.came}">{word(c.name)}'
-        f'<s><u style="width:{100 * c.probability / most:.1f}%"></u></s><span>{percent(c.probability)}</span></div>'
-        for c in choices
+        f'<div class="story-choice{" came" * came}">{word(token)}'
+        f'<s><u style="width:{100 * share / shares[0]:.1f}%"></u></s><span>{percent(share)}</span></div>'
+        for token, came, share in zip(choices["token"], choices["came"], shares, strict=True)
     )
     return "".join(rows)
 

@@ -38,6 +38,7 @@ def spectrum(trace: Trace, kind: str) -> None:
     from analysis.entropy_collapse.layers.curves import spectra_of
     from analysis.results.spectra import alpha_req
     from app.widgets.figure_card import altair_card, notebook_code
+    from app.widgets.stepper import stepper
 
     first, last = int(kind != "states"), trace.spec.n_layers
     layer = chosen_layer(trace, kind)
@@ -51,25 +52,14 @@ def spectrum(trace: Trace, kind: str) -> None:
         code=notebook_code(trace, f"an.figures.spectrum(trace, {layer}, kind={kind!r})"),
         more=explained.SPECTRUM,
     ) as draw:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small", key="line_layer"):
-            st.button(
-                "Previous layer",
-                icon=":material/chevron_left:",
-                key="layer_previous",
-                type="tertiary",
-                disabled=layer == first,
-                on_click=state.choose_layer,
-                args=(layer - 1,),
-            )
-            st.button(
-                "Next layer",
-                icon=":material/chevron_right:",
-                key="layer_next",
-                type="tertiary",
-                disabled=layer == last,
-                on_click=state.choose_layer,
-                args=(layer + 1,),
-            )
+        stepper(
+            "layer",
+            f"Layer {layer}",
+            "layer",
+            layer - first,
+            last - first + 1,
+            lambda at: state.choose_layer(first + at),
+        )
         draw()
         shares = spectra_of(trace, kind)[0, layer - first]
         fit = alpha_req(shares)
