@@ -45,3 +45,72 @@ function hatching(pen, ink, strength) {
   return pattern;
 }
 
+/** The header of a payload, and the place and bytes behind it. */
+function opened(data) {
+  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
+  const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
+  return { bytes, head: JSON.parse(utf8.decode(bytes.subarray(4, 4 + length))), at: 4 + length };
+}
+
+/** A value with its unit, as Python's `numbers.exact` writes it. */
+function exact(value, digits, unit) {
+  const said = value.toPrecision(digits).replace("Infinity", "∞").replaceAll("-", "−");
+  return `${said}${unit ? ` ${unit}` : ""}`;
+}
+
+/** What the views share: their parts and their end, one drawing a frame, the theme, and telling Python. */
+class CanvasView {
+  constructor(root, parts) {
+    this.root = root;
+    for (const name of parts) this[name] = root.querySelector(`.ls-${name}`);
+    this.canvas = root.querySelector("canvas");
+    this.pen = this.canvas.getContext("2d");
+    this.selected = this.hover = -1;
+    this.stop = new AbortController();
+    root._rect = i => this.rect(i);
+  }
+
+  on(target, name, run, more = {}) {
+    target.addEventListener(name, run, { signal: this.stop.signal, ...more });
+  }
+
+  /** Call back whenever the view gets another size. */
+  watchSize(run) {
+    this.sizes = new ResizeObserver(run);
+    this.sizes.observe(this.root);
+  }
+
+  close() {
+    this.stop.abort();
+    this.sizes.disconnect();
+    clearTimeout(this.timer);
+    cancelAnimationFrame(this.frame);
+  }
+
+  requestDraw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = requestAnimationFrame(() => this.draw());
+  }
+
+  /** Take ink, colours and hatching of the theme on screen; whether they are others than before. */
+  takeTheme(ramps, strength) {
+    const ink = getComputedStyle(this.root).color, ground = getComputedStyle(this.tip).backgroundColor;
+    const key = `${ink}|${ground}|${devicePixelRatio}`;
+    if (key === this.themeKey) return false;
+    this.themeKey = key;
+    this.ink = ink;
+    this.dark = luminance(channels(ground)) < 0.18;
+    this.ramp = ramps[this.dark ? "dark" : "light"];
+    this.colours = palette(this.ramp, ink);
+    this.hatch = hatching(this.pen, ink, strength);
+    return true;
+  }
+
+  /** Tell Python what is selected, at once or after `wait` ms without another choice. */
+  tell(name, revision, wait) {
+    clearTimeout(this.timer);
+    const tell = () => this.send(name, [this.selected, revision]);
+    if (wait) this.timer = setTimeout(tell, wait);
+    else tell();
+  }
+}

@@ -5,10 +5,8 @@ const TEXT_WIDTH = 24, TEXT_HEIGHT = 13, GAP_FROM = 9, MOST_SINGLE = 8000, KEY_P
 
 /** Read the payload written by `pack_cells` in cell_map.py. */
 function parseCells(data) {
-  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
-  const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
-  const map = JSON.parse(utf8.decode(bytes.subarray(4, 4 + length))), n = map.rows * map.columns;
-  let at = 4 + length;
+  let { bytes, head: map, at } = opened(data);
+  const n = map.rows * map.columns;
   const take = count => bytes.slice(at, (at += count));
   map.values = new Float32Array(take(4 * n).buffer);
   map.codes = take(n);
@@ -35,16 +33,11 @@ function halved({ rows, columns, codes, there }) {
 /** Part of the map in sight by key, for a map the page takes away and puts back. */
 const views = new Map();
 
-class MapView {
+class MapView extends CanvasView {
   constructor(root) {
-    this.root = root;
-    for (const name of ["legend", "view", "tip", "live"]) this[name] = root.querySelector(`.ls-${name}`);
-    this.canvas = root.querySelector("canvas");
-    this.pen = this.canvas.getContext("2d");
+    super(root, ["legend", "view", "tip", "live"]);
     this.map = null;
-    this.selected = this.hover = -1;
-    this.stop = new AbortController();
-    const on = (target, name, run, more = {}) => target.addEventListener(name, run, { signal: this.stop.signal, ...more });
+    const on = this.on.bind(this);
     on(this.canvas, "pointerdown", e => this.grab(e));
     on(this.canvas, "pointermove", e => this.move(e));
     on(this.canvas, "pointerup", e => this.release(e));
@@ -55,16 +48,7 @@ class MapView {
     on(this.view, "keydown", e => this.press(e));
     on(document.fonts, "loadingdone", () => this.draw());
     on(window, "resize", () => this.requestDraw());
-    this.sizes = new ResizeObserver(() => this.draw());
-    this.sizes.observe(root);
-    root._rect = i => this.rect(i);
-  }
-
-  close() {
-    this.stop.abort();
-    this.sizes.disconnect();
-    clearTimeout(this.timer);
-    cancelAnimationFrame(this.frame);
+    this.watchSize(() => this.draw());
   }
 
   /** Take a payload. The same rows and columns keep the zoom, a new `revision` brings Python's selection. */
@@ -146,15 +130,7 @@ class MapView {
   // -------------------------------------------------------------- colour
 
   readTheme() {
-    const ink = getComputedStyle(this.root).color, ground = getComputedStyle(this.tip).backgroundColor;
-    const key = `${ink}|${ground}|${devicePixelRatio}`;
-    if (key === this.themeKey) return;
-    this.themeKey = key;
-    this.ink = ink;
-    this.dark = luminance(channels(ground)) < 0.18;
-    this.ramp = this.map.ramps[this.dark ? "dark" : "light"];
-    this.colours = palette(this.ramp, ink);
-    this.hatch = hatching(this.pen, ink, 0.16);
+    if (!this.takeTheme(this.map.ramps, 0.16)) return;
     for (const level of this.levels) level.image = null;
     this.drawLegend();
   }
@@ -203,11 +179,6 @@ class MapView {
   }
 
   // -------------------------------------------------------------- drawing
-
-  requestDraw() {
-    cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.draw());
-  }
 
   draw() {
     if (!this.map || !this.root.clientWidth) return;
@@ -433,8 +404,7 @@ class MapView {
   valueText(i) {
     const { values, missing, unit, digits } = this.map, value = values[i];
     if (Number.isNaN(value)) return missing || "no value";
-    const said = value.toPrecision(digits).replace("Infinity", "∞").replaceAll("-", "−");
-    return `${said}${unit ? ` ${unit}` : ""}`;
+    return exact(value, digits, unit);
   }
 
   words(i) {
@@ -472,10 +442,7 @@ class MapView {
     this.reveal();
     this.live.textContent = this.words(i).filter(Boolean).join(", ");
     this.draw();
-    clearTimeout(this.timer);
-    const tell = () => this.send("cell", [this.selected, this.map.revision]);
-    if (wait) this.timer = setTimeout(tell, wait);
-    else tell();
+    this.tell("cell", this.map.revision, wait);
   }
 
   /** Bring the selected cell into the part in sight. */

@@ -8,10 +8,7 @@ const RADIUS = 4, EDGE = 4, PART = 8, KEY_WAIT = 120;
 
 /** Read the payload written by `pack` in token_strip.py. */
 function parse(data) {
-  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
-  const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
-  const head = JSON.parse(utf8.decode(bytes.subarray(4, 4 + length)));
-  let at = 4 + length;
+  let { bytes, head, at } = opened(data);
   const take = (Type, count) => {
     const end = at + count * Type.BYTES_PER_ELEMENT;
     const out = new Type(bytes.slice(at, end).buffer);
@@ -67,25 +64,18 @@ function joins(left, right) {
 /** Selection and scroll position by key, for a strip the page takes away and puts back. */
 const places = new Map();
 
-class StripView {
+class StripView extends CanvasView {
   constructor(root) {
-    this.root = root;
-    for (const name of ["head", "legend", "find", "found", "view", "tip", "live"]) this[name] = root.querySelector(`.ls-${name}`);
+    super(root, ["head", "legend", "find", "found", "view", "inner", "tip", "live"]);
     this.query = this.find.querySelector("input");
-    this.canvas = root.querySelector("canvas");
-    this.inner = root.querySelector(".ls-inner");
-    this.pen = this.canvas.getContext("2d");
     this.strip = null;
-    this.selected = this.hover = -1;
     this.glyphCache = new Map();
-    this.stop = new AbortController();
     this.listen();
-    root._rect = i => this.rect(i);
     root._redraw = () => this.draw();
   }
 
   listen() {
-    const on = (target, name, run) => target.addEventListener(name, run, { signal: this.stop.signal });
+    const on = this.on.bind(this);
     on(this.view, "scroll", () => { this.pointAt(-1); this.requestDraw(); });
     on(this.view, "scrollend", () => { this.view.scrollTop = Math.round(this.view.scrollTop / this.line) * this.line; });
     on(window, "resize", () => this.refit(false));
@@ -98,8 +88,7 @@ class StripView {
     on(this.canvas, "click", e => { const i = this.tokenAt(e); if (i >= 0) this.choose(i, 0); });
     on(this.view, "keydown", e => this.press(e));
     on(document.fonts, "loadingdone", () => this.refit(true));
-    this.sizes = new ResizeObserver(() => this.refit(false));
-    this.sizes.observe(this.root);
+    this.watchSize(() => this.refit(false));
     const watchDensity = () => {
       if (this.stop.signal.aborted) return;
       const media = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
@@ -107,13 +96,6 @@ class StripView {
         { once: true, signal: this.stop.signal });
     };
     watchDensity();
-  }
-
-  close() {
-    this.stop.abort();
-    this.sizes.disconnect();
-    clearTimeout(this.timer);
-    cancelAnimationFrame(this.frame);
   }
 
   /** Take a payload. The same text keeps its layout and place, a new `revision` brings Python's selection. */
@@ -124,7 +106,7 @@ class StripView {
     const sameText = before !== null && before.text_id === next.text_id;
     this.strip = next;
     if (!sameText) this.joined = null;
-    this.paletteKey = "";
+    this.themeKey = "";
     this.view.setAttribute("aria-label", `${next.title}, ${next.n} tokens. Arrow keys move between tokens.`);
     if (!sameText) { this.view.scrollTop = 0; this.laidOutFor = -1; this.hover = -1; this.tip.hidden = true; }
     const old = before === null ? places.get(next.key) : null;
@@ -273,21 +255,8 @@ class StripView {
 
   topRow() { return Math.max(0, Math.min(this.rowStart.length - 1, Math.floor(this.view.scrollTop / this.line))); }
 
-  requestDraw() {
-    cancelAnimationFrame(this.frame);
-    this.frame = requestAnimationFrame(() => this.draw());
-  }
-
   readTheme() {
-    const ink = getComputedStyle(this.root).color, ground = getComputedStyle(this.tip).backgroundColor;
-    const key = `${ink}|${ground}|${devicePixelRatio}`;
-    if (key === this.paletteKey) return;
-    this.paletteKey = key;
-    this.ink = ink;
-    this.dark = luminance(channels(ground)) < 0.18;
-    this.colours = palette(this.strip.ramps[this.dark ? "dark" : "light"], ink);
-    this.hatch = hatching(this.pen, ink, 0.34);
-    this.drawLegend();
+    if (this.takeTheme(this.strip.ramps, 0.34)) this.drawLegend();
   }
 
   step(value) {
@@ -467,8 +436,7 @@ class StripView {
     const { values, buckets, missing, unit, digits } = this.strip, value = values[i];
     if (Number.isNaN(value)) return missing || "no value";
     if (buckets.length) return buckets[value] ?? String(value);
-    const said = value.toPrecision(digits).replace("Infinity", "∞").replaceAll("-", "−");
-    return `${said}${unit ? ` ${unit}` : ""}`;
+    return exact(value, digits, unit);
   }
 
   partText(i) {
@@ -506,10 +474,7 @@ class StripView {
     this.reveal(this.selected);
     this.speak();
     this.draw();
-    clearTimeout(this.timer);
-    const tell = () => this.send("token", [this.selected, this.strip.revision]);
-    if (wait) this.timer = setTimeout(tell, wait);
-    else tell();
+    this.tell("token", this.strip.revision, wait);
   }
 
   speak() {

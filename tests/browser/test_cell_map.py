@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,31 +12,8 @@ pytestmark = pytest.mark.browser
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
 
 DEMO = Path(__file__).with_name("map_demo.py")
-SHOTS = os.environ.get("MAP_SHOTS", "")
+READY = ".ls-map[data-ready]"
 Open = Callable[..., tuple[Any, Any]]
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with harness.server(DEMO) as base:
-        yield base
-
-
-@pytest.fixture
-def visit(chromium: Any, address: str) -> Iterator[Open]:
-    with ExitStack() as stack:
-
-        def go(query: str, **context: Any) -> tuple[Any, Any]:
-            page = stack.enter_context(harness.page(chromium, **context))
-            seen = harness.instrument(page)
-            page.goto(f"{address}/?case={query}")
-            harness.wait_done(page)
-            page.wait_for_selector(".ls-map[data-ready]")
-            if SHOTS:
-                page.screenshot(path=f"{SHOTS}_{query}_{context.get('color_scheme', 'light')}.png")
-            return page, seen
-
-        yield go
 
 
 def rect(page: Any, cell: int) -> dict[str, float]:

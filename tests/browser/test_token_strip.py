@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -20,30 +18,8 @@ pytestmark = pytest.mark.browser
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
 
 DEMO = Path(__file__).with_name("strip_demo.py")
-SHOTS = os.environ.get("STRIP_SHOTS", "")
+READY = ".ls-strip[data-ready]"
 Open = Callable[..., tuple[Any, Any]]
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with harness.server(DEMO) as base:
-        yield base
-
-
-@pytest.fixture
-def visit(chromium: Any, address: str) -> Iterator[Open]:
-    with ExitStack() as stack:
-
-        def go(case: str, *, ready: bool = True, **context: Any) -> tuple[Any, Any]:
-            page = stack.enter_context(harness.page(chromium, **context))
-            seen = harness.instrument(page)
-            page.goto(f"{address}/?case={case}")
-            harness.wait_done(page)
-            if ready:
-                page.wait_for_selector(".ls-strip[data-ready]")
-            return page, seen
-
-        yield go
 
 
 def rect(page: Any, token: int) -> dict[str, float]:
@@ -99,8 +75,6 @@ def test_click_reaches_python_and_everything_is_local(visit: Open) -> None:
     assert selected(page) == 9
     assert seen.outside == []
     assert seen.errors == []
-    if SHOTS:
-        page.screenshot(path=f"{SHOTS}_light.png")
 
 
 def test_numbers_are_written_as_python_writes_them(visit: Open) -> None:
@@ -170,8 +144,6 @@ def test_keys_move_the_selection(visit: Open) -> None:
     assert rect(page, selected(page) + 1)["y"] > rect(page, 0)["y"]
     spoken = page.locator(".ls-live").text_content()
     assert spoken.startswith(f"Token {selected(page)}, ") and spoken.endswith(" nats")
-    if SHOTS:
-        page.screenshot(path=f"{SHOTS}_narrow.png")
 
 
 def test_a_string_is_found_by_keys_alone(visit: Open) -> None:
@@ -299,8 +271,6 @@ def test_dark_theme_follows_the_viewer(visit: Open) -> None:
     assert dark.locator(".ls-strip").get_attribute("data-theme") == "dark"
     assert pixel(light, 20, 4, 3)[:3] != pixel(dark, 20, 4, 3)[:3]
     assert seen.errors == []
-    if SHOTS:
-        dark.screenshot(path=f"{SHOTS}_dark.png")
 
 
 def test_selection_survives_recolouring_and_python_can_select(visit: Open) -> None:
