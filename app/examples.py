@@ -249,3 +249,8 @@ EXAMPLES: dict[str, Example] = {example.slug: example for example in _ALL}
 
 DEFAULT = "story"
 """The slug of the text a first visit starts with."""
+
+
+def example_of(text: str) -> Example | None:
+    """The example that this text is, or None."""
+    return next((example for example in _ALL if example.text == text), None)

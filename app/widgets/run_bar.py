@@ -11,7 +11,7 @@ from analysis.models.tokenization import BOS_CHOICES
 from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
-from app.examples import DEFAULT, EXAMPLES
+from app.examples import DEFAULT, EXAMPLES, example_of
 from app.style import switch_projector
 from app.widgets.checks import checks
 from app.widgets.keys_and_theme import KEYS
@@ -41,6 +41,7 @@ def run_bar(*, shows_run: bool = True) -> None:
         pictures are of the text in it.
     """
     run_again_if_dropped()
+    _text_and_address()
     with st.container(key="run_bar", border=True, horizontal=True, vertical_alignment="center", gap="xsmall"):
         with st.popover(model_label(), key="model_choice", help="Model, device and precision"):
             model_choice()
@@ -59,7 +60,6 @@ def run_bar(*, shows_run: bool = True) -> None:
         problem = wanted if st.session_state.get(state.REFUSED) == wanted.message else None
     elif pressed or (shows_run and state.RUN not in st.session_state and _is_safe_to_start(wanted)):
         problem = _start(wanted)
-    st.session_state[state.EDIT_DRAWN] = bool(st.session_state.get(state.EDIT))
     with middle:
         _what_happens(wanted, shows_run)
     job = wanted_job()
@@ -80,11 +80,12 @@ def _what_happens(wanted: runs.RunRequest | AnalysisError, shows_run: bool) -> N
     with st.container(key="run_bar_words"):
         st.text(shown, wrap=False)
     note = _about_the_pictures(job, wanted) if shows_run else ""
+    trace = finished_run()
     if note:
         st.caption(note, width="content")
-    trace = finished_run()
-    if trace is not None:
+    elif trace is not None:
         st.caption(f"{count(len(trace.tokens))} tokens", width="content")
+    if trace is not None:
         checks(trace)
 
 
@@ -144,16 +145,13 @@ def _start(request: runs.RunRequest) -> AnalysisError | None:
 def _form() -> None:
     """Example, text, and what a run of it will cost."""
     with st.container(key="run_form"):
-        st.selectbox(
-            "Example",
-            [*EXAMPLES, _OWN],
-            key=state.EXAMPLE,
-            bind="query-params",
-            on_change=_fill_in_example,
-            help="Pick an example or write your own below.",
+        st.menu_button(
+            "Fill in an example",
+            list(EXAMPLES),
+            key=state.FILL_IN,
+            format_func=lambda slug: EXAMPLES[slug].title,
+            on_click=_fill_in,
         )
-        if state.TEXT not in st.session_state:
-            _fill_in_example()  # not before the choice has taken its value from the address
         st.text_area(
             "Text to read",
             key=state.TEXT,
@@ -161,7 +159,6 @@ def _form() -> None:
             label_visibility="collapsed",
             placeholder="Type or paste a text, then press Run.",
             persist_state="session",
-            on_change=_own_text,
         )
         _hint_or_estimate(_request())
 
@@ -175,32 +172,28 @@ def _is_safe_to_start(request: runs.RunRequest) -> bool:
 
     A link must not make a visitor's machine fetch a model or read a file.
     """
-    model = request.model
     return (
-        model.kind == EMBEDDED
-        and model.adapter is None
-        and request.text in {e.text for e in EXAMPLES.values()}
+        request.model.kind == EMBEDDED
+        and request.model.adapter is None
+        and example_of(request.text) is not None
     )
 
 
-def _fill_in_example() -> None:
-    # At first the address says which; once its widget is drawn, that does.
-    slug = st.session_state.get(state.EXAMPLE) or st.query_params.get(state.EXAMPLE, DEFAULT)
-    if slug not in (*EXAMPLES, _OWN):
-        slug = DEFAULT
-    again = slug == st.session_state.get(state.EXAMPLE_FILLED)
-    if again and not st.session_state.get(state.EDIT_DRAWN):
-        # Nobody chose: a form that opens sends what it showed when it was closed, before a text was typed.
-        st.session_state[state.EXAMPLE] = _OWN
-    elif slug in EXAMPLES:
-        st.session_state[state.TEXT], st.session_state[state.EXAMPLE_FILLED] = EXAMPLES[slug].text, slug
-    elif state.TEXT not in st.session_state:
-        st.session_state[state.TEXT] = ""
+def _fill_in() -> None:
+    st.session_state[state.TEXT] = EXAMPLES[st.session_state[state.FILL_IN]].text
 
 
-def _own_text() -> None:
-    if st.session_state[state.TEXT] not in {e.text for e in EXAMPLES.values()}:
-        st.session_state[state.EXAMPLE] = _OWN
+def _text_and_address() -> None:
+    """Begin with the example that the address names, and name in it the one that the text is."""
+    named = st.query_params.get(state.EXAMPLE, DEFAULT)
+    if state.TEXT not in st.session_state:
+        st.session_state[state.TEXT] = "" if named == _OWN else EXAMPLES.get(named, EXAMPLES[DEFAULT]).text
+    example = example_of(st.session_state[state.TEXT])
+    slug = _OWN if example is None else example.slug
+    if slug == DEFAULT:
+        st.query_params.pop(state.EXAMPLE, None)
+    elif slug != named:
+        st.query_params[state.EXAMPLE] = slug
 
 
 def _take_text() -> None:
@@ -215,7 +208,7 @@ def _take_text() -> None:
             AnalysisError(f"{plain(upload.name)} is not UTF-8 (byte {error.start:,}).", "Convert it first.")
         )
         return
-    st.session_state[state.TEXT], st.session_state[state.EXAMPLE] = text, _OWN
+    st.session_state[state.TEXT] = text
 
 
 def _options() -> None:
@@ -284,5 +277,5 @@ def _hint_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
                 note = f"A longer run: {note}"
             st.caption(note)
             return
-    example = EXAMPLES.get(st.session_state.get(state.EXAMPLE, DEFAULT))
+    example = example_of(st.session_state.get(state.TEXT) or "")
     st.caption(plain(example.hint) if example else "")

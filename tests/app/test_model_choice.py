@@ -111,7 +111,7 @@ def test_an_uploaded_text_keeps_its_line_ends(open_page, finish, ends):
     box = next(box for box in at.file_uploader if box.key == "text_file")
     at = box.set_value([("text.txt", b"\xef\xbb\xbf" + text.encode(), "text/plain")]).run()
     assert not at.exception and at.session_state[state.TEXT] == text
-    assert at.session_state[state.EXAMPLE] == "own text"
+    assert at.query_params[state.EXAMPLE] == "own text"
     at = finish(press_run(at))
     assert not at.exception and not at.error and result(at).text == text
 

@@ -69,7 +69,7 @@ def test_default_shows_progress_and_then_the_picture(page, open_page, finish, lo
     assert at.title[0].value in {entry.title for entry in ENTRIES}
     at = finish(at)
     assert not at.exception and not at.error
-    assert at.selectbox(key=state.EXAMPLE).value == "story"
+    assert at.text_area(key=state.TEXT).value == EXAMPLES["story"].text
     assert n_strips(at) == has_strip(page)
     least = {
         "overview": 2,

@@ -102,7 +102,7 @@ def test_what_started_by_itself_and_failed_is_said_calmly(open_page, finish, mon
 def test_what_started_by_itself_ends_with_a_new_run(page, finish):
     usual = page.session_state[state.SWEEP].experiment(request(page)).key
     assert page.session_state[state.BACKGROUND] == {usual}
-    at = page.selectbox(key=state.EXAMPLE).set_value("code").run()
+    at = page.menu_button(key=state.FILL_IN).click("code").run()
     at = at.button(key="run_button").click().run()
     assert not at.exception
     assert state.BACKGROUND not in at.session_state or usual not in at.session_state[state.BACKGROUND]
@@ -168,7 +168,7 @@ def test_own_words_stay_until_they_are_given_back(page, finish):
     assert at.text_area(key=state.CONTINUATION).value == own
     at = compare(at, finish)
     assert job(at).result.continuation == own
-    at = at.selectbox(key=state.EXAMPLE).set_value("code").run()
+    at = at.menu_button(key=state.FILL_IN).click("code").run()
     at = finish(at.button(key="run_button").click().run())
     assert at.text_area(key=state.CONTINUATION).value == own
     at = at.button(key="continuation_reset").click().run()

@@ -14,6 +14,7 @@ from analysis.errors import AnalysisError
 from analysis.results.trace_file import trace_bytes
 from app import state
 from app.compute import requests as runs
+from app.examples import EXAMPLES
 from app.widgets import trace_files
 from tests.app.test_pages import n_strips, press_run, result, texts, unescaped
 from tests.patience import PATIENCE
@@ -447,6 +448,20 @@ def test_a_model_that_cannot_be_is_said_until_it_is_another(open_page):
     assert len(at.error) == 1, "another script run does not take the answer away"
     at = at.text_input(key=state.SOURCE).set_value("/models/x.gguf").run()
     assert not at.error and not at.exception
+
+
+def test_an_example_is_filled_in_and_the_address_names_it(open_page):
+    at = open_page("token_entropy", example="prose")
+    assert at.text_area(key=state.TEXT).value == EXAMPLES["prose"].text
+    at = at.menu_button(key=state.FILL_IN).click("code").run()
+    assert at.text_area(key=state.TEXT).value == EXAMPLES["code"].text
+    assert at.query_params[state.EXAMPLE] == "code"
+    at = at.text_area(key=state.TEXT).set_value("A text of my own.").run()
+    assert at.text_area(key=state.TEXT).value == "A text of my own."
+    assert at.query_params[state.EXAMPLE] == "own text"
+    at = at.menu_button(key=state.FILL_IN).click("story").run()
+    assert at.text_area(key=state.TEXT).value == EXAMPLES["story"].text
+    assert state.EXAMPLE not in at.query_params
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def test_the_result_comes_first_and_nothing_is_cut(slug, size, chromium, address
     width, height = size
     with harness.page(chromium, viewport={"width": width, "height": height}) as page:
         seen = opened(page, address, slug)
+        looks.stand_still(page)
         top = looks.top_of_result(page)
         record_property("top", top)
         bar = page.locator(".st-key-run_bar").bounding_box()

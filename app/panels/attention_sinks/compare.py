@@ -13,7 +13,7 @@ from analysis.attention_sinks.summary import switching_heads
 from analysis.models.spec import EMBEDDED
 from app import state
 from app.compute import requests as runs
-from app.examples import EXAMPLES
+from app.examples import EXAMPLES, example_of
 from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.chosen import head_cell_map
 from app.widgets.figure_card import altair_card, notebook_code
@@ -32,7 +32,8 @@ def active_or_dormant(trace: Trace) -> None:
     )
     if request is None:
         return
-    here = next((slug for slug, e in EXAMPLES.items() if e.text == trace.text), "this text")
+    example = example_of(trace.text)
+    here = "this text" if example is None else example.slug
     others = [slug for slug in EXAMPLES if slug != here]
     with st.container(border=True, key="panel_compare"):
         with st.container(horizontal=True, vertical_alignment="bottom", key="line_compare"):
