@@ -26,8 +26,12 @@ def settle(page: Any) -> None:
     harness.wait_done(page)
     page.wait_for_function("() => !document.querySelector('[data-stale=true]')")
     page.wait_for_function(HAS_RESULT)
+    page.wait_for_function(_CALM)
 
 
+_CALM = """() => document.fonts.status === "loaded" && document.getAnimations().every(
+  moving => moving.playState !== "running" || moving.effect.getComputedTiming().endTime === Infinity)"""
+"""Every font is there and nothing fades any more."""
 _PICTURES = """[...document.querySelectorAll(
   "[data-testid=stMain] :is([class*=st-key-numbers_], [data-testid=stBidiComponentIsolated], " +
   "[data-testid=stVegaLiteChart] :is(svg, canvas), .js-plotly-plot .main-svg)")]
