@@ -19,7 +19,7 @@ from analysis.out_of_memory import is_out_of_memory
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
 
-PROBE_TOKENS = 48
+PROBE_TOKENS = 24
 MAP_TOLERANCE = 1e-5
 """How far a row of a map may be from a sum of 1, and a weight on a later key from 0."""
 _LONGEST = 1024
