@@ -30,8 +30,9 @@ def settle(page: Any) -> None:
 
 
 _CALM = """() => document.fonts.status === "loaded" && document.getAnimations().every(
-  moving => moving.playState !== "running" || moving.effect.getComputedTiming().endTime === Infinity)"""
-"""Every font is there and nothing fades any more."""
+  moving => moving.playState !== "running" || moving.effect.getComputedTiming().endTime === Infinity) &&
+  [...document.querySelectorAll("style")].some(sheet => sheet.textContent.includes("st-key-run_bar"))"""
+"""Fonts and our style sheet are there, which Streamlit fetches on its own, and nothing fades any more."""
 _PICTURES = """[...document.querySelectorAll(
   "[data-testid=stMain] :is([class*=st-key-numbers_], [data-testid=stBidiComponentIsolated], " +
   "[data-testid=stVegaLiteChart] :is(svg, canvas), .js-plotly-plot .main-svg)")]

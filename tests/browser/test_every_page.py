@@ -28,9 +28,6 @@ KNOWN = {
     ("aria-prohibited-attr", "stMultiSelect"),
 }
 
-NEVER_FADED = "[data-testid=stElementContainer] { opacity: 1 !important; transition: none !important; }"
-"""What a script that runs again leaves behind fades while it does; that is no colour of ours."""
-
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
@@ -92,7 +89,6 @@ def test_axe_finds_nothing_serious(slug, theme, chromium, address):
     with harness.page(chromium, viewport={"width": 1400, "height": 900}, color_scheme=theme) as page:
         opened(page, address, slug)
         page.evaluate(script)
-        page.add_style_tag(content=NEVER_FADED)
         found = page.evaluate("""async () => {
           const outer = target => document.querySelector([target].flat()[0])?.closest("[data-testid^=st]")?.dataset.testid ?? "";
           const {violations} = await axe.run({resultTypes: ["violations"]});
