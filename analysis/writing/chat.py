@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError, InvalidTextError
-from analysis.models.tokenization import spans_by_decoding
+from analysis.models.tokenization import require_rows, spans_by_decoding
 from analysis.writing.results import Message, Prompt, Span
 from analysis.writing.spans import TEMPLATE, THINKING, tokens_in
 from analysis.writing.stops import special_ids_by_name, stop_ids
@@ -179,7 +179,9 @@ def _ids(model: LanguageModel, turns: Iterable[Message], switches: dict[str, Any
         sanitize_control_tokens=True,
         **switches,
     )
-    return [int(i) for i in found]
+    ids = [int(i) for i in found]
+    require_rows(model.tokenizer, ids)
+    return ids
 
 
 def _spans(

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError
+from analysis.models.tokenization import limit_ids
 from analysis.writing.chat import chat_prompt, has_chat, knows_thinking, turn_end
 from analysis.writing.prompt import plain_prompt, prompt_of
 from analysis.writing.results import Message, Prompt, Span
@@ -407,6 +408,13 @@ def test_a_template_that_fails_is_one_sentence(model_with, template, said):
 def test_a_template_that_prints_nothing(model_with):
     with pytest.raises(AnalysisError, match="prints nothing"):
         chat_prompt(model_with("{% if false %}a{% endif %}"), [USER])
+
+
+def test_a_control_token_that_the_model_has_no_row_for(model_with):
+    model = model_with(CHATML)
+    limit_ids(model.tokenizer, model.tokenizer.convert_tokens_to_ids("<|im_end|>"))
+    with pytest.raises(AnalysisError, match=r"contains <\|im_end\|> .* has only"):
+        chat_prompt(model, [USER])
 
 
 # Plain prompts ----------------------------------------------------------------------------------------
