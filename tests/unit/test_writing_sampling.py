@@ -155,6 +155,36 @@ def test_a_chain_is_its_steps_one_after_the_other(steps, seed):
         assert q[drawn.ids[0]] > 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_chain_of_transformers_keeps_what_transformers_keeps(seed):
+    """All of its samplers in its order, over a vocabulary wide enough to be sorted by its front."""
+    import transformers as tf
+
+    z = torch.from_numpy(scores(seed + 40, 20_000, 2.5)).float()
+    steps = {
+        "temperature": (0.8 + 0.3 * seed, tf.TemperatureLogitsWarper),
+        "top-h": (0.95, tf.TopHLogitsWarper),
+        "top-k": (60, tf.TopKLogitsWarper),
+        "top-p": (0.93, tf.TopPLogitsWarper),
+        "min-p": (0.02, tf.MinPLogitsWarper),
+        "typical": (0.9, tf.TypicalLogitsWarper),
+        "epsilon": (0.004, tf.EpsilonLogitsWarper),
+        "eta": (0.02, tf.EtaLogitsWarper),
+    }
+    if seed % 2:
+        steps.pop("top-h"), steps.pop("top-k")  # then nucleus sampling meets thousands
+    chain = [(name, setting) for name, (setting, _) in steps.items()]
+    assert tuple(chain) == in_order(chain)
+    theirs, counts = z.double()[None], []  # its sums of thousands round a token away in float32
+    for setting, warper in steps.values():
+        theirs = warper(setting)(torch.zeros(1, 1, dtype=torch.long), theirs)
+        counts.append(int(torch.isfinite(theirs).sum()))
+    q = theirs.softmax(-1)[0]
+    drawn = draw(z.log_softmax(-1).expand(30, -1), parse_samplers(chain), range(30), 0)
+    assert drawn.n_kept.tolist() == [counts] * 30
+    np.testing.assert_allclose(drawn.drawn_prob, q[drawn.ids], rtol=1e-4)
+
+
 # Values by hand ---------------------------------------------------------------------------------------
 
 
