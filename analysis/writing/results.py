@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from analysis.errors import AnalysisError
 from analysis.results.tokens import NextToken, TokenTrace
+from analysis.results.trace import Check
 
 Ended = Literal["stop", "limit", "stopped", "context"]
 """Why a branch ends: a stop token, the number asked for, a person, or the model's context."""
@@ -64,6 +68,18 @@ class Samplers:
 
 
 @dataclass(frozen=True)
+class TokenNames:
+    """What a tokenizer says about the tokens of a writing."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    """Readable name of every id that was read or written, or stands among the most probable."""
+    pieces: dict[int, bytes] = field(default_factory=dict)
+    """Bytes of every id that was read or written."""
+    special: frozenset[int] = frozenset()
+    """Those of them that are special."""
+
+
+@dataclass(frozen=True)
 class StepNumbers:
     """Numbers of n written tokens: of the model's own distribution at temperature 1, and of what was drawn from.
 
@@ -115,6 +131,10 @@ class Branch:
     forced: int = 0
     """Leading tokens that a person chose."""
     name: str = ""
+    after_state: np.ndarray | None = None
+    """float32, (D,): what the head got after its last token; None where it is not known."""
+    checks: tuple[Check, ...] = ()
+    """Its numbers against those of reading its path again; empty until that was asked."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -132,11 +152,29 @@ class Writing:
     """The prompt as it was read."""
     branches: tuple[Branch, ...]
     """In the order they were begun; a branch's id is its place."""
+    names: TokenNames = field(default_factory=TokenNames)
+    notes: tuple[str, ...] = ()
+    """What a person should know about how it was written, a sentence each."""
 
     @property
     def newest(self) -> int:
         """Id of the newest branch."""
         return len(self.branches) - 1
+
+    def require(self, branch: int | None) -> int:
+        """The number of a branch that is there; the newest for None.
+
+        Raises
+        ------
+        AnalysisError
+            If it is not.
+        """
+        number = self.newest if branch is None else branch
+        if not 0 <= number < len(self.branches):
+            raise AnalysisError(
+                f"There is no branch {number}.", f"There are {len(self.branches)}, from 0 on."
+            )
+        return number
 
     def lineage(self, branch: int) -> list[tuple[Branch, int]]:
         """Branches from the prompt to this one, each with how many of its own tokens are on the way."""
@@ -151,5 +189,29 @@ class Writing:
 
     def path(self, branch: int | None = None) -> np.ndarray:
         """int64, (T,): ids from the prompt's first token to the branch's last."""
-        ways = self.lineage(self.newest if branch is None else branch)
+        ways = self.lineage(self.require(branch))
         return np.concatenate([np.asarray(self.prompt.ids, np.int64), *(b.ids[:n] for b, n in ways)])
+
+    def tokens(self, branch: int | None = None) -> TokenTrace:
+        """Prompt and branch as one text, token by token; the newest branch by default."""
+        from analysis.writing.tokens import tokens_of
+
+        return tokens_of(self, self.require(branch))
+
+    def text(self, branch: int | None = None) -> str:
+        """Prompt and branch as one text; bytes that are no character stand in it as U+FFFD."""
+        return self._spelt(self.path(branch))
+
+    def written(self, branch: int | None = None) -> str:
+        """What was written on the way to a branch's end, special tokens left out."""
+        ids = self.path(branch)[len(self.prompt.ids) :]
+        return self._spelt([i for i in ids if int(i) not in self.names.special])
+
+    def _spelt(self, ids: Iterable[int]) -> str:
+        return b"".join(self.names.pieces.get(int(i), b"") for i in ids).decode("utf-8", "replace")
+
+    def save(self, path: str | Path) -> Path:
+        """Write prompt and tree to one file that :func:`analysis.load_writing` opens. Returns the path."""
+        from analysis.writing.writing_file import save_writing
+
+        return save_writing(self, path)
