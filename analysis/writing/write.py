@@ -1,0 +1,210 @@
+"""Let a model write: a text, branches of it, and what would have come of other tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from analysis.errors import AnalysisError
+from analysis.models.loading import LanguageModel
+from analysis.progress import Progress, part, silent
+from analysis.writing.beginning import begin, existing, resume, token_ids
+from analysis.writing.engine import Line
+from analysis.writing.growing import OnToken, fork, grow, new_branch
+from analysis.writing.prompt import prompt_of
+from analysis.writing.results import Message, Prompt, Samplers, Writing
+from analysis.writing.sampling import parse_samplers
+
+PROMPT_SHARE = 0.1
+"""Of the progress of writing."""
+
+
+def write(
+    model: LanguageModel,
+    prompt: str | Sequence[Message | Mapping[str, str]] | Prompt,
+    *,
+    n_new: int = 64,
+    samplers: Samplers | Sequence[tuple[str, float]] = (),
+    seed: int = 0,
+    stop: Sequence[str] = (),
+    on_token: OnToken | None = None,
+    on_progress: Progress | None = None,
+) -> Writing:
+    """Let a model write on after a prompt.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        From :func:`analysis.load_model`.
+    prompt : str, messages, or Prompt
+        A text, or turns of a chat such as ``{"role": "user", "content": "Hello"}``.
+    n_new : int, default 64
+        Tokens written at most.
+    samplers : sequence of (name, setting), default ()
+        Applied in this order; none takes the most probable token every time.
+    seed : int, default 0
+        Of the noise, which belongs to seed, sample and position.
+    stop : sequence of str, default ()
+        Texts that end it, besides the model's own stop tokens.
+    on_token : callable, optional
+        ``on_token(writing_so_far, n_written)``, after every token; see :data:`OnToken`.
+    on_progress : callable, optional
+        ``on_progress(share, what)``.
+
+    Returns
+    -------
+    Writing
+        With one branch.
+
+    Raises
+    ------
+    AnalysisError
+        If the prompt is empty or as long as the model's context, or a sampler does not exist.
+    """
+    chosen = parse_samplers(samplers, seed)
+    report = on_progress or silent
+    with model.lock:
+        given = prompt_of(model, prompt)
+    w, stream, states = begin(model, given, part(report, 0, 1, of=PROMPT_SHARE))
+    line = Line(new_branch(model, 0, None, len(stream), chosen))
+    rest = part(report, PROMPT_SHARE, 1, of=1 - PROMPT_SHARE)
+    return grow(model, w, stream, states, [line], n_new, chosen, stop, on_token, rest)
+
+
+def branch(
+    model: LanguageModel,
+    w: Writing,
+    *,
+    at: int,
+    token: str | int | None = None,
+    of: int | None = None,
+    n_new: int = 64,
+    samplers: Samplers | Sequence[tuple[str, float]] | None = None,
+    seed: int | None = None,
+    sample: int = 0,
+    stop: Sequence[str] = (),
+    on_token: OnToken | None = None,
+) -> Writing:
+    """Go elsewhere from one place of what was written.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The one that wrote it.
+    w : Writing
+        Stays as it is.
+    at : int
+        Position in ``w.path(of)``, as in ``w.tokens(of)``, of the first token of the branch; the length of the
+        path goes on after its end.
+    token : str or int, optional
+        What comes there: a text, which may be several tokens, or an id. None draws again.
+    of : int, optional
+        The branch that is left; the newest by default.
+    n_new : int, default 64
+        Tokens drawn at most; those of ``token`` come on top.
+    samplers, seed : optional
+        As for :func:`write`; those of the branch that is left by default.
+    sample : int, default 0
+        Another number draws with other noise.
+    stop, on_token
+        As for :func:`write`.
+
+    Returns
+    -------
+    Writing
+        With one branch more, the newest.
+
+    Raises
+    ------
+    AnalysisError
+        If the position is not in what was written, the token does not exist, or another model wrote it.
+    """
+    of = existing(model, w, of)
+    chosen = _changed_samplers(w.branches[of].samplers, samplers, seed)
+    forced = token_ids(model, token)
+    stream, states = resume(model, w, of, at)
+    line = fork(model, w, len(w.branches), of, at, chosen, sample, forced)
+    return grow(model, w, stream, states, [line], n_new, chosen, stop, on_token, None)
+
+
+def what_if(
+    model: LanguageModel,
+    w: Writing,
+    *,
+    at: int,
+    k: int = 4,
+    of: int | None = None,
+    n_new: int = 16,
+    on_token: OnToken | None = None,
+) -> Writing:
+    """Go on from one place with each of the most probable tokens that did not come, all together.
+
+    Parameters
+    ----------
+    model, w, at, of, on_token
+        As for :func:`branch`.
+    k : int, default 4
+        Alternatives.
+    n_new : int, default 16
+        Tokens drawn after each.
+
+    Returns
+    -------
+    Writing
+        With k branches more, in the order of their probability, drawn as the branch that they leave.
+
+    Raises
+    ------
+    AnalysisError
+        As for :func:`branch`; and if there are not so many alternatives.
+    """
+    of = existing(model, w, of)
+    chosen, path = w.branches[of].samplers, w.path(of)
+    stream, states = resume(model, w, of, at)
+    came = int(path[at]) if at < len(path) else -1
+    said = next((b.numbers.top_ids[at - b.at] for b, n in w.lineage(of) if b.at <= at < b.at + n), None)
+    top = w.branches[of].after.top_ids if said is None else said
+    others = [int(i) for i in top if i != came]
+    if not 1 <= k <= len(others):
+        raise AnalysisError(f"Only 1 to {len(others)} alternatives are known here.", "Choose fewer.")
+    lines = [
+        fork(model, w, len(w.branches) + i, of, at, chosen, 0, (token,)) for i, token in enumerate(others[:k])
+    ]
+    with model.held("while writing"):
+        stream, states = stream.rows([0] * k), states.expand(k, -1)
+    return grow(model, w, stream, states, lines, n_new, chosen, (), on_token, None)
+
+
+def go_on(
+    model: LanguageModel,
+    w: Writing,
+    *,
+    of: int | None = None,
+    n_new: int = 64,
+    stop: Sequence[str] = (),
+    on_token: OnToken | None = None,
+) -> Writing:
+    """Write more of a branch, past its stop token if it has one.
+
+    Parameters
+    ----------
+    model, w, of, stop, on_token
+        As for :func:`branch`.
+    n_new : int, default 64
+        Tokens written at most.
+
+    Returns
+    -------
+    Writing
+        With the same branches, this one longer.
+    """
+    of = existing(model, w, of)
+    here = w.branches[of]
+    stream, states = resume(model, w, of, len(w.path(of)))
+    return grow(model, w, stream, states, [Line(here)], n_new, here.samplers, stop, on_token, None)
+
+
+def _changed_samplers(
+    before: Samplers, samplers: Samplers | Sequence[tuple[str, float]] | None, seed: int | None
+) -> Samplers:
+    chosen = before if samplers is None else parse_samplers(samplers, before.seed)
+    return chosen if seed is None else parse_samplers(chosen.steps, seed)
