@@ -168,6 +168,11 @@ def test_answers_of_samples():
     assert frame["samples_with_it"].tolist() == [2, 2, 2, 2] and frame["answer"].isna().sum() == 2
 
 
+def test_what_is_no_text_can_be_stored():
+    found = find_answers(["\ud800", "\ud800 "], "whole")
+    assert [len(g) for g in found.groups] == [2] and found.to_frame()["answer"].tolist() == ["?", "?"]
+
+
 def test_a_pattern_that_never_matches_is_counted():
     found = find_answers(["a", "b"], "(x)")
     assert found.n_without == 2 and [len(g) for g in found.groups] == [2]
