@@ -231,6 +231,16 @@ def test_a_stop_text_ends_it_where_it_is_complete(chain, greedy):
             an.write(chain, PROMPT, n_new=8, stop=wrong)
 
 
+def test_a_stop_token_that_a_person_chose_ends_it_too(chain):
+    w = an.write(chain, replace(PROMPT, stop_ids=(5, B)), n_new=8)
+    w = an.branch(chain, w, at=1, token=A, n_new=8)
+    assert w.written() == "AB"
+    w = an.branch(chain, w, at=1, token=5, n_new=8)
+    assert w.branches[2].ids.tolist() == [5] and w.branches[2].ended == "stop"
+    assert np.isfinite(w.branches[2].after.entropy)
+    assert len(an.go_on(chain, w, of=2, n_new=2).branches[2]) == 3
+
+
 def test_a_full_context_ends_it():
     model = chain_model(context_length=6)
     w = an.write(model, PROMPT, n_new=64)
