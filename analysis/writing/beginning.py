@@ -13,7 +13,7 @@ from analysis.forward.vocabulary_head import about_tokens, read_rows
 from analysis.models.loading import LanguageModel
 from analysis.models.token_names import token_pieces
 from analysis.models.tokenization import check_text
-from analysis.progress import Progress
+from analysis.progress import Progress, silent
 from analysis.results.token_quantities import stored_quantities
 from analysis.writing.caches import caches, stream_of
 from analysis.writing.engine import TOP_K
@@ -72,8 +72,14 @@ def begin(model: LanguageModel, prompt: Prompt, report: Progress) -> tuple[Writi
     )
 
 
-def resume(model: LanguageModel, w: Writing, of: int, at: int) -> tuple[Stream, Tensor]:
+def resume(
+    model: LanguageModel, w: Writing, of: int, at: int, report: Progress = silent
+) -> tuple[Stream, Tensor]:
     """What has read a branch up to a position, and what the head got there, (1, D)."""
+
+    def on_layer(layer: int) -> None:
+        report(layer / model.info.n_layers, "reading the text again")
+
     path, begin = w.path(of), len(w.prompt.ids)
     if not begin <= at <= len(path):
         raise AnalysisError(
@@ -85,7 +91,7 @@ def resume(model: LanguageModel, w: Writing, of: int, at: int) -> tuple[Stream, 
         w.branches[of].after_state,
     )
     with model.held("while reading the text again"):
-        stream, state = stream_of(model, path[:at])
+        stream, state = stream_of(model, path[:at], on_layer)
         if stored is not None:
             device = model.anatomy.head.weight.device
             state = torch.from_numpy(np.ascontiguousarray(stored))[None].to(device)

@@ -345,10 +345,19 @@ def test_caches_are_bounded_and_the_oldest_goes_first(chain):
     assert memory.held == caches(chain).held and memory.count == len(caches(chain).kept)
 
 
-def test_a_lost_cache_is_read_again(chain, greedy):
+def test_a_lost_cache_is_read_again_and_says_how_far_it_is(chain, greedy):
     one = an.branch(chain, greedy, at=4, token=A, n_new=4)
     caches(chain).kept.clear()
-    other = an.branch(chain, greedy, at=4, token=A, n_new=4)
+    said = []
+    other = an.branch(
+        chain,
+        greedy,
+        at=4,
+        token=A,
+        n_new=4,
+        on_progress=lambda share, what: said.append((share, what.split()[0])),
+    )
+    assert said[0] == (pytest.approx(0.1), "reading") and said[-1] == (pytest.approx(1.0), "token")
     assert one.path().tolist() == other.path().tolist()
     np.testing.assert_allclose(one.branches[1].numbers.entropy, other.branches[1].numbers.entropy, atol=NEAR)
 
