@@ -266,9 +266,4 @@ def notebook_code(trace: Any, call: str) -> str:
         short = len(trace.text) <= 400
         text = repr(trace.text) if short else 'open("text.txt", encoding="utf-8").read()'
         read = f"trace(model, {text}{options})"
-    return (
-        "import analysis as an\n\n"
-        f"model = an.load_model({source})\n"
-        f"trace = an.{read}\n"
-        f"{call}\n"
-    )
+    return f"import analysis as an\n\nmodel = an.load_model({source})\ntrace = an.{read}\n{call}\n"
