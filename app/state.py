@@ -57,6 +57,43 @@ TOKEN = "token"
 PICKED = "picked"
 """Clicks that were taken, by chart."""
 
+# Write
+WRITING = "writing"
+"""What is on screen, an :class:`analysis.writing.results.Writing`; the stored example before."""
+WRITER = "writer"
+"""The :class:`analysis.models.spec.ModelSpec` that wrote it; None for an opened file."""
+WRITING_JOB = "writing_job"
+"""Key of the job that writes now."""
+WRITING_SAID = "writing_said"
+"""Why the last writing failed, an :class:`analysis.errors.AnalysisError`."""
+WRITING_UPLOAD = "writing_upload"
+"""The upload that was opened last."""
+BRANCH = "branch"
+"""Id of the branch on screen."""
+WRITTEN_TOKEN = "written_token"
+"""Which of its written tokens is chosen."""
+WRITE_TREE = "write_tree"
+"""The tree; its clicks choose the branch."""
+WRITE_AS = "as"
+PROMPT_TEXT = "prompt_text"
+SYSTEM = "system"
+MESSAGE = "message"
+"""Texts of the form; later turns of a chat have keys of their own, see :func:`turn`."""
+N_TURNS = "n_turns"
+"""How many turns follow the first message."""
+THINKING = "thinking"
+N_WRITTEN = "new"
+N_ANSWERS = "answers"
+WRITE_SEED = "write_seed"
+WRITE_SAMPLERS = "write_samplers"
+"""Names of the samplers in their order."""
+STOP_STRINGS = "write_stop"
+COMPARED_BRANCH = "compared_branch"
+ANSWER_BY = "answer_by"
+ANSWER_PATTERN = "answer_pattern"
+READ_ON = "read_on"
+"""The job that reads a branch for another page, and the page."""
+
 # Overview
 XRAY_COLOUR = "show"
 """What colours the text."""
@@ -203,6 +240,16 @@ SAMPLERS = "samplers"
 def strip_selection(key: str) -> str:
     """Where the token strip of this key keeps its selection."""
     return f"_token_strip_{key}"
+
+
+def turn(number: int) -> str:
+    """Where the text of a turn of a chat is kept, counted from the one after the first message."""
+    return f"turn_{number}"
+
+
+def sampler(name: str) -> str:
+    """Where the setting of a sampler of the page Write is kept."""
+    return f"write_{name}"
 
 
 def map_part(n_tokens: int) -> str:

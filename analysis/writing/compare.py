@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Side:
-    """A branch from where it parts from another."""
+    """A branch from one of its written tokens to its end."""
 
     branch: int
     n_tokens: int
@@ -66,10 +66,11 @@ def compare(writing: Writing, one: int, other: int) -> Comparison:
     both = n - parts_at
     surprisals = [along(writing, branch, "surprisal")[shared : shared + both] for branch in (one, other)]
     cost = float(np.sum(surprisals[1], dtype=float) - np.sum(surprisals[0], dtype=float))
-    return Comparison(parts_at, shared, _side(writing, one, shared), _side(writing, other, shared), cost)
+    return Comparison(parts_at, shared, side_of(writing, one, shared), side_of(writing, other, shared), cost)
 
 
-def _side(writing: Writing, branch: int, start: int) -> Side:
+def side_of(writing: Writing, branch: int, start: int = 0) -> Side:
+    """Numbers of a branch's path from one of its written tokens to the end."""
     surprisal, entropy = (
         along(writing, branch, name)[start:].astype(float) for name in ("surprisal", "entropy")
     )
@@ -83,10 +84,10 @@ def label_of(branch: Branch) -> str:
     return branch.name or f"branch {branch.id + 1}"
 
 
-def written_text(writing: Writing, branch: int) -> str:
-    """The written part of a branch's path as text."""
-    tokens, n = writing.tokens(branch), len(writing.prompt.ids)
-    cells = dict.fromkeys(tokens.cell[n:].tolist())
+def written_text(writing: Writing, branch: int, start: int = 0, end: int | None = None) -> str:
+    """The written part of a branch's path as text, or what of it lies from one position of the path to another."""
+    tokens = writing.tokens(branch)
+    cells = dict.fromkeys(tokens.cell[max(start, len(writing.prompt.ids)) : end].tolist())
     return printable("".join(tokens.cell_text[cell] for cell in cells))
 
 
@@ -94,7 +95,7 @@ def branches_frame(writing: Writing, unit: Unit = "nats") -> pd.DataFrame:
     """Table with one row per branch; numbers are those of its whole path behind the prompt."""
     rows = []
     for branch in writing.branches:
-        side = _side(writing, branch.id, 0)
+        side = side_of(writing, branch.id, 0)
         rows.append(
             {
                 "branch": branch.id + 1,

@@ -1,0 +1,125 @@
+"""Writing through the worker: in slices, so that other tabs come between; shown as it comes, kept when it is stopped."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from app.compute import requests as runs
+from app.compute.job import Job, Turn
+
+if TYPE_CHECKING:
+    from analysis.models.loading import LanguageModel
+    from analysis.models.spec import ModelSpec
+    from analysis.writing.results import Writing
+
+SLICE = 16
+"""Tokens that are written before others that wait come."""
+_SHOW_SECONDS = 0.15
+"""A page looks five times a second."""
+
+OnToken = Callable[[Callable[[], "Writing"], int], None]
+"""Called after every token with what makes the writing so far, and how many tokens are new."""
+Begin = Callable[["LanguageModel", int, OnToken], "Writing"]
+"""Writes at most so many tokens."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a writing job has so far."""
+
+    writing: Writing
+    branch: int
+    """The branch that grows."""
+    n_new: int
+    """Tokens written by this job."""
+    rate: float
+    """Tokens per second of the last slice; NaN before its second token."""
+
+
+def submit_writing(spec: ModelSpec, begin: Begin, n_new: int, *, of: int | None = None) -> Job:
+    """Ask for text.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+        The model that writes.
+    begin : callable
+        Writes the first slice; the others go on with its branch.
+    n_new : int
+        Tokens, at most.
+    of : int, optional
+        The branch that grows; the newest after the first slice by default.
+
+    Returns
+    -------
+    Job
+        Its own for every call: it is taken by the session that asked, see :func:`take`. Its result and what it shows
+        is a :class:`Written`.
+
+    Raises
+    ------
+    AnalysisError
+        When the queue is full.
+    """
+    model_slot = runs.engine().model_slot
+
+    def turn(before: Written | None) -> Callable[[Job], object]:
+        def work(job: Job) -> Turn | Written:
+            model = model_slot.get(spec, job.report)
+            done = 0 if before is None else before.n_new
+            n = min(SLICE, n_new - done)
+            watch = _Watch(job, before, n_new)
+            if before is None:
+                writing = begin(model, n, watch)
+            else:
+                from analysis.writing.write import go_on
+
+                writing = go_on(model, before.writing, of=before.branch, n_new=n, on_token=watch)
+            branch = (writing.newest if of is None else of) if before is None else before.branch
+            now = Written(writing, branch, done + watch.n, watch.rate)
+            job.show(now)
+            goes_on = writing.branches[branch].ended == "limit" and now.n_new < n_new and watch.n > 0
+            return Turn(turn(now)) if goes_on else now
+
+        return work
+
+    return runs.engine().worker.submit(f"write/{uuid.uuid4().hex}", turn(None), owner=runs.owner())
+
+
+class _Watch:
+    """Tells a job of every token, and now and then shows what there is; stops the writing by its exception."""
+
+    def __init__(self, job: Job, before: Written | None, n_new: int) -> None:
+        self.n, self.rate = 0, float("nan") if before is None else before.rate
+        self._job, self._n_new = job, n_new
+        self._done, self._branch = (0, None) if before is None else (before.n_new, before.branch)
+        self._first = self._shown = monotonic()
+
+    def __call__(self, so_far: Callable[[], Writing], n: int) -> None:
+        now = monotonic()
+        if self.n == 0:
+            self._first = now
+        elif now > self._first:
+            self.rate = (n - 1) / (now - self._first)
+        self.n = n
+        if (n == 1 and self._done == 0) or now - self._shown >= _SHOW_SECONDS:
+            writing = so_far()
+            branch = writing.newest if self._branch is None else self._branch
+            self._job.show(Written(writing, branch, self._done + n, self.rate))
+            self._shown = now
+        pace = f", {self.rate:.1f} per second" if self.rate == self.rate else ""
+        self._job.report((self._done + n) / self._n_new, f"token {self._done + n} of {self._n_new}{pace}")
+
+
+def take(key: str) -> Job | None:
+    """The job of a key once it has ended, which is then forgotten; None before, and where it is not there any more."""
+    worker = runs.engine().worker
+    job = worker.get(key)
+    if job is None or job.is_live:
+        return None
+    worker.forget(lambda other: other.key == key)
+    return job
