@@ -1,4 +1,4 @@
-"""The measured run: text and model in, :class:`Trace` out."""
+"""The measured run: text, or tokens, and model in, :class:`Trace` out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import hashlib
 import importlib.metadata
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 from analysis.errors import InvalidTextError
@@ -16,7 +19,7 @@ from analysis.forward.run import Run
 from analysis.forward.visibility import Visibility
 from analysis.forward.windows import plan_windows
 from analysis.models.loading import LanguageModel
-from analysis.models.tokenization import Bos, encode
+from analysis.models.tokenization import Bos, TokenizedText, encode, tokens_of_ids
 from analysis.out_of_memory import when_memory_runs_out
 from analysis.progress import Progress, silent
 from analysis.results.trace import Trace, TraceSpec
@@ -83,21 +86,99 @@ def trace(
     ValueError
         If ``top_k`` is below 1, or a lens layer or a kind of spectra does not exist.
     """
+    with model.lock:
+        # The lock covers the tokenizer too: asking it to split special tokens is a setting it keeps.
+        tokens = encode(model.tokenizer, text, bos=bos, parse_special=parse_special)
+        return _measure(
+            model,
+            text,
+            tokens,
+            _Wishes(top_k, lens, stride, window, attention, spectra, visibility, on_progress or silent),
+            bos=bos,
+            parse_special=parse_special,
+        )
+
+
+def trace_ids(
+    model: LanguageModel,
+    ids: Sequence[int] | np.ndarray,
+    *,
+    top_k: int = 10,
+    lens: bool | Sequence[int] = False,
+    stride: int | None = None,
+    window: int | None = None,
+    attention: bool = True,
+    spectra: bool | Sequence[Kind] = True,
+    visibility: Visibility | None = None,
+    on_progress: Progress | None = None,
+) -> Trace:
+    """Read tokens as they are, such as those that a model wrote; their text is never split again.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        From :func:`analysis.load_model`.
+    ids : sequence of int
+        At least two; nothing is put in front of them.
+    top_k, lens, stride, window, attention, spectra, visibility, on_progress
+        As for :func:`analysis.trace`.
+
+    Returns
+    -------
+    Trace
+        Its text is what the ids spell, special tokens by their names and bytes that are no character as U+FFFD;
+        ``spec.ids_sha256`` says that ids were given, and which.
+
+    Raises
+    ------
+    InvalidTextError, TooLongError, OutOfMemoryError, ValueError
+        As for :func:`analysis.trace`; the first also for an id that the model does not have.
+
+    Notes
+    -----
+    Splitting the text of written tokens again gives other tokens now and then, and so other numbers.
+    """
+    with model.lock:
+        text, tokens = tokens_of_ids(model.tokenizer, ids)
+        return _measure(
+            model,
+            text,
+            tokens,
+            _Wishes(top_k, lens, stride, window, attention, spectra, visibility, on_progress or silent),
+            ids_sha256=hashlib.sha256(tokens.token_id.astype("<i8").tobytes()).hexdigest(),
+        )
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """What is to be measured, and how."""
+
+    top_k: int
+    lens: bool | Sequence[int]
+    stride: int | None
+    window: int | None
+    attention: bool
+    spectra: bool | Sequence[Kind]
+    visibility: Visibility | None
+    report: Progress
+
+
+def _measure(
+    model: LanguageModel, text: str, tokens: TokenizedText, wishes: _Wishes, **of_text: Any
+) -> Trace:
+    """Read tokens; the lock is held, so that neither free memory nor time depends on somebody else's run."""
+    top_k, stride, attention, report = wishes.top_k, wishes.stride, wishes.attention, wishes.report
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}")
-    report = on_progress or silent
-    layers = _lens_layers(lens, model.info.n_layers)
-    kinds = _spectra_kinds(spectra)
-    # The lock covers the tokenizer too: asking it to split special tokens is a setting it keeps. And
-    # neither the free memory nor the time of this run may depend on somebody else's.
-    with model.lock, torch.inference_mode():
-        tokens = encode(model.tokenizer, text, bos=bos, parse_special=parse_special)
+    layers = _lens_layers(wishes.lens, model.info.n_layers)
+    kinds = _spectra_kinds(wishes.spectra)
+    with torch.inference_mode():
         if len(tokens) < 2:
             raise InvalidTextError(
                 "The text is a single token, so there is nothing to predict.",
                 "Type a few more words, or set the beginning-of-text token to always.",
             )
-        windows = plan_windows(model, tokens, window, stride)
+        windows = plan_windows(model, tokens, wishes.window, stride)
         span = max(len(w.positions) for w in windows)
         plan = plan_run(
             model,
@@ -117,8 +198,8 @@ def trace(
         )
         started = time.perf_counter()
         with when_memory_runs_out(model.full(f"at {len(tokens):,} tokens", "read it in windows")):
-            run = Run(model, tokens, windows, layers, top_k, plan, report, attention, visibility)
-            _take_spectra(run, kinds, forced=spectra is not True)
+            run = Run(model, tokens, windows, layers, top_k, plan, report, attention, wishes.visibility)
+            _take_spectra(run, kinds, forced=wishes.spectra is not True)
             run.measure()
         run.seconds["total"] = time.perf_counter() - started
         model.speed.learn(plan.work, run.needed())
@@ -139,14 +220,13 @@ def trace(
         vocab_size=model.info.vocab_size,
         n_layers=model.info.n_layers,
         hidden_size=model.info.hidden_size,
-        bos=bos,
-        parse_special=parse_special,
+        **of_text,
         top_k=run.top_ids.shape[1],
         lens_layers=tuple(layers),
         window=span if len(windows) > 1 else None,
         stride=stride if len(windows) > 1 else None,
         spectra=tuple(run.spectra.shares) if run.spectra else (),
-        visibility=visibility.describe() if visibility else "",
+        visibility=wishes.visibility.describe() if wishes.visibility else "",
         weights=model.info.weights,
         adapter=model.spec.adapter or "",
     )

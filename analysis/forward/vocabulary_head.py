@@ -124,7 +124,7 @@ def read_rows(
             of_target = log_probs[: known.stop - begin].gather(1, target[known])
             read["surprisal"][known] = -of_target[:, 0]
             part = slice(0, known.stop - begin)
-            read["rank"][known] = _ranks(log_probs[part], of_target, scratch[part])
+            read["rank"][known] = ranks(log_probs[part], of_target, scratch[part])
         top_logprobs[rows], top_ids[rows] = ranked(log_probs, k)
         entropy = entropy_of(log_probs, probs, scratch)
         read["entropy"][rows] = entropy
@@ -138,7 +138,7 @@ def read_rows(
     )
 
 
-def _ranks(log_probs: Tensor, of_target: Tensor, scratch: Tensor) -> Tensor:
+def ranks(log_probs: Tensor, of_target: Tensor, scratch: Tensor) -> Tensor:
     """One plus how many tokens are more probable than one, (N, V) and (N, 1) -> int32, (N,)."""
     return torch.gt(log_probs, of_target, out=scratch).sum(-1).int() + 1
 
@@ -192,7 +192,7 @@ def read_lens(
             kl[i, rows] = (negative_entropy - cross).clamp(min=0)
             top[i, rows] = log_probs.argmax(-1)
             entropy[i, rows] = entropy_of(log_probs, probs, scratch)
-            rank[i, known] = _ranks(log_probs[part], log_probs[part].gather(1, target), scratch[part])
+            rank[i, known] = ranks(log_probs[part], log_probs[part].gather(1, target), scratch[part])
             on_rows(rows.stop - begin)
     return entropy.cpu().numpy(), kl.cpu().numpy(), top.cpu().numpy(), rank.cpu().numpy()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,7 +28,25 @@ def hooks() -> Iterator[list[Any]]:
             handle.remove()
 
 
-def run_body(model: Any, ids: Tensor, positions: Tensor | None = None, cache: Any = None) -> None:
+CACHE_ARGUMENTS = ("past_key_values", "cache_params")
+"""What models call the cache they are given; the second those that have a recurrence alone."""
+
+
+def takes(model: Any) -> Mapping[str, inspect.Parameter]:
+    """What a model's body takes."""
+    found = inspect.signature(model.base_model.forward).parameters
+    return (
+        found if "input_ids" in found else inspect.signature(model.forward).parameters
+    )  # a wrapper hands on
+
+
+def run_body(
+    model: Any,
+    ids: Tensor,
+    positions: Tensor | None = None,
+    cache: Any = None,
+    cache_argument: str = CACHE_ARGUMENTS[0],
+) -> None:
     """Run the model up to the head's input, without the head.
 
     Parameters
@@ -41,6 +59,8 @@ def run_body(model: Any, ids: Tensor, positions: Tensor | None = None, cache: An
         Their positions; those after the cache by default. A model that counts positions itself gets none.
     cache : optional
         A cache of transformers that says how many tokens were read before; none by default.
+    cache_argument : str
+        One of :data:`CACHE_ARGUMENTS`.
 
     Raises
     ------
@@ -48,16 +68,14 @@ def run_body(model: Any, ids: Tensor, positions: Tensor | None = None, cache: An
         If a cache is given and the model takes none.
     """
     body = model.base_model
-    takes = inspect.signature(body.forward).parameters
-    if "input_ids" not in takes:  # a wrapper that hands everything on
-        takes = inspect.signature(model.forward).parameters
+    taken = takes(model)
     extra: dict[str, Any] = {}
-    if positions is not None and "position_ids" in takes:
+    if positions is not None and "position_ids" in taken:
         extra["position_ids"] = positions
     if cache is not None:
-        if "past_key_values" not in takes:
+        if cache_argument not in taken:
             raise UnsupportedModelError(
                 f"{type(body).__name__} takes no cache of keys and values.", "Its cache cannot be pruned."
             )
-        extra["past_key_values"] = cache
+        extra[cache_argument] = cache
     body(input_ids=ids, use_cache=False, **extra)

@@ -67,6 +67,29 @@ def token_texts(tokenizer: Any, token_ids: Iterable[int]) -> dict[int, str]:
     return names
 
 
+def token_pieces(tokenizer: Any, token_ids: Iterable[int]) -> dict[int, bytes]:
+    """Bytes of tokens of the vocabulary, by id: what decoding joins. Special tokens stand for their names.
+
+    An id beyond the tokenizer's vocabulary stands for nothing.
+    """
+    verbatim = {*tokenizer.all_special_ids, *getattr(tokenizer, "added_tokens_decoder", {})}
+    byte_level = _is_byte_level(tokenizer)
+    pieces: dict[int, bytes] = {}
+    for token_id in map(int, token_ids):
+        raw = str(tokenizer.convert_ids_to_tokens(token_id) or "")
+        pieces[token_id] = (
+            raw.encode("utf-8", "replace") if token_id in verbatim else _bytes_of(raw, byte_level)
+        )
+    return pieces
+
+
+def special_ids(tokenizer: Any) -> set[int]:
+    """Ids that stand for no text of a person: beginning-of-text, end-of-turn and the like."""
+    decoder = getattr(tokenizer, "added_tokens_decoder", {})
+    added = {int(i) for i, token in decoder.items() if getattr(token, "special", False)}
+    return {*tokenizer.all_special_ids, *added}
+
+
 def _shown(data: bytes) -> str:
     try:
         return data.decode()

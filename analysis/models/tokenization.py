@@ -6,13 +6,15 @@ Byte-level tokenizers cut characters into pieces. Pieces of one character share 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from analysis.errors import InvalidTextError
-from analysis.models.token_names import token_bytes, token_text
+from analysis.models.token_names import special_ids, token_bytes, token_pieces, token_text, token_texts
+from analysis.results.decoded import decode
 
 Bos = Literal["auto", "always", "never"]
 """Whether a beginning-of-text token goes first: as the tokenizer does, always, never."""
@@ -96,9 +98,9 @@ def encode(tokenizer: Any, text: str, *, bos: Bos = "auto", parse_special: bool 
     if not ids:
         raise InvalidTextError("The tokenizer leaves nothing of this text.", "Type some other text.")
     _require_rows(tokenizer, ids)
-    special_ids = set(tokenizer.all_special_ids) | _added_special_ids(tokenizer)
+    special = special_ids(tokenizer)
     twice, note = 0, ""
-    if bos == "auto" and ids[0] in special_ids:
+    if bos == "auto" and ids[0] in special:
         lead = _added_in_front(tokenizer)
         if lead and ids[:lead] == ids[lead : 2 * lead]:
             twice, name = lead, "".join(token_text(tokenizer, i) for i in ids[:lead])
@@ -119,8 +121,41 @@ def encode(tokenizer: Any, text: str, *, bos: Bos = "auto", parse_special: bool 
         if ids[0] == first:
             note = f"The text begins with {token_text(tokenizer, first)} itself; the model reads it twice."
         ids, spans = [first, *ids], [(0, 0), *spans]
-    is_special = np.array([i in special_ids for i in ids], dtype=bool)
+    is_special = np.array([i in special for i in ids], dtype=bool)
     return replace(_with_cells(tokenizer, text, ids, spans, is_special), note=note)
+
+
+def tokens_of_ids(tokenizer: Any, ids: Sequence[int] | np.ndarray) -> tuple[str, TokenizedText]:
+    """Tokens as they are, and the text that they spell.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerBase
+        Of the model that will read the ids.
+    ids : sequence of int
+        Any that the model has.
+
+    Raises
+    ------
+    InvalidTextError
+        If there are none, or one of them has no row.
+    """
+    path = [int(i) for i in ids]
+    if not path:
+        raise InvalidTextError("There are no tokens to read.", "Give some.")
+    if min(path) < 0:
+        raise InvalidTextError(f"There is no token {min(path)}.", "Ids begin with 0.")
+    _require_rows(tokenizer, path)
+    names, pieces, special = (
+        token_texts(tokenizer, {*path}),
+        token_pieces(tokenizer, {*path}),
+        special_ids(tokenizer),
+    )
+    spelt = decode([pieces[i] for i in path], [names[i] for i in path])
+    is_special = np.array([i in special for i in path], bool)
+    token_id = np.array(path, np.int64)
+    places = (spelt.start, spelt.end, spelt.n_bytes, is_special, spelt.cell, spelt.cell_text)
+    return spelt.text, TokenizedText(token_id, *places)
 
 
 def limit_ids(tokenizer: Any, n_ids: int) -> list[str]:
@@ -161,11 +196,6 @@ def _added_in_front(tokenizer: Any) -> int:
     full = tokenizer("a", verbose=False)["input_ids"]
     places = range(len(full) - len(bare) + 1)
     return next((at for at in places if full[at : at + len(bare)] == bare), 0)
-
-
-def _added_special_ids(tokenizer: Any) -> set[int]:
-    decoder = getattr(tokenizer, "added_tokens_decoder", {})
-    return {int(i) for i, token in decoder.items() if getattr(token, "special", False)}
 
 
 def _spans_by_decoding(tokenizer: Any, ids: list[int], text: str) -> list[tuple[int, int]]:

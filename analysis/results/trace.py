@@ -48,6 +48,8 @@ class TraceSpec:
     """How the weights were stored, in words such as "float8"; empty for plain ones."""
     adapter: str = ""
     """Folder or hub id of the adapter that was merged into the weights; empty for none."""
+    ids_sha256: str = ""
+    """Of the tokens where they were given and not the text; the text is what they spell. Empty where the text was."""
 
     @property
     def subtitle(self) -> str:
@@ -58,6 +60,8 @@ class TraceSpec:
             parts.append(f"beginning-of-text token: {self.bos}")
         if self.window is not None:
             parts.append(f"windows of {self.window}, stride {self.stride}")
+        if self.ids_sha256:
+            parts.append("ids given")
         if self.visibility:
             parts.append(self.visibility)
         return " · ".join(parts)

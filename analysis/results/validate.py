@@ -25,7 +25,8 @@ _SLACK = 0.01
 """Rounding allowed beyond the range of a measured quantity."""
 _SPEC_TYPES: dict[str, tuple[type, ...]] = {
     **dict.fromkeys(
-        ("model", "source", "revision", "dtype", "device", "text_sha256", "bos", "visibility"), (str,)
+        ("model", "source", "revision", "dtype", "device", "text_sha256", "bos", "visibility", "ids_sha256"),
+        (str,),
     ),
     **dict.fromkeys(("n_tokens", "vocab_size", "n_layers", "hidden_size", "top_k"), (int,)),
     **dict.fromkeys(("window", "stride"), (int, type(None))),
@@ -74,6 +75,8 @@ def _check_plain(trace: Trace) -> None:
     require(all(type(layer) is int for layer in trace.spec.lens_layers), "spec.lens_layers")
     require(isinstance(trace.text, str), "text")
     require(hashlib.sha256(trace.text.encode()).hexdigest() == trace.spec.text_sha256, "another text")
+    ids = hashlib.sha256(trace.tokens.token_id.astype("<i8").tobytes()).hexdigest()
+    require(trace.spec.ids_sha256 in ("", ids), "other tokens")
     for check in trace.checks:
         require(isinstance(check.name, str) and isinstance(check.unit, str), "a check")
         require(all(isinstance(v, (int, float)) for v in (check.error, check.tolerance)), "a check")

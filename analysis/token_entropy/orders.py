@@ -14,9 +14,6 @@ from analysis.token_entropy.truncation import (
     falling,
     left_by,
     prefix_entropies,
-    top_h_of_the_paper,
-    typicality,
-    up_to,
 )
 from analysis.units import Unit, from_nats
 
@@ -98,7 +95,7 @@ def typical_order(
     ----------
     Meister et al. 2023, arXiv:2202.00666.
     """
-    left = left_by(lambda _ids, scores: up_to(mass, typicality(scores), scores), log_probs)
+    left = left_by("typical", mass, log_probs)
     exact = log_probs.double()
     exact = exact - exact.logsumexp(0)
     p = exact.exp()
@@ -183,10 +180,8 @@ def top_h_order(
     vocabulary. For the first few tokens the second is smaller, later it is larger. See
     :func:`analysis.token_entropy.truncation.top_h_of_the_paper`.
     """
-    from transformers import TopHLogitsWarper
-
-    n_library = int(left_by(TopHLogitsWarper(top_h), log_probs).sum())
-    n_paper = int(top_h_of_the_paper(log_probs, top_h).sum())
+    n_library = int(left_by("top-h", top_h, log_probs).sum())
+    n_paper = int(left_by("top-h-paper", top_h, log_probs).sum())
     ids, p, terms = falling(log_probs)
     renormalised = prefix_entropies(p, terms)
     hundred = p[:LIBRARY_TOKENS] / p[:LIBRARY_TOKENS].sum()

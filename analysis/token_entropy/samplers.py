@@ -19,7 +19,7 @@ from analysis.errors import AnalysisError
 from analysis.forward.vocabulary_head import distribution
 from analysis.models.tokenization import token_text
 from analysis.token_entropy.orders import TopHOrder, TypicalOrder, top_h_order, typical_order
-from analysis.token_entropy.truncation import left_by, top_h_of_the_paper, typicality, up_to
+from analysis.token_entropy.truncation import left_by
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
@@ -93,26 +93,6 @@ def log_probs_before(model: LanguageModel, trace: Trace, position: int) -> Tenso
     return log_probs[0].cpu()
 
 
-def _warpers(
-    top_k: int, top_p: float, min_p: float, typical: float, top_h: float, eta: float
-) -> list[tuple[str, Any]]:
-    from transformers import (
-        EtaLogitsWarper,
-        MinPLogitsWarper,
-        TopHLogitsWarper,
-        TopKLogitsWarper,
-    )
-
-    return [
-        (f"top-k {top_k}", TopKLogitsWarper(top_k)),
-        (f"top-p {top_p:g}", lambda _ids, scores: up_to(top_p, -scores, scores)),
-        (f"min-p {min_p:g}", MinPLogitsWarper(min_p)),
-        (f"typical {typical:g}", lambda _ids, scores: up_to(typical, typicality(scores), scores)),
-        (f"top-H {top_h:g}, library", TopHLogitsWarper(top_h)),
-        (f"eta {eta:g}", EtaLogitsWarper(eta)),
-    ]
-
-
 def what_samplers_keep(
     log_probs: Tensor,
     actual: int | None = None,
@@ -147,11 +127,15 @@ def what_samplers_keep(
     does it, keeps all that equal the k-th.
     """
     probs = log_probs.float().exp()
-    left: dict[str, Tensor] = {}
-    for name, warper in _warpers(top_k, top_p, min_p, typical, top_h, eta):
-        left[name] = left_by(warper, log_probs)
-        if name.startswith("top-H"):
-            left[f"top-H {top_h:g}, paper"] = top_h_of_the_paper(log_probs, top_h)
+    left = {
+        f"top-k {top_k}": left_by("top-k", top_k, log_probs),
+        f"top-p {top_p:g}": left_by("top-p", top_p, log_probs),
+        f"min-p {min_p:g}": left_by("min-p", min_p, log_probs),
+        f"typical {typical:g}": left_by("typical", typical, log_probs),
+        f"top-H {top_h:g}, library": left_by("top-h", top_h, log_probs),
+        f"top-H {top_h:g}, paper": left_by("top-h-paper", top_h, log_probs),
+        f"eta {eta:g}": left_by("eta", eta, log_probs),
+    }
     return [
         Kept(
             name,

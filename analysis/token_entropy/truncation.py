@@ -1,7 +1,8 @@
-"""Which tokens a sampler leaves, where the rule is not one call of transformers'."""
+"""Which tokens a sampler leaves: transformers' own rule, or one written out where rounding would decide it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -9,26 +10,69 @@ from torch import Tensor
 
 from analysis.ties import SLACK
 
+FRONT = 1024
+"""Tokens that are sorted first; all of them only where these do not decide."""
 _ROUNDING = 1e-9
 """Entropies this close, relatively, are equal: flat distributions meet the limit exactly."""
 
 
-def left_by(warper: Any, log_probs: Tensor) -> Tensor:
-    """Tokens that one of transformers' logits warpers leaves.
+def left_by(sampler: str, setting: float, log_probs: Tensor) -> Tensor:
+    """Tokens that one sampler leaves of a distribution, one at least.
 
     Parameters
     ----------
-    warper : LogitsProcessor
-        Such as ``TopPLogitsWarper(0.9)``.
+    sampler : {"top-k", "top-p", "min-p", "typical", "top-h", "top-h-paper", "eta", "epsilon"}
+        "top-h" is the rule that transformers follows, "top-h-paper" :func:`top_h_of_the_paper`.
+    setting : float
+        What it allows, see :data:`analysis.writing.sampling.SAMPLERS`.
     log_probs : Tensor, shape (V,)
-        Nats.
+        Nats; need not be normalised.
 
     Returns
     -------
     Tensor of bool, shape (V,)
+
+    Raises
+    ------
+    ValueError
+        If there is no such sampler, or not with this setting.
+
+    Notes
+    -----
+    Nucleus and locally typical sampling take equal tokens in the order of their ids and are written out here:
+    transformers lets rounding decide where their sums reach the limit. Top-k keeps all that equal the k-th.
     """
-    scores = log_probs[None].float()
-    return torch.isfinite(warper(torch.zeros(1, 1, dtype=torch.long), scores.clone()))[0]
+    if sampler == "top-h-paper":
+        return top_h_of_the_paper(log_probs, setting)
+    scores = log_probs.float()
+    if sampler == "top-p":
+        return fewest(setting, -scores, scores)
+    if sampler == "typical":
+        return fewest(setting, typicality(scores), scores)
+    return torch.isfinite(
+        _warper(sampler, setting)(torch.zeros(1, 1, dtype=torch.long), scores[None].clone())
+    )[0]
+
+
+def _warper(sampler: str, setting: float) -> Any:
+    """One of transformers' own logits processors."""
+    import transformers
+
+    if sampler == "top-k":
+        return transformers.TopKLogitsWarper(int(setting))
+    names = {"min-p": "MinP", "top-h": "TopH", "eta": "Eta", "epsilon": "Epsilon"}
+    if sampler not in names:
+        raise ValueError(f"no sampler {sampler!r}")
+    return getattr(transformers, f"{names[sampler]}LogitsWarper")(setting)
+
+
+def _fronts(key: Tensor) -> Iterator[Tensor]:
+    """Indices by rising key, (V,), of equal keys the smaller first: the first few, then, if asked again, all."""
+    if len(key) > 4 * FRONT:
+        few = (key < key.topk(FRONT, largest=False, sorted=False).values.max()).nonzero()[:, 0]
+        if len(few):
+            yield few[key[few].sort(stable=True).indices]
+    yield key.sort(stable=True).indices
 
 
 def falling(log_probs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -89,21 +133,32 @@ def top_h_of_the_paper(log_probs: Tensor, top_h: float) -> Tensor:
     """
     if not 0 < top_h <= 1:
         raise ValueError(f"top_h must be in (0, 1], got {top_h}")
-    ids, p, terms = falling(log_probs)
-    entropies = prefix_entropies(p, terms)
-    within = (entropies <= top_h * entropies[-1] * (1 + _ROUNDING)) & (p > 0)
-    count = int(within.nonzero().max()) + 1 if within.any() else 1
-    return torch.zeros(len(ids), dtype=torch.bool).index_fill(0, ids[:count], True)
+    exact = log_probs.double()
+    p = (exact - exact.logsumexp(0)).exp()
+    terms = torch.special.entr(p)
+    limit = top_h * terms.sum() * (1 + _ROUNDING)
+    count, order = 1, torch.zeros(0, dtype=torch.long)
+    for order in _fronts(-exact):
+        within = (prefix_entropies(p[order], terms[order]) <= limit) & (p[order] > 0)
+        count = int(within.nonzero().max()) + 1 if within.any() else 1
+        if count < len(order):
+            break
+    return _marked(order[:count], len(p))
+
+
+def _marked(ids: Tensor, n: int) -> Tensor:
+    """bool, (n,), True at these."""
+    return torch.zeros(n, dtype=torch.bool, device=ids.device).index_fill(0, ids, True)
 
 
 def typicality(log_probs: Tensor) -> Tensor:
-    """How far each surprisal is from the entropy, |-ln p - H|, (1, V), float64."""
-    surprisal = log_probs.double().logsumexp(-1, keepdim=True) - log_probs.double()
-    return (surprisal - (surprisal.neg().exp() * surprisal).nansum(-1, keepdim=True)).abs()
+    """How far each surprisal is from the entropy, |-ln p - H|, (V,), float64."""
+    surprisal = log_probs.double().logsumexp(-1) - log_probs.double()
+    return (surprisal - (surprisal.neg().exp() * surprisal).nansum(-1)).abs()
 
 
-def up_to(mass: float, key: Tensor, log_probs: Tensor) -> Tensor:
-    """Log-probabilities (1, V) of the fewest tokens, by rising key, whose probability reaches a mass.
+def fewest(mass: float, key: Tensor, log_probs: Tensor) -> Tensor:
+    """Mark the fewest tokens, (V,), by rising key, whose probability reaches a mass.
 
     Of tokens with equal keys the one with the lower id comes first; sums are in float64, and what is short of the
     limit by a rounding reaches it.
@@ -111,10 +166,12 @@ def up_to(mass: float, key: Tensor, log_probs: Tensor) -> Tensor:
     if not 0 < mass <= 1:
         raise ValueError(f"a probability must be in (0, 1], got {mass}")
     if mass == 1:
-        return log_probs
-    order = key[0].sort(stable=True).indices
-    sums = log_probs[0, order].double().exp().cumsum(0)
-    count = 1 + int((sums < (mass - SLACK) * sums[-1]).sum())
-    out = torch.full_like(log_probs, -torch.inf)
-    out[0, order[:count]] = log_probs[0, order[:count]]
-    return out
+        return torch.isfinite(log_probs)
+    p = log_probs.double().exp()
+    limit = (mass - SLACK) * p.sum()
+    count, order = 1, torch.zeros(0, dtype=torch.long)
+    for order in _fronts(key):
+        count = 1 + int((p[order].cumsum(0) < limit).sum())
+        if count <= len(order):
+            break
+    return _marked(order[:count], len(p))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from analysis.results.tokens import NextToken, TokenTrace
+from analysis.results.trace import Check
 
 Ended = Literal["stop", "limit", "stopped", "context"]
 """Why a branch ends: a stop token, the number asked for, a person, or the model's context."""
@@ -64,6 +65,18 @@ class Samplers:
 
 
 @dataclass(frozen=True)
+class TokenNames:
+    """What a tokenizer says about the tokens of a writing."""
+
+    names: dict[int, str] = field(default_factory=dict)
+    """Readable name of every id that was read or written, or stands among the most probable."""
+    pieces: dict[int, bytes] = field(default_factory=dict)
+    """Bytes of every id that was read or written."""
+    special: frozenset[int] = frozenset()
+    """Those of them that are special."""
+
+
+@dataclass(frozen=True)
 class StepNumbers:
     """Numbers of n written tokens: of the model's own distribution at temperature 1, and of what was drawn from.
 
@@ -115,6 +128,10 @@ class Branch:
     forced: int = 0
     """Leading tokens that a person chose."""
     name: str = ""
+    after_state: np.ndarray | None = None
+    """float32, (D,): what the head got after its last token; None where it is not known."""
+    checks: tuple[Check, ...] = ()
+    """Its numbers against those of reading its path again; empty until that was asked."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -132,6 +149,9 @@ class Writing:
     """The prompt as it was read."""
     branches: tuple[Branch, ...]
     """In the order they were begun; a branch's id is its place."""
+    names: TokenNames = field(default_factory=TokenNames)
+    notes: tuple[str, ...] = ()
+    """What a person should know about how it was written, a sentence each."""
 
     @property
     def newest(self) -> int:
@@ -153,3 +173,13 @@ class Writing:
         """int64, (T,): ids from the prompt's first token to the branch's last."""
         ways = self.lineage(self.newest if branch is None else branch)
         return np.concatenate([np.asarray(self.prompt.ids, np.int64), *(b.ids[:n] for b, n in ways)])
+
+    def tokens(self, branch: int | None = None) -> TokenTrace:
+        """Prompt and branch as one text, token by token; the newest branch by default."""
+        from analysis.writing.tokens import tokens_of
+
+        return tokens_of(self, self.newest if branch is None else branch)
+
+    def text(self, branch: int | None = None) -> str:
+        """Prompt and branch as one text; bytes that are no character stand in it as U+FFFD."""
+        return b"".join(self.names.pieces[int(i)] for i in self.path(branch)).decode("utf-8", "replace")

@@ -138,6 +138,7 @@ FLOORS = [
     {"forward"},
     {"kv_cache"},
     {"token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects"},
+    {"writing"},
     {"story"},
     {"figures"},
     {"command_line"},

@@ -1,0 +1,251 @@
+"""The loop that writes: one token a step for every row, all statistics of the full vocabulary at each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.errors import Cancelled
+from analysis.forward.vocabulary_head import distribution, entropy_of, ranks, varentropy_of
+from analysis.models.anatomy import Head
+from analysis.models.loading import LanguageModel
+from analysis.results.tokens import NextToken
+from analysis.ties import ranked
+from analysis.writing.caches import caches
+from analysis.writing.results import Branch, Ended, Samplers, StepNumbers
+from analysis.writing.stopping import StopText
+from analysis.writing.stream import Stream
+
+TOP_K = 10
+"""Alternatives kept of every token."""
+
+
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """What the model expects after each of B rows."""
+
+    states: Tensor
+    """(B, D): what the head gets."""
+    log_probs: Tensor
+    """(B, V), float32, at temperature 1."""
+    said: dict[str, np.ndarray]
+    """Entropy, varentropy, largest probability, alternatives and final state, an entry per row each."""
+
+    @classmethod
+    def after(cls, head: Head, states: Tensor) -> Outlook:
+        """Reduce the distribution after every row; states of shape (B, D)."""
+        log_probs, probs = distribution(head.logits(states))
+        scratch = torch.empty_like(probs)
+        top_logprobs, top_ids = ranked(log_probs, min(TOP_K, head.vocab_size))
+        entropy = entropy_of(log_probs, probs, scratch)
+        said = {
+            "entropy": entropy,
+            "varentropy": varentropy_of(log_probs, probs, entropy, scratch),
+            "max_prob": top_logprobs[:, 0].exp(),
+            "top_ids": top_ids,
+            "top_logprobs": top_logprobs,
+            "final_states": states.float(),
+        }
+        return cls(states, log_probs, {name: values.cpu().numpy() for name, values in said.items()})
+
+    def rows(self, chosen: Sequence[int]) -> Outlook:
+        """Only these rows."""
+        index = torch.tensor(list(chosen), device=self.log_probs.device)
+        said = {name: values[list(chosen)] for name, values in self.said.items()}
+        return Outlook(self.states[index.to(self.states.device)], self.log_probs[index], said)
+
+    def next_token(self, row: int) -> NextToken:
+        """Of one row, to keep."""
+        one = {name: values[row] for name, values in self.said.items()}
+        return NextToken(
+            float(one["entropy"]),
+            float(one["varentropy"]),
+            float(one["max_prob"]),
+            one["top_ids"],
+            one["top_logprobs"],
+        )
+
+
+@dataclass(eq=False)
+class Line:
+    """A branch while it is being written."""
+
+    branch: Branch
+    """What there was of it before; its numbers may be empty."""
+    forced: tuple[int, ...] = ()
+    """Tokens that come first whatever the model says."""
+    ids: list[int] = field(default_factory=list)
+    steps: list[dict[str, np.ndarray]] = field(default_factory=list)
+    """Numbers of each new token, by their names in :class:`StepNumbers`."""
+    after: NextToken | None = None
+    after_state: np.ndarray | None = None
+    ended: Ended | None = None
+
+    def expect(self, outlook: Outlook, row: int) -> None:
+        """Keep what comes after the newest token."""
+        self.after, self.after_state = outlook.next_token(row), outlook.said["final_states"][row]
+
+    def so_far(self) -> Branch:
+        """The branch with what has been written."""
+        before = self.branch
+        if self.after is None:
+            return before
+        new = {name: np.stack([step[name] for step in self.steps]) for name in _NAMES} if self.steps else {}
+        numbers = StepNumbers(
+            **{name: np.concatenate([getattr(before.numbers, name), more]) for name, more in new.items()}
+        )
+        return replace(
+            before,
+            ids=np.concatenate([before.ids, np.array(self.ids, np.int64)]),
+            numbers=numbers if new else before.numbers,
+            after=self.after,
+            after_state=self.after_state,
+            ended=self.ended or "stopped",
+            checks=() if new else before.checks,
+        )
+
+
+_NAMES = tuple(f.name for f in fields(StepNumbers))
+
+
+def no_numbers(head: Head, n_samplers: int) -> StepNumbers:
+    """Numbers of no tokens."""
+    n_top, width = min(TOP_K, head.vocab_size), head.weight.shape[1]
+    flat = np.zeros(0, np.float32)
+    return StepNumbers(
+        entropy=flat,
+        varentropy=flat,
+        max_prob=flat,
+        surprisal=flat,
+        rank=np.zeros(0, np.int32),
+        top_ids=np.zeros((0, n_top), np.int64),
+        top_logprobs=np.zeros((0, n_top), np.float32),
+        drawn_prob=flat,
+        n_kept=np.zeros((0, n_samplers), np.int32),
+        mass_kept=np.zeros((0, n_samplers), np.float32),
+        final_states=np.zeros((0, width), np.float32),
+    )
+
+
+def write_on(
+    model: LanguageModel,
+    stream: Stream,
+    states: Tensor,
+    lines: Sequence[Line],
+    n_new: int,
+    samplers: Samplers,
+    stop_ids: Sequence[int],
+    stop: StopText,
+    on_step: Callable[[int], None],
+) -> None:
+    """Write on, all lines together, until each has ended.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Held for one token at a time, so that others have their turn in between.
+    stream : Stream
+        Has read what comes before, one row per line; used up.
+    states : Tensor, shape (B, D)
+        What the head got after that.
+    lines : sequence of Line
+        What is written is added to them.
+    n_new : int
+        Tokens drawn for each at most; forced ones come on top.
+    samplers : Samplers
+        How they are drawn.
+    stop_ids : sequence of int
+        Ids that end a line, which keeps them.
+    stop : StopText
+        Texts that end a line.
+    on_step : callable
+        Called with the number of steps done. Raising :class:`analysis.errors.Cancelled` from it ends all lines as
+        "stopped".
+
+    Notes
+    -----
+    A token is drawn, counted and read; then ``on_step`` is called. So whatever stops the writing, every line has
+    its numbers, its cache and what the model expects next. Finished rows leave the batch.
+    """
+    head, limit = model.anatomy.head, model.info.context_length
+    alive = list(lines)
+    with model.held("while writing"):
+        outlook = Outlook.after(head, states)
+    for row, line in enumerate(alive):
+        line.expect(outlook, row)
+    n_steps = 0
+    try:
+        while alive:
+            with model.held("while writing"):
+                for line in alive:
+                    _end(line, len(stream), n_new, limit, stop_ids, stop)
+                left = [row for row, line in enumerate(alive) if line.ended is None]
+                if len(left) < len(alive):
+                    for row, line in enumerate(alive):
+                        if line.ended is not None:
+                            caches(model).keep(stream.rows([row]) if len(alive) > 1 else stream)
+                    if not left:
+                        alive = []
+                        break
+                    alive, stream, outlook = [alive[r] for r in left], stream.rows(left), outlook.rows(left)
+                ids = _draw(outlook, stream, alive, samplers)
+                states = stream.read(ids[:, None])[:, -1]
+                outlook = Outlook.after(head, states)
+                for row, line in enumerate(alive):
+                    line.ids.append(int(ids[row]))
+                    line.expect(outlook, row)
+            n_steps += 1
+            on_step(n_steps)
+    except Cancelled:
+        with model.held("while writing"):
+            for row, line in enumerate(alive):
+                line.ended = "stopped"
+                caches(model).keep(stream.rows([row]) if len(alive) > 1 else stream)
+
+
+def _end(
+    line: Line, n_read: int, n_new: int, limit: int | None, stop_ids: Sequence[int], stop: StopText
+) -> None:
+    """Say whether a line is at its end, and why."""
+    drawn = len(line.ids) - len(line.forced)
+    if drawn > 0 and (line.ids[-1] in stop_ids or stop.reached(line.ids)):
+        line.ended = "stop"
+    elif limit is not None and n_read >= limit:
+        line.ended = "context"
+    elif drawn >= n_new:
+        line.ended = "limit"
+
+
+def _draw(outlook: Outlook, stream: Stream, lines: Sequence[Line], samplers: Samplers) -> Tensor:
+    """The next token of every row, int64, (B,), on the CPU; its numbers are added to the lines."""
+    n_samplers = len(samplers.steps)
+    forced = [line.forced[len(line.ids)] if len(line.ids) < len(line.forced) else None for line in lines]
+    free = [row for row, token in enumerate(forced) if token is None]
+    ids = torch.tensor([token or 0 for token in forced], dtype=torch.int64)
+    drawn_prob = np.full(len(lines), np.nan, np.float32)
+    n_kept = np.zeros((len(lines), n_samplers), np.int32)
+    mass_kept = np.full((len(lines), n_samplers), np.nan, np.float32)
+    if free:
+        log_probs = outlook.log_probs if len(free) == len(lines) else outlook.log_probs[free]
+        ids[free] = log_probs.argmax(-1).cpu()
+        drawn_prob[free] = 1.0
+    index = ids[:, None].to(outlook.log_probs.device)
+    of_token = outlook.log_probs.gather(1, index)
+    rank = ranks(outlook.log_probs, of_token, torch.empty_like(outlook.log_probs)).cpu().numpy()
+    surprisal = -of_token[:, 0].cpu().numpy()
+    for row, line in enumerate(lines):
+        line.steps.append(
+            {name: values[row] for name, values in outlook.said.items()}
+            | {
+                "surprisal": surprisal[row],
+                "rank": rank[row],
+                "drawn_prob": drawn_prob[row],
+                "n_kept": n_kept[row],
+                "mass_kept": mass_kept[row],
+            }
+        )
+    return ids
