@@ -161,24 +161,22 @@ def branches(
             strokeWidth=alt.StrokeWidth("width:Q", scale=None),
         )
     )  # fmt: skip
-    weight = alt.condition("datum.chosen", alt.value("bold"), alt.value("normal"))
+    weight = alt.expr("datum.chosen ? 'bold' : 'normal'")
     ink = alt.condition("datum.chosen", alt.value(colours.ink), alt.value(colours.muted))
     said = [alt.Tooltip("text:N"), alt.Tooltip("passing:Q", title="branches"), alt.Tooltip("tokens:Q")]
     words = (
         alt.Chart(texts)
-        .mark_text(align="left", baseline="middle", font=MONO_FONT, fontSize=SMALL_SIZE)
+        .mark_text(align="left", baseline="middle", font=MONO_FONT, fontSize=SMALL_SIZE, fontWeight=weight)
         .encode(x=x, y=y, text="label:N", color=ink, tooltip=said)
-        .encode(fontWeight=weight)
     )
     at_end = (
         alt.Chart(named)
-        .mark_text(align="right", baseline="middle", fontSize=SMALL_SIZE)
+        .mark_text(align="right", baseline="middle", fontSize=SMALL_SIZE, fontWeight=weight)
         .encode(
             x=x,
             y=y,
             text="name:N",
             color=ink,
-            fontWeight=weight,
             tooltip=[alt.Tooltip("all:N", title="ends")],
         )
     )

@@ -22,11 +22,11 @@ def written_tokens(tokens: TokenTrace, n_prompt: int) -> TokenTrace:
         for name, value in vars(tokens).items()
         if hasattr(value, "shape") and len(value) == len(tokens)
     }
+    per_token["cell"] = cells - first
     return replace(
         tokens,
         **per_token,
         text=tokens.text[n_prompt:],
-        cell=cells - first,
         cell_text=tokens.cell_text[first:] if len(cells) else (),
     )
 

@@ -21,7 +21,7 @@ from analysis.writing.caches import caches, stream_of
 from analysis.writing.engine import TOP_K, Line, no_numbers, write_on
 from analysis.writing.results import Branch, Message, Prompt, Samplers, TokenNames, Writing
 from analysis.writing.stopping import StopText
-from analysis.writing.stream import CacheKind, Stream, cache_kind
+from analysis.writing.stream import Stream, cache_kind
 from analysis.writing.tokens import trace_of_ids, with_names
 
 OnToken = Callable[[Callable[[], Writing], int], None]

@@ -14,6 +14,7 @@ from app.compute.job import Job, Turn
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
     from analysis.models.spec import ModelSpec
+    from analysis.results.trace import Trace
     from analysis.writing.results import Writing
 
 SLICE = 16
@@ -90,13 +91,26 @@ def submit_writing(spec: ModelSpec, begin: Begin, n_new: int, *, of: int | None 
     return runs.engine().worker.submit(f"write/{uuid.uuid4().hex}", turn(None), owner=runs.owner())
 
 
+def submit_reading(spec: ModelSpec, writing: Writing, branch: int) -> Job:
+    """Ask for the run of a branch, as the other pages draw it; an own job, as for :func:`submit_writing`."""
+    model_slot = runs.engine().model_slot
+
+    def work(job: Job) -> Trace:
+        from analysis.writing.write import trace_written
+
+        return trace_written(model_slot.get(spec, job.report), writing, branch, on_progress=job.report)
+
+    return runs.engine().worker.submit(f"read/{uuid.uuid4().hex}", work, owner=runs.owner())
+
+
 class _Watch:
     """Tells a job of every token, and now and then shows what there is; stops the writing by its exception."""
 
     def __init__(self, job: Job, before: Written | None, n_new: int) -> None:
         self.n, self.rate = 0, float("nan") if before is None else before.rate
         self._job, self._n_new = job, n_new
-        self._done, self._branch = (0, None) if before is None else (before.n_new, before.branch)
+        self._done = 0 if before is None else before.n_new
+        self._branch = None if before is None else before.branch
         self._first = self._shown = monotonic()
 
     def __call__(self, so_far: Callable[[], Writing], n: int) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from analysis.results.tokens import NextToken
-from analysis.writing.results import Branch, Prompt, StepNumbers, Writing
+from analysis.results.tokens import NextToken, TokenTrace
+from analysis.writing.results import Branch, Prompt, StepNumbers, TokenNames, Writing
 from tests.figures.synthetic import token_trace
 
-WORDS = ("", "", "One", " animal", " fish", " is", " a", " whale", ".", " shark", "The", "\n")
+WORDS = ("<s>", "Say", "One", " animal", " fish", " is", " a", " whale", ".", " shark", "The", "\n")
 """Text of every id; 0 and 1 are the prompt's."""
 PROMPT = (0, 1)
 
@@ -41,11 +42,19 @@ def branch_of(id_: int, ids: list[int], parent: int | None = None, at: int = 2, 
     return Branch(id_, parent, at, np.array(ids, np.int64), steps(len(ids), first), after, "limit", **more)
 
 
+def _read_prompt() -> TokenTrace:
+    """The prompt, with as many alternatives per token as :func:`steps` has."""
+    read = token_trace(len(PROMPT), WORDS)
+    return replace(read, top_ids=read.top_ids[:, :3], top_logprobs=read.top_logprobs[:, :3])
+
+
 def writing_of(*branches: Branch) -> Writing:
     """These branches of a prompt of two tokens."""
-    return Writing(
-        "a made-up model", "", "float32", Prompt("", PROMPT), token_trace(2, ("<s>", "Say")), tuple(branches)
+    names = TokenNames(
+        dict(enumerate(WORDS)), {i: word.encode() for i, word in enumerate(WORDS)}, frozenset({0})
     )
+    prompt = Prompt("<s>Say", PROMPT)
+    return Writing("a made-up model", "", "float32", prompt, _read_prompt(), tuple(branches), names)
 
 
 def example_writing() -> Writing:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
-from analysis.writing.sampler_chain import SAMPLERS
 
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.token_entropy.expected import likely_tokens
 from analysis.units import from_nats
 from analysis.writing.paths import owner_of
+from analysis.writing.sampler_chain import SAMPLERS
 from app import state
 from app.panels.write import running
 from app.panels.write.answer import choose_written, chosen_written

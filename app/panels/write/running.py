@@ -17,7 +17,7 @@ from app.widgets.model_choice import model_spec
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
-    from analysis.writing.results import Samplers, Writing
+    from analysis.writing.results import Prompt, Samplers, Writing
     from app.panels.write.request import WriteRequest
 
 WHAT_IF_WAYS, WHAT_IF_TOKENS = 4, 16
@@ -154,14 +154,9 @@ def start_new(request: WriteRequest) -> None:
     same_model = request.model == st.session_state.get(state.WRITER)
 
     def begin(model: LanguageModel, n: int, on_token: jobs.OnToken) -> Writing:
-        from analysis.writing.chat import chat_prompt
-        from analysis.writing.prompt import plain_prompt
         from analysis.writing.write import branch, write
 
-        if isinstance(request.prompt, str):
-            prompt = plain_prompt(model, request.prompt)
-        else:
-            prompt = chat_prompt(model, request.prompt, thinking=request.thinking)
+        prompt = _prompt(model, request)
         if before is None or not same_model or before.prompt.ids != prompt.ids:
             return write(
                 model, prompt, n_new=n, samplers=request.samplers, stop=request.stop, on_token=on_token
@@ -173,6 +168,15 @@ def start_new(request: WriteRequest) -> None:
         )  # fmt: skip
 
     start(begin, request.n_new, spec=request.model)
+
+
+def _prompt(model: LanguageModel, request: WriteRequest) -> Prompt:
+    from analysis.writing.chat import chat_prompt
+    from analysis.writing.prompt import plain_prompt
+
+    if isinstance(request.prompt, str):
+        return plain_prompt(model, request.prompt)
+    return chat_prompt(model, request.prompt, thinking=request.thinking)
 
 
 def start_branch(at: int, token: str | int | None, samplers: Samplers, n_new: int) -> None:
@@ -222,9 +226,57 @@ def start_what_if(at: int) -> None:
     def begin(model: LanguageModel, n: int, on_token: jobs.OnToken) -> Writing:
         from analysis.writing.write import what_if
 
-        return what_if(model, writing, at=at, of=of, k=WHAT_IF_WAYS, n_new=n)
+        return what_if(model, writing, at=at, of=of, k=WHAT_IF_WAYS, n_new=n, on_token=on_token)
 
     start(begin, WHAT_IF_TOKENS)
+
+
+def start_answers(request: WriteRequest, n: int) -> None:
+    """Write many answers to the form's prompt, side by side: a new tree."""
+
+    def begin(model: LanguageModel, n_new: int, on_token: jobs.OnToken) -> Writing:
+        from analysis.writing.write import write_samples
+
+        return write_samples(
+            model, _prompt(model, request), n=n, n_new=n_new, samplers=request.samplers, stop=request.stop,
+            on_token=on_token,
+        ).writing  # fmt: skip
+
+    start(begin, request.n_new, spec=request.model)
+
+
+def start_reading(slug: str) -> None:
+    """Read the branch on screen for another page, which opens when that is done."""
+    writing, branch = shown_writing(), shown_branch()
+    try:
+        job = jobs.submit_reading(writer(), writing, branch)
+    except AnalysisError as refused:
+        st.session_state[state.WRITING_SAID] = refused
+        return
+    st.session_state[state.READ_ON] = (job.key, slug)
+
+
+def reading_job() -> Job | None:
+    """The job that reads a branch for another page."""
+    held = st.session_state.get(state.READ_ON)
+    job = runs.engine().worker.get(held[0]) if held else None
+    return job if job is not None and job.is_live else None
+
+
+def take_reading() -> str | None:
+    """Put what was read on the other pages, as an opened run is; gives the page that asked, None before."""
+    held = st.session_state.get(state.READ_ON)
+    if held is None or reading_job() is not None:
+        return None
+    del st.session_state[state.READ_ON]
+    job = jobs.take(held[0])
+    if job is None or job.result is None:
+        if job is not None and job.error is not None:
+            st.session_state[state.WRITING_SAID] = job.error
+        return None
+    st.session_state[state.OPENED] = job.result
+    st.session_state.pop(state.TOKEN, None)
+    return str(held[1])
 
 
 def change(writing: Writing, branch: int) -> None:
