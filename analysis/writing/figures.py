@@ -91,7 +91,11 @@ def entropy_bars(
     amber = colours.pictures["token_entropy"]
     layers: list[Any] = [
         bars.mark_bar(color=amber, opacity=0.75).encode(
-            x=alt.X("left:Q", **along), x2="right:Q", y=alt.Y("entropy:Q", **up), tooltip=hover
+            x=alt.X("left:Q", **along),
+            x2="right:Q",
+            y=alt.Y("entropy:Q", **up),
+            y2=alt.datum(0),
+            tooltip=hover,
         ),
         alt.Chart(drawn)
         .mark_line(color=colours.ink, strokeWidth=1.5)
@@ -100,7 +104,7 @@ def entropy_bars(
     if token is not None and 0 <= token < len(frame):
         here = alt.Chart(pd.DataFrame({"token": [token]})).mark_rule(color=colours.ink, strokeWidth=1.3)
         layers.append(here.encode(x=x))
-    return styled(alt.layer(*layers).properties(width="container", height=96), theme_name)
+    return styled(alt.layer(*layers).properties(width="container", height=130), theme_name)
 
 
 def entropy_frame(tokens: TokenTrace, unit: Unit) -> pd.DataFrame:

@@ -43,4 +43,4 @@ def written_strip(tokens: TokenTrace, *, unit: Unit = "nats") -> Strip:
     """
     marked, name = marked_tokens(tokens.entropy)
     strip = entropy_strip(tokens, unit=unit, vocab_size=0, marked=marked, marked_name=name)
-    return replace(strip, low=0.0, high=float(from_nats(HIGHEST, unit)), special="written by the template")
+    return replace(strip, low=0.0, high=float(from_nats(HIGHEST, unit)))

@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.drawing.numbers import count, significant
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.units import from_nats
-from analysis.writing.compare import label_of, side_of
+from analysis.writing.compare import side_of
 from analysis.writing.figures import entropy_bars
 from analysis.writing.prompt_shown import prompt_frame, turns
 from analysis.writing.strips import written_strip, written_tokens
@@ -67,7 +67,8 @@ def answer_card(writing: Writing, branch: int, tokens: TokenTrace, *, grows: boo
     """
     unit, this = state.unit(), writing.branches[branch]
     strip = written_strip(tokens, unit=unit)
-    more = "" if len(writing.branches) == 1 else f"{plain(label_of(this))} of {len(writing.branches)}"
+    more = "" if len(writing.branches) == 1 else f"branch {branch + 1} of {len(writing.branches)}"
+    more += f": {plain(this.name)}" if this.name else ""
     with html_card(
         "The answer, as it is written",
         _said(writing, this, len(tokens)),

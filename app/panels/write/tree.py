@@ -61,7 +61,7 @@ def tree_card(writing: Writing, branch: int, *, still: bool = True) -> None:
                 )
                 _edit(writing, branch)
         with st.container(key="tree_scroll"):
-            draw(**({"on_select": "rerun", "selection_mode": "pick"} if still else {}))
+            draw(width="content", **({"on_select": "rerun", "selection_mode": "pick"} if still else {}))
 
 
 _CODE = (
