@@ -23,6 +23,7 @@ from .errors import AnalysisError as AnalysisError
 from .errors import Cancelled as Cancelled
 from .forward.plan import plan_run as plan_run
 from .forward.trace import trace as trace
+from .forward.trace import trace_ids as trace_ids
 from .models.loading import LanguageModel as LanguageModel
 from .models.loading import load_model as load_model
 from .models.spec import ModelSpec as ModelSpec
@@ -43,3 +44,11 @@ from .results.trace_file import load_trace as load_trace
 from .token_entropy.measures import summary as summary
 from .token_entropy.samplers import sampler_panel as sampler_panel
 from .token_entropy.samplers import sampler_view as sampler_view
+from .writing.results import Prompt as Prompt
+from .writing.results import Samplers as Samplers
+from .writing.results import Writing as Writing
+from .writing.samples import write_samples as write_samples
+from .writing.write import branch as branch
+from .writing.write import go_on as go_on
+from .writing.write import what_if as what_if
+from .writing.write import write as write

@@ -86,8 +86,9 @@ def trace(
     ValueError
         If ``top_k`` is below 1, or a lens layer or a kind of spectra does not exist.
     """
-    with model.lock:
-        # The lock covers the tokenizer too: asking it to split special tokens is a setting it keeps.
+    # The lock covers the tokenizer too: asking it to split special tokens is a setting it keeps. And
+    # neither the free memory nor the time of this run may depend on somebody else's.
+    with model.lock, torch.inference_mode():
         tokens = encode(model.tokenizer, text, bos=bos, parse_special=parse_special)
         return _measure(
             model,
@@ -138,7 +139,7 @@ def trace_ids(
     -----
     Splitting the text of written tokens again gives other tokens now and then, and so other numbers.
     """
-    with model.lock:
+    with model.lock, torch.inference_mode():
         text, tokens = tokens_of_ids(model.tokenizer, ids)
         return _measure(
             model,
@@ -166,49 +167,48 @@ class _Wishes:
 def _measure(
     model: LanguageModel, text: str, tokens: TokenizedText, wishes: _Wishes, **of_text: Any
 ) -> Trace:
-    """Read tokens; the lock is held, so that neither free memory nor time depends on somebody else's run."""
+    """Read tokens; the model is held."""
     top_k, stride, attention, report = wishes.top_k, wishes.stride, wishes.attention, wishes.report
     if top_k < 1:
         raise ValueError(f"top_k must be at least 1, got {top_k}")
     layers = _lens_layers(wishes.lens, model.info.n_layers)
     kinds = _spectra_kinds(wishes.spectra)
-    with torch.inference_mode():
-        if len(tokens) < 2:
-            raise InvalidTextError(
-                "The text is a single token, so there is nothing to predict.",
-                "Type a few more words, or set the beginning-of-text token to always.",
-            )
-        windows = plan_windows(model, tokens, wishes.window, stride)
-        span = max(len(w.positions) for w in windows)
-        plan = plan_run(
-            model,
-            len(tokens),
-            n_lens=len(layers),
-            window=span,
-            stride=stride,
-            attention=attention,
-            n_spectra=len(kinds),
+    if len(tokens) < 2:
+        raise InvalidTextError(
+            "The text is a single token, so there is nothing to predict.",
+            "Type a few more words, or set the beginning-of-text token to always.",
         )
-        require_fit(
-            model,
-            plan,
-            n_lens=len(layers),
-            window=span if len(windows) > 1 else None,
-            attention=attention,
+    windows = plan_windows(model, tokens, wishes.window, stride)
+    span = max(len(w.positions) for w in windows)
+    plan = plan_run(
+        model,
+        len(tokens),
+        n_lens=len(layers),
+        window=span,
+        stride=stride,
+        attention=attention,
+        n_spectra=len(kinds),
+    )
+    require_fit(
+        model,
+        plan,
+        n_lens=len(layers),
+        window=span if len(windows) > 1 else None,
+        attention=attention,
+    )
+    started = time.perf_counter()
+    with when_memory_runs_out(model.full(f"at {len(tokens):,} tokens", "read it in windows")):
+        run = Run(model, tokens, windows, layers, top_k, plan, report, attention, wishes.visibility)
+        _take_spectra(run, kinds, forced=wishes.spectra is not True)
+        run.measure()
+    run.seconds["total"] = time.perf_counter() - started
+    model.speed.learn(plan.work, run.needed())
+    missing = [kind for kind in kinds if run.spectra is not None and kind not in run.spectra.shares]
+    if missing:
+        run.unavailable["spectra"] = (
+            f"Those of {', '.join(missing)} need attention. {run.unavailable.get('attention', '')}".strip()
         )
-        started = time.perf_counter()
-        with when_memory_runs_out(model.full(f"at {len(tokens):,} tokens", "read it in windows")):
-            run = Run(model, tokens, windows, layers, top_k, plan, report, attention, wishes.visibility)
-            _take_spectra(run, kinds, forced=wishes.spectra is not True)
-            run.measure()
-        run.seconds["total"] = time.perf_counter() - started
-        model.speed.learn(plan.work, run.needed())
-        missing = [kind for kind in kinds if run.spectra is not None and kind not in run.spectra.shares]
-        if missing:
-            run.unavailable["spectra"] = (
-                f"Those of {', '.join(missing)} need attention. {run.unavailable.get('attention', '')}".strip()
-            )
-        token_trace = run.token_trace()
+    token_trace = run.token_trace()
     spec = TraceSpec(
         model=model.info.name,
         source=model.spec.source,

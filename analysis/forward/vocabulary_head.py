@@ -111,9 +111,9 @@ def read_rows(
     device = head.weight.device
     empty = {q.name: torch.from_numpy(np.full(n, q.missing, q.stored)) for q in stored_quantities()}
     read = {name: values.to(device) for name, values in empty.items()}
-    top_ids = torch.zeros(n, k, dtype=torch.int64, device=device)
-    top_logprobs = torch.zeros(n, k, device=device)
-    target = None if targets is None else targets[:, None].to(device)
+    read["top_ids"] = torch.zeros(n, k, dtype=torch.int64, device=device)
+    read["top_logprobs"] = torch.zeros(n, k, device=device)
+    target = None if targets is None else targets.to(device)
     buffers = _buffers(head, 3, n)
     for begin in range(0, n, rows_per_block(head)):
         rows = slice(begin, min(begin + rows_per_block(head), n))
@@ -121,24 +121,35 @@ def read_rows(
         log_probs, probs = distribution(head.logits(states[rows], logits), probs)
         if target is not None and begin < m:
             known = slice(begin, min(rows.stop, m))
-            of_target = log_probs[: known.stop - begin].gather(1, target[known])
-            read["surprisal"][known] = -of_target[:, 0]
             part = slice(0, known.stop - begin)
-            read["rank"][known] = ranks(log_probs[part], of_target, scratch[part])
-        top_logprobs[rows], top_ids[rows] = ranked(log_probs, k)
-        entropy = entropy_of(log_probs, probs, scratch)
-        read["entropy"][rows] = entropy
-        read["varentropy"][rows] = varentropy_of(log_probs, probs, entropy, scratch)
-        read["max_prob"][rows] = top_logprobs[rows, 0].exp()
+            for name, values in said_of(log_probs[part], target[known], scratch[part]).items():
+                read[name][known] = values
+        for name, values in said_by(log_probs, probs, k, scratch).items():
+            read[name][rows] = values
         on_rows(rows.stop - begin)
-    return Rows(
-        **{name: values.cpu().numpy() for name, values in read.items()},
-        top_ids=top_ids.cpu().numpy(),
-        top_logprobs=top_logprobs.cpu().numpy(),
-    )
+    return Rows(**{name: values.cpu().numpy() for name, values in read.items()})
 
 
-def ranks(log_probs: Tensor, of_target: Tensor, scratch: Tensor) -> Tensor:
+def said_by(log_probs: Tensor, probs: Tensor, k: int, scratch: Tensor | None = None) -> dict[str, Tensor]:
+    """What distributions of shape (N, V) say whatever comes, by the names in :class:`Rows`, an entry per row each."""
+    top_logprobs, top_ids = ranked(log_probs, k)
+    entropy = entropy_of(log_probs, probs, scratch)
+    return {
+        "entropy": entropy,
+        "varentropy": varentropy_of(log_probs, probs, entropy, scratch),
+        "max_prob": top_logprobs[:, 0].exp(),
+        "top_ids": top_ids,
+        "top_logprobs": top_logprobs,
+    }
+
+
+def said_of(log_probs: Tensor, ids: Tensor, scratch: Tensor | None = None) -> dict[str, Tensor]:
+    """Surprisal and rank of one token per row, (N, V) and (N,), by the names in :class:`Rows`."""
+    of_token = log_probs.gather(1, ids[:, None])
+    return {"surprisal": -of_token[:, 0], "rank": _ranks(log_probs, of_token, scratch)}
+
+
+def _ranks(log_probs: Tensor, of_target: Tensor, scratch: Tensor | None) -> Tensor:
     """One plus how many tokens are more probable than one, (N, V) and (N, 1) -> int32, (N,)."""
     return torch.gt(log_probs, of_target, out=scratch).sum(-1).int() + 1
 
@@ -192,7 +203,7 @@ def read_lens(
             kl[i, rows] = (negative_entropy - cross).clamp(min=0)
             top[i, rows] = log_probs.argmax(-1)
             entropy[i, rows] = entropy_of(log_probs, probs, scratch)
-            rank[i, known] = ranks(log_probs[part], log_probs[part].gather(1, target), scratch[part])
+            rank[i, known] = _ranks(log_probs[part], log_probs[part].gather(1, target), scratch[part])
             on_rows(rows.stop - begin)
     return entropy.cpu().numpy(), kl.cpu().numpy(), top.cpu().numpy(), rank.cpu().numpy()
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from analysis.errors import Cancelled
-from analysis.forward.vocabulary_head import distribution, entropy_of, ranks, varentropy_of
+from analysis.forward.vocabulary_head import distribution, said_by, said_of
 from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
+from analysis.results.token_quantities import stored_quantities
 from analysis.results.tokens import NextToken
-from analysis.ties import ranked
 from analysis.writing.caches import caches
 from analysis.writing.results import Branch, Ended, Samplers, StepNumbers
+from analysis.writing.sampling import draw
 from analysis.writing.stopping import StopText
-from analysis.writing.stream import Stream
+from analysis.writing.stream import Stream, known_ids
 
 TOP_K = 10
 """Alternatives kept of every token."""
@@ -33,41 +35,37 @@ class Outlook:
     log_probs: Tensor
     """(B, V), float32, at temperature 1."""
     said: dict[str, np.ndarray]
-    """Entropy, varentropy, largest probability, alternatives and final state, an entry per row each."""
+    """What each row says whatever comes, and its final state; by the names in :class:`StepNumbers`."""
+    shift: Tensor
+    """(B,): what a row of logits has more than its log-probabilities."""
 
     @classmethod
     def after(cls, head: Head, states: Tensor) -> Outlook:
         """Reduce the distribution after every row; states of shape (B, D)."""
-        log_probs, probs = distribution(head.logits(states))
-        scratch = torch.empty_like(probs)
-        top_logprobs, top_ids = ranked(log_probs, min(TOP_K, head.vocab_size))
-        entropy = entropy_of(log_probs, probs, scratch)
-        said = {
-            "entropy": entropy,
-            "varentropy": varentropy_of(log_probs, probs, entropy, scratch),
-            "max_prob": top_logprobs[:, 0].exp(),
-            "top_ids": top_ids,
-            "top_logprobs": top_logprobs,
-            "final_states": states.float(),
-        }
-        return cls(states, log_probs, {name: values.cpu().numpy() for name, values in said.items()})
+        logits = head.logits(states)
+        largest = logits.amax(-1)
+        log_probs, probs = distribution(logits)
+        said = said_by(log_probs, probs, min(TOP_K, head.vocab_size)) | {"final_states": states.float()}
+        numbers = {name: values.cpu().numpy() for name, values in said.items()}
+        return cls(states, log_probs, numbers, largest - log_probs.amax(-1))
 
     def rows(self, chosen: Sequence[int]) -> Outlook:
         """Only these rows."""
         index = torch.tensor(list(chosen), device=self.log_probs.device)
         said = {name: values[list(chosen)] for name, values in self.said.items()}
-        return Outlook(self.states[index.to(self.states.device)], self.log_probs[index], said)
+        return Outlook(
+            self.states[index.to(self.states.device)], self.log_probs[index], said, self.shift[index]
+        )
 
     def next_token(self, row: int) -> NextToken:
         """Of one row, to keep."""
-        one = {name: values[row] for name, values in self.said.items()}
-        return NextToken(
-            float(one["entropy"]),
-            float(one["varentropy"]),
-            float(one["max_prob"]),
-            one["top_ids"],
-            one["top_logprobs"],
-        )
+        one = {name: values[row] for name, values in self.said.items() if name in _EXPECTED}
+        kept: dict[str, Any] = {name: value if value.ndim else float(value) for name, value in one.items()}
+        return NextToken(**kept)
+
+
+_EXPECTED = {f.name for f in fields(NextToken)}
+_NAMES = tuple(f.name for f in fields(StepNumbers))
 
 
 @dataclass(eq=False)
@@ -109,22 +107,14 @@ class Line:
         )
 
 
-_NAMES = tuple(f.name for f in fields(StepNumbers))
-
-
 def no_numbers(head: Head, n_samplers: int) -> StepNumbers:
     """Numbers of no tokens."""
     n_top, width = min(TOP_K, head.vocab_size), head.weight.shape[1]
-    flat = np.zeros(0, np.float32)
     return StepNumbers(
-        entropy=flat,
-        varentropy=flat,
-        max_prob=flat,
-        surprisal=flat,
-        rank=np.zeros(0, np.int32),
+        **{q.name: np.zeros(0, q.stored) for q in stored_quantities()},
         top_ids=np.zeros((0, n_top), np.int64),
         top_logprobs=np.zeros((0, n_top), np.float32),
-        drawn_prob=flat,
+        drawn_prob=np.zeros(0, np.float32),
         n_kept=np.zeros((0, n_samplers), np.int32),
         mass_kept=np.zeros((0, n_samplers), np.float32),
         final_states=np.zeros((0, width), np.float32),
@@ -230,22 +220,21 @@ def _draw(outlook: Outlook, stream: Stream, lines: Sequence[Line], samplers: Sam
     n_kept = np.zeros((len(lines), n_samplers), np.int32)
     mass_kept = np.full((len(lines), n_samplers), np.nan, np.float32)
     if free:
-        log_probs = outlook.log_probs if len(free) == len(lines) else outlook.log_probs[free]
-        ids[free] = log_probs.argmax(-1).cpu()
-        drawn_prob[free] = 1.0
-    index = ids[:, None].to(outlook.log_probs.device)
-    of_token = outlook.log_probs.gather(1, index)
-    rank = ranks(outlook.log_probs, of_token, torch.empty_like(outlook.log_probs)).cpu().numpy()
-    surprisal = -of_token[:, 0].cpu().numpy()
-    for row, line in enumerate(lines):
-        line.steps.append(
-            {name: values[row] for name, values in outlook.said.items()}
-            | {
-                "surprisal": surprisal[row],
-                "rank": rank[row],
-                "drawn_prob": drawn_prob[row],
-                "n_kept": n_kept[row],
-                "mass_kept": mass_kept[row],
-            }
+        seen = outlook if len(free) == len(lines) else outlook.rows(free)
+        drawn = draw(
+            seen.log_probs,
+            samplers,
+            [lines[row].branch.sample for row in free],
+            len(stream),
+            stream.ids[free],
+            n_ids=known_ids(stream.model),
+            shift=seen.shift,
         )
+        ids[free], drawn_prob[free] = drawn.ids, drawn.drawn_prob.numpy()
+        n_kept[free], mass_kept[free] = drawn.n_kept.numpy(), drawn.mass_kept.numpy()
+    said = said_of(outlook.log_probs, ids.to(outlook.log_probs.device))
+    numbers = outlook.said | {name: values.cpu().numpy() for name, values in said.items()}
+    numbers |= {"drawn_prob": drawn_prob, "n_kept": n_kept, "mass_kept": mass_kept}
+    for row, line in enumerate(lines):
+        line.steps.append({name: values[row] for name, values in numbers.items()})
     return ids

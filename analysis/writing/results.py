@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -182,4 +183,12 @@ class Writing:
 
     def text(self, branch: int | None = None) -> str:
         """Prompt and branch as one text; bytes that are no character stand in it as U+FFFD."""
-        return b"".join(self.names.pieces[int(i)] for i in self.path(branch)).decode("utf-8", "replace")
+        return self._spelt(self.path(branch))
+
+    def written(self, branch: int | None = None) -> str:
+        """What was written on the way to a branch's end, special tokens left out."""
+        ids = self.path(branch)[len(self.prompt.ids) :]
+        return self._spelt([i for i in ids if int(i) not in self.names.special])
+
+    def _spelt(self, ids: Iterable[int]) -> str:
+        return b"".join(self.names.pieces.get(int(i), b"") for i in ids).decode("utf-8", "replace")

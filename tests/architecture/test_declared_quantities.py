@@ -14,8 +14,11 @@ STORED = "analysis/results/tokens.py"
 MEASURED = "analysis/forward/vocabulary_head.py"
 SOURCES = {name_of(path): path.read_text() for path in FILES}
 TAKEN_UP = {
-    "max_prob": set(),
+    "max_prob": {
+        "analysis/writing/results.py"
+    },  # numbers of written tokens, as arrays of a class of their own
     "varentropy": {  # the classes of entropix are made of it
+        "analysis/writing/results.py",
         "analysis/token_entropy/measures.py",
         "analysis/token_entropy/figures.py",
         "app/panels/token_entropy/charts.py",

@@ -1,0 +1,128 @@
+"""Where writing begins: a prompt that is read, or a place in what was written."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from analysis.errors import AnalysisError, InvalidTextError, TooLongError
+from analysis.forward.vocabulary_head import about_tokens, read_rows
+from analysis.models.loading import LanguageModel
+from analysis.models.token_names import token_pieces
+from analysis.models.tokenization import encode
+from analysis.progress import Progress
+from analysis.results.token_quantities import stored_quantities
+from analysis.writing.caches import caches, stream_of
+from analysis.writing.engine import TOP_K
+from analysis.writing.results import Prompt, TokenNames, Writing
+from analysis.writing.stream import Stream, cache_kind
+from analysis.writing.tokens import trace_of_ids, with_names
+
+_NOTES = {
+    "shared": (),
+    "copied": (
+        "This model keeps states that cannot be cut back: a branch from the middle of a text reads it again.",
+    ),
+    "none": ("This model's state cannot be taken along: every token reads the whole text again.",),
+}
+"""What a person should know, by the kind of cache."""
+
+
+def begin(model: LanguageModel, prompt: Prompt, report: Progress) -> tuple[Writing, Stream, Tensor]:
+    """Read a prompt: a writing without branches, what read it, and what the head got after it."""
+    if not prompt.ids:
+        raise InvalidTextError("The prompt is empty.", "Type a few words.")
+    n, limit = len(prompt.ids), model.info.context_length
+    if limit is not None and n >= limit:
+        raise TooLongError(
+            f"The prompt has {n:,} tokens and {model.info.name} reads at most {limit:,}: there is no room to write.",
+            "Shorten the prompt.",
+        )
+
+    def on_layer(layer: int) -> None:
+        report(layer / model.info.n_layers, "reading the prompt")
+
+    ids = torch.tensor(prompt.ids, dtype=torch.int64)
+    with model.held("while reading the prompt"):
+        kind = cache_kind(model)
+        stream = Stream(model, kind)
+        states = stream.read(ids[None], on_layer)[0]
+        if kind.name == "copied":
+            caches(model).keep(stream.rows([0]))
+        read = read_rows(model.anatomy.head, states, ids[1:], TOP_K, lambda _n: None)
+        names = with_names(TokenNames(), model.tokenizer, prompt.ids, np.unique(read.top_ids))
+    tokens = trace_of_ids(
+        prompt.ids,
+        names,
+        {q.name: about_tokens(getattr(read, q.name), q.missing) for q in stored_quantities()},
+        about_tokens(read.top_ids.T, -1).T.copy(),
+        about_tokens(read.top_logprobs.T, np.nan).T.copy(),
+    )
+    info = model.info
+    notes = (*info.notes, *_NOTES[kind.name])
+    return (
+        Writing(info.name, info.revision, info.dtype, prompt, tokens, (), names, notes),
+        stream,
+        states[-1:],
+    )
+
+
+def resume(model: LanguageModel, w: Writing, of: int, at: int) -> tuple[Stream, Tensor]:
+    """What has read a branch up to a position, and what the head got there, (1, D)."""
+    path, begin = w.path(of), len(w.prompt.ids)
+    if not begin <= at <= len(path):
+        raise AnalysisError(
+            f"Position {at} is not in what was written, which goes from {begin} to {len(path)}.",
+            "Choose a written token; to change the prompt, write again.",
+        )
+    stored = next(
+        (b.numbers.final_states[at - b.at] for b, n in w.lineage(of) if b.at <= at < b.at + n),
+        w.branches[of].after_state,
+    )
+    with model.held("while reading the text again"):
+        stream, state = stream_of(model, path[:at])
+        if stored is not None:
+            device = model.anatomy.head.weight.device
+            state = torch.from_numpy(np.ascontiguousarray(stored))[None].to(device)
+        elif state is None:
+            stream = Stream(model, cache_kind(model))
+            state = stream.read(torch.from_numpy(path[None, :at]))[:, -1]
+    return stream, state
+
+
+def existing(model: LanguageModel, w: Writing, of: int | None) -> int:
+    """The number of a branch, if this model wrote it."""
+    if (w.model, w.revision) != (model.info.name, model.info.revision):
+        raise AnalysisError(f"This was written by {w.model}.", "Load that model, or write anew.")
+    of = w.newest if of is None else of
+    if not 0 <= of < len(w.branches):
+        raise AnalysisError(f"There is no branch {of}.", f"Choose one from 0 to {w.newest}.")
+    return of
+
+
+def token_ids(model: LanguageModel, token: str | int | None) -> tuple[int, ...]:
+    """Ids of a token that a person chose."""
+    if token is None:
+        return ()
+    if not isinstance(token, str):
+        if not 0 <= int(token) < model.info.vocab_size:
+            raise AnalysisError(f"There is no token {token}.", f"Ids go up to {model.info.vocab_size - 1:,}.")
+        return (int(token),)
+    if not token:
+        raise InvalidTextError("There is no text to go on with.", "Type a word, or choose a token.")
+    with model.lock:
+        if token.strip():
+            ids = [int(i) for i in encode(model.tokenizer, token, bos="never").token_id]
+        else:
+            ids = [int(i) for i in model.tokenizer(token, add_special_tokens=False)["input_ids"]]
+        pieces = token_pieces(model.tokenizer, ids)
+        whole = model.tokenizer.convert_tokens_to_ids(token)
+        if b"".join(pieces[i] for i in ids) != token.encode() and whole not in (
+            None,
+            model.tokenizer.unk_token_id,
+        ):
+            ids = [int(whole)]  # where tokenizers put a space in front of every text
+    if not ids:
+        raise InvalidTextError("The tokenizer leaves nothing of this text.", "Type another word.")
+    return tuple(ids)
