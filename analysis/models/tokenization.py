@@ -109,7 +109,7 @@ def encode(tokenizer: Any, text: str, *, bos: Bos = "auto", parse_special: bool 
     spans = (
         [tuple(s) for s in encoded["offset_mapping"][twice:]]
         if fast
-        else _spans_by_decoding(tokenizer, ids, text)
+        else spans_by_decoding(tokenizer, ids, text)
     )
     if bos == "always":
         first = tokenizer.bos_token_id
@@ -198,7 +198,7 @@ def _added_in_front(tokenizer: Any) -> int:
     return next((at for at in places if full[at : at + len(bare)] == bare), 0)
 
 
-def _spans_by_decoding(tokenizer: Any, ids: list[int], text: str) -> list[tuple[int, int]]:
+def spans_by_decoding(tokenizer: Any, ids: list[int], text: str) -> list[tuple[int, int]]:
     """Spans for a tokenizer without offsets: follow the bytes of the tokens through the text.
 
     Tokens that are not found in it (unknown ones) share what lies before the next that is.

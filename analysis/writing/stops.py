@@ -1,0 +1,66 @@
+"""Which ids end what a model writes, and which it can write at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.models.loading import LanguageModel
+
+ENDS_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
+"""Names of special tokens after which training texts end, whatever the configuration says."""
+
+
+def stop_ids(model: LanguageModel, template_end: Iterable[int] = ()) -> tuple[int, ...]:
+    """Ids after which nothing more is written.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Its generation settings and its tokenizer each name some, and not always the same.
+    template_end : iterable of int
+        What the chat template prints after an assistant message, see :func:`analysis.writing.chat.turn_end`.
+
+    Returns
+    -------
+    tuple of int
+        Rising. They are those of both, of the template, and special tokens that are called as in ``ENDS_OF_TEXT``.
+    """
+    tokenizer = model.tokenizer
+    named = special_ids_by_name(tokenizer)
+    found = {
+        *_ids(getattr(getattr(model.model, "generation_config", None), "eos_token_id", None)),
+        *_ids(getattr(tokenizer, "eos_token_id", None)),
+        *template_end,
+        *(named[name] for name in ENDS_OF_TEXT if name in named),
+    }
+    return tuple(sorted(i for i in found if 0 <= i < model.info.vocab_size))
+
+
+def _ids(setting: Any) -> list[int]:
+    """An end-of-sequence setting as a list: it may be nothing, a number or several."""
+    if setting is None:
+        return []
+    return [int(i) for i in (setting if isinstance(setting, (list, tuple)) else [setting])]
+
+
+def special_ids_by_name(tokenizer: Any) -> dict[str, int]:
+    """Ids of a tokenizer's special tokens, by what each is called."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    found = {str(token): int(i) for i, token in added.items() if getattr(token, "special", False)}
+    return found | {str(tokenizer.convert_ids_to_tokens(i)): int(i) for i in tokenizer.all_special_ids}
+
+
+@dataclass(frozen=True)
+class _Drawable:
+    n: int
+
+
+def drawable_ids(model: LanguageModel) -> int:
+    """How many ids may be drawn: rows of the head from here on are padding that no token uses."""
+    if _Drawable not in model.found:
+        last = max(model.tokenizer.get_vocab().values(), default=-1)
+        model.found[_Drawable] = _Drawable(min(model.info.vocab_size, last + 1))
+    return int(model.found[_Drawable].n)
