@@ -91,6 +91,7 @@ STOP_STRINGS = "write_stop"
 COMPARED_BRANCH = "compared_branch"
 ANSWER_BY = "answer_by"
 ANSWER_PATTERN = "answer_pattern"
+RIGHT_ANSWER = "right_answer"
 READ_ON = "read_on"
 """The job that reads a branch for another page, and the page."""
 

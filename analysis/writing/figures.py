@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.drawing.charts import MAX_POINTS, styled
 from analysis.drawing.labels import visible
 from analysis.drawing.theme import MONO_FONT, SMALL_SIZE, theme
-from analysis.results.tokens import printable
+from analysis.results.tokens import TokenTrace, printable
 from analysis.token_entropy.measures import window_mean
 from analysis.units import Unit, from_nats
 from analysis.writing.compare import label_of
@@ -20,11 +23,12 @@ from analysis.writing.tree import COLUMNS, Piece, Tree, tree_of
 if TYPE_CHECKING:
     import altair as alt
 
-    from analysis.results.tokens import TokenTrace
     from analysis.writing.results import Writing
 
 _RUNNING = 8
 """Tokens of the running mean."""
+_LEAST_ACROSS = 12
+"""Tokens that the axis has room for."""
 _COLUMN, _ROW, _ENDS = 6.75, 21, 20
 """Pixels of a column and of a row of the tree; columns for the names of the ends."""
 _WIDEST = 7.0
@@ -71,13 +75,12 @@ def entropy_bars(
     every = "" if step == 1 else f", 1 of {step} drawn"
     along: dict[str, Any] = {
         "title": f"written token{every}",
-        "scale": alt.Scale(domain=[-0.5, max(len(frame), 12) - 0.5], nice=False),
+        "scale": alt.Scale(domain=_across(len(frame)), nice=False),
         "axis": alt.Axis(grid=False, format="d", tickCount=6),
     }
-    top = max(float(from_nats(HIGHEST, unit)), float(frame["entropy"].max()) if len(frame) else 0.0)
     up: dict[str, Any] = {
         "title": unit,
-        "scale": alt.Scale(domain=[0, top], nice=False),
+        "scale": alt.Scale(domain=[0, _top(frame, unit)], nice=False),
         "axis": alt.Axis(tickCount=3),
     }
     x = alt.X("token:Q", **along)
@@ -105,6 +108,55 @@ def entropy_bars(
         here = alt.Chart(pd.DataFrame({"token": [token]})).mark_rule(color=colours.ink, strokeWidth=1.3)
         layers.append(here.encode(x=x))
     return styled(alt.layer(*layers).properties(width="container", height=130), theme_name)
+
+
+def entropy_bars_spec(
+    tokens: TokenTrace, *, unit: Unit = "nats", theme_name: str = "light", token: int | None = None
+) -> dict[str, Any]:
+    """The same as a Vega-Lite spec, in a tenth of the time: only the numbers of a known one are exchanged.
+
+    For what is drawn several times a second. Longer texts than :data:`analysis.drawing.charts.MAX_POINTS` are thinned.
+    """
+    frame = entropy_frame(tokens, unit)
+    drawn = frame.iloc[:: -(-len(frame) // MAX_POINTS) or 1]
+    spec = deepcopy(_template(unit, theme_name))
+    marked = [{"token": token}] if token is not None and 0 <= token < len(frame) else []
+    for layer in spec["layer"]:
+        encoding, is_rule = layer["encoding"], layer["mark"]["type"] == "rule"
+        layer["data"] = {"values": marked if is_rule else _records(drawn)}
+        if "scale" in encoding["x"]:
+            encoding["x"]["scale"]["domain"] = _across(len(frame))
+        if "y" in encoding:
+            encoding["y"]["scale"]["domain"] = [0, _top(frame, unit)]
+    return spec
+
+
+@lru_cache(maxsize=8)
+def _template(unit: Unit, theme_name: str) -> dict[str, Any]:
+    """Spec of one token without its numbers."""
+    one = np.zeros(1, np.float32)
+    empty = np.zeros(0, np.int32)
+    tokens = TokenTrace(
+        empty, ("",), empty, empty, empty, empty, empty, (), empty, one, one, one, one, empty, empty, one, {}
+    )
+    spec = entropy_bars(tokens, unit=unit, theme_name=theme_name, token=0).to_dict()
+    del spec["datasets"]
+    spec.pop("data", None)
+    return spec
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows for JSON, which has no NaN."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def _across(n: int) -> list[float]:
+    """Ends of the axis of so many tokens; the first few leave room for those to come."""
+    return [-0.5, max(n, _LEAST_ACROSS) - 0.5]
+
+
+def _top(frame: pd.DataFrame, unit: Unit) -> float:
+    return max(float(from_nats(HIGHEST, unit)), float(frame["entropy"].max()) if len(frame) else 0.0)
 
 
 def entropy_frame(tokens: TokenTrace, unit: Unit) -> pd.DataFrame:

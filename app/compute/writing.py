@@ -41,7 +41,9 @@ class Written:
     """Tokens per second of the last slice; NaN before its second token."""
 
 
-def submit_writing(spec: ModelSpec, begin: Begin, n_new: int, *, of: int | None = None) -> Job:
+def submit_writing(
+    spec: ModelSpec, begin: Begin, n_new: int, *, of: int | None = None, at_once: int = SLICE
+) -> Job:
     """Ask for text.
 
     Parameters
@@ -54,6 +56,8 @@ def submit_writing(spec: ModelSpec, begin: Begin, n_new: int, *, of: int | None 
         Tokens, at most.
     of : int, optional
         The branch that grows; the newest after the first slice by default.
+    at_once : int
+        Tokens of a slice.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def submit_writing(spec: ModelSpec, begin: Begin, n_new: int, *, of: int | None 
         def work(job: Job) -> Turn | Written:
             model = model_slot.get(spec, job.report)
             done = 0 if before is None else before.n_new
-            n = min(SLICE, n_new - done)
+            n = min(at_once, n_new - done)
             watch = _Watch(job, before, n_new)
             if before is None:
                 writing = begin(model, n, watch)

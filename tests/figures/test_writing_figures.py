@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import numpy as np
+import pandas as pd
 import pytest
 
-from analysis.drawing.charts import chart_svg
+from analysis.drawing.charts import chart_svg, spec_svg
 from analysis.token_entropy.measures import forking_tokens
 from analysis.writing.compare import branches_frame, written_text
-from analysis.writing.figures import branches, entropy_frame, written_entropy
+from analysis.writing.figures import (
+    branches,
+    entropy_bars,
+    entropy_bars_spec,
+    entropy_frame,
+    written_entropy,
+)
 from analysis.writing.messages import messages_of
 from analysis.writing.prompt_shown import kinds, prompt_frame, turns
 from analysis.writing.results import Message, Prompt, Span
@@ -60,6 +69,23 @@ def test_the_curve_holds_every_token_and_the_mean_of_the_last_eight():
     assert data_of(spec, spec["layer"][2])["token"].tolist() == [3]
     in_bits = entropy_frame(own(writing, 0), "bits")
     np.testing.assert_allclose(in_bits["surprisal"], frame["surprisal"] / np.log(2))
+
+
+@pytest.mark.parametrize("token", [None, 2])
+def test_the_quick_spec_is_that_of_the_chart(writing, token):
+    """Datasets by name or in place: the same numbers, marks and scales."""
+    for branch, unit in ((0, "nats"), (2, "bits")):
+        tokens = own(writing, branch)
+        spec = entropy_bars(tokens, unit=unit, theme_name="dark", token=token).to_dict()
+        quick = entropy_bars_spec(tokens, unit=unit, theme_name="dark", token=token)
+        for layer, other in zip_longest(spec["layer"], quick["layer"]):
+            if layer is None:  # the mark of no token
+                assert other["data"]["values"] == []
+                continue
+            assert (layer["mark"], layer["encoding"]) == (other["mark"], other["encoding"])
+            pd.testing.assert_frame_equal(data_of(spec, layer), pd.DataFrame(other["data"]["values"]))
+        assert spec["config"] == quick["config"] and spec["height"] == quick["height"]
+    assert spec_svg(quick).startswith("<svg")
 
 
 def test_a_branch_without_tokens_is_drawn(writing):

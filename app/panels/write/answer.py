@@ -11,7 +11,7 @@ from analysis.drawing.numbers import count, significant
 from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.units import from_nats
 from analysis.writing.compare import side_of
-from analysis.writing.figures import entropy_bars
+from analysis.writing.figures import entropy_bars_spec
 from analysis.writing.prompt_shown import prompt_frame, turns
 from analysis.writing.strips import written_strip, written_tokens
 from app import state
@@ -88,7 +88,7 @@ def answer_card(writing: Writing, branch: int, tokens: TokenTrace, *, grows: boo
                 choose_written(picked)
                 chosen = picked
         show_chart(
-            entropy_bars(tokens, unit=unit, theme_name=state.theme_name(), token=chosen),
+            entropy_bars_spec(tokens, unit=unit, theme_name=state.theme_name(), token=chosen),
             alt="Entropy before every written token, and its running mean",
             key="written_entropy",
         )

@@ -124,13 +124,18 @@ def stop() -> None:
 
 
 def start(
-    begin: jobs.Begin, n_new: int, *, spec: ModelSpec | None = None, of: int | None = None
+    begin: jobs.Begin,
+    n_new: int,
+    *,
+    spec: ModelSpec | None = None,
+    of: int | None = None,
+    at_once: int = jobs.SLICE,
 ) -> AnalysisError | None:
     """Ask for text, or say why it is refused.
 
     Parameters
     ----------
-    begin, n_new, of
+    begin, n_new, of, at_once
         As for :func:`app.compute.writing.submit_writing`.
     spec : ModelSpec, optional
         The model; the one that wrote what is on screen by default.
@@ -139,7 +144,7 @@ def start(
     stop()
     try:
         spec = writer() if spec is None else spec
-        job = jobs.submit_writing(spec, begin, n_new, of=of)
+        job = jobs.submit_writing(spec, begin, n_new, of=of, at_once=at_once)
     except AnalysisError as refused:
         st.session_state[state.WRITING_SAID] = refused
         return refused
@@ -235,14 +240,14 @@ def start_answers(request: WriteRequest, n: int) -> None:
     """Write many answers to the form's prompt, side by side: a new tree."""
 
     def begin(model: LanguageModel, n_new: int, on_token: jobs.OnToken) -> Writing:
-        from analysis.writing.write import write_samples
+        from analysis.writing.samples import write_samples
 
         return write_samples(
             model, _prompt(model, request), n=n, n_new=n_new, samplers=request.samplers, stop=request.stop,
             on_token=on_token,
         ).writing  # fmt: skip
 
-    start(begin, request.n_new, spec=request.model)
+    start(begin, request.n_new, spec=request.model, at_once=request.n_new)
 
 
 def start_reading(slug: str) -> None:

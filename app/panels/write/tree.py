@@ -18,6 +18,8 @@ from app.widgets.messages import show_error
 from app.widgets.stepper import stepper
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from analysis.writing.results import Writing
 
 
@@ -31,21 +33,26 @@ def take_branch(writing: Writing) -> None:
             running.choose_branch(int(rows[0]["branch"]))
 
 
-def tree_card(writing: Writing, branch: int, *, still: bool = True) -> None:
+def tree_card(
+    writing: Writing, branch: int, *, ends: Mapping[int, str | None] | None = None, still: bool = True
+) -> None:
     """Draw the card.
 
     Parameters
     ----------
     writing, branch
         What is on screen, and which branch is chosen.
+    ends : mapping of int to str, optional
+        Answers of branches, which stand at their ends.
     still : bool
         Whether branches can be chosen and changed: not while one is being written.
     """
     n = len(writing.branches)
+    said = {b: "no answer" if answer is None else answer for b, answer in (ends or {}).items()}
     with altair_card(
         "Where the answers part",
         "Equal beginnings are one, thicker where more branches pass. Click a row to put its branch on screen.",
-        lambda: figures.branches(writing, branch, theme_name=state.theme_name(), pick=still),
+        lambda: figures.branches(writing, branch, ends=said, theme_name=state.theme_name(), pick=still),
         alt="Tree of the branches, the chosen one in ink",
         name="branches",
         key=state.WRITE_TREE,

@@ -10,6 +10,7 @@ from app.compute import requests as runs
 from app.compute.writing import Written
 from app.panels.write import running
 from app.panels.write.answer import answer_card, own_tokens
+from app.panels.write.answers import answers_panel, of_prompt
 from app.panels.write.chosen import chosen_panel
 from app.panels.write.compare import compare_card
 from app.panels.write.more import more_line
@@ -48,12 +49,16 @@ def _still() -> None:
     branch = running.shown_branch()
     tokens = own_tokens(writing, branch)
     left, right = picture_and_choice("write")
+    with right:
+        beside = st.container()
+        found = answers_panel(writing)
+    ends = {} if found is None else dict(zip(of_prompt(writing), found.extracted, strict=True))
     with left:
         answer_card(writing, branch, tokens)
         more_line(writing, branch)
-        tree_card(writing, branch)
+        tree_card(writing, branch, ends=ends)
         compare_card(writing, branch)
-    with right:
+    with beside:
         chosen_panel(writing, branch, tokens)
 
 
@@ -64,7 +69,7 @@ def _growing_answer(key: str) -> None:
     answer_card(writing, branch, own_tokens(writing, branch), grows=grows)
 
 
-@st.fragment(run_every=_POLL_SECONDS)
+@st.fragment(run_every=2 * _POLL_SECONDS)
 def _growing_panel(key: str) -> None:
     """The newest token."""
     writing, branch, _ = _so_far(key)
