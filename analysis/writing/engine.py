@@ -20,7 +20,8 @@ from analysis.writing.caches import caches
 from analysis.writing.results import Branch, Ended, Samplers, StepNumbers
 from analysis.writing.sampling import draw
 from analysis.writing.stopping import StopText
-from analysis.writing.stream import Stream, known_ids
+from analysis.writing.stops import drawable_ids
+from analysis.writing.stream import Stream
 
 TOP_K = 10
 """Alternatives kept of every token."""
@@ -227,7 +228,7 @@ def _draw(outlook: Outlook, stream: Stream, lines: Sequence[Line], samplers: Sam
             [lines[row].branch.sample for row in free],
             len(stream),
             stream.ids[free],
-            n_ids=known_ids(stream.model),
+            n_ids=drawable_ids(stream.model),
             shift=seen.shift,
         )
         ids[free], drawn_prob[free] = drawn.ids, drawn.drawn_prob.numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,10 @@ from analysis.progress import Progress, part, silent
 from analysis.writing.beginning import begin, resume
 from analysis.writing.engine import Line
 from analysis.writing.growing import OnToken, grow, new_branch
+from analysis.writing.prompt import prompt_of
 from analysis.writing.results import Message, Prompt, Samplers, Writing
 from analysis.writing.sampling import parse_samplers
-from analysis.writing.write import PROMPT_SHARE, prompt_of
+from analysis.writing.write import PROMPT_SHARE
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class WrittenSamples:
 
 def write_samples(
     model: LanguageModel,
-    prompt: str | Sequence[Message | dict[str, str]] | Prompt,
+    prompt: str | Sequence[Message | Mapping[str, str]] | Prompt,
     n: int = 8,
     *,
     n_new: int = 64,
@@ -77,7 +78,9 @@ def write_samples(
         raise AnalysisError("No samples are to be drawn.", "Ask for 1 or more.")
     chosen = parse_samplers(samplers, seed)
     report = on_progress or silent
-    w, stream, states = begin(model, prompt_of(model, prompt), part(report, 0, 1, of=PROMPT_SHARE))
+    with model.lock:
+        given = prompt_of(model, prompt)
+    w, stream, states = begin(model, given, part(report, 0, 1, of=PROMPT_SHARE))
     at_once, n_prompt = rows_per_block(model.anatomy.head), len(stream)
     for first in range(0, n, at_once):
         numbers = range(first, min(first + at_once, n))

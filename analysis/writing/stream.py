@@ -98,21 +98,6 @@ def _error(model: LanguageModel, kind: CacheKind) -> float:
     return max(error, state_difference(model, torch.cat(own).float(), plain))
 
 
-@dataclass(frozen=True)
-class _Vocabulary:
-    """What a model's tokenizer can say."""
-
-    n_ids: int
-
-
-def known_ids(model: LanguageModel) -> int:
-    """Ids from here on are padding of the head: no token of the tokenizer uses them."""
-    if _Vocabulary not in model.found:
-        model.found[_Vocabulary] = _Vocabulary(1 + max(model.tokenizer.get_vocab().values()))
-    found: _Vocabulary = model.found[_Vocabulary]
-    return min(found.n_ids, model.anatomy.head.vocab_size)
-
-
 class Stream:
     """Rows of equally many tokens that a model has read, and its cache of them.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from analysis.errors import AnalysisError
 from analysis.models.loading import LanguageModel
-from analysis.models.tokenization import encode
 from analysis.progress import Progress, part, silent
 from analysis.writing.beginning import begin, existing, resume, token_ids
 from analysis.writing.engine import Line
 from analysis.writing.growing import OnToken, fork, grow, new_branch
+from analysis.writing.prompt import prompt_of
 from analysis.writing.results import Message, Prompt, Samplers, Writing
 from analysis.writing.sampling import parse_samplers
 
@@ -20,7 +20,7 @@ PROMPT_SHARE = 0.1
 
 def write(
     model: LanguageModel,
-    prompt: str | Sequence[Message | dict[str, str]] | Prompt,
+    prompt: str | Sequence[Message | Mapping[str, str]] | Prompt,
     *,
     n_new: int = 64,
     samplers: Samplers | Sequence[tuple[str, float]] = (),
@@ -62,7 +62,9 @@ def write(
     """
     chosen = parse_samplers(samplers, seed)
     report = on_progress or silent
-    w, stream, states = begin(model, prompt_of(model, prompt), part(report, 0, 1, of=PROMPT_SHARE))
+    with model.lock:
+        given = prompt_of(model, prompt)
+    w, stream, states = begin(model, given, part(report, 0, 1, of=PROMPT_SHARE))
     line = Line(new_branch(model, 0, None, len(stream), chosen))
     rest = part(report, PROMPT_SHARE, 1, of=1 - PROMPT_SHARE)
     return grow(model, w, stream, states, [line], n_new, chosen, stop, on_token, rest)
@@ -199,16 +201,6 @@ def go_on(
     here = w.branches[of]
     stream, states = resume(model, w, of, len(w.path(of)))
     return grow(model, w, stream, states, [Line(here)], n_new, here.samplers, stop, on_token, None)
-
-
-def prompt_of(model: LanguageModel, prompt: str | Sequence[Message | dict[str, str]] | Prompt) -> Prompt:
-    """What the model gets."""
-    if isinstance(prompt, Prompt):
-        return prompt
-    if not isinstance(prompt, str):
-        raise AnalysisError("Chats are not read yet.", "Give a text.")
-    ids = encode(model.tokenizer, prompt).token_id
-    return Prompt(prompt, tuple(int(i) for i in ids), stop_ids=(model.tokenizer.eos_token_id,))
 
 
 def _changed_samplers(
