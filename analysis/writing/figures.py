@@ -29,8 +29,8 @@ _RUNNING = 8
 """Tokens of the running mean."""
 _LEAST_ACROSS = 12
 """Tokens that the axis has room for."""
-_COLUMN, _ROW, _ENDS = 6.75, 21, 20
-"""Pixels of a column and of a row of the tree; columns for the names of the ends."""
+_COLUMN, _ROW, _ENDS, _AROUND = 6.75, 21, 18, 26
+"""Pixels of a column and of a row of the tree; columns for the names of the ends; pixels above and below all rows."""
 _WIDEST = 7.0
 """Pixels of the thickest line."""
 
@@ -145,7 +145,7 @@ def _template(unit: Unit, theme_name: str) -> dict[str, Any]:
     return spec
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(frame: pd.DataFrame) -> list[dict[Any, Any]]:
     """Rows for JSON, which has no NaN."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
@@ -246,7 +246,7 @@ def branches(
             0,
             anywhere.add_params(alt.selection_point(name="pick", fields=["branch"], on="click", empty=False)),
         )
-    width, height = round(_COLUMN * (COLUMNS + _ENDS)), _ROW * max(1, tree.n_rows)
+    width, height = round(_COLUMN * (COLUMNS + _ENDS)), _ROW * max(1, tree.n_rows) + _AROUND
     return styled(alt.layer(*layers).properties(width=width, height=height), theme_name)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -44,7 +44,7 @@ class Written:
 def submit_writing(
     spec: ModelSpec, begin: Begin, n_new: int, *, of: int | None = None, at_once: int = SLICE
 ) -> Job:
-    """Ask for text.
+    """Ask for text, and at its end for a check of its numbers against reading it again.
 
     Parameters
     ----------
@@ -88,7 +88,17 @@ def submit_writing(
             now = Written(writing, branch, done + watch.n, watch.rate)
             job.show(now)
             goes_on = writing.branches[branch].ended == "limit" and now.n_new < n_new and watch.n > 0
-            return Turn(turn(now)) if goes_on else now
+            return Turn(turn(now) if goes_on else check(now))
+
+        return work
+
+    def check(written: Written) -> Callable[[Job], object]:
+        def work(job: Job) -> Written:
+            from analysis.writing.check import check_written
+
+            job.report(1.0, "reading it again")
+            checked = check_written(model_slot.get(spec, job.report), written.writing, written.branch)
+            return replace(written, writing=checked)
 
         return work
 

@@ -71,7 +71,7 @@ def answer_card(writing: Writing, branch: int, tokens: TokenTrace, *, grows: boo
     more += f": {plain(this.name)}" if this.name else ""
     with html_card(
         "The answer, as it is written",
-        _said(writing, this, len(tokens)),
+        _said(writing, this, len(tokens), grows),
         lambda: HtmlFigure(strip_html(strip, theme_name=state.theme_name())),
         name="written",
         table=lambda: tokens.to_frame(unit),
@@ -94,14 +94,14 @@ def answer_card(writing: Writing, branch: int, tokens: TokenTrace, *, grows: boo
         )
 
 
-def _said(writing: Writing, branch: Branch, n: int) -> str:
+def _said(writing: Writing, branch: Branch, n: int, grows: bool) -> str:
     """One line about the branch under its picture."""
     if not n:
         return "Nothing was written: the model ended at once."
     unit, whole = state.unit(), side_of(writing, branch.id)
     mean, total = (from_nats(x, unit) for x in (whole.mean_entropy, whole.log_prob))
     return (
-        f"{count(n)} token{'s' * (n > 1)}, {ENDED[branch.ended]} · {plain(samplers_said(branch.samplers))} · mean entropy "
+        f"{count(n)} token{'s' * (n > 1)}, {'being written' if grows else ENDED[branch.ended]} · {plain(samplers_said(branch.samplers))} · mean entropy "
         f"{significant(mean)} {unit} · log-probability {significant(total)} {unit}"
     )
 

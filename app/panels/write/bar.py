@@ -6,12 +6,14 @@ import streamlit as st
 
 from analysis.drawing.numbers import count
 from analysis.errors import AnalysisError
+from analysis.writing.compare import label_of
 from app import state
 from app.panels.write import running
 from app.panels.write.files import writing_files
 from app.panels.write.form import prompt_form, write_options
 from app.panels.write.request import WriteRequest, begin_form, n_answers, write_request
 from app.widgets.bar import bar, close_form, words
+from app.widgets.checks import checks_popover
 from app.widgets.messages import show_error
 from app.widgets.run_status import watch_run
 
@@ -71,3 +73,11 @@ def _what_happens(wanted: WriteRequest | AnalysisError) -> None:
         f"{count(len(writing.prompt.ids))} tokens of prompt · {count(n)} branch{'es' * (n > 1)}",
         width="content",
     )
+    this = writing.branches[running.shown_branch()]
+    if this.checks:
+        checks_popover(
+            this.checks,
+            writing.notes,
+            f"{writing.model} · {writing.dtype} · {label_of(this)} against reading its tokens at once",
+            "Whether the numbers of this branch are those of reading it again",
+        )

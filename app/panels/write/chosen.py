@@ -70,7 +70,7 @@ def _alternatives(writing: Writing, tokens: TokenTrace, at: int, grows: bool) ->
             ):
                 st.html(html)
                 if came:
-                    st.caption("chosen", width="content")
+                    st.html("<div class=write-came>chosen</div>", width="content")
                 elif not grows:
                     st.button(
                         "go on",
