@@ -44,11 +44,14 @@ from .results.trace_file import load_trace as load_trace
 from .token_entropy.measures import summary as summary
 from .token_entropy.samplers import sampler_panel as sampler_panel
 from .token_entropy.samplers import sampler_view as sampler_view
+from .writing.check import check_written as check_written
 from .writing.results import Prompt as Prompt
 from .writing.results import Samplers as Samplers
 from .writing.results import Writing as Writing
 from .writing.samples import write_samples as write_samples
 from .writing.write import branch as branch
 from .writing.write import go_on as go_on
+from .writing.write import trace_written as trace_written
 from .writing.write import what_if as what_if
 from .writing.write import write as write
+from .writing.writing_file import load_writing as load_writing

@@ -7,16 +7,15 @@ versions and self-checks. Nothing in it can run. Opening one needs no model.
 from __future__ import annotations
 
 import json
-import secrets
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis.errors import AnalysisError, BrokenFileError
-from analysis.paths import clean_path
+from analysis.errors import BrokenFileError
 from analysis.results.attention import AttentionTrace
+from analysis.results.file_parts import bytes_of, header_of, read_file, short, write_file
 from analysis.results.layers import LayerTrace
 from analysis.results.token_quantities import stored_quantities
 from analysis.results.tokens import NextToken, TokenTrace
@@ -26,6 +25,8 @@ from analysis.results.validate import check_trace
 SCHEMA_VERSION = max(3, *(quantity.since for quantity in stored_quantities()))
 """Higher when a file may hold what earlier versions do not know. 2: attention of some layers only, chunks, gates.
 3: ranks of the logit lens."""
+KEY = "logitscope"
+"""Name of the header in the file."""
 
 _PARTS: dict[str, type] = {
     "tokens": TokenTrace,
@@ -50,37 +51,11 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     AnalysisError
         If the place cannot be written.
     """
-    path = Path(path)
-    data = trace_bytes(trace)
-    scratch = path.with_name(f".{secrets.token_hex(8)}.trace")
-    try:
-        try:
-            with scratch.open("xb") as file:
-                file.write(data)
-            scratch.replace(path)
-        except BaseException:
-            scratch.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise AnalysisError(
-            f"{_short(path.name)} cannot be written ({_reason(error)}).", "Choose another place."
-        ) from None
-    return path
-
-
-def _short(name: str) -> str:
-    """A file name of a length a message can hold."""
-    return name if len(name) <= 80 else f"{name[:77]}…"
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return write_file(trace_bytes(trace), path)
 
 
 def trace_bytes(trace: Trace) -> bytes:
     """The content of a trace file."""
-    from safetensors.numpy import save
-
     arrays: dict[str, np.ndarray] = {}
     plain: dict[str, Any] = {}
     for part in _PARTS:
@@ -89,11 +64,11 @@ def trace_bytes(trace: Trace) -> bytes:
         for field in fields(getattr(trace, part)):
             value = getattr(getattr(trace, part), field.name)
             if isinstance(value, np.ndarray):
-                arrays[f"{part}.{field.name}"] = np.ascontiguousarray(value)
+                arrays[f"{part}.{field.name}"] = value
             elif value is not None:
                 plain[f"{part}.{field.name}"] = value
     if trace.final_states is not None:
-        arrays["final_states"] = np.ascontiguousarray(trace.final_states)
+        arrays["final_states"] = trace.final_states
     header = {
         "schema": SCHEMA_VERSION,
         "spec": asdict(trace.spec),
@@ -105,7 +80,7 @@ def trace_bytes(trace: Trace) -> bytes:
         "notes": list(trace.notes),
         "plain": plain,
     }
-    return save(arrays, metadata={"logitscope": json.dumps(header)})
+    return bytes_of(arrays, {KEY: json.dumps(header)})
 
 
 def load_trace(path: str | Path) -> Trace:
@@ -116,14 +91,8 @@ def load_trace(path: str | Path) -> Trace:
     BrokenFileError
         If the file is missing, damaged, no trace, or of a newer version.
     """
-    path = Path(clean_path(str(path)))
-    try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise BrokenFileError(
-            f"{_short(path.name)} cannot be opened ({_reason(error)}).", "Check the path."
-        ) from None
-    return trace_from_bytes(data, path.name)
+    data, name = read_file(path)
+    return trace_from_bytes(data, name)
 
 
 def trace_from_bytes(data: bytes, name: str = "the file") -> Trace:
@@ -136,10 +105,9 @@ def trace_from_bytes(data: bytes, name: str = "the file") -> Trace:
     """
     from safetensors.numpy import load
 
-    name = _short(name)
+    name = short(name)
     try:
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["logitscope"])
+        header = header_of(data, KEY)
         schema = header["schema"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise BrokenFileError(

@@ -95,10 +95,7 @@ def existing(model: LanguageModel, w: Writing, of: int | None) -> int:
     """The number of a branch, if this model wrote it."""
     if (w.model, w.revision) != (model.info.name, model.info.revision):
         raise AnalysisError(f"This was written by {w.model}.", "Load that model, or write anew.")
-    of = w.newest if of is None else of
-    if not 0 <= of < len(w.branches):
-        raise AnalysisError(f"There is no branch {of}.", f"Choose one from 0 to {w.newest}.")
-    return of
+    return w.require(of)
 
 
 def token_ids(model: LanguageModel, token: str | int | None) -> tuple[int, ...]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from analysis.errors import AnalysisError
 from analysis.results.tokens import NextToken, TokenTrace
 from analysis.results.trace import Check
 
@@ -159,6 +161,21 @@ class Writing:
         """Id of the newest branch."""
         return len(self.branches) - 1
 
+    def require(self, branch: int | None) -> int:
+        """The number of a branch that is there; the newest for None.
+
+        Raises
+        ------
+        AnalysisError
+            If it is not.
+        """
+        number = self.newest if branch is None else branch
+        if not 0 <= number < len(self.branches):
+            raise AnalysisError(
+                f"There is no branch {number}.", f"There are {len(self.branches)}, from 0 on."
+            )
+        return number
+
     def lineage(self, branch: int) -> list[tuple[Branch, int]]:
         """Branches from the prompt to this one, each with how many of its own tokens are on the way."""
         found: list[tuple[Branch, int]] = []
@@ -172,14 +189,14 @@ class Writing:
 
     def path(self, branch: int | None = None) -> np.ndarray:
         """int64, (T,): ids from the prompt's first token to the branch's last."""
-        ways = self.lineage(self.newest if branch is None else branch)
+        ways = self.lineage(self.require(branch))
         return np.concatenate([np.asarray(self.prompt.ids, np.int64), *(b.ids[:n] for b, n in ways)])
 
     def tokens(self, branch: int | None = None) -> TokenTrace:
         """Prompt and branch as one text, token by token; the newest branch by default."""
         from analysis.writing.tokens import tokens_of
 
-        return tokens_of(self, self.newest if branch is None else branch)
+        return tokens_of(self, self.require(branch))
 
     def text(self, branch: int | None = None) -> str:
         """Prompt and branch as one text; bytes that are no character stand in it as U+FFFD."""
@@ -192,3 +209,9 @@ class Writing:
 
     def _spelt(self, ids: Iterable[int]) -> str:
         return b"".join(self.names.pieces.get(int(i), b"") for i in ids).decode("utf-8", "replace")
+
+    def save(self, path: str | Path) -> Path:
+        """Write prompt and tree to one file that :func:`analysis.load_writing` opens. Returns the path."""
+        from analysis.writing.writing_file import save_writing
+
+        return save_writing(self, path)

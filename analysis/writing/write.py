@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from analysis.errors import AnalysisError
+from analysis.forward.trace import trace_ids
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress, part, silent
+from analysis.results.trace import Trace
 from analysis.writing.beginning import begin, existing, resume, token_ids
 from analysis.writing.engine import Line
 from analysis.writing.growing import OnToken, fork, grow, new_branch
@@ -208,3 +211,24 @@ def _changed_samplers(
 ) -> Samplers:
     chosen = before if samplers is None else parse_samplers(samplers, before.seed)
     return chosen if seed is None else parse_samplers(chosen.steps, seed)
+
+
+def trace_written(model: LanguageModel, w: Writing, branch: int | None = None, **options: Any) -> Trace:
+    """Measure a branch as a text of its own, with attention and layers; its tokens are read as they are.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        The one that wrote it, or another with the same tokenizer.
+    w : Writing
+        What was written.
+    branch : int, optional
+        The newest by default.
+    **options
+        As for :func:`analysis.trace_ids`.
+
+    Returns
+    -------
+    Trace
+    """
+    return trace_ids(model, w.path(branch), **options)

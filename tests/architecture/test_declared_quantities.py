@@ -18,6 +18,7 @@ TAKEN_UP = {
         "analysis/writing/results.py"
     },  # numbers of written tokens, as arrays of a class of their own
     "varentropy": {  # the classes of entropix are made of it
+        "analysis/writing/check.py",
         "analysis/writing/results.py",
         "analysis/token_entropy/measures.py",
         "analysis/token_entropy/figures.py",
