@@ -87,7 +87,7 @@ def extract(text: str, how: str = "automatic") -> str | None:
     Parameters
     ----------
     text : str
-        What the model wrote; without its thinking, see :func:`analysis.writing.rules.thinking.answer_part`.
+        What the model wrote; without its thinking, see :func:`~.rules.thinking.answer_part`.
     how : str
         A name of :data:`RULES`, or a regular expression: its last match counts, of that the first group if it has one.
 

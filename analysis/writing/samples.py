@@ -11,11 +11,16 @@ from analysis.errors import AnalysisError
 from analysis.forward.vocabulary_head import rows_per_block
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress, part, silent
+from analysis.writing.answer_entropy import AnswerEntropy, answer_entropy, weighted_answer_entropy
+from analysis.writing.answers import Answers
 from analysis.writing.beginning import begin, resume
 from analysis.writing.engine import Line
 from analysis.writing.growing import OnToken, grow, new_branch
+from analysis.writing.parting import Parting, parting
+from analysis.writing.pass_at import pass_at_k
 from analysis.writing.prompt import prompt_of
 from analysis.writing.results import Message, Prompt, Samplers, Writing
+from analysis.writing.sample_answers import answers_of
 from analysis.writing.sampling import parse_samplers
 from analysis.writing.write import PROMPT_SHARE
 
@@ -40,6 +45,31 @@ class WrittenSamples:
         """float64, (n,), nats: mean entropy before the tokens of each sample, the stop token counted; NaN for none."""
         per_sample = [branch.numbers.entropy for branch in self.writing.branches]
         return np.array([values.mean(dtype=np.float64) if len(values) else np.nan for values in per_sample])
+
+    def answers(self, how: str = "automatic") -> Answers:
+        """The answer of every sample, found as :func:`analysis.writing.answers.extract` says; None for no answer."""
+        return answers_of(self.writing, how)
+
+    def answer_entropy(self, how: str = "automatic") -> AnswerEntropy:
+        """Entropy over equal answers; the samples without one are a group of their own."""
+        return answer_entropy([len(group) for group in self.answers(how).groups])
+
+    def weighted_answer_entropy(self, how: str = "automatic") -> float:
+        """The same in nats with every sample weighted by its probability per token, at temperature 1."""
+        surprisals = [branch.numbers.surprisal for branch in self.writing.branches]
+        mean_log_probs = [
+            -float(values.mean(dtype=np.float64)) if len(values) else 0.0 for values in surprisals
+        ]
+        return weighted_answer_entropy([g.members for g in self.answers(how).groups], mean_log_probs)
+
+    def pass_at(self, k: int, right: str | Sequence[str], how: str = "automatic") -> float:
+        """Probability that one of k samples at least is right, without bias; ``right`` may be several answers."""
+        marks = self.answers(how).right(right)
+        return pass_at_k(len(marks), sum(marks), k)
+
+    def parting(self) -> Parting:
+        """Where the samples part, and how."""
+        return parting([branch.ids for branch in self.writing.branches])
 
 
 def write_samples(

@@ -1,75 +1,46 @@
-"""Thinking and answer in a written text, and how many tokens thinking takes from run to run."""
+"""How many tokens thinking takes, over repeated runs of one prompt; and the answer after it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.writing.spans import THINKING, path_spans
+from analysis.writing.thinking import ThinkingState, thinking_written
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from analysis.writing.results import Writing
 
 SOURCE = "Price reversal of reasoning models (2025): thinking tokens of one question over repeated runs."
 KNOWN = (
     "Abstract only: one question takes up to 9.7 times as many thinking tokens from run to run. Models and questions, and "
     "which orders by price it finds reversed in 21.8 % of cases, are not known here."
 )
-MARKERS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("[THINK]", "[/THINK]"))
-"""What opens and closes thinking."""
-State = Literal["none", "open in the prompt", "closed", "never closed"]
-"""No thinking; closed in the text and opened before it; opened and closed in the text; opened and still going on."""
 
 
-@dataclass(frozen=True)
-class Thinking:
-    """Where a written text thinks, in characters."""
-
-    start: int
-    """First character of the thinking, after its marker."""
-    end: int
-    """One past its last character; ``start`` where it thinks nothing."""
-    answer_start: int | None
-    """First character after the closing marker; 0 without thinking, None where it is never closed."""
-    state: State
-
-
-def thinking_in(text: str, opened: bool = False) -> Thinking:
-    """Find the thinking in what a model wrote.
+def answer_part(prompt: str, written: str, *, is_chat: bool = True) -> str | None:
+    """What was written after the thinking.
 
     Parameters
     ----------
-    text : str
-        What was written, without the prompt.
-    opened : bool
-        Whether the prompt ends inside thinking, as templates do that print the opening marker.
+    prompt, written, is_chat
+        As for :func:`analysis.writing.thinking.thinking_written`.
 
-    Notes
-    -----
-    Thinking ends with the first closing marker. A limit that is reached before leaves no answer. A closing marker alone
-    means that the opening one stands in the prompt.
+    Returns
+    -------
+    str or None
+        The text after the last thinking; None where that never closes: a limit came first, and there is no answer.
     """
-    for opening, closing in MARKERS:
-        first, last = text.find(opening), text.find(closing)
-        if first < 0 and last < 0:
-            continue
-        in_text = first >= 0 and (last < 0 or first < last)
-        start = first + len(opening) if in_text and not (opened and text[:first].strip()) else 0
-        if last < 0:
-            return Thinking(start, len(text), None, "never closed")
-        return Thinking(
-            start, last, last + len(closing), "closed" if in_text and not opened else "open in the prompt"
-        )
-    return Thinking(0, len(text), None, "never closed") if opened else Thinking(0, 0, 0, "none")
-
-
-def answer_part(text: str, opened: bool = False) -> str | None:
-    """The text after the thinking; None where thinking never closes: then there is no answer."""
-    start = thinking_in(text, opened).answer_start
-    return None if start is None else text[start:]
+    found = thinking_written(prompt, written, is_chat=is_chat)
+    if found.state == "never closed":
+        return None
+    return written[found.spans[-1][1] :] if found.spans else written
 
 
 @dataclass(frozen=True)
@@ -77,31 +48,26 @@ class ThinkingRuns:
     """Thinking tokens of N runs of one prompt."""
 
     thinking: np.ndarray
-    """int64, (N,): tokens inside thinking, markers aside."""
+    """int64, (N,): tokens inside thinking, its markers with them."""
     written: np.ndarray
-    """int64, (N,): all written tokens, thinking with them."""
-    states: tuple[State, ...]
+    """int64, (N,): all written tokens."""
+    states: tuple[ThinkingState, ...]
     source: str = SOURCE
     known: str = KNOWN
 
     @property
     def spread(self) -> float:
-        """Most over fewest thinking tokens of runs that think and close; NaN below two such runs."""
-        whole = self._closed
-        return float(whole.max() / whole.min()) if len(whole) > 1 else float("nan")
-
-    @property
-    def _closed(self) -> np.ndarray:
-        known = np.array([state in ("closed", "open in the prompt") for state in self.states])
-        return self.thinking[known & (self.thinking > 0)]
+        """Most over fewest thinking tokens of the runs that think and close; NaN with fewer than two of them."""
+        whole = self.thinking[np.isin(self.states, ("opened in the prompt", "opened in the text"))]
+        return float(whole.max() / whole.min()) if len(whole) > 1 and whole.min() else float("nan")
 
     @property
     def n_cut(self) -> int:
         """Runs whose thinking never closes: their counts are too low, and they count in no spread."""
-        return sum(state == "never closed" for state in self.states)
+        return self.states.count("never closed")
 
     def price(self, per_million: float, per_million_thinking: float | None = None) -> np.ndarray:
-        """Price of every run, float64, (N,), in the currency of the price of a million tokens.
+        """Price of what each run wrote, float64, (N,), in the currency of the prices given.
 
         Parameters
         ----------
@@ -111,7 +77,7 @@ class ThinkingRuns:
             Price of a million thinking tokens, where it is another.
         """
         other = per_million if per_million_thinking is None else per_million_thinking
-        if not min(per_million, other) >= 0 or np.isinf([per_million, other]).any():
+        if not all(0 <= price < np.inf for price in (per_million, other)):
             raise AnalysisError("A price is a number of at least 0.", "Type the price of a million tokens.")
         return np.asarray(((self.written - self.thinking) * per_million + self.thinking * other) / 1e6)
 
@@ -123,37 +89,35 @@ class ThinkingRuns:
         return pd.DataFrame({"sample": np.arange(len(self.thinking)), **columns})
 
 
-def thinking_runs(
-    texts: Sequence[str], starts: Sequence[np.ndarray], ends: Sequence[np.ndarray], opened: bool = False
-) -> ThinkingRuns:
-    """Count the thinking tokens of every run of a prompt.
+def thinking_of(w: Writing, branches: Sequence[int] | None = None) -> ThinkingRuns:
+    """Count the thinking tokens of branches, each from the end of the prompt on.
 
     Parameters
     ----------
-    texts : sequence of str
-        What each run wrote.
-    starts, ends : sequence of numpy.ndarray
-        Characters that each of its tokens covers.
-    opened : bool
-        As for :func:`thinking_in`.
+    w : Writing
+        Such as that of samples.
+    branches : sequence of int, optional
+        Their ids; all by default.
 
     Raises
     ------
     AnalysisError
-        If there are no runs.
+        If there are no branches.
 
     Notes
     -----
-    A token is thinking if its first character is, the markers' own tokens are not.
+    A token thinks if its first character does, see :func:`analysis.writing.spans.path_spans`.
     """
-    if not len(texts):
+    ids = range(len(w.branches)) if branches is None else branches
+    if not len(ids):
         raise AnalysisError("There are no samples.", "Write some samples first.")
-    found = [thinking_in(text, opened) for text in texts]
-    thinking = [
-        int(((start >= one.start) & (start < one.end)).sum())
-        for one, start in zip(found, starts, strict=True)
-    ]
-    written = [len(end) for end in ends]
-    return ThinkingRuns(
-        np.array(thinking, np.int64), np.array(written, np.int64), tuple(one.state for one in found)
-    )
+    n_prompt = len(w.prompt.ids)
+    thinking, written, states = [], [], []
+    for branch in ids:
+        tokens, text = w.tokens(branch), w.text(branch)
+        spans = [one for one in path_spans(w.prompt, tokens, text) if one.start >= n_prompt]
+        begin = int(max(tokens.start[n_prompt], 0)) if len(tokens) > n_prompt else len(text)
+        thinking.append(sum(one.end - one.start for one in spans if one.kind == THINKING))
+        written.append(len(tokens) - n_prompt)
+        states.append(thinking_written(w.prompt.text, text[begin:], is_chat=bool(w.prompt.messages)).state)
+    return ThinkingRuns(np.array(thinking, np.int64), np.array(written, np.int64), tuple(states))

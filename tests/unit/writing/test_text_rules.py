@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
 import pytest
 
+import analysis as an
 from analysis.errors import AnalysisError
 from analysis.writing.rules.segments import KINDS, entropy_by_segment, kinds_of
-from analysis.writing.rules.thinking import answer_part, thinking_in, thinking_runs
+from analysis.writing.rules.thinking import ThinkingRuns, answer_part, thinking_of
 from tests.budget import EXACT
 
 TEXT = """Intro costs $5 and $10.
@@ -100,54 +102,62 @@ def test_prose_alone_is_compared_with_nothing():
 
 
 @pytest.mark.parametrize(
-    ("text", "opened", "thought", "answer", "state"),
+    ("prompt", "written", "answer"),
     [
-        ("<think>a b</think> 4", False, "a b", " 4", "closed"),
-        ("Well. <think>a</think>4", False, "a", "4", "closed"),
-        ("a b</think>4", True, "a b", "4", "open in the prompt"),
-        ("<think>a</think>4", True, "a", "4", "open in the prompt"),
-        ("a</think>4", False, "a", "4", "open in the prompt"),
-        ("a <think> b</think>4", True, "a <think> b", "4", "open in the prompt"),
-        ("<think></think>4", False, "", "4", "closed"),
-        ("<think>a b", False, "a b", None, "never closed"),
-        ("a b", True, "a b", None, "never closed"),
-        ("[THINK]a[/THINK]4</think>", False, "[THINK]a[/THINK]4", "", "open in the prompt"),
-        ("[THINK]a[/THINK]4", False, "a", "4", "closed"),
-        ("just 4", False, "", "just 4", "none"),
-        ("", False, "", "", "none"),
+        ("?", "<think>a b</think> 4", " 4"),
+        ("?", "Well. <think>a</think>4", "4"),
+        ("?<think>\n", "a b</think>4", "4"),
+        ("?<think></think>", "4", "4"),
+        ("?", "<think></think>4", "4"),
+        ("?", "<think>a b", None),
+        ("?<think>", "a b", None),
+        ("?", "[THINK]a[/THINK]4 [THINK]b[/THINK] 5", " 5"),
+        ("?", "just 4", "just 4"),
+        ("?", "", ""),
     ],
 )
-def test_thinking_and_answer(text, opened, thought, answer, state):
-    found = thinking_in(text, opened)
-    assert text[found.start : found.end] == thought and found.state == state
-    assert answer_part(text, opened) == answer
+def test_the_answer_comes_after_the_thinking(prompt, written, answer):
+    assert answer_part(prompt, written) == answer
 
 
-def cut(text, size):
-    at = np.arange(0, len(text), size)
-    return at, np.minimum(at + size, len(text))
+def test_what_thinking_costs():
+    found = ThinkingRuns(
+        np.array([17, 34, 13, 0]),
+        np.array([22, 35, 13, 2]),
+        ("opened in the text", "opened in the prompt", "never closed", "closed at once"),
+    )
+    assert found.spread == 2 and found.n_cut == 1 and "Abstract only" in found.known
+    assert found.price(1e6).tolist() == [22, 35, 13, 2]
+    assert found.price(1e6, 2e6).tolist() == [39, 69, 26, 2]
+    assert found.to_frame()["thinking_tokens"].tolist() == [17, 34, 13, 0]
+    assert np.isnan(replace(found, states=("none",) * 4).spread)
 
 
-def test_thinking_tokens_of_runs():
-    texts = ["<think>aaaa</think>44", "<think>" + "a" * 12 + "</think>4", "<think>aaaaaa", "44"]
-    starts, ends = zip(*(cut(text, 1) for text in texts), strict=True)
-    found = thinking_runs(texts, starts, ends)
-    assert found.thinking.tolist() == [4, 12, 6, 0] and found.written.tolist() == [21, 28, 13, 2]
-    assert found.spread == 3 and found.n_cut == 1
-    assert found.price(1e6).tolist() == [21, 28, 13, 2]
-    assert found.price(1e6, 2e6).tolist() == [25, 40, 19, 2]
-    assert found.to_frame()["state"].tolist() == ["closed", "closed", "never closed", "none"]
-    assert np.isnan(thinking_runs(texts[2:], starts[2:], ends[2:]).spread)
+def test_thinking_tokens_of_branches(llama):
+    w = an.write(llama, "4?", n_new=1)
+    n = len(w.prompt.ids)
+    texts = ["<think>a</think>4", "<think>aa bb cc</think>4", "<think>a", "4"]
+    for text in texts:
+        w = an.branch(llama, w, of=0, at=n, token=text, n_new=1)
+    found = thinking_of(w, [1, 2, 3, 4])
+    ids = [[int(i) for i in w.path(b)[n:]] for b in (1, 2, 3, 4)]
+    assert found.written.tolist() == [len(one) for one in ids] and found.n_cut == 1
+    assert found.states == ("opened in the text", "opened in the text", "never closed", "none")
+    pieces = [[w.names.pieces[i] for i in one] for one in ids]
+    at = [np.cumsum([0, *map(len, one)])[:-1] for one in pieces]
+    ends = [len("<think>a</think>"), len("<think>aa bb cc</think>"), 10**6, 0]
+    assert found.thinking.tolist() == [int((a < end).sum()) for a, end in zip(at, ends, strict=True)]
+    assert found.spread == found.thinking[1] / found.thinking[0] > 1
+    assert thinking_of(w).states[0] == "none"
 
 
-@pytest.mark.parametrize(
-    "wrong", [lambda: thinking_runs([], [], []), lambda: one().price(-1), lambda: one().price(np.nan)]
-)
-def test_what_is_missing_is_said(wrong):
+@pytest.mark.parametrize("price", [-1, np.nan, np.inf])
+def test_a_price_is_a_number(price):
     with pytest.raises(AnalysisError) as raised:
-        wrong()
+        ThinkingRuns(np.zeros(1), np.ones(1), ("none",)).price(price)
     assert raised.value.hint
 
 
-def one():
-    return thinking_runs(["4"], [np.array([0])], [np.array([1])])
+def test_no_branches_are_said(llama):
+    with pytest.raises(AnalysisError, match="no samples"):
+        thinking_of(an.write(llama, "4?", n_new=1), [])

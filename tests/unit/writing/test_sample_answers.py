@@ -1,0 +1,73 @@
+"""Answers of what a model wrote, from its branches."""
+
+from __future__ import annotations
+
+from math import log
+
+import numpy as np
+import pytest
+
+import analysis as an
+from analysis.errors import AnalysisError
+from analysis.writing.answer_entropy import weighted_answer_entropy
+from analysis.writing.sample_answers import answer_text, answers_of
+from analysis.writing.samples import WrittenSamples
+from tests.budget import EXACT
+
+
+@pytest.fixture(scope="module")
+def written(llama):
+    """Answers that a person typed, each a branch of one prompt; the model adds a token, which a number does not reach."""
+    w = an.write(llama, "2+2?", n_new=1)
+    n = len(w.prompt.ids)
+    for text in [
+        "It is 4 .",
+        "four is 4.0 x",
+        "<think>no, 5 is</think> 4 x",
+        "<think>5 x",
+        "is 5 x",
+        "none x",
+    ]:
+        w = an.branch(llama, w, of=0, at=n, token=text, n_new=1)
+    return w
+
+
+def test_thinking_is_no_answer(written):
+    assert answer_text(written, 3).startswith(" 4 x") and answer_text(written, 4) is None
+    found = answers_of(written, r"(\d(?:\.\d)?) [.x]", [1, 2, 3, 4, 5, 6])
+    assert found.extracted == ("4", "4.0", "4", None, "5", None)
+    assert [(g.answer, len(g)) for g in found.groups] == [("4", 3), (None, 2), ("5", 1)]
+    assert found.right("4") == (True, True, True, False, False, False)
+
+
+def test_special_tokens_are_no_text(llama, written):
+    end = next(iter(llama.tokenizer.all_special_ids))
+    w = an.branch(llama, written, of=0, at=len(written.prompt.ids), token=end, n_new=1)
+    assert w.names.names[end] not in answer_text(w, w.newest) and w.names.names[end] in w.text()
+
+
+def test_samples_have_answers(llama):
+    samples = an.write_samples(llama, "2+2?", n=4, n_new=6, seed=1)
+    found = samples.answers("whole")
+    assert len(found.extracted) == 4
+    counts = [len(g) for g in found.groups]
+    assert samples.answer_entropy("whole").counts == tuple(counts)
+    want = -sum(c / 4 * log(c / 4) for c in counts)
+    assert samples.answer_entropy("whole").entropy == pytest.approx(want, rel=EXACT)
+    means = [-b.numbers.surprisal.mean(dtype=np.float64) for b in samples.writing.branches]
+    weighted = weighted_answer_entropy([g.members for g in found.groups], means)
+    assert samples.weighted_answer_entropy("whole") == pytest.approx(weighted, rel=EXACT)
+    right = next(a for a in found.extracted if a is not None)
+    share = sum(found.right(right)) / 4
+    assert samples.pass_at(1, right, "whole") == pytest.approx(share, rel=EXACT)
+    assert samples.parting().n == 4
+    for wrong in (
+        lambda: samples.pass_at(5, right),
+        lambda: samples.pass_at(1, " "),
+        lambda: samples.answers("("),
+    ):
+        with pytest.raises(AnalysisError):
+            wrong()
+    with pytest.raises(AnalysisError, match="no samples"):
+        answers_of(samples.writing, branches=[])
+    assert isinstance(samples, WrittenSamples)
