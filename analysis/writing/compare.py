@@ -84,23 +84,10 @@ def label_of(branch: Branch) -> str:
     return branch.name or f"branch {branch.id + 1}"
 
 
-def written_text(
-    writing: Writing, branch: int, start: int = 0, end: int | None = None, *, special: bool = True
-) -> str:
-    """The written part of a branch's path as text.
-
-    Parameters
-    ----------
-    writing, branch
-        Which branch.
-    start, end : int
-        Positions in the path between which the text is taken.
-    special : bool
-        Whether special tokens, such as the end of a turn, stand in it by their names.
-    """
+def written_text(writing: Writing, branch: int, start: int = 0, end: int | None = None) -> str:
+    """What was written on a branch's path between two positions, special tokens by their names."""
     tokens = writing.tokens(branch)
-    positions = range(len(tokens))[max(start, len(writing.prompt.ids)) : end]
-    cells = dict.fromkeys(int(tokens.cell[t]) for t in positions if special or not tokens.is_special[t])
+    cells = dict.fromkeys(tokens.cell[max(start, len(writing.prompt.ids)) : end].tolist())
     return printable("".join(tokens.cell_text[cell] for cell in cells))
 
 

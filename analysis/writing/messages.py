@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from analysis.writing.compare import written_text
+from analysis.results.tokens import printable
 
 if TYPE_CHECKING:
     from analysis.writing.results import Writing
@@ -16,7 +16,7 @@ def messages_of(writing: Writing, branch: int) -> list[dict[str, str]]:
     prompt = writing.prompt
     said = [{"role": m.role, "content": m.content} for m in prompt.messages]
     said = said or [{"role": "user", "content": prompt.text}]
-    return [*said, {"role": "assistant", "content": written_text(writing, branch, special=False)}]
+    return [*said, {"role": "assistant", "content": printable(writing.written(branch))}]
 
 
 def messages_json(writing: Writing, branch: int) -> str:

@@ -36,7 +36,7 @@ class Written:
     branch: int
     """The branch that grows."""
     n_new: int
-    """Tokens written by this job."""
+    """Tokens written by this job; those that a person chose do not count."""
     rate: float
     """Tokens per second of the last slice; NaN before its second token."""
 
@@ -77,7 +77,7 @@ def submit_writing(
             model = model_slot.get(spec, job.report)
             done = 0 if before is None else before.n_new
             n = min(at_once, n_new - done)
-            watch = _Watch(job, before, n_new)
+            watch = OneSlice(job, before, n_new)
             if before is None:
                 writing = begin(model, n, watch)
             else:
@@ -85,7 +85,8 @@ def submit_writing(
 
                 writing = go_on(model, before.writing, of=before.branch, n_new=n, on_token=watch)
             branch = (writing.newest if of is None else of) if before is None else before.branch
-            now = Written(writing, branch, done + watch.n, watch.rate)
+            chosen = writing.branches[branch].forced if before is None and of is None else 0
+            now = Written(writing, branch, done + max(0, watch.n - chosen), watch.rate)
             job.show(now)
             goes_on = writing.branches[branch].ended == "limit" and now.n_new < n_new and watch.n > 0
             return Turn(turn(now) if goes_on else check(now))
@@ -117,13 +118,17 @@ def submit_reading(spec: ModelSpec, writing: Writing, branch: int) -> Job:
     return runs.engine().worker.submit(f"read/{uuid.uuid4().hex}", work, owner=runs.owner())
 
 
-class _Watch:
-    """Tells a job of every token, and now and then shows what there is; stops the writing by its exception."""
+class OneSlice:
+    """Tells a job of every token, and now and then shows what there is; the job's exception stops the writing.
+
+    ``n`` tokens of this slice are written, ``n_written`` of the job, ``rate`` of them per second.
+    """
 
     def __init__(self, job: Job, before: Written | None, n_new: int) -> None:
         self.n, self.rate = 0, float("nan") if before is None else before.rate
         self._job, self._n_new = job, n_new
         self._done = 0 if before is None else before.n_new
+        self.n_written = self._done
         self._branch = None if before is None else before.branch
         self._first = self._shown = monotonic()
 
@@ -133,14 +138,15 @@ class _Watch:
             self._first = now
         elif now > self._first:
             self.rate = (n - 1) / (now - self._first)
-        self.n = n
+        self.n, self.n_written = n, self._done + n
         if (n == 1 and self._done == 0) or now - self._shown >= _SHOW_SECONDS:
             writing = so_far()
             branch = writing.newest if self._branch is None else self._branch
-            self._job.show(Written(writing, branch, self._done + n, self.rate))
+            self._job.show(Written(writing, branch, self.n_written, self.rate))
             self._shown = now
         pace = f", {self.rate:.1f} per second" if self.rate == self.rate else ""
-        self._job.report((self._done + n) / self._n_new, f"token {self._done + n} of {self._n_new}{pace}")
+        at = min(self.n_written, self._n_new)
+        self._job.report(at / self._n_new, f"token {at} of {self._n_new}{pace}")
 
 
 def take(key: str) -> Job | None:

@@ -44,7 +44,7 @@ def run_bar(*, shows_run: bool = True) -> None:
         if pressed:
             st.session_state[state.REFUSED] = wanted.message
         problem = wanted if st.session_state.get(state.REFUSED) == wanted.message else None
-    elif pressed or (shows_run and state.RUN not in st.session_state and _is_safe_to_start(wanted)):
+    elif pressed or (shows_run and _is_first_visit() and _is_safe_to_start(wanted)):
         problem = _start(wanted)
     with middle:
         _what_happens(wanted, shows_run)
@@ -131,6 +131,11 @@ def _form() -> None:
         persist_state="session",
     )
     _hint_or_estimate(_request())
+
+
+def _is_first_visit() -> bool:
+    """Whether nothing was run and nothing is opened: a branch of the page Write may be."""
+    return state.RUN not in st.session_state and not is_file_opened()
 
 
 def _is_safe_to_start(request: runs.RunRequest) -> bool:

@@ -12,9 +12,9 @@ from analysis.errors import AnalysisError
 from analysis.results.alternatives import equally_likely
 from analysis.units import from_nats
 from analysis.writing.answer_entropy import answer_entropy
-from analysis.writing.answers import RULES, find_answers
-from analysis.writing.compare import written_text
+from analysis.writing.answers import RULES
 from analysis.writing.pass_at import pass_at
+from analysis.writing.sample_answers import answers_of
 from app import state
 from app.panels.write import help as explained
 from app.widgets.messages import show_unavailable
@@ -59,7 +59,7 @@ def answers_panel(writing: Writing) -> Answers | None:
             "Right answer, for pass@k", key=state.RIGHT_ANSWER, persist_state="session", max_chars=300
         )
         try:
-            found = find_answers([written_text(writing, b, special=False) for b in samples], how or "")
+            found = answers_of(writing, how or "", samples)
         except AnalysisError as problem:
             show_unavailable(problem)
             return None

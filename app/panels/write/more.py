@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.drawing.numbers import count
-from analysis.writing.compare import written_text
 from app import state
 from app.navigation import ENTRIES, entry_of, page
 from app.panels.write import running
@@ -56,7 +55,7 @@ def more_line(writing: Writing, branch: int) -> None:
 
 def _answer(writing: Writing, branch: int) -> None:
     """The messages of this prompt and what was written into the form, which opens."""
-    add_turns(written_text(writing, branch, special=False).strip())
+    add_turns(writing.written(branch).strip())
     st.session_state[state.EDIT] = True
 
 

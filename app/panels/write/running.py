@@ -169,10 +169,12 @@ def start_new(request: WriteRequest) -> None:
         sample = sum(b.parent is None for b in before.branches)
         return branch(
             model, before, at=len(prompt.ids), token=None, n_new=n, samplers=request.samplers,
-            seed=request.samplers.seed, sample=sample, on_token=on_token,
+            seed=request.samplers.seed, sample=sample, stop=request.stop, on_token=on_token,
         )  # fmt: skip
 
-    start(begin, request.n_new, spec=request.model)
+    # A text that ends it may begin in one slice and end in the next, which no slice would see
+    at_once = request.n_new if request.stop else jobs.SLICE
+    start(begin, request.n_new, spec=request.model, at_once=at_once)
 
 
 def _prompt(model: LanguageModel, request: WriteRequest) -> Prompt:
