@@ -57,43 +57,24 @@ TOKEN = "token"
 PICKED = "picked"
 """Clicks that were taken, by chart."""
 
-# Write
-WRITING = "writing"
-"""What is on screen, an :class:`analysis.writing.results.Writing`; the stored example before."""
-WRITER = "writer"
-"""The :class:`analysis.models.spec.ModelSpec` that wrote it; None for an opened file."""
-WRITING_JOB = "writing_job"
-"""Key of the job that writes now."""
-WRITING_SAID = "writing_said"
-"""Why the last writing failed, an :class:`analysis.errors.AnalysisError`."""
-WRITING_UPLOAD = "writing_upload"
-"""The upload that was opened last."""
-BRANCH = "branch"
-"""Id of the branch on screen."""
-WRITTEN_TOKEN = "written_token"
-"""Which of its written tokens is chosen."""
-WRITE_TREE = "write_tree"
-"""The tree; its clicks choose the branch."""
-WRITE_AS = "as"
-PROMPT_TEXT = "prompt_text"
-SYSTEM = "system"
-MESSAGE = "message"
-"""Texts of the form; later turns of a chat have keys of their own, see :func:`turn`."""
-N_TURNS = "n_turns"
-"""How many turns follow the first message."""
-THINKING = "thinking"
-N_WRITTEN = "new"
-N_ANSWERS = "answers"
-WRITE_SEED = "write_seed"
-WRITE_SAMPLERS = "write_samplers"
-"""Names of the samplers in their order."""
-STOP_STRINGS = "write_stop"
+# Write: what is on screen, the model that wrote it (None for an opened file), its branch and the token chosen in it, the tree
+WRITING, WRITER = "writing", "writer"
+BRANCH, WRITTEN_TOKEN, WRITE_TREE = "branch", "written_token", "write_tree"
+# ... the key of the job that writes now, why the last one failed, the upload opened last, what is read for another page
+WRITING_JOB, WRITING_SAID, WRITING_UPLOAD, READ_ON = (
+    "writing_job",
+    "writing_said",
+    "writing_upload",
+    "read_on",
+)
+# ... its form, whose later turns have keys of their own, and its options
+WRITE_AS, PROMPT_TEXT, SYSTEM, MESSAGE = "as", "prompt_text", "system", "message"
+N_TURNS, THINKING = "n_turns", "thinking"
+N_WRITTEN, N_ANSWERS, STOP_STRINGS = "new", "answers", "write_stop"
+WRITE_SEED, WRITE_SAMPLERS = "write_seed", "write_samplers"
+# ... and its cards
 COMPARED_BRANCH = "compared_branch"
-ANSWER_BY = "answer_by"
-ANSWER_PATTERN = "answer_pattern"
-RIGHT_ANSWER = "right_answer"
-READ_ON = "read_on"
-"""The job that reads a branch for another page, and the page."""
+ANSWER_BY, ANSWER_PATTERN, RIGHT_ANSWER = "answer_by", "answer_pattern", "right_answer"
 
 # Overview
 XRAY_COLOUR = "show"

@@ -106,7 +106,7 @@ def submit_writing(
     return runs.engine().worker.submit(f"write/{uuid.uuid4().hex}", turn(None), owner=runs.owner())
 
 
-def submit_reading(spec: ModelSpec, writing: Writing, branch: int) -> Job:
+def submit_trace(spec: ModelSpec, writing: Writing, branch: int) -> Job:
     """Ask for the run of a branch, as the other pages draw it; an own job, as for :func:`submit_writing`."""
     model_slot = runs.engine().model_slot
 
@@ -133,6 +133,7 @@ class OneSlice:
         self._first = self._shown = monotonic()
 
     def __call__(self, so_far: Callable[[], Writing], n: int) -> None:
+        """Take one token more, as :data:`OnToken`."""
         now = monotonic()
         if self.n == 0:
             self._first = now

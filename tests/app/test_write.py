@@ -239,7 +239,7 @@ def test_a_clicked_token_offers_its_alternatives_and_the_branch_keeps_what_came_
 def test_a_typed_word_of_several_tokens_is_taken_token_by_token(page, finish):
     at = choose(page, 2)
     at.text_input(key="typed_word").set_value(" in the inn")
-    next(b for b in at.button if b.label == "Go on with it").click()
+    next(b for b in at.button if b.label == "Go on with this").click()
     at = finish(at.run())
     w = written(at)
     assert len(w.branches) == 2 and w.branches[1].forced > 1
@@ -287,7 +287,7 @@ def test_branches_are_chosen_in_the_tree_named_compared_and_deleted(page, finish
     at = at.button(key="branch_left").click().run()
     assert at.session_state[state.BRANCH] == 1, "a click counts once"
     at.text_input(key="branch_name_1").set_value("the other way")
-    next(b for b in at.button if b.label == "Name it").click()
+    next(b for b in at.button if b.label == "Name this branch").click()
     at = at.run()
     assert written(at).branches[1].name == "the other way" and "branch 2 of 5: the other way" in shown(at)
     assert "The same for 4 tokens, then they part." in shown(at)

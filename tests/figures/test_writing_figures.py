@@ -12,7 +12,6 @@ from analysis.drawing.charts import chart_svg, spec_svg
 from analysis.token_entropy.measures import forking_tokens
 from analysis.writing.compare import branches_frame, written_text
 from analysis.writing.figures import (
-    branches,
     entropy_bars,
     entropy_bars_spec,
     entropy_frame,
@@ -23,6 +22,7 @@ from analysis.writing.prompt_shown import kinds, prompt_frame, turns
 from analysis.writing.results import Message, Prompt, Span
 from analysis.writing.strips import HIGHEST, written_strip, written_tokens
 from analysis.writing.tree import COLUMNS, tree_of
+from analysis.writing.tree_figures import branches
 from tests.figures.synthetic import HOSTILE, data_of
 from tests.figures.synthetic_writing import branch_of, example_writing, writing_of
 

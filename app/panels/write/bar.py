@@ -39,7 +39,7 @@ def write_bar() -> None:
 def _answers() -> None:
     n = n_answers()
     st.button(
-        f"{n} answers",
+        f"Write {n} answers",
         icon=":material/casino:",
         key="answers_button",
         on_click=_many,
@@ -59,7 +59,7 @@ def _many(n: int) -> None:
 
 def _what_happens(wanted: WriteRequest | AnalysisError) -> None:
     """Progress while something is written or read; else the prompt, and whether the pictures are of it."""
-    job = running.live_job() or running.reading_job()
+    job = running.live_job() or running.trace_job()
     if job is not None:
         watch_run(job.key, "Stop")
         return

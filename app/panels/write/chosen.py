@@ -73,7 +73,7 @@ def _alternatives(writing: Writing, tokens: TokenTrace, at: int, grows: bool) ->
                     st.html("<div class=write-came>chosen</div>", width="content")
                 elif not grows:
                     st.button(
-                        "go on",
+                        "Go on",
                         key=f"go_on_{row}",
                         type="tertiary",
                         help=f"Go on from here with “{plain(visible(frame['token'].iloc[row]))}”",
@@ -94,7 +94,7 @@ def _other_ways(writing: Writing, at: int) -> None:
             placeholder="or a word of your own, with its space",
             max_chars=_LONGEST_WORD,
         )
-        typed = st.form_submit_button("Go on with it", width="content")
+        typed = st.form_submit_button("Go on with this", width="content")
     if typed and word:
         _go_on(position, word)
     with st.container(horizontal=True, key="other_ways", gap="xsmall"):
@@ -106,7 +106,7 @@ def _other_ways(writing: Writing, at: int) -> None:
             help="From here with the samplers of the form, with other noise. Without a sampler the same text comes.",
         )
         st.button(
-            "What if",
+            "Try four ways",
             key="what_if",
             on_click=_what_if,
             args=(position,),

@@ -30,7 +30,7 @@ def writing_files() -> None:
         help="Prompt, tree, numbers, settings and seeds in one file. It opens here without a model.",
     )
     st.download_button(
-        "Messages as JSON",
+        "Save messages as JSON",
         lambda: _messages(writing, branch),
         file_name="messages.json",
         mime="application/json",

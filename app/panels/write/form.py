@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import streamlit as st
-from analysis.writing.sampler_chain import LARGEST_SEED, SAMPLERS
 
+from analysis.writing.sampler_chain import LARGEST_SEED, SAMPLERS
 from app import state
 from app.choice import choose
 from app.panels.write.request import (
@@ -34,7 +34,7 @@ def prompt_form() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="turn_buttons"):
         st.button("Add an answer and a message", icon=":material/add:", key="add_turns", on_click=add_turns)
         if st.session_state[state.N_TURNS]:
-            st.button("Remove the last two", icon=":material/remove:", key="drop_turns", on_click=drop_turns)
+            st.button("Clear the last two", icon=":material/remove:", key="drop_turns", on_click=drop_turns)
         st.selectbox(
             "Thinking",
             list(THINKING),

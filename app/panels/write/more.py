@@ -34,7 +34,7 @@ def more_line(writing: Writing, branch: int) -> None:
         )
         if writing.prompt.messages:
             st.button(
-                "Answer it",
+                "Add to the chat",
                 icon=":material/chat:",
                 key="answer_it",
                 on_click=_answer,
@@ -48,7 +48,7 @@ def more_line(writing: Writing, branch: int) -> None:
                     entry_of(slug).title,
                     key=f"read_on_{slug}",
                     type="tertiary",
-                    on_click=running.start_reading,
+                    on_click=running.start_trace,
                     args=(slug,),
                 )
 
@@ -61,6 +61,6 @@ def _answer(writing: Writing, branch: int) -> None:
 
 def open_where_read() -> None:
     """Go to the page that a branch was read for, once it is read."""
-    slug = running.take_reading()
+    slug = running.take_trace()
     if slug is not None:
         st.switch_page(page(slug), query_params={})

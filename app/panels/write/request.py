@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import streamlit as st
-from analysis.writing.sampler_chain import SAMPLERS, parse_samplers
 
 from analysis.errors import AnalysisError
 from analysis.models.spec import ModelSpec
 from analysis.writing.results import Message, Samplers
+from analysis.writing.sampler_chain import SAMPLERS, parse_samplers
 from app import state
 from app.choice import chosen
 from app.widgets.model_choice import model_spec
@@ -55,15 +55,14 @@ def samplers_said(samplers: Samplers) -> str:
 
 def write_request() -> WriteRequest | AnalysisError:
     """What the form holds now, or what is wrong with it."""
-    held = st.session_state
     try:
         return WriteRequest(
             model_spec(),
             _prompt(),
-            THINKING[held.get(state.THINKING) or "as the template does"],
-            int(held.get(state.N_WRITTEN, N_NEW)),
+            THINKING[st.session_state.get(state.THINKING) or "as the template does"],
+            int(st.session_state.get(state.N_WRITTEN, N_NEW)),
             _samplers(),
-            tuple(line for line in (held.get(state.STOP_STRINGS) or "").splitlines() if line),
+            tuple(line for line in (st.session_state.get(state.STOP_STRINGS) or "").splitlines() if line),
         )
     except AnalysisError as problem:
         return problem
@@ -81,14 +80,13 @@ def _samplers() -> Samplers:
 
 
 def _prompt() -> str | tuple[Message, ...]:
-    held = st.session_state
     if chosen(FORMS, state.WRITE_AS) == "plain":
-        return held.get(state.PROMPT_TEXT) or ""
-    texts = [held.get(state.turn(i)) or "" for i in range(held.get(state.N_TURNS, 0))]
+        return st.session_state.get(state.PROMPT_TEXT) or ""
+    texts = [st.session_state.get(state.turn(i)) or "" for i in range(st.session_state.get(state.N_TURNS, 0))]
     turns = [Message(("assistant", "user")[i % 2], text) for i, text in enumerate(texts)]
-    system = held.get(state.SYSTEM) or ""
+    system = st.session_state.get(state.SYSTEM) or ""
     first = [Message("system", system)] if system.strip() else []
-    return (*first, Message("user", held.get(state.MESSAGE) or ""), *turns)
+    return (*first, Message("user", st.session_state.get(state.MESSAGE) or ""), *turns)
 
 
 def begin_form() -> None:

@@ -252,28 +252,28 @@ def start_answers(request: WriteRequest, n: int) -> None:
     start(begin, request.n_new, spec=request.model, at_once=request.n_new)
 
 
-def start_reading(slug: str) -> None:
+def start_trace(slug: str) -> None:
     """Read the branch on screen for another page, which opens when that is done."""
     writing, branch = shown_writing(), shown_branch()
     try:
-        job = jobs.submit_reading(writer(), writing, branch)
+        job = jobs.submit_trace(writer(), writing, branch)
     except AnalysisError as refused:
         st.session_state[state.WRITING_SAID] = refused
         return
     st.session_state[state.READ_ON] = (job.key, slug)
 
 
-def reading_job() -> Job | None:
+def trace_job() -> Job | None:
     """The job that reads a branch for another page."""
     held = st.session_state.get(state.READ_ON)
     job = runs.engine().worker.get(held[0]) if held else None
     return job if job is not None and job.is_live else None
 
 
-def take_reading() -> str | None:
+def take_trace() -> str | None:
     """Put what was read on the other pages, as an opened run is; gives the page that asked, None before."""
     held = st.session_state.get(state.READ_ON)
-    if held is None or reading_job() is not None:
+    if held is None or trace_job() is not None:
         return None
     del st.session_state[state.READ_ON]
     job = jobs.take(held[0])

@@ -52,7 +52,9 @@ def tree_card(
     with altair_card(
         "Where the answers part",
         "Equal beginnings are one, thicker where more branches pass. Click a row to put its branch on screen.",
-        lambda: figures.branches(writing, branch, ends=said, theme_name=state.theme_name(), pick=still),
+        lambda: figures.branches(
+            writing, branch, ends=said, theme_name=state.theme_name(), pick=still, larger=state.is_projector()
+        ),
         alt="Tree of the branches, the chosen one in ink",
         name="branches",
         key=state.WRITE_TREE,
@@ -87,10 +89,10 @@ def _edit(writing: Writing, branch: int) -> None:
             name = st.text_input(
                 "Name", writing.branches[branch].name, key=f"branch_name_{branch}", max_chars=LONGEST_NAME
             )
-            named = st.form_submit_button("Name it")
+            named = st.form_submit_button("Name this branch")
         gone = len(leaving(writing, branch))
         deleted = st.button(
-            "Delete this branch" if gone == 1 else f"Delete this branch and {gone - 1} that leave it",
+            "Delete this branch" if gone == 1 else f"Delete this branch and {gone - 1} more",
             key="delete_branch",
         )
     try:
