@@ -14,6 +14,8 @@ from analysis.writing.stream import CacheKind, Stream, cache_kind
 
 LIMIT_BYTES = 1 << 30
 """What the caches of one model may take together."""
+_STEP = 16
+"""Tokens that one pass reads in the time of one step, about: weights are fetched once for all of them."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ def stream_of(
         stream.ids = ids[None]
         return stream, None
     stream = caches(model).beginning(kind, ids) or Stream(model, kind)
+    if kind.name == "copied" and _STEP * (len(ids) - len(stream)) > len(ids):
+        stream = Stream(model, kind)  # one pass over all is faster than a step for each of the rest
     rest = ids[None, len(stream) :]
     state = stream.read(rest, on_layer)[:, -1] if rest.shape[1] else None
     return stream, state

@@ -93,18 +93,19 @@ class Line:
         before = self.branch
         if self.after is None:
             return before
-        new = {name: np.stack([step[name] for step in self.steps]) for name in _NAMES} if self.steps else {}
-        numbers = StepNumbers(
-            **{name: np.concatenate([getattr(before.numbers, name), more]) for name, more in new.items()}
-        )
+        numbers = before.numbers
+        if self.steps:
+            new = {name: np.stack([step[name] for step in self.steps]) for name in _NAMES}
+            joined = {name: np.concatenate([getattr(numbers, name), more]) for name, more in new.items()}
+            numbers = StepNumbers(**joined)
         return replace(
             before,
             ids=np.concatenate([before.ids, np.array(self.ids, np.int64)]),
-            numbers=numbers if new else before.numbers,
+            numbers=numbers,
             after=self.after,
             after_state=self.after_state,
             ended=self.ended or "stopped",
-            checks=() if new else before.checks,
+            checks=() if self.steps else before.checks,
         )
 
 

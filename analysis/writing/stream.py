@@ -130,6 +130,9 @@ class Stream:
         on_layer : callable, optional
             Called with the number of finished layers. Raising from it stops the pass; the stream is of no more use.
         """
+        if self.kind.name == "copied" and len(self) and ids.shape[1] > 1:
+            # A recurrence goes on from its state one token at a time; more begin it anew.
+            return torch.cat([self.read(ids[:, t : t + 1], on_layer) for t in range(ids.shape[1])], 1)
         anatomy = self.model.anatomy
         path = torch.cat([self.ids, ids], 1)
         given = path if self.cache is None else ids
