@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.errors import AnalysisError
+from analysis.results.tokens import printable
 from analysis.writing.number_text import last_number, plain, spelled, value_of
 from analysis.writing.patterns import last_match
 
@@ -216,11 +217,15 @@ class Answers:
         return pd.DataFrame(
             {
                 "sample": range(len(self.extracted)),
-                "extracted": list(self.extracted),
-                "answer": [sizes[n][0] for n in range(len(self.extracted))],
+                "extracted": [_stored(answer) for answer in self.extracted],
+                "answer": [_stored(sizes[n][0]) for n in range(len(self.extracted))],
                 "samples_with_it": [sizes[n][1] for n in range(len(self.extracted))],
             }
         )
+
+
+def _stored(answer: str | None) -> str | None:
+    return None if answer is None else printable(answer)
 
 
 def find_answers(texts: Sequence[str], how: str = "automatic") -> Answers:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.results.tokens import printable
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Difficulty:
 
         return pd.DataFrame(
             {
-                "prompt": self.prompts,
+                "prompt": [printable(prompt) for prompt in self.prompts],
                 f"mean_entropy_{unit}": from_nats(self.entropy, unit),
                 "share_right": self.share_right,
                 "samples": self.n_samples,

@@ -20,7 +20,8 @@ _SUPERSCRIPT = re.compile(
     "(?=[\u00b2\u00b3\u00b9\u2070\u2074-\u2079])(?<![\u00b2\u00b3\u00b9\u2070\u2074-\u2079])"
 )
 _IN_TEXT = re.compile(
-    rf"(?<!\w)(?<!\d\.)(?:(?<![\w)\]])[-+])?(?!(?<=\.)\.){_NUMBER}(?:/{_NUMBER})?%?", re.IGNORECASE
+    rf"(?<!\w)(?<!\d\.)(?:(?<![\w)\]])[-+])?(?!(?<=\.)\.)(?:\d+ (?=\d+/\d))?{_NUMBER}(?:/{_NUMBER})?%?",
+    re.IGNORECASE,
 )
 _SIGNS = str.maketrans({"\u2212": "-", "\ufe63": "-", "\uff0d": "-", "\u2044": "/", "\u2215": "/"})
 _WORDS = {
@@ -113,7 +114,7 @@ def spelled(value: Fraction) -> str:
 
 
 def last_number(text: str) -> str | None:
-    """The last number in a text as it is written there, a fraction or percentage whole; None without one.
+    """The last number in a text as it is written there, a mixed number, fraction or percentage whole; None without one.
 
     A hyphen is a minus unless a letter, a digit or a bracket stands before it. Digits inside a word, as in x2, are none.
     """

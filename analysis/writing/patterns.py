@@ -13,7 +13,7 @@ _LONGEST = 500
 
 
 def last_match(pattern: str, text: str, seconds: float = SECONDS) -> str | None:
-    """What a pattern matches last in a text.
+    """What a pattern matches last in a text, blanks aside.
 
     Parameters
     ----------
@@ -46,15 +46,14 @@ def last_match(pattern: str, text: str, seconds: float = SECONDS) -> str | None:
             f"The pattern cannot be read: {problem}.",
             "Check its brackets, or put \\ before a sign that is meant as it is.",
         ) from problem
-    found = None
+    answer = None
     try:
-        for found in compiled.finditer(text, timeout=seconds):  # noqa: B007  the last one is wanted
-            pass
+        for found in compiled.finditer(text, timeout=seconds):
+            said = next((group for group in found.groups() if group is not None), found[0])
+            answer = said if said.strip() else answer
     except TimeoutError as problem:
         raise AnalysisError(
             f"The pattern was stopped: it took longer than {seconds:g} s on one text of {len(text):,} characters.",
             "Avoid one repetition inside another, as in (a+)+.",
         ) from problem
-    if found is None:
-        return None
-    return next((group for group in found.groups() if group is not None), found[0])
+    return answer

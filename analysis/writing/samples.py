@@ -46,6 +46,11 @@ class WrittenSamples:
         per_sample = [branch.numbers.entropy for branch in self.writing.branches]
         return np.array([values.mean(dtype=np.float64) if len(values) else np.nan for values in per_sample])
 
+    @property
+    def n_cut(self) -> int:
+        """Samples that a limit, the context or a person ended: their answers may be unfinished."""
+        return sum(branch.ended != "stop" for branch in self.writing.branches)
+
     def answers(self, how: str = "automatic") -> Answers:
         """The answer of every sample, found as :func:`analysis.writing.answers.extract` says; None for no answer."""
         return answers_of(self.writing, how)

@@ -51,6 +51,14 @@ class SteeringVector:
     source: str = SOURCE
     known: str = KNOWN
 
+    def to_frame(self, unit: Unit = "nats") -> pd.DataFrame:
+        """One row per prompt."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            {"prompt": np.arange(len(self.entropy)), f"choice_entropy_{unit}": from_nats(self.entropy, unit)}
+        )
+
 
 @dataclass(frozen=True)
 class Steered:

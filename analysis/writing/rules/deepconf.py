@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.results.tokens import printable
 from analysis.token_entropy.measures import window_mean
 from analysis.units import Unit, from_nats
 
@@ -163,7 +164,11 @@ class Vote:
 
         counts = [self.counts[answer] for answer in self.weights]
         return pd.DataFrame(
-            {"answer": list(self.weights), "weight": list(self.weights.values()), "samples": counts}
+            {
+                "answer": [printable(answer) for answer in self.weights],
+                "weight": list(self.weights.values()),
+                "samples": counts,
+            }
         )
 
 

@@ -64,7 +64,7 @@ class Overlay:
         return frame if self.level is None else frame.assign(**{name: self.level})
 
 
-def _cautious_trials(tokens: TokenTrace) -> Overlay:
+def _cautious_trials(tokens: TokenTrace, _thinking_end: int | None) -> Overlay:
     found = cntp.cautious_trials(tokens.top_logprobs, tokens.text)
     many = f"{len(found.positions)} tokens would be tried more than once"
     unknown = (
@@ -90,7 +90,7 @@ def _cautious_trials(tokens: TokenTrace) -> Overlay:
     )
 
 
-def _moving_threshold(tokens: TokenTrace) -> Overlay:
+def _moving_threshold(tokens: TokenTrace, _thinking_end: int | None) -> Overlay:
     threshold = measures.moving_threshold(tokens.entropy)
     marks = measures.triggers(tokens.entropy, threshold)
     return Overlay(
@@ -111,8 +111,8 @@ def _moving_threshold(tokens: TokenTrace) -> Overlay:
     )
 
 
-def _thinking_switches(tokens: TokenTrace) -> Overlay:
-    found = swi_reasoning.switches(tokens.entropy, dwell=DWELL)
+def _thinking_switches(tokens: TokenTrace, thinking_end: int | None) -> Overlay:
+    found = swi_reasoning.switches(tokens.entropy, thinking_end, DWELL)
     marks = np.isin(np.arange(len(tokens)), found.positions)
     return Overlay(
         "thinking switches",
@@ -127,7 +127,7 @@ def _thinking_switches(tokens: TokenTrace) -> Overlay:
     )
 
 
-def _group_confidence(tokens: TokenTrace) -> Overlay:
+def _group_confidence(tokens: TokenTrace, _thinking_end: int | None) -> Overlay:
     found = deepconf.confidence(tokens.top_logprobs, STRETCH)
     return Overlay(
         "group confidence",
@@ -142,7 +142,7 @@ def _group_confidence(tokens: TokenTrace) -> Overlay:
     )
 
 
-def _high_entropy_windows(tokens: TokenTrace) -> Overlay:
+def _high_entropy_windows(tokens: TokenTrace, _thinking_end: int | None) -> Overlay:
     marks, threshold = measures.high_entropy_windows(tokens.entropy)
     return Overlay(
         "high-entropy windows",
@@ -158,7 +158,7 @@ def _high_entropy_windows(tokens: TokenTrace) -> Overlay:
     )
 
 
-def _surprise_gap(tokens: TokenTrace) -> Overlay:
+def _surprise_gap(tokens: TokenTrace, _thinking_end: int | None) -> Overlay:
     return Overlay(
         "surprise gap",
         "Surprisal minus entropy: above 0 the token was less expected than the model's own choices are on average.",
@@ -172,7 +172,7 @@ def _surprise_gap(tokens: TokenTrace) -> Overlay:
     )
 
 
-RULES: dict[str, Callable[[TokenTrace], Overlay]] = {
+RULES: dict[str, Callable[[TokenTrace, int | None], Overlay]] = {
     "cautious trials": _cautious_trials,
     "moving threshold": _moving_threshold,
     "thinking switches": _thinking_switches,
@@ -184,7 +184,7 @@ RULES: dict[str, Callable[[TokenTrace], Overlay]] = {
 :func:`deep_thinking_overlay` for the model."""
 
 
-def overlay(rule: str, tokens: TokenTrace, first: int = 0) -> Overlay:
+def overlay(rule: str, tokens: TokenTrace, first: int = 0, thinking_end: int | None = None) -> Overlay:
     """Lay one rule over a text.
 
     Parameters
@@ -195,6 +195,8 @@ def overlay(rule: str, tokens: TokenTrace, first: int = 0) -> Overlay:
         Of a run, or of a branch.
     first : int, default 0
         First token that counts, such as the first written one: the rule sees nothing before it.
+    thinking_end : int, optional
+        First token after the thinking, for the rule that ends with it; see :func:`analysis.writing.spans.path_spans`.
 
     Raises
     ------
@@ -210,7 +212,7 @@ def overlay(rule: str, tokens: TokenTrace, first: int = 0) -> Overlay:
     for values in seen.values():
         values[:first] = np.nan
         values[~tokens.has_context] = np.nan
-    return RULES[rule](replace(tokens, **seen))
+    return RULES[rule](replace(tokens, **seen), thinking_end)
 
 
 def segments_overlay(text: str, tokens: TokenTrace, first: int = 0) -> Overlay:

@@ -30,6 +30,7 @@ In short: 7 - 3 = 4."""
         (r"\d+ apples|(\d+) bears", "5 apples"),
         (r"^So.*$", "So \\boxed{\\frac{1}{2}} at first."),
         (r"elephants: (\d+)", None),
+        (r"\d*", "4"),
     ],
 )
 def test_each_way_finds_its_own(how, answer):
@@ -87,6 +88,8 @@ def test_what_is_said_to_be_the_answer(text, answer):
         ("$1,200.50", "1,200.50"),
         ("2/3 of 50%", "50%"),
         ("or 2/3 of it", "2/3"),
+        ("so -1 1/2.", "-1 1/2"),
+        ("1 2/3 of 12 34", "34"),
         ("x = 1e-3.", "1e-3"),
         ("wait...42", "42"),
         ("1'000", "1,000"),
@@ -166,6 +169,11 @@ def test_answers_of_samples():
     assert found.right("4.0") == found.right(["3", "4"]) == (True, False, True, False)
     frame = found.to_frame()
     assert frame["samples_with_it"].tolist() == [2, 2, 2, 2] and frame["answer"].isna().sum() == 2
+
+
+def test_what_is_no_text_can_be_stored():
+    found = find_answers(["\ud800", "\ud800 "], "whole")
+    assert [len(g) for g in found.groups] == [2] and found.to_frame()["answer"].tolist() == ["?", "?"]
 
 
 def test_a_pattern_that_never_matches_is_counted():

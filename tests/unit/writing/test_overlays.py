@@ -69,6 +69,11 @@ def test_levels_are_those_of_the_rules(tokens):
     )
 
 
+def test_the_end_of_thinking_ends_the_switches(tokens):
+    found = overlay("thinking switches", tokens, thinking_end=30)
+    assert found.positions and max(found.positions) < 30 and np.isnan(found.level[30:]).all()
+
+
 def test_short_texts_have_overlays():
     tokens = run(2).tokens
     for rule in RULES:

@@ -60,7 +60,7 @@ def test_samples_have_answers(llama):
     right = next(a for a in found.extracted if a is not None)
     share = sum(found.right(right)) / 4
     assert samples.pass_at(1, right, "whole") == pytest.approx(share, rel=EXACT)
-    assert samples.parting().n == 4
+    assert samples.parting().n == 4 and samples.n_cut == sum(len(b) == 6 for b in samples.writing.branches)
     for wrong in (
         lambda: samples.pass_at(5, right),
         lambda: samples.pass_at(1, " "),

@@ -38,6 +38,9 @@ def test_the_vector_is_weighted_by_entropy(llama):
     want = sum(h * s for h, s in zip(entropy, states, strict=True)) / entropy.sum() - np.mean(states, 0)
     assert found.vector == pytest.approx(want, abs=rounding(np.array(states)))
     assert found.state_norm == pytest.approx(np.mean([np.linalg.norm(s) for s in states]), rel=1e-5)
+    assert found.to_frame("bits")["choice_entropy_bits"].to_numpy() == pytest.approx(
+        found.entropy / log(2), rel=EXACT
+    )
     assert found.layer == 1 and "not known here" in found.known
 
 
