@@ -18,7 +18,7 @@ from analysis.writing.figures import (
     written_entropy,
 )
 from analysis.writing.messages import messages_of
-from analysis.writing.prompt_shown import kinds, prompt_frame, turns
+from analysis.writing.prompt_shown import kinds, kinds_frame, prompt_frame, turns
 from analysis.writing.results import Message, Prompt, Span
 from analysis.writing.strips import HIGHEST, written_strip, written_tokens
 from analysis.writing.tree import COLUMNS, tree_of
@@ -168,6 +168,21 @@ def test_the_prompt_is_shown_by_its_roles():
     assert kinds(prompt) == ["template", "user", "user", "text"]
     frame = prompt_frame(example_writing())
     assert frame["token"].tolist() == ["<s>", "Say"] and frame["kind"].tolist() == ["text", "text"]
+
+
+def test_a_summary_is_restricted_to_each_kind():
+    from dataclasses import replace
+
+    writing = example_writing()
+    prompt = replace(writing.prompt, spans=(Span("user", 1, 2),))
+    frame = kinds_frame(replace(writing, prompt=prompt), 1, "bits").set_index("kind")
+    assert frame["tokens"].to_dict() == {"user": 1, "written": 5, "answer": 5}
+    own_entropy = (0.5 + 1.5 + 2.5 + 3.5 + 10) / 5 / np.log(2)
+    assert frame.loc["written", "mean_entropy_bits"] == pytest.approx(own_entropy)
+    assert frame.loc["answer", "mean_surprisal_bits"] == pytest.approx(own_entropy / 2)
+    assert frame.loc["user", "mean_entropy_bits"] == pytest.approx(
+        writing.prompt_tokens.entropy[1] / np.log(2)
+    )
 
 
 def test_messages_end_with_what_was_written(writing):

@@ -109,7 +109,8 @@ def take_finished() -> None:
     if written is None:
         return
     writing = written.writing
-    if job is not None and job.state != "done":
+    st.session_state[state.WRITE_MEMORY] = written.memory
+    if not written.is_whole:
         from analysis.writing.editing import ended_as
 
         writing = ended_as(writing, written.branch, "stopped")
