@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.drawing.charts import chart_svg, spec_svg
+from analysis.drawing.charts import chart_svg, for_projector, spec_svg
 from analysis.token_entropy.measures import forking_tokens
 from analysis.writing.compare import branches_frame, written_text
 from analysis.writing.figures import (
@@ -86,6 +86,14 @@ def test_the_quick_spec_is_that_of_the_chart(writing, token):
             pd.testing.assert_frame_equal(data_of(spec, layer), pd.DataFrame(other["data"]["values"]))
         assert spec["config"] == quick["config"] and spec["height"] == quick["height"]
     assert spec_svg(quick).startswith("<svg")
+
+
+def test_the_projector_mode_enlarges_the_quick_spec_as_the_chart(writing):
+    tokens = own(writing, 0)
+    chart = for_projector(entropy_bars(tokens), "light").to_dict()
+    quick = for_projector(entropy_bars_spec(tokens), "light")
+    assert (chart["height"], chart["config"]) == (quick["height"], quick["config"])
+    assert quick["height"] > entropy_bars_spec(tokens)["height"]
 
 
 def test_a_branch_without_tokens_is_drawn(writing):
