@@ -13,6 +13,7 @@ import streamlit as st
 from analysis.writing.compare import branches_frame
 from analysis.writing.messages import messages_of
 from analysis.writing.results import Writing
+from analysis.writing.rules.overlays import RULES, overlay, segments_overlay
 from analysis.writing.writing_file import writing_bytes
 from app import state
 from app.compute import requests as runs
@@ -72,7 +73,7 @@ def test_a_first_visit_shows_the_stored_example_and_starts_nothing(open_page, su
     at = open_page("write")
     assert not at.exception and not at.error
     assert at.title[0].value == "Write" and n_strips(at) == 1
-    assert len(at.get("vega_lite_chart")) + len(at.get("arrow_vega_lite_chart")) == 2
+    assert len(at.get("vega_lite_chart")) + len(at.get("arrow_vega_lite_chart")) == 3
     assert "The pictures show an example. Press Write for yours." in shown(at)
     assert submitted == [] and loads == []
     example = running.example_writing()
@@ -327,6 +328,19 @@ def test_many_answers_are_grouped_by_a_stated_rule(open_page, finish):
     assert "Answer entropy **0** nats" in shown(at) and "0 of 5 right" in shown(at)
 
 
+@pytest.mark.parametrize("rule", [*RULES, "segments"])
+def test_a_rule_is_laid_over_what_was_written(rule, page):
+    page.selectbox(key=state.RULE).set_value(rule)
+    at = page.run()
+    w = written(at)
+    found = (
+        segments_overlay(w.text(), w.tokens(), len(w.prompt.ids))
+        if rule == "segments"
+        else overlay(rule, w.tokens(), len(w.prompt.ids))
+    )
+    assert not at.exception and found.says.replace("*", "") in shown(at).replace("*", "")
+
+
 # Bad input --------------------------------------------------------------------------------------------
 
 
@@ -433,7 +447,7 @@ def test_the_chat_goes_on_with_what_was_said(open_page):
 def test_every_file_of_the_page_can_be_made(page, finish, files):
     at = page.run()
     assert not at.exception
-    assert set(files.figures) == {"written.html", "branches.svg"}
-    assert set(files.tables) == {"written", "branches"}
+    assert set(files.figures) == {"written.html", "branches.svg", "rules.svg"}
+    assert set(files.tables) == {"written", "branches", "rules"}
     assert len(files.tables["written"]) == 20
     assert files.codes["written"].startswith("import analysis as an")
