@@ -190,6 +190,19 @@ def test_stopping_keeps_what_there_is_and_goes_on_later(open_page, finish, monke
     np.testing.assert_array_equal(after.path()[: len(before)], before)
 
 
+def test_writing_again_before_the_end_keeps_what_there_is(open_page, finish, monkeypatch):
+    held = Held(monkeypatch, 5)
+    at = press_write(open_page("write"), n=40)
+    assert held.reached.wait(PATIENCE)
+    at.button(key="run_button").click()
+    at = at.run()
+    held.go.set()
+    w = written(finish(at))
+    assert [b.ended for b in w.branches] == ["stopped", "limit"]
+    assert 1 <= len(w.branches[0]) <= 5 and len(w.branches[1]) == 40
+    np.testing.assert_array_equal(w.branches[0].ids, w.branches[1].ids[: len(w.branches[0])])
+
+
 def test_a_closed_tab_stops_within_a_token(open_page, monkeypatch):
     held = Held(monkeypatch, 2)
     at = press_write(open_page("write"), n=400)

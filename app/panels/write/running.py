@@ -156,6 +156,7 @@ def start(
 
 def start_new(request: WriteRequest) -> None:
     """Write to the form's prompt: a new tree, or one more branch where the prompt is the one on screen."""
+    _keep_what_there_is()
     before = None if is_example() else shown_writing()
     same_model = request.model == st.session_state.get(state.WRITER)
 
@@ -185,6 +186,18 @@ def _prompt(model: LanguageModel, request: WriteRequest) -> Prompt:
     if isinstance(request.prompt, str):
         return plain_prompt(model, request.prompt)
     return chat_prompt(model, request.prompt, thinking=request.thinking)
+
+
+def _keep_what_there_is() -> None:
+    """End what is being written, and put what there is of it on screen."""
+    job = live_job()
+    if job is None or job.partial is None:
+        return
+    from analysis.writing.editing import ended_as
+
+    stop()
+    written: jobs.Written = job.partial
+    show(ended_as(written.writing, written.branch, "stopped"), written.branch)
 
 
 def start_branch(at: int, token: str | int | None, samplers: Samplers, n_new: int) -> None:
