@@ -266,46 +266,6 @@ def start_answers(request: WriteRequest, n: int) -> None:
     start(begin, request.n_new, spec=request.model, at_once=request.n_new)
 
 
-def start_trace(slug: str) -> None:
-    """Read the branch on screen for another page, which opens when that is done."""
-    writing, branch = shown_writing(), shown_branch()
-    try:
-        job = jobs.submit_trace(writer(), writing, branch)
-    except AnalysisError as refused:
-        st.session_state[state.WRITING_SAID] = refused
-        return
-    st.session_state[state.READ_ON] = (job.key, slug)
-
-
-def trace_job() -> Job | None:
-    """The job that reads a branch for another page."""
-    held = st.session_state.get(state.READ_ON)
-    job = runs.engine().worker.get(held[0]) if held else None
-    return job if job is not None and job.is_live else None
-
-
-def wanted_trace() -> str | None:
-    """Key of the job that reads a branch for another page, until that page was opened."""
-    held = st.session_state.get(state.READ_ON)
-    return held[0] if held else None
-
-
-def take_trace() -> str | None:
-    """Put what was read on the other pages, as an opened run is; gives the page that asked, None before."""
-    held = st.session_state.get(state.READ_ON)
-    if held is None or trace_job() is not None:
-        return None
-    del st.session_state[state.READ_ON]
-    job = jobs.take(held[0])
-    if job is None or job.result is None:
-        if job is not None and job.error is not None:
-            st.session_state[state.WRITING_SAID] = job.error
-        return None
-    st.session_state[state.OPENED] = job.result
-    st.session_state.pop(state.TOKEN, None)
-    return str(held[1])
-
-
 def change(writing: Writing, branch: int) -> None:
     """Put an edited writing on screen; what is stored with the app is never changed."""
     if is_example():
