@@ -32,6 +32,8 @@ from analysis.token_entropy.expected_figures import expected_tokens
 from analysis.token_entropy.figures import along_text, entropy_histogram, surprisal_scatter, token_strip
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 from analysis.token_entropy.lens_window_figures import lens_window
+from analysis.writing.figures import written_entropy
+from analysis.writing.tree_figures import branches
 
 show_charts_as_pictures()
 
@@ -39,6 +41,7 @@ __all__ = [
     "along_text",
     "attention_scatter",
     "bill_chart",
+    "branches",
     "change_scatters",
     "compression_curves",
     "compression_strip",
@@ -85,4 +88,5 @@ __all__ = [
     "token_strip",
     "training_chart",
     "triad_chart",
+    "written_entropy",
 ]

@@ -25,6 +25,7 @@ class PageEntry:
 
 ENTRIES = (
     PageEntry("overview", "Overview", "What happens inside a model while it reads one text?"),
+    PageEntry("write", "Write", "What does the model choose, and what else could it have said?"),
     PageEntry(
         "token_entropy",
         "Token entropy",

@@ -57,6 +57,25 @@ TOKEN = "token"
 PICKED = "picked"
 """Clicks that were taken, by chart."""
 
+# Write: what is on screen, the model that wrote it (None for an opened file), what its caches take, its branch and chosen token, the tree
+WRITING, WRITER, WRITE_MEMORY = "writing", "writer", "write_memory"
+BRANCH, WRITTEN_TOKEN, WRITE_TREE = "branch", "written_token", "write_tree"
+# ... the key of the job that writes now, why the last one failed, the upload opened last, what is read for another page
+WRITING_JOB, WRITING_SAID, WRITING_UPLOAD, READ_ON = (
+    "writing_job",
+    "writing_said",
+    "writing_upload",
+    "read_on",
+)
+# ... its form, whose later turns have keys of their own, and its options
+WRITE_AS, PROMPT_TEXT, SYSTEM, MESSAGE = "as", "prompt_text", "system", "message"
+N_TURNS, THINKING = "n_turns", "thinking"
+N_WRITTEN, N_ANSWERS, STOP_STRINGS = "new", "answers", "write_stop"
+WRITE_SEED, WRITE_SAMPLERS = "write_seed", "write_samplers"
+# ... and its cards
+COMPARED_BRANCH, RULE, KEPT_ALONE = "compared_branch", "rule", "kept_alone"
+ANSWER_BY, ANSWER_PATTERN, RIGHT_ANSWER = "answer_by", "answer_pattern", "right_answer"
+
 # Overview
 XRAY_COLOUR = "show"
 """What colours the text."""
@@ -138,10 +157,8 @@ SQUARES_FINISHED = "four_squares.finished"
 SQUARES_REQUEST = "four_squares.asked"
 """Runs of this tab by the key of their settings, and the last task asked for."""
 SQUARES_NUMBERS = "squares_numbers"
-BACKCOPY_LAYERS = "layers"
-BACKCOPY_OPTIMIZER = "optimizer"
-BACKCOPY_ATTENTION = "attention"
-BACKCOPY_STEPS = "train_steps"
+BACKCOPY_LAYERS, BACKCOPY_OPTIMIZER = "layers", "optimizer"
+BACKCOPY_ATTENTION, BACKCOPY_STEPS = "attention", "train_steps"
 BACKCOPY_REQUEST = "backcopy.asked"
 
 # Pruning effects. Constants of eviction methods have the keys that the methods declare with them (policies/controls.py)
@@ -154,12 +171,9 @@ CONTINUATION_FILLED = "continuation_filled"
 CONTINUATION_TOKENS = "after"
 QUESTION = "question"
 ANSWER = "answer"
-METHODS = "methods"
-KEPT = "kept"
-SEEDS = "seeds"
-EVICTED = "evicted"
-CURVE = "curve"
-CURVE_SCALE = "curve_scale"
+METHODS, KEPT = "methods", "kept"
+SEEDS, EVICTED = "seeds", "evicted"
+CURVE, CURVE_SCALE = "curve", "curve_scale"
 METHOD = "method"
 METHOD_KEPT = "share"
 KV_HEAD = "kv_head"
@@ -168,8 +182,7 @@ PHRASE = "needle"
 COMPRESSION_PICTURES = "prompt"
 COMPRESSION_METHODS = "compress"
 COMPRESSION_UNIT = "compress_unit"
-COMPRESSION_CONTEXT = "compression_context"
-COMPRESSION_QUESTION = "compression_question"
+COMPRESSION_CONTEXT, COMPRESSION_QUESTION = "compression_context", "compression_question"
 COMPRESSION_ANSWER = "compression_answer"
 COMPRESSION_REQUEST = "compression.asked"
 """The compression on screen, an :class:`app.compute.requests.Experiment`."""
@@ -203,6 +216,16 @@ SAMPLERS = "samplers"
 def strip_selection(key: str) -> str:
     """Where the token strip of this key keeps its selection."""
     return f"_token_strip_{key}"
+
+
+def turn(number: int) -> str:
+    """Where the text of a turn of a chat is kept, counted from the one after the first message."""
+    return f"turn_{number}"
+
+
+def sampler(name: str) -> str:
+    """Where the setting of a sampler of the page Write is kept."""
+    return f"write_{name}"
 
 
 def map_part(n_tokens: int) -> str:

@@ -22,6 +22,13 @@ _ENOUGH_SHARE, _ENOUGH_SECONDS = 0.02, 0.5
 """No time left is given before this much has been done."""
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What a work gives back that is not done: others that wait come first, then this goes on as the same job."""
+
+    work: Callable[[Job], Any]
+
+
 @dataclass(eq=False)
 class Job:
     """One piece of work under a key.
@@ -125,11 +132,17 @@ class Job:
         self.partial = partial
 
     def begin(self) -> None:
-        """Start the clock; called by the worker."""
+        """Start the clock, at the first turn; called by the worker."""
         with self.changed:
-            self.started = monotonic()
-            self._pace = _Pace(self.started)
+            if self.started is None:
+                self.started = monotonic()
+                self._pace = _Pace(self.started)
             self.state = "running"
+
+    def wait_again(self, turn: Turn) -> None:
+        """Take what is to be done at the next turn; called by the worker."""
+        with self.changed:
+            self.work, self.state = turn.work, "queued"
 
     def end(self, state: State, result: Any = None, error: AnalysisError | None = None) -> None:
         """Take the outcome; called by the worker."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from analysis.errors import AnalysisError, Cancelled, OutOfMemoryError
 from app.compute.failures import explain, free_memory, let_go
-from app.compute.job import Job, State
+from app.compute.job import Job, State, Turn
 
 
 class Worker:
@@ -51,7 +51,8 @@ class Worker:
         key : str
             Names the result; everything that changes it must be part of it.
         work : callable
-            Called in the worker thread with its job, whose `report` it should call often.
+            Called in the worker thread with its job, whose `report` it should call often. A long one may give a
+            :class:`~app.compute.job.Turn` back, so that others come between.
         owner : str
             The session that asks.
 
@@ -185,9 +186,14 @@ class Worker:
             job.begin()
         state, result, error = _attempt(job)
         with self._changed:
-            if job.stop_noticed:  # whatever became of it, the work was cut short
-                state, result, error = "cancelled", None, None
             self._running = None
+            goes_on = isinstance(result, Turn)
+            if job.stop_noticed or (goes_on and job.stop_requested):  # the work was cut short
+                state, result, error = "cancelled", None, None
+            elif goes_on:
+                job.wait_again(result)
+                self._queue.append(job)
+                return True
             self._end(job, state, result, error)
         return True
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -15,19 +16,34 @@ if TYPE_CHECKING:
 
 def checks(trace: Trace) -> None:
     """Behind one word in the run bar: what a person should know about this run, and what it checked about itself."""
-    passed = all(check.passed for check in trace.checks)
-    label = ":green[:material/check:] checks" if passed else ":red[:material/close:] checks"
-    with st.popover(label, type="tertiary", key="run_checks", help="What this run checked about itself"):
-        st.caption(plain(trace.spec.subtitle))
-        for note in trace.notes:
-            st.caption(f":material/info: {plain(note)}")
-        for check in trace.checks:
-            check_line(check)
-        seconds = trace.seconds
+    seconds = trace.seconds
+    with checks_popover(trace.checks, trace.notes, trace.spec.subtitle, "What this run checked about itself"):
         st.caption(
             f"Model body {significant(seconds['body'])} s · vocabulary head {significant(seconds['head'])} s · "
             + plain(", ".join(f"{name} {version}" for name, version in trace.versions.items()))
         )
+
+
+def checks_popover(found: Sequence[Check], notes: Sequence[str], what: str, tip: str) -> Any:
+    """Draw checks and notes behind one word; gives the place under them.
+
+    Parameters
+    ----------
+    found, notes
+        The checks, and what a person should know.
+    what, tip : str
+        What was checked, and a sentence for those who point at the word.
+    """
+    passed = all(check.passed for check in found)
+    label = ":green[:material/check:] checks" if passed else ":red[:material/close:] checks"
+    place = st.popover(label, type="tertiary", key="run_checks", help=tip)
+    with place:
+        st.caption(plain(what))
+        for note in notes:
+            st.caption(f":material/info: {plain(note)}")
+        for check in found:
+            check_line(check)
+    return place
 
 
 def check_line(check: Check) -> None:

@@ -12,12 +12,10 @@ from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
 from app.examples import DEFAULT, EXAMPLES, example_of
-from app.style import switch_projector
+from app.widgets.bar import bar, words
 from app.widgets.checks import checks
-from app.widgets.keys_and_theme import KEYS
-from app.widgets.layout import icons
 from app.widgets.messages import show_error
-from app.widgets.model_choice import model_choice, model_label, model_spec
+from app.widgets.model_choice import model_spec
 from app.widgets.plain import plain
 from app.widgets.run_status import finished_run, is_file_opened, run_again_if_dropped, wanted_job, watch_run
 from app.widgets.trace_files import trace_files
@@ -27,8 +25,6 @@ _MAX_TEXT_MB = 10
 _SLOW_SECONDS = 10
 _ESTIMATED_CHARACTERS = 200_000
 """Longer texts are only tokenized when they are run: doing it twice would take seconds."""
-_SHOWN_CHARACTERS = 160
-"""Of the text, in the bar."""
 
 
 def run_bar(*, shows_run: bool = True) -> None:
@@ -42,23 +38,13 @@ def run_bar(*, shows_run: bool = True) -> None:
     """
     run_again_if_dropped()
     _text_and_address()
-    with st.container(key="run_bar", border=True, horizontal=True, vertical_alignment="center", gap="xsmall"):
-        with st.popover(model_label(), key="model_choice", help="Model, device and precision"):
-            model_choice()
-        middle = st.container(key="run_bar_text", horizontal=True, vertical_alignment="center", gap="small")
-        with st.popover("Edit", icon=":material/edit:", type="tertiary", key=state.EDIT, on_change="rerun"):
-            _form()
-        with icons("run"):
-            _actions()
-        pressed = st.button(
-            "Run", type="primary", key="run_button", on_click=_close_form, shortcut="Ctrl+Enter"
-        )
+    middle, pressed = bar(_form, _options, _files)
     wanted, problem = _request(), None
     if isinstance(wanted, AnalysisError):
         if pressed:
             st.session_state[state.REFUSED] = wanted.message
         problem = wanted if st.session_state.get(state.REFUSED) == wanted.message else None
-    elif pressed or (shows_run and state.RUN not in st.session_state and _is_safe_to_start(wanted)):
+    elif pressed or (shows_run and _is_first_visit() and _is_safe_to_start(wanted)):
         problem = _start(wanted)
     with middle:
         _what_happens(wanted, shows_run)
@@ -75,10 +61,7 @@ def _what_happens(wanted: runs.RunRequest | AnalysisError, shows_run: bool) -> N
     if job is not None and job.is_live:
         watch_run(job.key)
         return
-    text = " ".join((st.session_state.get(state.TEXT) or "").split())
-    shown = f"“{text[:_SHOWN_CHARACTERS]}{'…' * (len(text) > _SHOWN_CHARACTERS)}”" if text else "no text"
-    with st.container(key="run_bar_words"):
-        st.text(shown, wrap=False)
+    words(st.session_state.get(state.TEXT) or "")
     note = _about_the_pictures(job, wanted) if shows_run else ""
     trace = finished_run()
     if note:
@@ -104,27 +87,15 @@ def _about_the_pictures(job: Job | None, wanted: runs.RunRequest | AnalysisError
     return ""
 
 
-def _actions() -> None:
-    """Options, files and the projector mode, behind icons."""
-    with st.popover("Options", icon=":material/tune:", type="tertiary", help="Options", key="run_options"):
-        _options()
-    with st.popover("File", icon=":material/folder_open:", type="tertiary", help="File", key="run_files"):
-        trace_files()
-        st.file_uploader(
-            "Read a text file",
-            type=["txt", "md"],
-            key=state.TEXT_FILE,
-            max_upload_size=_MAX_TEXT_MB,
-            on_change=_take_text,
-            help="UTF-8. Its line ends are read as they are, until the text is edited here.",
-        )
-    st.button(
-        "Leave projector mode" if state.is_projector() else "Enter projector mode",
-        icon=":material/close_fullscreen:" if state.is_projector() else ":material/open_in_full:",
-        type="tertiary",
-        key="projector_button",
-        on_click=switch_projector,
-        help=f"Keys: {KEYS}" if state.is_projector() else "Projector mode: larger type, keys, no menu",
+def _files() -> None:
+    trace_files()
+    st.file_uploader(
+        "Read a text file",
+        type=["txt", "md"],
+        key=state.TEXT_FILE,
+        max_upload_size=_MAX_TEXT_MB,
+        on_change=_take_text,
+        help="UTF-8. Its line ends are read as they are, until the text is edited here.",
     )
 
 
@@ -144,27 +115,27 @@ def _start(request: runs.RunRequest) -> AnalysisError | None:
 
 def _form() -> None:
     """Example, text, and what a run of it will cost."""
-    with st.container(key="run_form"):
-        st.menu_button(
-            "Fill in an example",
-            list(EXAMPLES),
-            key=state.FILL_IN,
-            format_func=lambda slug: EXAMPLES[slug].title,
-            on_click=_fill_in,
-        )
-        st.text_area(
-            "Text to read",
-            key=state.TEXT,
-            height=240,
-            label_visibility="collapsed",
-            placeholder="Type or paste a text, then press Run.",
-            persist_state="session",
-        )
-        _hint_or_estimate(_request())
+    st.menu_button(
+        "Fill in an example",
+        list(EXAMPLES),
+        key=state.FILL_IN,
+        format_func=lambda slug: EXAMPLES[slug].title,
+        on_click=_fill_in,
+    )
+    st.text_area(
+        "Text to read",
+        key=state.TEXT,
+        height=240,
+        label_visibility="collapsed",
+        placeholder="Type or paste a text, then press Run.",
+        persist_state="session",
+    )
+    _hint_or_estimate(_request())
 
 
-def _close_form() -> None:
-    st.session_state[state.EDIT] = False
+def _is_first_visit() -> bool:
+    """Whether nothing was run and nothing is opened: a branch of the page Write may be."""
+    return state.RUN not in st.session_state and not is_file_opened()
 
 
 def _is_safe_to_start(request: runs.RunRequest) -> bool:

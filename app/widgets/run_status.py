@@ -160,19 +160,19 @@ def _watch(key: str, heights: tuple[int, ...], draw: Callable[[Any], None] | Non
 
 
 @st.fragment(run_every=_POLL_SECONDS)
-def watch_run(key: str) -> None:
-    """Progress, time left and cancel in the run bar; redraws the page once when the run ends."""
+def watch_run(key: str, button: str = "Cancel") -> None:
+    """Progress, time left and a button that ends it in the run bar; redraws the page once when the run ends."""
     job = runs.engine().worker.get(key)
     if job is None or not job.is_live:
         st.rerun()
     with st.container(horizontal=True, vertical_alignment="center", key="run_progress"):
-        progress(job)
+        progress(job, button)
 
 
-def progress(job: Job) -> None:
+def progress(job: Job, button: str = "Cancel") -> None:
     """How far a job is, and a button that ends it."""
     st.progress(job.fraction, text=_line(job))
-    st.button("Cancel", key=f"cancel_{job.key}", on_click=runs.cancel, args=(job.key,))
+    st.button(button, key=f"cancel_{job.key}", on_click=runs.cancel, args=(job.key,))
 
 
 def _line(job: Job) -> str:

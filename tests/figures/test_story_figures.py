@@ -21,6 +21,7 @@ from analysis.story.numbers import path
 from analysis.story.strips import COLOURS, story_strip, with_attending
 from analysis.token_entropy.expected import Word, likely_tokens
 from app.panels.overview import story_html
+from app.widgets.choices_html import choices_html, percent
 from tests.figures.synthetic import HOSTILE, run
 from tests.figures.test_attention_figures import attended
 
@@ -141,7 +142,7 @@ def test_tokens_that_attend_most_are_underlined():
 def test_hostile_tokens_stay_text():
     trace = run(30, texts=HOSTILE)
     for position in range(1, 12):
-        drawn = story_html.choices_html(likely_tokens(trace.tokens, position)) + story_html.path_html(
+        drawn = "".join(choices_html(likely_tokens(trace.tokens, position))) + story_html.path_html(
             path(trace, position), "nats"
         )
         drawn += story_html.sentence_html(("a & b ", Word(trace.tokens.text[position])))
@@ -163,5 +164,5 @@ def test_cells_of_the_path_carry_colour_and_value_in_both_themes():
     ("share", "expected"), [(0.25, "25.0 %"), (2e-5, "0.00200 %"), (1e-9, "&lt; 0.001 %"), (0.0, "0 %")]
 )
 def test_shares_are_plain_decimals(share, expected):
-    assert story_html.percent(share) == expected
+    assert percent(share) == expected
     assert "e" not in unescape(expected)

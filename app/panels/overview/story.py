@@ -13,6 +13,7 @@ from analysis.token_entropy.expected import likely_tokens
 from analysis.units import from_nats
 from app import state
 from app.panels.overview import story_html as html
+from app.widgets.choices_html import choices_html, word
 from app.widgets.stepper import step_button
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _which(trace: Trace, position: int) -> None:
     n, again = len(trace.tokens), repeat_of(trace.tokens, position)
     with st.container(key="story_token", horizontal=True, vertical_alignment="center", gap="xsmall"):
         step_button("story", "Previous token", "left", position - 1, n, state.choose_token)
-        st.html(f"<div class=story-word>{html.word(trace.tokens.text[position])}</div>", width="content")
+        st.html(f"<div class=story-word>{word(trace.tokens.text[position])}</div>", width="content")
         step_button("story", "Next token", "right", position + 1, n, state.choose_token)
         where = f"token {count(position)} of {count(n)}"
         comes = f"comes again as {count(again.position)}" if again else "never comes again"
@@ -68,7 +69,7 @@ def _before(trace: Trace, position: int) -> None:
         )
         said, content = (
             f"entropy {entropy} · surprisal {surprisal} {unit}",
-            html.choices_html(likely_tokens(tokens, position, _MOST_CHOICES)),
+            "".join(choices_html(likely_tokens(tokens, position, _MOST_CHOICES))),
         )
     _place("before", html.head("token_entropy", "Before it came", said) + content)
 

@@ -7,35 +7,19 @@ from html import escape
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from analysis.drawing.labels import runs
 from analysis.drawing.numbers import count, significant
 from analysis.drawing.theme import DARK, LIGHT, RAMP_STEPS, Picture, amount_ramp, inks_on, rgb_to_hex
 from analysis.pruning_effects.eviction.styles import styles_of
 from analysis.story.numbers import BUDGET
 from analysis.token_entropy.expected import Word
 from analysis.units import Unit, from_nats
+from app.widgets.choices_html import percent, word
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from analysis.story.numbers import AttendedBy, Forgotten, Said
 
-_PLAIN_DIGITS = 1e-5
 _ROOM = 16
 """Per cent of the width that the words in the bars need."""
-
-
-def word(text: str) -> str:
-    """A token's text, its white space faint."""
-    shown = (
-        escape(piece) if kind == "letters" else f"<i>{escape(piece)}</i>" for piece, kind in runs(text[:60])
-    )
-    return f"<code>{''.join(shown)}{'…' * (len(text) > 60)}</code>"
-
-
-def percent(share: float) -> str:
-    """A share in plain decimals."""
-    return f"{significant(100 * share)} %" if share >= _PLAIN_DIGITS or not share else "&lt; 0.001 %"
 
 
 def sentence_html(pieces: Iterable[str]) -> str:
@@ -46,17 +30,6 @@ def sentence_html(pieces: Iterable[str]) -> str:
 def head(picture: Picture, title: str, said: str = "") -> str:
     """Title line of a part; ``said`` is HTML."""
     return f'<div class="story-head {picture}"><b>{escape(title)}</b><span>{said}</span></div>'
-
-
-def choices_html(choices: pd.DataFrame) -> str:
-    """What might have come, as bars; the token that came in ink. A table of :func:`likely_tokens`."""
-    shares = choices["probability"].tolist()  # the first is the largest
-    rows = (
-        f'<div class="story-choice{" came" * came}">{word(token)}'
-        f'<s><u style="width:{100 * share / shares[0]:.1f}%"></u></s><span>{percent(share)}</span></div>'
-        for token, came, share in zip(choices["token"], choices["came"], shares, strict=True)
-    )
-    return "".join(rows)
 
 
 def path_html(path: tuple[Said, ...], unit: Unit) -> str:

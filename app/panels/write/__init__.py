@@ -1,0 +1,1 @@
+"""Write: what the model chooses, and what else it could have said."""

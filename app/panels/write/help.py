@@ -1,0 +1,30 @@
+"""Longer explanations of the cards of the page Write."""
+
+ANSWER = r"""
+Before every token the model gives each token of its vocabulary a probability $p$; the colour is the entropy
+$H = -\sum p \ln p$ of these, at temperature 1 and before any sampler. The bars below are the same numbers, the line is
+their mean over the last 8 tokens.
+
+Marked: **forking tokens**, the most uncertain fifth (Wang et al. 2025, arXiv:2506.01939): good places to go another way.
+Tokens are kept as they were drawn and never encoded again, so the numbers are those of reading the same tokens at once, up to
+rounding.
+"""
+
+TREE = """
+Branches with the same tokens from the prompt on are drawn once; the line is thicker where more of them pass, its area
+as the share. They part where the first token differs, even where the letters look alike. ∎ is a branch that ends where
+others go on. Click a row to put its branch on screen.
+"""
+
+COMPARE = r"""
+Both branches are read from where their tokens first differ. **Log-probability** is the sum of $\ln p$ of those tokens, each
+given all before it, at temperature 1. **Cost** compares as many tokens as both have: how much less likely the second way is than the
+first, in nats (or bits). Means are over the tokens of each, and means of different lengths compare with care.
+"""
+
+ANSWERS = r"""
+Every branch that begins at the prompt is one answer. Its answer is taken out of its text by the stated rule and normalised; equal ones
+are a group. **Answer entropy** is $-\sum_c \frac{n_c}{N} \ln \frac{n_c}{N}$ over the groups, at most $\ln N$. It needs no other
+model, and therefore splits paraphrases: it tends to lie above an entropy over meanings. A few samples give too little: about
+$(K-1)/2N$ for K groups.
+"""
