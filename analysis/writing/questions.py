@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from analysis.writing.number_text import value_of
 
 Level = Literal["easy", "medium", "hard"]
 """How hard a question is meant to be; how hard it is for a model, its answers show."""
@@ -19,6 +22,17 @@ class Question:
     """Right answers, any of which counts once it is normalised."""
     level: Level
     kind: Literal["arithmetic", "word problem", "knowledge"]
+
+    @property
+    def how(self) -> str:
+        """Way to find its answer in what was written, see :func:`analysis.writing.answers.extract`.
+
+        The last number; where a word is asked for, a pattern that finds the right one in a sentence. Other words are no
+        answer to it then: for an entropy of answers take another way.
+        """
+        if value_of(self.right[0]):
+            return "number"
+        return rf"(?i)\b({'|'.join(map(re.escape, self.right))})\b"
 
 
 QUESTIONS: tuple[Question, ...] = (

@@ -8,6 +8,8 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.writing.answers import Answers, extract
+from analysis.writing.difficulty import Difficulty, difficulty
+from analysis.writing.questions import Question
 from analysis.writing.results import Writing
 from analysis.writing.thinking import thinking_written
 
@@ -57,3 +59,23 @@ def answers_of(w: Writing, how: str = "automatic", branches: Sequence[int] | Non
         raise AnalysisError("There are no samples to find answers in.", "Write some samples first.")
     texts = [answer_text(w, branch) for branch in ids]
     return Answers(how, tuple(None if text is None else extract(text, how) for text in texts))
+
+
+def difficulty_of(questions: Sequence[Question], writings: Sequence[Writing]) -> Difficulty:
+    """Entropy of what was written against correctness, over questions.
+
+    Parameters
+    ----------
+    questions : sequence of Question
+        Each finds its answers in its own way, :attr:`~.questions.Question.how`.
+    writings : sequence of Writing
+        For each question its samples: every branch is one.
+
+    Raises
+    ------
+    AnalysisError
+        If there are no questions, or one has no samples.
+    """
+    marks = [answers_of(w, q.how).right(q.right) for q, w in zip(questions, writings, strict=True)]
+    entropies = [[branch.numbers.entropy for branch in w.branches] for w in writings]
+    return difficulty([q.text for q in questions], entropies, marks)

@@ -23,6 +23,8 @@ COPIED = (
     *("qwen3_next", "qwen3_5_text", "olmo_hybrid", "falcon_h1", "zaya", "lfm2", "lfm3", "granitemoehybrid"),
     *("jamba", "mamba", "falcon_mamba", "mamba2"),
 )
+AMPLIFIED = ("granitemoehybrid",)
+"""Models that amplify roundings more: the library's own float32 pass is 9e-5 nats from float64 in one of 4 tokens."""
 DRAWN = (("temperature", 1.0),)
 
 
@@ -42,7 +44,8 @@ def library(model, path):
     """Log-probabilities (T, V), float64, of one plain pass, and what float32 may be off by."""
     with torch.inference_mode():
         logits = model.model(input_ids=torch.from_numpy(path)[None], use_cache=False).logits[0].double()
-    return logits.log_softmax(-1).numpy(), budget.WIDE * budget.rounding(logits)
+    wide = budget.WIDE * (budget.PLAINLY if model.info.name in AMPLIFIED else 1)
+    return logits.log_softmax(-1).numpy(), wide * budget.rounding(logits)
 
 
 def assert_as_read(model, w, number):
@@ -78,17 +81,12 @@ def test_a_family_writes_and_branches_as_it_reads(models, name):
     assert_as_read(model, an.go_on(model, w, of=0, n_new=3), 0)
     assert ("read" in " ".join(w.notes)) == (kind != "shared")
     s = an.write_samples(model, prompt, 3, n_new=6, seed=1).writing
-    assert s.path(0).tolist() == w.path(0)[: n + 6].tolist() or ties(model, s.path(0), w.path(0))
+    assert s.path(0).tolist() == w.path(0)[: n + 6].tolist()
     for number in range(3):
         assert_as_read(model, s, number)
     found = an.what_if(model, w, of=0, at=n + 3, k=2, n_new=3)
     for number in (3, 4):
         assert_as_read(model, found, number)
-
-
-def ties(model, one, other):
-    """Whether two texts part where the draw was closer than rounding; it is seen for routers of experts alone."""
-    return any("experts" in name for name, _ in model.model.named_modules()) and len(one) < len(other)
 
 
 def cache_kind_of(model):

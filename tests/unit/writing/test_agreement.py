@@ -210,6 +210,13 @@ def test_the_questions_are_right():
     )
 
 
+def test_the_questions_find_their_answers_in_sentences():
+    for question in QUESTIONS:
+        texts = [f"3 things: it is {question.right[0]}.", "No idea", f"{question.right[-1].lower()}!"]
+        assert find_answers(texts, question.how).right(question.right) == (True, False, True), question.text
+    assert {q.how for q in QUESTIONS if q.kind == "arithmetic"} == {"number"}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 import analysis as an
 from analysis.errors import AnalysisError
 from analysis.writing.answer_entropy import weighted_answer_entropy
-from analysis.writing.sample_answers import answer_text, answers_of
+from analysis.writing.questions import QUESTIONS, Question
+from analysis.writing.sample_answers import answer_text, answers_of, difficulty_of
 from analysis.writing.samples import WrittenSamples
 from tests.budget import EXACT
 
@@ -44,6 +46,24 @@ def test_special_tokens_are_no_text(llama, written):
     end = next(iter(llama.tokenizer.all_special_ids))
     w = an.branch(llama, written, of=0, at=len(written.prompt.ids), token=end, n_new=1)
     assert w.names.names[end] not in answer_text(w, w.newest) and w.names.names[end] in w.text()
+
+
+def test_questions_against_what_was_written(llama, written):
+    n = len(written.prompt.ids)
+    right = an.branch(
+        llama, replace(written, branches=written.branches[:1]), of=0, at=n, token="4 is 4", n_new=1
+    )
+    question = Question("2+2?", ("4",), "easy", "arithmetic")
+    found = difficulty_of([question, QUESTIONS[6]], [right, right])
+    numbers = [branch.numbers.entropy for branch in right.branches]
+    assert found.entropy == pytest.approx(
+        [np.mean([x.mean(dtype=np.float64) for x in numbers])] * 2, rel=EXACT
+    )
+    assert found.prompts == ("2+2?", QUESTIONS[6].text) and found.n_samples.tolist() == [2, 2]
+    marks = answers_of(right, "number").right("4")
+    assert found.share_right.tolist() == [np.mean(marks), 0]
+    with pytest.raises(AnalysisError):
+        difficulty_of([], [])
 
 
 def test_samples_have_answers(llama):
