@@ -75,6 +75,7 @@ WRITE_SEED, WRITE_SAMPLERS = "write_seed", "write_samplers"
 # ... and its cards
 COMPARED_BRANCH = "compared_branch"
 ANSWER_BY, ANSWER_PATTERN, RIGHT_ANSWER = "answer_by", "answer_pattern", "right_answer"
+WRITTEN_RULE = "rule"
 
 # Overview
 XRAY_COLOUR = "show"

@@ -72,7 +72,7 @@ def test_a_first_visit_shows_the_stored_example_and_starts_nothing(open_page, su
     at = open_page("write")
     assert not at.exception and not at.error
     assert at.title[0].value == "Write" and n_strips(at) == 1
-    assert len(at.get("vega_lite_chart")) + len(at.get("arrow_vega_lite_chart")) == 2
+    assert len(at.get("vega_lite_chart")) + len(at.get("arrow_vega_lite_chart")) == 3
     assert "The pictures show an example. Press Write for yours." in shown(at)
     assert submitted == [] and loads == []
     example = running.example_writing()

@@ -14,6 +14,7 @@ from app.panels.write.answers import answers_panel, of_prompt
 from app.panels.write.chosen import chosen_panel
 from app.panels.write.compare import compare_card
 from app.panels.write.more import more_line
+from app.panels.write.rules import rules_card
 from app.panels.write.tree import take_branch, tree_card
 from app.widgets.layout import picture_and_choice
 
@@ -58,6 +59,7 @@ def _still() -> None:
         more_line(writing, branch)
         tree_card(writing, branch, ends=ends)
         compare_card(writing, branch)
+        rules_card(writing, branch, tokens)
     with beside:
         chosen_panel(writing, branch, tokens)
 
