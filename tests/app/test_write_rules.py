@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.writing.results import Writing
 from analysis.writing.rules.overlays import overlay
 from analysis.writing.rules.written import written_overlay
 from app import state
-from app.panels.write import rules, running
+from app.panels.write import difficulty, rules, running
 from tests.app.conftest import shown
 from tests.app.test_write import press_write
+from tests.patience import PATIENCE
 
 
 def titles(at) -> list[str]:
@@ -96,3 +100,61 @@ def test_another_model_than_the_one_that_wrote_is_not_asked(open_page, finish, m
     assert not at.exception and [
         e for e in at.error if "This was written by another" in e.value.replace("\\", "")
     ]
+
+
+# Entropy against correctness -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three_questions(monkeypatch):
+    from analysis.writing.questions import QUESTIONS
+
+    monkeypatch.setattr(difficulty, "QUESTIONS", QUESTIONS[:3])
+    return QUESTIONS[:3]
+
+
+def test_questions_are_answered_when_a_button_is_pressed(
+    open_page, finish, submitted, files, three_questions, llama
+):
+    from analysis.writing.question_runs import measure_difficulty
+
+    at = open_page("write")
+    assert submitted == [] and "difficulty" not in files.tables
+    at.number_input(key=state.N_EACH).set_value(2)
+    at = at.run()
+    at.button(key="difficulty_button").click()
+    at = finish(at.run())
+    assert not at.exception and not at.error
+    expected = measure_difficulty(llama, three_questions, n=2)
+    pd.testing.assert_frame_equal(files.tables["difficulty"], expected.to_frame("nats"))
+    assert "3 of 3 questions, 2 answers each" in shown(at) and at.button(key="difficulty_button").disabled
+    assert files.figures["difficulty.svg"].startswith(b"<svg")
+
+
+def test_cancelling_keeps_the_questions_that_were_answered(
+    open_page, finish, monkeypatch, three_questions, files
+):
+    from analysis.writing import question_runs
+
+    reached, go, really = threading.Event(), threading.Event(), question_runs.answer_question
+
+    def answer(model, question, n, **more):
+        if question is three_questions[1]:
+            reached.set()
+            assert go.wait(PATIENCE)
+        return really(model, question, n, **more)
+
+    monkeypatch.setattr(question_runs, "answer_question", answer)
+    at = open_page("write")
+    at.button(key="difficulty_button").click()
+    at = at.run()
+    assert reached.wait(PATIENCE)
+    at = at.run()
+    assert at.get("progress") and at.button(key="difficulty_button").disabled
+    next(b for b in at.button if b.key and b.key.startswith("cancel_")).click()
+    at = at.run()
+    go.set()
+    at = finish(at)
+    assert not at.exception and not at.error
+    assert "1 of 3 questions, 4 answers each" in shown(at) and len(files.tables["difficulty"]) == 1
+    assert not at.button(key="difficulty_button").disabled

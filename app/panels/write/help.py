@@ -28,3 +28,9 @@ are a group. **Answer entropy** is $-\sum_c \frac{n_c}{N} \ln \frac{n_c}{N}$ ove
 model, and therefore splits paraphrases: it tends to lie above an entropy over meanings. A few samples give too little: about
 $(K-1)/2N$ for K groups.
 """
+
+DIFFICULTY = """
+Every question that comes with the app is answered several times at temperature 1, 48 tokens at most. A dot is one question: the mean
+over its answers of the mean entropy over their tokens, against the share of right answers. Lines are the means of the thirds. An
+answer that was not found in the text, or was cut before it came, counts as wrong.
+"""

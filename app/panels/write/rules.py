@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis import figures
-from analysis.drawing.numbers import significant
 from analysis.errors import AnalysisError
 from analysis.writing.rules.overlays import deep_thinking_overlay
 from analysis.writing.rules.written import written_overlay
@@ -39,7 +38,7 @@ RULES = {
     "switches": ("thinking switches", "SwiReasoning: where it would begin and stop to use words"),
     "confidence": ("group confidence", "DeepConf: the least sure stretch"),
     "windows": ("high-entropy windows", "ARES: windows of four tokens"),
-    "surprise": ("surprise gap", "surprisal minus entropy"),
+    "surprise": ("surprise gap", "after the RSI: surprisal minus entropy"),
     "format": ("segments", "code, tables and formulas beside prose"),
     MEASURED: ("deep-thinking tokens", "predictions that settle only in the last layers"),
 }
@@ -95,7 +94,7 @@ def _card(shown: str, found: Overlay, tokens: TokenTrace, call: str, imported: s
 def _about(found: Overlay) -> str:
     """How to read the chart, where the rule is from, and how well it is known."""
     level = f" The dashed line is the rule's {found.level_name}." if found.level is not None else ""
-    constants = ", ".join(f"{name} {significant(value)}" for name, value in found.constants)
+    constants = "; ".join(f"{name}: {value:.4g}" for name, value in found.constants)
     return (
         f"The line is the entropy before every written token; triangles are tokens that the rule marks.{level} The text itself "
         "was written without the rule: this is where it would have acted, and it sees nothing of the prompt.\n\n"
@@ -125,10 +124,10 @@ def _measured(writing: Writing, branch: int, tokens: TokenTrace) -> None:
 
         return deep_thinking_written(model, writing, branch, job.report)
 
-    _asked(experiment, compute, job)
+    _not_yet(experiment, compute, job)
 
 
-def _asked(
+def _not_yet(
     experiment: runs.Experiment, compute: Callable[[LanguageModel, Job], DeepThinking], job: Job | None
 ) -> None:
     """What the rule needs, the button that asks for it, and how far that is."""
@@ -141,7 +140,9 @@ def _asked(
                 "the branch again measures them.",
                 width="stretch",
             )
-            pressed = st.button("Read it again", key="rule_button", disabled=job is not None and job.is_live)
+            pressed = st.button(
+                "Measure all layers", key="rule_button", disabled=job is not None and job.is_live
+            )
         if pressed:
             job = try_submit(runs.submit_experiment, experiment, compute)
         if job is not None:
