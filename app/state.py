@@ -57,8 +57,8 @@ TOKEN = "token"
 PICKED = "picked"
 """Clicks that were taken, by chart."""
 
-# Write: what is on screen, the model that wrote it (None for an opened file), its branch and the token chosen in it, the tree
-WRITING, WRITER = "writing", "writer"
+# Write: what is on screen, the model that wrote it (None for an opened file), what its caches take, its branch and chosen token, the tree
+WRITING, WRITER, WRITE_MEMORY = "writing", "writer", "write_memory"
 BRANCH, WRITTEN_TOKEN, WRITE_TREE = "branch", "written_token", "write_tree"
 # ... the key of the job that writes now, why the last one failed, the upload opened last, what is read for another page
 WRITING_JOB, WRITING_SAID, WRITING_UPLOAD, READ_ON = (

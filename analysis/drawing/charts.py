@@ -79,10 +79,13 @@ def styled(chart: Any, theme_name: str) -> Any:
 
 
 def for_projector(chart: Any, theme_name: str) -> Any:
-    """The same Altair chart, taller and with larger type, all of it in ink.
+    """The same Altair chart, or its Vega-Lite spec, taller and with larger type, all of it in ink.
 
     Type is larger where :func:`styled` sets it: a mark with a size of its own keeps that.
     """
+    if isinstance(chart, dict):
+        higher = {"height": round(chart["height"] * PROJECTOR_SCALE)} if "height" in chart else {}
+        return chart | higher | {"config": _larger(chart["config"], theme(theme_name))}
     height = getattr(chart, "height", None)
     taller = {"height": round(height * PROJECTOR_SCALE)} if isinstance(height, (int, float)) else {}
     return chart.properties(config=_larger(chart.config.to_dict(), theme(theme_name)), **taller)

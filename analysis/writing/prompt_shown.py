@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from analysis.results.tokens import printable
+from analysis.units import Unit, from_nats
+from analysis.writing.spans import path_spans, restricted
 
 if TYPE_CHECKING:
     from analysis.writing.results import Prompt, Writing
@@ -30,6 +32,36 @@ def kinds(prompt: Prompt) -> list[str]:
     for span in prompt.spans:
         found[span.start : span.end] = [span.kind] * (span.end - span.start)
     return found
+
+
+def kinds_frame(writing: Writing, branch: int, unit: Unit = "nats") -> pd.DataFrame:
+    """Summary of a branch's path, restricted to each kind of token in turn.
+
+    Parameters
+    ----------
+    writing, branch
+        Which path.
+    unit : {"nats", "bits"}
+        Unit of information.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per kind that there is: roles, "template", "written", and of that "thinking" and "answer"; how many tokens,
+        and the means over those that had something before them.
+    """
+    tokens = writing.tokens(branch)
+    spans = path_spans(writing.prompt, tokens, writing.text(branch))
+    rows = []
+    for kind in dict.fromkeys(span.kind for span in spans):
+        chosen = restricted(tokens, spans, kind)
+        known = chosen & tokens.has_context
+        entropy, surprisal = (
+            from_nats(float(x[known].mean(dtype=float)) if known.any() else float("nan"), unit)
+            for x in (tokens.entropy, tokens.surprisal)
+        )
+        rows.append((kind, int(chosen.sum()), entropy, surprisal))
+    return pd.DataFrame(rows, columns=["kind", "tokens", f"mean_entropy_{unit}", f"mean_surprisal_{unit}"])
 
 
 def prompt_frame(writing: Writing) -> pd.DataFrame:

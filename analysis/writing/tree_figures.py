@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _COLUMN, _ROW, _ENDS, _AROUND = 6.75, 21, 18, 26
 """Pixels of a column and of a row of the tree; columns for the names of the ends; pixels above and below all rows."""
+_NAME = 14
+"""Letters of the name of an end."""
 _WIDEST = 7.0
 """Pixels of the thickest line."""
 
@@ -160,7 +162,7 @@ def _ends_frame(tree: Tree, names: Mapping[int, str], chosen: int) -> pd.DataFra
         if is_end:
             first = chosen if chosen in piece.ends else piece.ends[0]
             more = f" +{len(piece.ends) - 1}" if len(piece.ends) > 1 else ""
-            name = names[first] if len(names[first]) <= _ENDS else f"{names[first][: _ENDS - 1]}…"
+            name = names[first] if len(names[first]) <= _NAME else f"{names[first][: _NAME - 1]}…"
             rows.append(
                 {
                     "column": COLUMNS + _ENDS,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
     from analysis.models.spec import ModelSpec
     from analysis.results.trace import Trace
+    from analysis.writing.caches import CacheMemory
     from analysis.writing.results import Writing
 
 SLICE = 16
@@ -39,6 +40,10 @@ class Written:
     """Tokens written by this job; those that a person chose do not count."""
     rate: float
     """Tokens per second of the last slice; NaN before its second token."""
+    is_whole: bool = False
+    """Whether all was written that was asked for, or it ended by itself."""
+    memory: CacheMemory | None = None
+    """What the caches of all branches take, once it is whole."""
 
 
 def submit_writing(
@@ -74,6 +79,8 @@ def submit_writing(
 
     def turn(before: Written | None) -> Callable[[Job], object]:
         def work(job: Job) -> Turn | Written:
+            from analysis.writing.caches import cache_memory
+
             model = model_slot.get(spec, job.report)
             done = 0 if before is None else before.n_new
             n = min(at_once, n_new - done)
@@ -87,8 +94,10 @@ def submit_writing(
             branch = (writing.newest if of is None else of) if before is None else before.branch
             chosen = writing.branches[branch].forced if before is None and of is None else 0
             now = Written(writing, branch, done + max(0, watch.n - chosen), watch.rate)
-            job.show(now)
             goes_on = writing.branches[branch].ended == "limit" and now.n_new < n_new and watch.n > 0
+            is_whole = not goes_on and writing.branches[branch].ended != "stopped"
+            now = replace(now, is_whole=is_whole, memory=cache_memory(model))
+            job.show(now)
             return Turn(turn(now) if goes_on else check(now))
 
         return work

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.drawing.charts import chart_svg, spec_svg
+from analysis.drawing.charts import chart_svg, for_projector, spec_svg
 from analysis.token_entropy.measures import forking_tokens
 from analysis.writing.compare import branches_frame, written_text
 from analysis.writing.figures import (
@@ -18,7 +18,7 @@ from analysis.writing.figures import (
     written_entropy,
 )
 from analysis.writing.messages import messages_of
-from analysis.writing.prompt_shown import kinds, prompt_frame, turns
+from analysis.writing.prompt_shown import kinds, kinds_frame, prompt_frame, turns
 from analysis.writing.results import Message, Prompt, Span
 from analysis.writing.strips import HIGHEST, written_strip, written_tokens
 from analysis.writing.tree import COLUMNS, tree_of
@@ -86,6 +86,14 @@ def test_the_quick_spec_is_that_of_the_chart(writing, token):
             pd.testing.assert_frame_equal(data_of(spec, layer), pd.DataFrame(other["data"]["values"]))
         assert spec["config"] == quick["config"] and spec["height"] == quick["height"]
     assert spec_svg(quick).startswith("<svg")
+
+
+def test_the_projector_mode_enlarges_the_quick_spec_as_the_chart(writing):
+    tokens = own(writing, 0)
+    chart = for_projector(entropy_bars(tokens), "light").to_dict()
+    quick = for_projector(entropy_bars_spec(tokens), "light")
+    assert (chart["height"], chart["config"]) == (quick["height"], quick["config"])
+    assert quick["height"] > entropy_bars_spec(tokens)["height"]
 
 
 def test_a_branch_without_tokens_is_drawn(writing):
@@ -168,6 +176,21 @@ def test_the_prompt_is_shown_by_its_roles():
     assert kinds(prompt) == ["template", "user", "user", "text"]
     frame = prompt_frame(example_writing())
     assert frame["token"].tolist() == ["<s>", "Say"] and frame["kind"].tolist() == ["text", "text"]
+
+
+def test_a_summary_is_restricted_to_each_kind():
+    from dataclasses import replace
+
+    writing = example_writing()
+    prompt = replace(writing.prompt, spans=(Span("user", 1, 2),))
+    frame = kinds_frame(replace(writing, prompt=prompt), 1, "bits").set_index("kind")
+    assert frame["tokens"].to_dict() == {"user": 1, "written": 5, "answer": 5}
+    own_entropy = (0.5 + 1.5 + 2.5 + 3.5 + 10) / 5 / np.log(2)
+    assert frame.loc["written", "mean_entropy_bits"] == pytest.approx(own_entropy)
+    assert frame.loc["answer", "mean_surprisal_bits"] == pytest.approx(own_entropy / 2)
+    assert frame.loc["user", "mean_entropy_bits"] == pytest.approx(
+        writing.prompt_tokens.entropy[1] / np.log(2)
+    )
 
 
 def test_messages_end_with_what_was_written(writing):

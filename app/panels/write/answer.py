@@ -12,7 +12,7 @@ from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.units import from_nats
 from analysis.writing.compare import side_of
 from analysis.writing.figures import entropy_bars_spec
-from analysis.writing.prompt_shown import prompt_frame, turns
+from analysis.writing.prompt_shown import kinds_frame, prompt_frame, turns
 from analysis.writing.strips import written_strip, written_tokens
 from app import state
 from app.panels.write import help as explained
@@ -80,7 +80,7 @@ def answer_card(writing: Writing, branch: int, tokens: TokenTrace, *, grows: boo
         spec=f"{writing.model} · {writing.dtype}",
         more=explained.ANSWER,
     ):
-        _prompt(writing)
+        _prompt(writing, branch)
         chosen = len(tokens) - 1 if grows else chosen_written(len(tokens))
         if len(tokens):
             picked = token_strip(strip, key="written_strip", selected=chosen, height=_STRIP_HEIGHT)
@@ -106,7 +106,7 @@ def _said(writing: Writing, branch: Branch, n: int, grows: bool) -> str:
     )
 
 
-def _prompt(writing: Writing) -> None:
+def _prompt(writing: Writing, branch: int) -> None:
     """Roles and texts of what the model got, shortened; the exact text one click away."""
     rows = "".join(
         f"<div><span>{escape(role)}</span><p>{escape(_short(text))}</p></div>"
@@ -125,6 +125,8 @@ def _prompt(writing: Writing) -> None:
                 st.code(writing.prompt.text, language=None, wrap_lines=True, height=200)
                 for note in writing.prompt.notes:
                     st.caption(plain(note))
+                st.caption("The whole text by kind of token:")
+                st.dataframe(kinds_frame(writing, branch, state.unit()), hide_index=True, key="kinds_frame")
                 frame = prompt_frame(writing)
                 st.dataframe(frame, hide_index=True, key="prompt_frame", height=table_height(len(frame), 9))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.drawing.numbers import count
+from analysis.drawing.numbers import count, size
 from analysis.errors import AnalysisError
 from analysis.writing.compare import label_of
 from app import state
@@ -75,9 +75,15 @@ def _what_happens(wanted: WriteRequest | AnalysisError) -> None:
     )
     this = writing.branches[running.shown_branch()]
     if this.checks:
-        checks_popover(
+        memory = st.session_state.get(state.WRITE_MEMORY)
+        place = checks_popover(
             this.checks,
             writing.notes,
             f"{writing.model} · {writing.dtype} · {label_of(this)} against reading its tokens at once",
             "Whether the numbers of this branch are those of reading it again",
         )
+        if memory is not None:
+            place.caption(
+                f"Caches of {count(memory.count)} branches: {size(memory.held)} of at most {size(memory.limit)}. The oldest go "
+                "first; a branch without one is read again when something leaves it."
+            )

@@ -109,7 +109,8 @@ def take_finished() -> None:
     if written is None:
         return
     writing = written.writing
-    if job is not None and job.state != "done":
+    st.session_state[state.WRITE_MEMORY] = written.memory
+    if not written.is_whole:
         from analysis.writing.editing import ended_as
 
         writing = ended_as(writing, written.branch, "stopped")
@@ -268,6 +269,12 @@ def trace_job() -> Job | None:
     held = st.session_state.get(state.READ_ON)
     job = runs.engine().worker.get(held[0]) if held else None
     return job if job is not None and job.is_live else None
+
+
+def asked_trace() -> str | None:
+    """Key of the job that reads a branch for another page, until that page was opened."""
+    held = st.session_state.get(state.READ_ON)
+    return held[0] if held else None
 
 
 def take_trace() -> str | None:
