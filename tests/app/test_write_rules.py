@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.drawing.numbers import significant
 from analysis.writing.results import Writing
 from analysis.writing.rules.overlays import overlay
 from analysis.writing.rules.written import written_overlay
@@ -158,3 +159,33 @@ def test_cancelling_keeps_the_questions_that_were_answered(
     assert not at.exception and not at.error
     assert "1 of 3 questions, 4 answers each" in shown(at) and len(files.tables["difficulty"]) == 1
     assert not at.button(key="difficulty_button").disabled
+
+
+# Steering ---------------------------------------------------------------------------------------------
+
+
+def test_steering_is_computed_on_a_button_and_read_at_a_strength(
+    open_page, finish, files, llama, monkeypatch
+):
+    from analysis.writing import steering_run
+
+    monkeypatch.setattr(steering_run, "CHOICES", ("a", "b"))  # the tiny model's tokens
+    at = open_page("write")
+    assert "steering" not in files.tables
+    at.button(key="steering_button").click()
+    at = finish(at.run())
+    assert not at.exception and not at.error
+    expected = steering_run.measure_steering(llama)
+    assert (
+        f"At strength 0 the entropy over Yes and No is {significant(expected.entropy[5].mean())} nats"
+        in shown(at)
+    )
+    at.slider(key=state.STRENGTH).set_value(0.3)
+    at = at.run()
+    said = shown(at)
+    assert (
+        f"At strength 0.3 the entropy over Yes and No is {significant(expected.entropy[8].mean())} nats"
+        in said
+    )
+    assert f"{significant(100 * expected.mass[8].mean())} % of the probability" in said
+    assert len(files.tables["steering"]) == 11 * 4 and files.figures["steering.svg"].startswith(b"<svg")

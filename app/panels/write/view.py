@@ -16,6 +16,7 @@ from app.panels.write.compare import compare_card
 from app.panels.write.difficulty import difficulty_card
 from app.panels.write.more import more_line
 from app.panels.write.rules import rules_card
+from app.panels.write.steering import steering_card
 from app.panels.write.tree import take_branch, tree_card
 from app.widgets.layout import picture_and_choice
 
@@ -65,6 +66,7 @@ def _still(asked: str | None) -> None:
         compare_card(writing, branch)
         rules_card(writing, branch, tokens)
         difficulty_card()
+        steering_card()
     with beside:
         chosen_panel(writing, branch, tokens)
 
