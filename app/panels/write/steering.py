@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import streamlit as st
 
 from analysis import figures
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from analysis.writing.steering import Steered
     from app.compute.job import Job
 
-TITLE = "Steering towards doubt"
+TITLE = "Steering towards uncertainty"
 
 
 def steering_card() -> None:
@@ -65,7 +64,7 @@ def _compute(model: LanguageModel, job: Job) -> Steered:
 
 def _card(found: Steered) -> None:
     unit, strength = state.unit(), float(st.session_state.get(state.STRENGTH, 0.0))
-    at = int(np.abs(found.strength - strength).argmin())
+    at = found.nearest(strength)
     with altair_card(
         TITLE,
         _said(found, at),
@@ -95,13 +94,11 @@ def _card(found: Steered) -> None:
 def _said(found: Steered, at: int) -> str:
     """One sentence about a strength."""
     unit = state.unit()
-    entropy, most = (
-        significant(from_nats(x, unit))
-        for x in (float(found.entropy[at].mean()), float(np.log(len(found.choices))))
-    )
+    mean, mass = found.means(at)
+    entropy, highest = (significant(from_nats(x, unit)) for x in (mean, found.highest))
     return (
-        f"At strength {found.strength[at]:g} the entropy over Yes and No is {entropy} {unit} on average, of at most {most}; the two "
-        f"together have {significant(100 * float(found.mass[at].mean()))} % of the probability."
+        f"At strength {found.strength[at]:g} the entropy over Yes and No is {entropy} {unit} on average, of at most {highest}; the "
+        f"two together have {significant(100 * mass)} % of the probability."
     )
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.writing import steering_run
-from analysis.writing.steering import SteeringVector, steer, steering_vector
+from analysis.writing.steering import Steered, SteeringVector, steer, steering_vector
 from tests.budget import rounding
 
 
@@ -23,3 +23,11 @@ def test_a_strength_is_in_lengths_of_the_states(llama, monkeypatch):
 
 def test_prompts_that_are_steered_are_others():
     assert not set(steering_run.STEERED) & set(steering_run.FOUND_WITH)
+
+
+def test_a_strength_has_means_over_its_prompts():
+    p = np.array([[[0.5, 0.5], [0.2, 0.2]], [[0.9, 0.1], [0.3, 0.0]]])
+    found = Steered(1, np.array([-1.0, 1.0]), ("a", "b"), p)
+    assert found.nearest(0.4) == 1 and found.nearest(-3) == 0 and found.highest == pytest.approx(np.log(2))
+    assert found.means(0) == pytest.approx((np.log(2), 0.7))
+    assert found.means(1) == pytest.approx((-(0.9 * np.log(0.9) + 0.1 * np.log(0.1)) / 2, 0.65))
