@@ -73,7 +73,7 @@ N_TURNS, THINKING = "n_turns", "thinking"
 N_WRITTEN, N_ANSWERS, STOP_STRINGS = "new", "answers", "write_stop"
 WRITE_SEED, WRITE_SAMPLERS = "write_seed", "write_samplers"
 # ... and its cards
-COMPARED_BRANCH, WRITTEN_RULE, N_EACH, STRENGTH = "compared_branch", "rule", "answers_each", "strength"
+COMPARED_BRANCH, RULE, N_EACH, STRENGTH = "compared_branch", "rule", "answers_each", "strength"
 ANSWER_BY, ANSWER_PATTERN, RIGHT_ANSWER = "answer_by", "answer_pattern", "right_answer"
 
 # Overview

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
 from analysis.errors import AnalysisError
-from analysis.forward.trace import trace
+from analysis.forward.trace import trace, trace_ids
 from analysis.forward.visibility import Visibility
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos
@@ -72,7 +72,8 @@ def break_sink(
     if spec.model != model.info.name:
         raise AnalysisError(f"The run was made with {spec.model}.", "Load that model, or run the text again.")
     text, bos, visibility = trace_before.text, _bos(spec.bos), None
-    added = bool(tokens.is_special[0] and tokens.start[0] < 0)
+    given = bool(spec.ids_sha256)
+    added = bool(tokens.is_special[0] and (given or tokens.start[0] < 0))
     if how == "hide token 0":
         hidden = np.zeros(len(tokens), bool)
         hidden[0] = True
@@ -90,18 +91,34 @@ def break_sink(
         raise AnalysisError(f"The run {state} beginning-of-text token.", "Hide or replace token 0 instead.")
     else:
         bos = "always" if how == "with bos" else "never"
-    return trace(
-        model,
-        text,
-        top_k=spec.top_k,
-        lens=list(spec.lens_layers) or False,
-        bos=bos,
-        parse_special=spec.parse_special,
-        stride=spec.stride,
-        window=spec.window,
-        visibility=visibility,
-        on_progress=on_progress,
-    )
+    settings: dict[str, Any] = {
+        "top_k": spec.top_k,
+        "lens": list(spec.lens_layers) or False,
+        "stride": spec.stride,
+        "window": spec.window,
+        "visibility": visibility,
+        "on_progress": on_progress,
+    }
+    if given:
+        return trace_ids(model, _other_beginning(model, tokens.token_id, how, replacement), **settings)
+    return trace(model, text, bos=bos, parse_special=spec.parse_special, **settings)
+
+
+def _other_beginning(model: LanguageModel, ids: np.ndarray, how: How, replacement: str) -> np.ndarray:
+    """Tokens that were given, with another first one where that is what is done."""
+    if how == "without bos":
+        return ids[1:]
+    if how == "with bos":
+        if model.tokenizer.bos_token_id is None:
+            raise AnalysisError(
+                "This tokenizer has no beginning-of-text token.", "Hide or replace token 0 instead."
+            )
+        return np.array([model.tokenizer.bos_token_id, *ids])
+    if how == "replace token 0":
+        with model.lock:
+            first = model.tokenizer(replacement, add_special_tokens=False)["input_ids"]
+        return np.array([*first, *ids[1:]])
+    return ids
 
 
 def _bos(name: str) -> Bos:

@@ -97,7 +97,7 @@ def encode(tokenizer: Any, text: str, *, bos: Bos = "auto", parse_special: bool 
     ids = [int(i) for i in encoded["input_ids"]]
     if not ids:
         raise InvalidTextError("The tokenizer leaves nothing of this text.", "Type some other text.")
-    _require_rows(tokenizer, ids)
+    require_rows(tokenizer, ids)
     special = special_ids(tokenizer)
     twice, note = 0, ""
     if bos == "auto" and ids[0] in special:
@@ -145,7 +145,7 @@ def tokens_of_ids(tokenizer: Any, ids: Sequence[int] | np.ndarray) -> tuple[str,
         raise InvalidTextError("There are no tokens to read.", "Give some.")
     if min(path) < 0:
         raise InvalidTextError(f"There is no token {min(path)}.", "Ids begin with 0.")
-    _require_rows(tokenizer, path)
+    require_rows(tokenizer, path)
     names, pieces, special = (
         token_texts(tokenizer, {*path}),
         token_pieces(tokenizer, {*path}),
@@ -180,7 +180,14 @@ def limit_ids(tokenizer: Any, n_ids: int) -> list[str]:
     return [over[i] for i in sorted(over)]
 
 
-def _require_rows(tokenizer: Any, ids: list[int]) -> None:
+def require_rows(tokenizer: Any, ids: list[int]) -> None:
+    """Refuse ids that the model has no row for.
+
+    Raises
+    ------
+    InvalidTextError
+        With the first of them.
+    """
     n_ids = getattr(tokenizer, _N_IDS, None)
     over = next((i for i in ids if n_ids is not None and i >= n_ids), None)
     if over is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -10,8 +12,8 @@ from analysis.errors import AnalysisError, InvalidTextError, TooLongError
 from analysis.forward.vocabulary_head import about_tokens, read_rows
 from analysis.models.loading import LanguageModel
 from analysis.models.token_names import token_pieces
-from analysis.models.tokenization import encode
-from analysis.progress import Progress
+from analysis.models.tokenization import check_text
+from analysis.progress import Progress, silent
 from analysis.results.token_quantities import stored_quantities
 from analysis.writing.caches import caches, stream_of
 from analysis.writing.engine import TOP_K
@@ -19,6 +21,8 @@ from analysis.writing.results import Prompt, TokenNames, Writing
 from analysis.writing.stream import Stream, cache_kind
 from analysis.writing.tokens import trace_of_ids, with_names
 
+_BEFORE = ("\n", ".")
+"""Texts that a tokenizer does not join with what follows, one or the other."""
 _NOTES = {
     "shared": (),
     "copied": (
@@ -68,8 +72,14 @@ def begin(model: LanguageModel, prompt: Prompt, report: Progress) -> tuple[Writi
     )
 
 
-def resume(model: LanguageModel, w: Writing, of: int, at: int) -> tuple[Stream, Tensor]:
+def resume(
+    model: LanguageModel, w: Writing, of: int, at: int, report: Progress = silent
+) -> tuple[Stream, Tensor]:
     """What has read a branch up to a position, and what the head got there, (1, D)."""
+
+    def on_layer(layer: int) -> None:
+        report(layer / model.info.n_layers, "reading the text again")
+
     path, begin = w.path(of), len(w.prompt.ids)
     if not begin <= at <= len(path):
         raise AnalysisError(
@@ -81,7 +91,7 @@ def resume(model: LanguageModel, w: Writing, of: int, at: int) -> tuple[Stream, 
         w.branches[of].after_state,
     )
     with model.held("while reading the text again"):
-        stream, state = stream_of(model, path[:at])
+        stream, state = stream_of(model, path[:at], on_layer)
         if stored is not None:
             device = model.anatomy.head.weight.device
             state = torch.from_numpy(np.ascontiguousarray(stored))[None].to(device)
@@ -109,17 +119,23 @@ def token_ids(model: LanguageModel, token: str | int | None) -> tuple[int, ...]:
     if not token:
         raise InvalidTextError("There is no text to go on with.", "Type a word, or choose a token.")
     with model.lock:
-        if token.strip():
-            ids = [int(i) for i in encode(model.tokenizer, token, bos="never").token_id]
-        else:
-            ids = [int(i) for i in model.tokenizer(token, add_special_tokens=False)["input_ids"]]
-        pieces = token_pieces(model.tokenizer, ids)
-        whole = model.tokenizer.convert_tokens_to_ids(token)
-        if b"".join(pieces[i] for i in ids) != token.encode() and whole not in (
-            None,
-            model.tokenizer.unk_token_id,
-        ):
-            ids = [int(whole)]  # where tokenizers put a space in front of every text
+        ids = _spelling(model.tokenizer, token)
+    if any(i >= model.info.vocab_size for i in ids):
+        raise InvalidTextError("The model has no row for a token of this text.", "Type another word.")
     if not ids:
         raise InvalidTextError("The tokenizer leaves nothing of this text.", "Type another word.")
     return tuple(ids)
+
+
+def _spelling(tokenizer: Any, text: str) -> list[int]:
+    """Ids that spell a text in the middle of another; some tokenizers put a space in front of what they are given."""
+    check_text(f".{text}")
+    plain: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    for before in ("", *_BEFORE):
+        first = tokenizer(before, add_special_tokens=False)["input_ids"] if before else []
+        ids = tokenizer(before + text, add_special_tokens=False)["input_ids"]
+        pieces = token_pieces(tokenizer, ids)
+        rest = [int(i) for i in ids[len(first) :]]
+        if ids[: len(first)] == first and b"".join(pieces[i] for i in rest) == text.encode():
+            return rest
+    return [int(i) for i in plain]

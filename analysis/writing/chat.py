@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError, InvalidTextError
-from analysis.models.tokenization import spans_by_decoding
+from analysis.models.tokenization import require_rows, spans_by_decoding
 from analysis.writing.results import Message, Prompt, Span
 from analysis.writing.spans import TEMPLATE, THINKING, tokens_in
 from analysis.writing.stops import special_ids_by_name, stop_ids
@@ -77,8 +77,10 @@ def chat_prompt(
         raise AnalysisError(
             "The chat template prints nothing for these messages.", "Give a plain text instead."
         )
-    ids = _ids(model, turns, switches)
-    spans, notes = _spans(model, turns, text, ids, switches)
+    with model.lock:  # the template, which may be slow, has printed its text outside
+        ids = _ids(model, turns, switches)
+        starts = _starts(model.tokenizer, text, ids)
+    spans, notes = _spans(model, turns, text, starts, switches)
     if thinking is not None and not switch:
         notes.append("The template has no switch for thinking.")
     if turns[-1].role == "assistant":
@@ -179,11 +181,13 @@ def _ids(model: LanguageModel, turns: Iterable[Message], switches: dict[str, Any
         sanitize_control_tokens=True,
         **switches,
     )
-    return [int(i) for i in found]
+    ids = [int(i) for i in found]
+    require_rows(model.tokenizer, ids)
+    return ids
 
 
 def _spans(
-    model: LanguageModel, turns: Sequence[Message], text: str, ids: list[int], switches: dict[str, Any]
+    model: LanguageModel, turns: Sequence[Message], text: str, starts: Sequence[int], switches: dict[str, Any]
 ) -> tuple[tuple[Span, ...], list[str]]:
     """Whose each token is, and what a person should know about it."""
     marked = [Message(turn.role, chr(_SENTINEL + i)) for i, turn in enumerate(turns)]
@@ -207,7 +211,7 @@ def _spans(
             kinds += [(role, at, begin + first), (THINKING, begin + first, begin + last)]
             at = begin + last
         kinds.append((role, at, end))
-    return tokens_in(kinds, _starts(model.tokenizer, text, ids)), notes
+    return tokens_in(kinds, starts), notes
 
 
 def _walk(text: str, drawn: str, turns: Sequence[Message]) -> list[tuple[int | None, int, int]] | None:

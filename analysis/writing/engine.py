@@ -151,7 +151,7 @@ def write_on(
     samplers : Samplers
         How they are drawn.
     stop_ids : sequence of int
-        Ids that end a line, which keeps them.
+        Ids that end a line, which keeps them; also where a person chose one as the last.
     stop : StopText
         Texts that end a line.
     on_step : callable
@@ -204,7 +204,7 @@ def _end(
 ) -> None:
     """Say whether a line is at its end, and why."""
     drawn = len(line.ids) - len(line.forced)
-    if drawn > 0 and (line.ids[-1] in stop_ids or stop.reached(line.ids)):
+    if line.ids and drawn >= 0 and (line.ids[-1] in stop_ids or stop.reached(line.ids)):
         line.ended = "stop"
     elif limit is not None and n_read >= limit:
         line.ended = "context"

@@ -31,7 +31,8 @@ def plain_prompt(model: LanguageModel, text: str, *, bos: Bos = "auto", parse_sp
     InvalidTextError
         If the text is empty or not valid Unicode.
     """
-    encoded = encode(model.tokenizer, text, bos=bos, parse_special=parse_special)
+    with model.lock:
+        encoded = encode(model.tokenizer, text, bos=bos, parse_special=parse_special)
     return Prompt(
         text,
         tuple(encoded.token_id.tolist()),

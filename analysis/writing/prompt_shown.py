@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.results.tokens import printable
 from analysis.units import Unit, from_nats
-from analysis.writing.spans import path_spans, restricted
+from analysis.writing.spans import THINKING, path_spans, restricted
 
 if TYPE_CHECKING:
     from analysis.writing.results import Prompt, Writing
@@ -62,6 +62,13 @@ def kinds_frame(writing: Writing, branch: int, unit: Unit = "nats") -> pd.DataFr
         )
         rows.append((kind, int(chosen.sum()), entropy, surprisal))
     return pd.DataFrame(rows, columns=["kind", "tokens", f"mean_entropy_{unit}", f"mean_surprisal_{unit}"])
+
+
+def thinking_end(writing: Writing, branch: int) -> int | None:
+    """Position of the first token after the thinking of a branch; None where it does not think."""
+    spans = path_spans(writing.prompt, writing.tokens(branch), writing.text(branch))
+    ends = [span.end for span in spans if span.kind == THINKING]
+    return max(ends) if ends else None
 
 
 def prompt_frame(writing: Writing) -> pd.DataFrame:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.models.token_names import special_ids
+
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
 
@@ -48,9 +50,7 @@ def _ids(setting: Any) -> list[int]:
 
 def special_ids_by_name(tokenizer: Any) -> dict[str, int]:
     """Ids of a tokenizer's special tokens, by what each is called."""
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    found = {str(token): int(i) for i, token in added.items() if getattr(token, "special", False)}
-    return found | {str(tokenizer.convert_ids_to_tokens(i)): int(i) for i in tokenizer.all_special_ids}
+    return {str(tokenizer.convert_ids_to_tokens(i)): i for i in sorted(special_ids(tokenizer))}
 
 
 @dataclass(frozen=True)

@@ -64,13 +64,12 @@ def write(
         If the prompt is empty or as long as the model's context, or a sampler does not exist.
     """
     chosen = parse_samplers(samplers, seed)
-    report = on_progress or silent
+    before, during = _shares(on_progress)
     with model.lock:
         given = prompt_of(model, prompt)
-    w, stream, states = begin(model, given, part(report, 0, 1, of=PROMPT_SHARE))
+    w, stream, states = begin(model, given, before)
     line = Line(new_branch(model, 0, None, len(stream), chosen))
-    rest = part(report, PROMPT_SHARE, 1, of=1 - PROMPT_SHARE)
-    return grow(model, w, stream, states, [line], n_new, chosen, stop, on_token, rest)
+    return grow(model, w, stream, states, [line], n_new, chosen, stop, on_token, during)
 
 
 def branch(
@@ -86,6 +85,7 @@ def branch(
     sample: int = 0,
     stop: Sequence[str] = (),
     on_token: OnToken | None = None,
+    on_progress: Progress | None = None,
 ) -> Writing:
     """Go elsewhere from one place of what was written.
 
@@ -108,7 +108,7 @@ def branch(
         As for :func:`write`; those of the branch that is left by default.
     sample : int, default 0
         Another number draws with other noise.
-    stop, on_token
+    stop, on_token, on_progress
         As for :func:`write`.
 
     Returns
@@ -124,9 +124,10 @@ def branch(
     of = existing(model, w, of)
     chosen = _changed_samplers(w.branches[of].samplers, samplers, seed)
     forced = token_ids(model, token)
-    stream, states = resume(model, w, of, at)
+    before, during = _shares(on_progress)
+    stream, states = resume(model, w, of, at, before)
     line = fork(model, w, len(w.branches), of, at, chosen, sample, forced)
-    return grow(model, w, stream, states, [line], n_new, chosen, stop, on_token, None)
+    return grow(model, w, stream, states, [line], n_new, chosen, stop, on_token, during)
 
 
 def what_if(
@@ -138,12 +139,13 @@ def what_if(
     of: int | None = None,
     n_new: int = 16,
     on_token: OnToken | None = None,
+    on_progress: Progress | None = None,
 ) -> Writing:
     """Go on from one place with each of the most probable tokens that did not come, all together.
 
     Parameters
     ----------
-    model, w, at, of, on_token
+    model, w, at, of, on_token, on_progress
         As for :func:`branch`.
     k : int, default 4
         Alternatives.
@@ -162,7 +164,8 @@ def what_if(
     """
     of = existing(model, w, of)
     chosen, path = w.branches[of].samplers, w.path(of)
-    stream, states = resume(model, w, of, at)
+    before, during = _shares(on_progress)
+    stream, states = resume(model, w, of, at, before)
     came = int(path[at]) if at < len(path) else -1
     said = next((b.numbers.top_ids[at - b.at] for b, n in w.lineage(of) if b.at <= at < b.at + n), None)
     top = w.branches[of].after.top_ids if said is None else said
@@ -174,7 +177,7 @@ def what_if(
     ]
     with model.held("while writing"):
         stream, states = stream.rows([0] * k), states.expand(k, -1)
-    return grow(model, w, stream, states, lines, n_new, chosen, (), on_token, None)
+    return grow(model, w, stream, states, lines, n_new, chosen, (), on_token, during)
 
 
 def go_on(
@@ -185,12 +188,13 @@ def go_on(
     n_new: int = 64,
     stop: Sequence[str] = (),
     on_token: OnToken | None = None,
+    on_progress: Progress | None = None,
 ) -> Writing:
     """Write more of a branch, past its stop token if it has one.
 
     Parameters
     ----------
-    model, w, of, stop, on_token
+    model, w, of, stop, on_token, on_progress
         As for :func:`branch`.
     n_new : int, default 64
         Tokens written at most.
@@ -202,8 +206,15 @@ def go_on(
     """
     of = existing(model, w, of)
     here = w.branches[of]
-    stream, states = resume(model, w, of, len(w.path(of)))
-    return grow(model, w, stream, states, [Line(here)], n_new, here.samplers, stop, on_token, None)
+    before, during = _shares(on_progress)
+    stream, states = resume(model, w, of, len(w.path(of)), before)
+    return grow(model, w, stream, states, [Line(here)], n_new, here.samplers, stop, on_token, during)
+
+
+def _shares(on_progress: Progress | None) -> tuple[Progress, Progress]:
+    """Progress of reading what comes before, and of writing."""
+    report = on_progress or silent
+    return part(report, 0, 1, of=PROMPT_SHARE), part(report, PROMPT_SHARE, 1, of=1 - PROMPT_SHARE)
 
 
 def _changed_samplers(

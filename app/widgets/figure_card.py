@@ -260,10 +260,10 @@ def notebook_code(trace: Any, call: str) -> str:
         options += ", parse_special=False"
     if spec.stride is not None:
         options += f", window={spec.window}, stride={spec.stride}"
-    text = repr(trace.text) if len(trace.text) <= 400 else 'open("text.txt", encoding="utf-8").read()'
-    return (
-        "import analysis as an\n\n"
-        f"model = an.load_model({source})\n"
-        f"trace = an.trace(model, {text}{options})\n"
-        f"{call}\n"
-    )
+    if spec.ids_sha256:
+        read = f"trace_ids(model, {trace.tokens.token_id.tolist()}{options})"
+    else:
+        short = len(trace.text) <= 400
+        text = repr(trace.text) if short else 'open("text.txt", encoding="utf-8").read()'
+        read = f"trace(model, {text}{options})"
+    return f"import analysis as an\n\nmodel = an.load_model({source})\ntrace = an.{read}\n{call}\n"

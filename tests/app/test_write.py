@@ -433,7 +433,7 @@ def test_the_chat_goes_on_with_what_was_said(open_page):
 def test_every_file_of_the_page_can_be_made(page, finish, files):
     at = page.run()
     assert not at.exception
-    assert set(files.figures) == {"written.html", "branches.svg"}
-    assert set(files.tables) == {"written", "branches"}
+    assert set(files.figures) == {"written.html", "branches.svg", "rules.svg"}
+    assert set(files.tables) == {"written", "branches", "rules"}
     assert len(files.tables["written"]) == 20
     assert files.codes["written"].startswith("import analysis as an")

@@ -28,14 +28,14 @@ def test_every_rule_is_one_card_along_the_branch(name, open_page, files, submitt
     at = open_page("write", rule=name)
     assert not at.exception and not at.error
     found = written_overlay(rules.RULES[name][0], running.example_writing(), 0)
-    assert at.segmented_control(key=state.WRITTEN_RULE).value == name
+    assert at.segmented_control(key=state.RULE).value == name
     assert titles(at) == ["**Rules from papers**"]
     said = shown(at)
     assert (
         found.says in said and found.source in said and found.known in said and rules.RULES[name][1] in said
     )
-    assert files.figures["rule.svg"].startswith(b"<svg")
-    table = files.tables["rule"]
+    assert files.figures["rules.svg"].startswith(b"<svg")
+    table = files.tables["rules"]
     assert len(table) == len(found.marks) and table["marked"].sum() == found.marks.sum()
     assert submitted == []
 
@@ -47,13 +47,13 @@ def test_the_code_of_a_card_draws_the_rule(name, open_page, files, monkeypatch, 
     open_page("write", rule=name)
     monkeypatch.setattr(an, "load_model", lambda: llama, raising=False)
     held: dict[str, object] = {}
-    exec(files.codes["rule"], held)
+    exec(files.codes["rules"], held)
     assert held["found"].rule == rules.RULES[name][0]
 
 
 def test_an_odd_rule_in_the_address_is_the_first(open_page):
     at = open_page("write", rule="<b>")
-    assert not at.exception and at.segmented_control(key=state.WRITTEN_RULE).value == "trials"
+    assert not at.exception and at.segmented_control(key=state.RULE).value == "trials"
 
 
 def test_rules_count_from_the_first_written_token_and_see_no_prompt():
@@ -76,7 +76,7 @@ def test_deep_thinking_is_asked_for_by_a_button(open_page, finish, submitted, fi
     from analysis.writing.layer_divergence import layer_divergence
 
     at = finish(press_write(open_page("write", rule="deep thinking"), n=12))
-    assert "Not available yet" in shown(at) and "rule" not in files.codes
+    assert "Not available yet" in shown(at) and "rules" not in files.codes
     at.button(key="rule_button").click()
     at = finish(at.run())
     assert not at.exception and not at.error
@@ -84,7 +84,7 @@ def test_deep_thinking_is_asked_for_by_a_button(open_page, finish, submitted, fi
     w: Writing = at.session_state[state.WRITING]
     divergence = layer_divergence(llama, w.path())[:, len(w.prompt.ids) :]
     settling = [next(i for i, d in enumerate([*column[:-1], 0.0]) if d <= 0.5) + 1 for column in divergence.T]
-    table = files.tables["rule"]
+    table = files.tables["rules"]
     assert table["settling_layer"].tolist() == settling and len(table) == 12
     late = int(np.ceil(0.85 * len(divergence)))
     assert table["marked"].tolist() == [layer >= late for layer in settling]

@@ -164,3 +164,22 @@ def test_evictions_equal_the_cpu(family, tiny_folder):
         same = [(ours.kept(s) == theirs.kept(s)).mean() for s in range(len(theirs.settings))]
         assert min(same) > 0.98
         assert (ours.to_frame()["kl"][1:] > 0).all()
+
+
+def test_what_is_written_on_the_device_is_what_it_reads(tmp_path):
+    """Float32: greedy ids and numbers as on the CPU; bfloat16: as reading its own tokens again."""
+    folder = str(save_tiny("llama", tmp_path))
+    drawn = (("temperature", 1.0), ("top-p", 0.9))
+    here = an.write(an.load_model(folder, device="cpu", dtype="float32"), TEXT, n_new=24)
+    model = an.load_model(folder, device=DEVICE, dtype="float32")
+    there = an.write(model, TEXT, n_new=24)
+    assert there.path().tolist() == here.path().tolist()
+    np.testing.assert_allclose(there.tokens().entropy[1:], here.tokens().entropy[1:], atol=TOLERANCE)
+    w = an.write_samples(model, TEXT, 3, n_new=12, samplers=drawn).writing
+    w = an.branch(model, w, of=1, at=len(w.prompt.ids) + 4, token=9, n_new=6)
+    w = an.what_if(model, w, of=0, at=len(w.prompt.ids) + 2, k=2, n_new=4)
+    half = an.load_model(folder, device=DEVICE, dtype="bfloat16")
+    for loaded, written in ((model, w), (half, an.write(half, TEXT, n_new=24, samplers=drawn))):
+        for branch in written.branches:
+            checked = an.check_written(loaded, written, branch.id).branches[branch.id]
+            assert all(check.passed for check in checked.checks), checked.checks

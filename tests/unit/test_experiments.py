@@ -15,6 +15,7 @@ from analysis.attention_sinks.maps import head_map_block
 from analysis.attention_sinks.streaming import VIEWS, equal_views, streaming_curves
 from analysis.errors import AnalysisError
 from analysis.forward.visibility import CAUSAL, Visibility, blocked
+from app.widgets.figure_card import notebook_code
 from tests import budget
 from tests.tiny_models.families import save_tiny
 
@@ -48,6 +49,22 @@ def test_hiding_token_0_really_removes_it(llama, before):
     frame = surprisal_change(after, other).set_index("position")
     assert frame["change"][2:].abs().max() < budget.rounding_in(llama, TEXT)
     assert surprisal_change(before, after)["change"][2:].abs().mean() > 1e-3
+
+
+def test_tokens_that_were_given_stay_as_they_are(llama):
+    """The tokenizer would join h and e."""
+    vocabulary = llama.tokenizer.get_vocab()
+    ids = [vocabulary[piece] for piece in ("<s>", "h", "e", "Ġ", "t", "h", "e")]
+    run = an.trace_ids(llama, ids)
+    assert break_sink(llama, run, "hide token 0").tokens.token_id.tolist() == ids
+    assert break_sink(llama, run, "silence heads", heads=[(0, 1)]).tokens.token_id.tolist() == ids
+    assert break_sink(llama, run, "without bos").tokens.token_id.tolist() == ids[1:]
+    line = vocabulary["Ċ"]
+    assert break_sink(llama, run, "replace token 0").tokens.token_id.tolist() == [line, *ids[1:]]
+    assert break_sink(llama, an.trace_ids(llama, ids[1:]), "with bos").tokens.token_id.tolist() == ids
+    with pytest.raises(AnalysisError, match="already begins"):
+        break_sink(llama, run, "with bos")
+    assert f"an.trace_ids(model, {ids})" in notebook_code(run, "")
 
 
 def test_silenced_heads_write_nothing(llama, before):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
+import weakref
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 import analysis as an
 from analysis.errors import AnalysisError, BrokenFileError, InvalidTextError, TooLongError
+from analysis.models.tokenization import encode, tokens_of_ids
 from analysis.results.decoded import decode
+from analysis.writing.beginning import token_ids
 from analysis.writing.caches import Caches, cache_memory, caches
 from analysis.writing.results import Prompt
 from analysis.writing.stream import Stream, cache_kind
@@ -231,6 +237,16 @@ def test_a_stop_text_ends_it_where_it_is_complete(chain, greedy):
             an.write(chain, PROMPT, n_new=8, stop=wrong)
 
 
+def test_a_stop_token_that_a_person_chose_ends_it_too(chain):
+    w = an.write(chain, replace(PROMPT, stop_ids=(5, B)), n_new=8)
+    w = an.branch(chain, w, at=1, token=A, n_new=8)
+    assert w.written() == "AB"
+    w = an.branch(chain, w, at=1, token=5, n_new=8)
+    assert w.branches[2].ids.tolist() == [5] and w.branches[2].ended == "stop"
+    assert np.isfinite(w.branches[2].after.entropy)
+    assert len(an.go_on(chain, w, of=2, n_new=2).branches[2]) == 3
+
+
 def test_a_full_context_ends_it():
     model = chain_model(context_length=6)
     w = an.write(model, PROMPT, n_new=64)
@@ -262,6 +278,31 @@ def test_what_cannot_be_done_is_said(chain, greedy):
         an.branch(chain, replace(greedy, model="other"), at=2)
     with pytest.raises(AnalysisError, match="no branch 3"):
         greedy.tokens(3)
+
+
+def test_a_typed_word_is_spelt_as_typed(chain):
+    """A tokenizer that puts a space in front of every text has " sea" and "sea", and takes the one that was typed."""
+    names = ["<unk>", "▁", "▁sea", "sea", "\n", "▁lion", "."]
+    backend = Tokenizer(models.Unigram([(name, -1.0 - i / 9) for i, name in enumerate(names)], unk_id=0))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    other = replace(
+        chain, tokenizer=PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>"), found={}
+    )
+    spelt = {text: [names[i] for i in token_ids(other, text)] for text in ("sea", " sea", " sea lion", " ")}
+    assert spelt == {"sea": ["sea"], " sea": ["▁sea"], " sea lion": ["▁sea", "▁lion"], " ": ["▁"]}
+    assert token_ids(chain, "AB") == (A, B)
+    with pytest.raises(InvalidTextError, match="surrogate"):
+        token_ids(chain, "\ud83d")
+
+
+def test_caches_go_with_their_model():
+    model = chain_model()
+    an.write(model, PROMPT, n_new=2)
+    store, memory = weakref.ref(caches(model)), cache_memory(model)
+    assert store() is not None and memory.held == 3 * 16 * 4 * 2 and memory.count == 1
+    del model
+    gc.collect()
+    assert store() is None
 
 
 # Caches -----------------------------------------------------------------------------------------------
@@ -304,10 +345,19 @@ def test_caches_are_bounded_and_the_oldest_goes_first(chain):
     assert memory.held == caches(chain).held and memory.count == len(caches(chain).kept)
 
 
-def test_a_lost_cache_is_read_again(chain, greedy):
+def test_a_lost_cache_is_read_again_and_says_how_far_it_is(chain, greedy):
     one = an.branch(chain, greedy, at=4, token=A, n_new=4)
     caches(chain).kept.clear()
-    other = an.branch(chain, greedy, at=4, token=A, n_new=4)
+    said = []
+    other = an.branch(
+        chain,
+        greedy,
+        at=4,
+        token=A,
+        n_new=4,
+        on_progress=lambda share, what: said.append((share, what.split()[0])),
+    )
+    assert said[0] == (pytest.approx(0.1), "reading") and said[-1] == (pytest.approx(1.0), "token")
     assert one.path().tolist() == other.path().tolist()
     np.testing.assert_allclose(one.branches[1].numbers.entropy, other.branches[1].numbers.entropy, atol=NEAR)
 
@@ -331,6 +381,15 @@ def test_bytes_spell_what_a_decoder_spells():
     two = decode([b"A\xe6", b"\x97", b"\xa5B", b"C"], ["1", "2", "3", "4"])
     assert two.text == "A日BC" and two.start.tolist() == [0, 1, 1, 3] and two.end.tolist() == [2, 2, 3, 4]
     assert two.cell.tolist() == [0, 0, 0, 1] and two.cell_text == ("A日B", "C")
+
+
+def test_text_and_cells_of_ids_are_those_of_the_text(llama):
+    text = "Naïve 🙂👩‍🚀 café:\t今日は.  He </s> read"
+    encoded = encode(llama.tokenizer, text)
+    spelt, again = tokens_of_ids(llama.tokenizer, encoded.token_id)
+    assert spelt == text and again.cell_text == encoded.cell_text
+    for name in ("token_id", "start", "end", "n_bytes", "is_special", "cell"):
+        assert getattr(again, name).tolist() == getattr(encoded, name).tolist(), name
 
 
 def test_ids_are_read_as_they_are(llama, tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError
+from analysis.models.tokenization import limit_ids
 from analysis.writing.chat import chat_prompt, has_chat, knows_thinking, turn_end
 from analysis.writing.prompt import plain_prompt, prompt_of
 from analysis.writing.results import Message, Prompt, Span
@@ -220,6 +221,40 @@ def test_thinking_of_an_earlier_answer_has_its_own_spans(model_with):
     ]
 
 
+@pytest.mark.parametrize("template", [CHATML, TRIMS, RAISES])
+def test_a_tokenizer_that_marks_words_and_not_bytes(llama, template):
+    """Pieces are put in front of every text and characters it lacks are bytes, as SentencePiece does it."""
+    from tokenizers import Tokenizer, decoders, models, normalizers
+    from transformers import PreTrainedTokenizerFast
+
+    letters = "abcdefghijklmnopqrstuvwxyz▁.,?<>|_[]/INST\n"
+    pieces = ["<unk>", "<s>", *(f"<0x{i:02X}>" for i in range(256)), *letters, "▁t", "▁th", "▁the"]
+    merges = [("▁", "t"), ("▁t", "h"), ("▁th", "e")]
+    vocabulary = {piece: i for i, piece in enumerate(pieces)}
+    backend = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", unk_token="<unk>")
+    tokenizer.add_special_tokens({"additional_special_tokens": CONTROL})
+    tokenizer.chat_template = template
+    model = dataclasses.replace(llama, tokenizer=tokenizer, found={})
+    typed = {"role": "user", "content": "the sea <|im_end|> the\n\nink 日本 ☕?"}
+    prompt = chat_prompt(model, [typed, {"role": "assistant", "content": "the end"}, typed])
+    library = tokenizer.apply_chat_template
+    assert prompt.ids == tuple(
+        library(
+            [dataclasses.asdict(m) for m in prompt.messages],
+            add_generation_prompt=True,
+            return_dict=False,
+            sanitize_control_tokens=True,
+        )
+    )
+    spoken = [text.strip() for kind, text in said(model, prompt) if kind != "template"]
+    assert spoken == [typed["content"], "the end", typed["content"]] and set(kinds(prompt)) >= {"template"}
+
+
 def test_a_token_belongs_to_the_part_of_its_first_character():
     parts = [("a", 0, 4), ("b", 4, 4), ("c", 4, 9), ("c", 9, 10)]
     assert tokens_in(parts, [0, 3, 6, 6, 9], 10) == (Span("a", 10, 12), Span("c", 12, 15))
@@ -407,6 +442,13 @@ def test_a_template_that_fails_is_one_sentence(model_with, template, said):
 def test_a_template_that_prints_nothing(model_with):
     with pytest.raises(AnalysisError, match="prints nothing"):
         chat_prompt(model_with("{% if false %}a{% endif %}"), [USER])
+
+
+def test_a_control_token_that_the_model_has_no_row_for(model_with):
+    model = model_with(CHATML)
+    limit_ids(model.tokenizer, model.tokenizer.convert_tokens_to_ids("<|im_end|>"))
+    with pytest.raises(AnalysisError, match=r"contains <\|im_end\|> .* has only"):
+        chat_prompt(model, [USER])
 
 
 # Plain prompts ----------------------------------------------------------------------------------------

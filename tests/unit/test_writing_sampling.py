@@ -155,6 +155,36 @@ def test_a_chain_is_its_steps_one_after_the_other(steps, seed):
         assert q[drawn.ids[0]] > 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_the_chain_of_transformers_keeps_what_transformers_keeps(seed):
+    """All of its samplers in its order, over a vocabulary wide enough to be sorted by its front."""
+    import transformers as tf
+
+    z = torch.from_numpy(scores(seed + 50, 20_000, 2.5)).float()
+    steps = {
+        "temperature": (0.8 + 0.3 * seed, tf.TemperatureLogitsWarper),
+        "top-h": (0.95, tf.TopHLogitsWarper),
+        "top-k": (60, tf.TopKLogitsWarper),
+        "top-p": (0.93, tf.TopPLogitsWarper),
+        "min-p": (0.02, tf.MinPLogitsWarper),
+        "typical": (0.9, tf.TypicalLogitsWarper),
+        "epsilon": (0.004, tf.EpsilonLogitsWarper),
+        "eta": (0.02, tf.EtaLogitsWarper),
+    }
+    if seed % 2:
+        steps.pop("top-h"), steps.pop("top-k")  # then nucleus sampling meets thousands
+    chain = [(name, setting) for name, (setting, _) in steps.items()]
+    assert tuple(chain) == in_order(chain)
+    theirs, counts = z.double()[None], []  # its sums of thousands round a token away in float32
+    for setting, warper in steps.values():
+        theirs = warper(setting)(torch.zeros(1, 1, dtype=torch.long), theirs)
+        counts.append(int(torch.isfinite(theirs).sum()))
+    q = theirs.softmax(-1)[0]
+    drawn = draw(z.log_softmax(-1).expand(30, -1), parse_samplers(chain), range(30), 0)
+    assert drawn.n_kept.tolist() == [counts] * 30
+    np.testing.assert_allclose(drawn.drawn_prob, q[drawn.ids], rtol=1e-4)
+
+
 # Values by hand ---------------------------------------------------------------------------------------
 
 
@@ -234,13 +264,15 @@ def test_any_temperature_gives_a_distribution(temperature):
         assert drawn.ids[0] == 0 and drawn.drawn_prob[0] == 1
 
 
-def test_two_tokens_and_a_temperature():
-    """p = .8, .2 at T = 2 are as 2 to 1: what the seeds draw agrees, and so does the probability written down."""
-    chain = parse_samplers([("temperature", 2.0)])
-    drawn = draw(log([0.8, 0.2]).expand(3000, 2), chain, range(3000), 0)
-    share = float((drawn.ids == 0).float().mean())
-    assert share == pytest.approx(2 / 3, abs=4 * math.sqrt(2 / 9 / 3000))
-    assert sorted(set(drawn.drawn_prob.tolist())) == pytest.approx([1 / 3, 2 / 3])
+def test_what_is_drawn_is_distributed_as_it_says():
+    """p = .64, .16, .16, .04 at T = 2 are as 4 to 2 to 2 to 1; two tokens alone would not tell a wrong race."""
+    q, n = np.array([4, 2, 2, 1]) / 9, 4000
+    drawn = draw(
+        log([0.64, 0.16, 0.16, 0.04]).expand(n, 4), parse_samplers([("temperature", 2.0)]), range(n), 0
+    )
+    shares = np.bincount(drawn.ids, minlength=4) / n
+    np.testing.assert_array_less(abs(shares - q), 4 * np.sqrt(q * (1 - q) / n))
+    np.testing.assert_allclose(drawn.drawn_prob, q[drawn.ids], rtol=1e-6)
 
 
 # Repetition -------------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from analysis.progress import Progress, silent
+from analysis.writing.prompt_shown import thinking_end
 from analysis.writing.rules import overlays
 from analysis.writing.rules.deep_thinking import DeepThinking, deep_thinking
 from analysis.writing.rules.overlays import Overlay
-from analysis.writing.spans import THINKING, path_spans
 from analysis.writing.strips import written_tokens
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ def written_overlay(rule: str, w: Writing, branch: int | None = None) -> Overlay
     AnalysisError
         If there is no such rule, or nothing was written.
     """
-    path, n_prompt = w.tokens(branch), len(w.prompt.ids)
-    own = written_tokens(path, n_prompt)
+    n_prompt = len(w.prompt.ids)
+    own = written_tokens(w.tokens(branch), n_prompt)
     if rule == SEGMENTS and len(own):
         return overlays.segments_overlay(w.text(branch), own)
-    ends = [span.end for span in path_spans(w.prompt, path, w.text(branch)) if span.kind == THINKING]
-    return overlays.overlay(rule, own, thinking_end=ends[-1] - n_prompt if ends else None)
+    end = thinking_end(w, w.require(branch))
+    return overlays.overlay(rule, own, thinking_end=None if end is None else end - n_prompt)
 
 
 def deep_thinking_written(

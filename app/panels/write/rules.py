@@ -55,7 +55,7 @@ def rules_card(writing: Writing, branch: int, tokens: TokenTrace) -> None:
     tokens : TokenTrace
         Its written tokens.
     """
-    shown = chosen(list(RULES), state.WRITTEN_RULE)
+    shown = chosen(list(RULES), state.RULE)
     if shown == MEASURED:
         _measured(writing, branch, tokens)
         return
@@ -68,7 +68,7 @@ def rules_card(writing: Writing, branch: int, tokens: TokenTrace) -> None:
 
 
 def _choice() -> None:
-    choose("Rule", list(RULES), key=state.WRITTEN_RULE, titled=False)
+    choose("Rule", list(RULES), key=state.RULE, titled=False)
 
 
 def _card(shown: str, found: Overlay, tokens: TokenTrace, call: str, imported: str) -> None:
@@ -81,7 +81,7 @@ def _card(shown: str, found: Overlay, tokens: TokenTrace, call: str, imported: s
             tokens, found, unit=unit, theme_name=state.theme_name(), token=chosen_written(len(tokens))
         ),
         alt=f"Entropy along what was written, and what the rule says: {found.rule}",
-        name="rule",
+        name="rules",
         phrase=RULES[shown][1],
         table=lambda: found.to_frame(tokens),
         code=_CODE.format(imported=imported, call=call),
@@ -131,7 +131,7 @@ def _not_yet(
     experiment: runs.Experiment, compute: Callable[[LanguageModel, Job], DeepThinking], job: Job | None
 ) -> None:
     """What the rule needs, the button that asks for it, and how far that is."""
-    with st.container(border=True, key="panel_rule"):
+    with st.container(border=True, key="panel_rules"):
         st.markdown(f"**{TITLE}**")
         _choice()
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -150,7 +150,7 @@ def _not_yet(
 
 
 def _without(problem: AnalysisError) -> None:
-    with st.container(border=True, key="panel_rule"):
+    with st.container(border=True, key="panel_rules"):
         st.markdown(f"**{TITLE}**")
         _choice()
         unavailable("This rule", f"{problem.message} {problem.hint}")

@@ -271,7 +271,7 @@ def trace_job() -> Job | None:
     return job if job is not None and job.is_live else None
 
 
-def asked_trace() -> str | None:
+def wanted_trace() -> str | None:
     """Key of the job that reads a branch for another page, until that page was opened."""
     held = st.session_state.get(state.READ_ON)
     return held[0] if held else None

@@ -31,7 +31,7 @@ def write_view() -> None:
     """Draw what is on screen, or what is being written in its place."""
     job = running.live_job()
     if job is None:
-        _still(running.asked_trace())
+        _still(running.wanted_trace())
         return
     writing = running.shown_writing()
     left, right = picture_and_choice("write")
@@ -43,12 +43,12 @@ def write_view() -> None:
 
 
 @st.fragment
-def _still(asked: str | None) -> None:
+def _still(wanted: str | None) -> None:
     """What was written; a choice draws this again and nothing else, but what is asked for draws the page.
 
-    ``asked`` is the job that read a branch for another page when the page was drawn.
+    ``wanted`` is the job that read a branch for another page when the page was drawn.
     """
-    if running.live_job() is not None or running.asked_trace() != asked:
+    if running.live_job() is not None or running.wanted_trace() != wanted:
         st.rerun()
     writing = running.shown_writing()
     take_branch(writing)
