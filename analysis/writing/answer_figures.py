@@ -88,7 +88,7 @@ def steering_chart(
     mean = frame.groupby("strength", as_index=False)[["entropy", "mass"]].mean()
     top = from_nats(float(np.log(len(found.choices))), unit)
     x = alt.X("strength:Q", title="strength")
-    y = alt.Y("entropy:Q", title=f"entropy over the choices ({unit})", scale=alt.Scale(domain=[0, top]))
+    y = alt.Y("entropy:Q", title=f"entropy ({unit})", scale=alt.Scale(domain=[0, top]))
     hover = [
         alt.Tooltip("strength:Q"),
         alt.Tooltip("entropy:Q", format=".4f", title=f"entropy ({unit})"),

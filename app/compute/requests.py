@@ -208,7 +208,7 @@ class DeviceBusyError(AnalysisError):
     """A small question has to wait for a run."""
 
 
-def _answer(key: str, work: object) -> object:
+def answer(key: str, work: object) -> object:
     """Answer a small question through the worker, or say that it is busy."""
     worker = engine().worker
     job = worker.submit(key, work, owner=owner())  # type: ignore[arg-type]
@@ -243,7 +243,7 @@ def samplers(run_key: str, position: int, _trace: Trace) -> SamplerView:
             raise AnalysisError("Not available: no model is loaded.", "Run the text again to load it.")
         return sampler_view(model_slot.get(spec, _job.report), _trace, position)
 
-    return _answer(f"samplers/{run_key}/{position}", work)  # type: ignore[return-value]
+    return answer(f"samplers/{run_key}/{position}", work)  # type: ignore[return-value]
 
 
 @st.cache_data(max_entries=MAX_SMALL_RESULTS, show_spinner=False)
@@ -268,7 +268,7 @@ def estimate(key: str, n_lens: int, _request: RunRequest) -> Plan:
             model, _n_tokens(_request, model), n_lens=n_lens, window=window, stride=_request.stride
         )
 
-    return _answer(f"estimate/{key}/{n_lens}", work)  # type: ignore[return-value]
+    return answer(f"estimate/{key}/{n_lens}", work)  # type: ignore[return-value]
 
 
 def unload() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TYPE_CHECKING
 
+import streamlit as st
+
+from analysis.errors import AnalysisError
 from app.compute import requests as runs
 from app.compute.job import Job, Turn
 
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
     from analysis.models.spec import ModelSpec
     from analysis.results.trace import Trace
+    from analysis.token_entropy.samplers import Kept
     from analysis.writing.caches import CacheMemory
     from analysis.writing.results import Writing
 
@@ -125,6 +130,32 @@ def submit_trace(spec: ModelSpec, writing: Writing, branch: int) -> Job:
         return trace_written(model_slot.get(spec, job.report), writing, branch, on_progress=job.report)
 
     return runs.engine().worker.submit(f"read/{uuid.uuid4().hex}", work, owner=runs.owner())
+
+
+def kept_alone(spec: ModelSpec, writing: Writing, branch: int, position: int) -> list[Kept]:
+    """What each sampler would keep alone at a written token.
+
+    Raises
+    ------
+    AnalysisError
+        If the device is busy, or the model that wrote it is not the one loaded.
+    """
+    path = hashlib.sha256(writing.path(branch)[: position + 1].tobytes()).hexdigest()
+    return _kept_alone(f"{spec!r}/{path}", spec, writing, branch, position)
+
+
+@st.cache_data(max_entries=runs.MAX_SMALL_RESULTS, show_spinner=False)
+def _kept_alone(key: str, _spec: ModelSpec, _writing: Writing, _branch: int, _position: int) -> list[Kept]:
+    model_slot = runs.engine().model_slot
+
+    def work(job: Job) -> list[Kept]:
+        from analysis.writing.kept import kept_at
+
+        if model_slot.spec != _spec:
+            raise AnalysisError("Not available: the model is not loaded.", "It is when something is written.")
+        return kept_at(model_slot.get(_spec, job.report), _writing, _branch, _position)
+
+    return runs.answer(f"kept/{key}", work)  # type: ignore[return-value]
 
 
 class OneSlice:

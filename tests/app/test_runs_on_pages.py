@@ -431,13 +431,13 @@ def test_a_dropped_question_is_no_answer(blocked, monkeypatch):
 
     monkeypatch.setattr(worker, "submit", dropped_at_once)
     with pytest.raises(AnalysisError, match="dropped"):
-        runs._answer("estimate/x/0", lambda job: 1)
+        runs.answer("estimate/x/0", lambda job: 1)
 
 
 def test_a_question_behind_a_run_gives_up_soon(blocked, monkeypatch):
     monkeypatch.setattr(runs, "owner", lambda: "me")
     with pytest.raises(runs.DeviceBusyError, match="busy with a run"):
-        runs._answer("estimate/x/0", lambda job: 1)
+        runs.answer("estimate/x/0", lambda job: 1)
     assert not runs.engine().worker.get("estimate/x/0").is_live
 
 

@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 import streamlit as st
+import torch
 
 from analysis.writing.compare import branches_frame
 from analysis.writing.messages import messages_of
@@ -189,6 +190,19 @@ def test_stopping_keeps_what_there_is_and_goes_on_later(open_page, finish, monke
     np.testing.assert_array_equal(after.path()[: len(before)], before)
 
 
+def test_writing_again_before_the_end_keeps_what_there_is(open_page, finish, monkeypatch):
+    held = Held(monkeypatch, 5)
+    at = press_write(open_page("write"), n=40)
+    assert held.reached.wait(PATIENCE)
+    at.button(key="run_button").click()
+    at = at.run()
+    held.go.set()
+    w = written(finish(at))
+    assert [b.ended for b in w.branches] == ["stopped", "limit"]
+    assert 1 <= len(w.branches[0]) <= 5 and len(w.branches[1]) == 40
+    np.testing.assert_array_equal(w.branches[0].ids, w.branches[1].ids[: len(w.branches[0])])
+
+
 def test_a_closed_tab_stops_within_a_token(open_page, monkeypatch):
     held = Held(monkeypatch, 2)
     at = press_write(open_page("write"), n=400)
@@ -275,6 +289,23 @@ def test_drawing_again_takes_other_noise(page, finish):
     frame = next(d.value for d in at.dataframe if "keeps" in d.value.columns)
     assert frame["sampler"].tolist() == ["Temperature 2", "Top-k 50"]
     assert frame["keeps"].tolist()[1] <= 60
+
+
+def test_each_sampler_alone_keeps_what_its_definition_says(page, llama):
+    at = choose(page, 4)
+    at.session_state[state.KEPT_ALONE] = True
+    at = at.run()
+    w = written(at)
+    position = len(w.prompt.ids) + 4
+    with torch.inference_mode():
+        logits = llama.model(torch.from_numpy(w.path()[None, :position])).logits[0, -1]
+    p = logits.double().softmax(0)
+    frame = next(d.value for d in at.dataframe if "this one" in d.value.columns).set_index("sampler")
+    kept = p >= 0.05 * p.max()
+    assert frame.loc["Min-p 0.05", "keeps"] == int(kept.sum())
+    assert frame.loc["Min-p 0.05", "mass"] == pytest.approx(100 * float(p[kept].sum()), rel=1e-4)
+    assert frame.loc["Top-k 50", "keeps"] >= 50 and len(frame) == 8
+    assert frame.loc["Top-p 0.9", "mass"] >= 90 - 1e-4
 
 
 def test_branches_are_chosen_in_the_tree_named_compared_and_deleted(page, finish):

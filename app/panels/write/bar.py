@@ -8,7 +8,7 @@ from analysis.drawing.numbers import count, size
 from analysis.errors import AnalysisError
 from analysis.writing.compare import label_of
 from app import state
-from app.panels.write import running
+from app.panels.write import other_pages, running
 from app.panels.write.files import writing_files
 from app.panels.write.form import prompt_form, write_options
 from app.panels.write.request import WriteRequest, begin_form, n_answers, write_request
@@ -59,7 +59,7 @@ def _many(n: int) -> None:
 
 def _what_happens(wanted: WriteRequest | AnalysisError) -> None:
     """Progress while something is written or read; else the prompt, and whether the pictures are of it."""
-    job = running.live_job() or running.trace_job()
+    job = running.live_job() or other_pages.trace_job()
     if job is not None:
         watch_run(job.key, "Stop")
         return

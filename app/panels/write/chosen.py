@@ -9,15 +9,18 @@ import streamlit as st
 
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
+from analysis.errors import AnalysisError
 from analysis.token_entropy.expected import likely_tokens
 from analysis.units import from_nats
 from analysis.writing.paths import owner_of
 from analysis.writing.sampler_chain import SAMPLERS
 from app import state
+from app.compute import writing as jobs
 from app.panels.write import running
 from app.panels.write.answer import choose_written, chosen_written
 from app.panels.write.request import WriteRequest, write_request
 from app.widgets.choices_html import choices_html
+from app.widgets.messages import show_unavailable
 from app.widgets.plain import plain
 from app.widgets.stepper import stepper
 
@@ -57,6 +60,10 @@ def chosen_panel(writing: Writing, branch: int, tokens: TokenTrace, *, grows: bo
         if not grows:
             _other_ways(writing, at)
         _kept(writing, branch, at)
+        if not grows:
+            with st.expander("Each sampler alone", key=state.KEPT_ALONE, on_change="rerun") as folded:
+                if folded.open:
+                    _each_alone(writing, branch, at)
 
 
 def _alternatives(writing: Writing, tokens: TokenTrace, at: int, grows: bool) -> None:
@@ -163,3 +170,22 @@ def _kept(writing: Writing, branch: int, at: int) -> None:
         f"After the samplers this token had {significant(100 * float(numbers.drawn_prob[own]))} %, "
         "the bars above are the model's own probabilities."
     )
+
+
+def _each_alone(writing: Writing, branch: int, at: int) -> None:
+    """What each sampler would keep here by itself, with its usual setting."""
+    try:
+        kept = jobs.kept_alone(running.writer(), writing, branch, len(writing.prompt.ids) + at)
+    except AnalysisError as problem:
+        show_unavailable(problem)
+        return
+    frame = pd.DataFrame(
+        {
+            "sampler": [k.sampler for k in kept],
+            "keeps": [k.count for k in kept],
+            "mass": [100 * k.mass for k in kept],
+            "this one": ["kept" if k.keeps_actual else "cut" for k in kept],
+        }
+    )
+    mass = st.column_config.NumberColumn(format="%.1f %%", width=68)
+    st.dataframe(frame, hide_index=True, key="each_alone", column_config={"mass": mass})

@@ -9,7 +9,7 @@ import streamlit as st
 from analysis.drawing.numbers import count
 from app import state
 from app.navigation import ENTRIES, entry_of, page
-from app.panels.write import running
+from app.panels.write import other_pages, running
 from app.panels.write.request import WriteRequest, add_turns, write_request
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def more_line(writing: Writing, branch: int) -> None:
                     entry_of(slug).title,
                     key=f"read_on_{slug}",
                     type="tertiary",
-                    on_click=running.start_trace,
+                    on_click=other_pages.start_trace,
                     args=(slug,),
                 )
 
@@ -61,6 +61,6 @@ def _answer(writing: Writing, branch: int) -> None:
 
 def open_where_read() -> None:
     """Go to the page that a branch was read for, once it is read."""
-    slug = running.take_trace()
+    slug = other_pages.take_trace()
     if slug is not None:
         st.switch_page(page(slug), query_params={})

@@ -156,6 +156,7 @@ def start(
 
 def start_new(request: WriteRequest) -> None:
     """Write to the form's prompt: a new tree, or one more branch where the prompt is the one on screen."""
+    _keep_what_there_is()
     before = None if is_example() else shown_writing()
     same_model = request.model == st.session_state.get(state.WRITER)
 
@@ -185,6 +186,18 @@ def _prompt(model: LanguageModel, request: WriteRequest) -> Prompt:
     if isinstance(request.prompt, str):
         return plain_prompt(model, request.prompt)
     return chat_prompt(model, request.prompt, thinking=request.thinking)
+
+
+def _keep_what_there_is() -> None:
+    """End what is being written, and put what there is of it on screen."""
+    job = live_job()
+    if job is None or job.partial is None:
+        return
+    from analysis.writing.editing import ended_as
+
+    stop()
+    written: jobs.Written = job.partial
+    show(ended_as(written.writing, written.branch, "stopped"), written.branch)
 
 
 def start_branch(at: int, token: str | int | None, samplers: Samplers, n_new: int) -> None:
@@ -251,46 +264,6 @@ def start_answers(request: WriteRequest, n: int) -> None:
         ).writing  # fmt: skip
 
     start(begin, request.n_new, spec=request.model, at_once=request.n_new)
-
-
-def start_trace(slug: str) -> None:
-    """Read the branch on screen for another page, which opens when that is done."""
-    writing, branch = shown_writing(), shown_branch()
-    try:
-        job = jobs.submit_trace(writer(), writing, branch)
-    except AnalysisError as refused:
-        st.session_state[state.WRITING_SAID] = refused
-        return
-    st.session_state[state.READ_ON] = (job.key, slug)
-
-
-def trace_job() -> Job | None:
-    """The job that reads a branch for another page."""
-    held = st.session_state.get(state.READ_ON)
-    job = runs.engine().worker.get(held[0]) if held else None
-    return job if job is not None and job.is_live else None
-
-
-def wanted_trace() -> str | None:
-    """Key of the job that reads a branch for another page, until that page was opened."""
-    held = st.session_state.get(state.READ_ON)
-    return held[0] if held else None
-
-
-def take_trace() -> str | None:
-    """Put what was read on the other pages, as an opened run is; gives the page that asked, None before."""
-    held = st.session_state.get(state.READ_ON)
-    if held is None or trace_job() is not None:
-        return None
-    del st.session_state[state.READ_ON]
-    job = jobs.take(held[0])
-    if job is None or job.result is None:
-        if job is not None and job.error is not None:
-            st.session_state[state.WRITING_SAID] = job.error
-        return None
-    st.session_state[state.OPENED] = job.result
-    st.session_state.pop(state.TOKEN, None)
-    return str(held[1])
 
 
 def change(writing: Writing, branch: int) -> None:

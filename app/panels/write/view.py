@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.compute import requests as runs
 from app.compute.writing import Written
-from app.panels.write import running
+from app.panels.write import other_pages, running
 from app.panels.write.answer import answer_card, own_tokens
 from app.panels.write.answers import answers_panel, of_prompt
 from app.panels.write.chosen import chosen_panel
@@ -31,7 +31,7 @@ def write_view() -> None:
     """Draw what is on screen, or what is being written in its place."""
     job = running.live_job()
     if job is None:
-        _still(running.wanted_trace())
+        _still(other_pages.wanted_trace())
         return
     writing = running.shown_writing()
     left, right = picture_and_choice("write")
@@ -48,7 +48,7 @@ def _still(wanted: str | None) -> None:
 
     ``wanted`` is the job that read a branch for another page when the page was drawn.
     """
-    if running.live_job() is not None or running.wanted_trace() != wanted:
+    if running.live_job() is not None or other_pages.wanted_trace() != wanted:
         st.rerun()
     writing = running.shown_writing()
     take_branch(writing)
