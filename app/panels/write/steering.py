@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from analysis.writing.steering import Steered
     from app.compute.job import Job
 
-TITLE = "Steering towards uncertainty"
+TITLE = "Steering towards higher entropy"
 
 
 def steering_card() -> None:
