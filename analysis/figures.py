@@ -32,7 +32,9 @@ from analysis.token_entropy.expected_figures import expected_tokens
 from analysis.token_entropy.figures import along_text, entropy_histogram, surprisal_scatter, token_strip
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 from analysis.token_entropy.lens_window_figures import lens_window
+from analysis.writing.answer_figures import difficulty_chart, steering_chart
 from analysis.writing.figures import written_entropy
+from analysis.writing.rules.figures import rule_chart
 from analysis.writing.tree_figures import branches
 
 show_charts_as_pictures()
@@ -46,6 +48,7 @@ __all__ = [
     "compression_curves",
     "compression_strip",
     "damage_tokens",
+    "difficulty_chart",
     "entropy_against_position",
     "entropy_histogram",
     "entropy_path",
@@ -78,10 +81,12 @@ __all__ = [
     "received",
     "reward_against_entropy",
     "risks_figure",
+    "rule_chart",
     "spectrum",
     "spent_chart",
     "stability_chart",
     "state_sizes",
+    "steering_chart",
     "streaming_figure",
     "surprisal_change_figure",
     "surprisal_scatter",

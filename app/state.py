@@ -73,8 +73,8 @@ N_TURNS, THINKING = "n_turns", "thinking"
 N_WRITTEN, N_ANSWERS, STOP_STRINGS = "new", "answers", "write_stop"
 WRITE_SEED, WRITE_SAMPLERS = "write_seed", "write_samplers"
 # ... and its cards
-COMPARED_BRANCH, RULE, KEPT_ALONE = "compared_branch", "rule", "kept_alone"
-ANSWER_BY, ANSWER_PATTERN, RIGHT_ANSWER = "answer_by", "answer_pattern", "right_answer"
+COMPARED_BRANCH, RULE, KEPT_ALONE, STRENGTH = "compared_branch", "rule", "kept_alone", "strength"
+ANSWER_BY, ANSWER_PATTERN, RIGHT_ANSWER, N_EACH = "answer_by", "answer_pattern", "right_answer", "each"
 
 # Overview
 XRAY_COLOUR = "show"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -64,7 +64,9 @@ def difficulty_chart(found: Difficulty, *, unit: Unit = "nats", theme_name: str 
     return styled(alt.layer(*layers).properties(height=240, width="container"), theme_name)
 
 
-def steering_chart(found: Steered, *, unit: Unit = "nats", theme_name: str = "light") -> alt.LayerChart:
+def steering_chart(
+    found: Steered, *, unit: Unit = "nats", theme_name: str = "light", strength: float | None = None
+) -> alt.LayerChart:
     """Entropy over the choices against the strength, a thin line per prompt and a thick one for their mean.
 
     Parameters
@@ -75,6 +77,8 @@ def steering_chart(found: Steered, *, unit: Unit = "nats", theme_name: str = "li
         Unit of information.
     theme_name : {"light", "dark"}
         Colours.
+    strength : float, optional
+        One to mark.
     """
     import altair as alt
 
@@ -84,7 +88,7 @@ def steering_chart(found: Steered, *, unit: Unit = "nats", theme_name: str = "li
     mean = frame.groupby("strength", as_index=False)[["entropy", "mass"]].mean()
     top = from_nats(float(np.log(len(found.choices))), unit)
     x = alt.X("strength:Q", title="strength")
-    y = alt.Y("entropy:Q", title=f"entropy over the choices ({unit})", scale=alt.Scale(domain=[0, top]))
+    y = alt.Y("entropy:Q", title=f"entropy ({unit})", scale=alt.Scale(domain=[0, top]))
     hover = [
         alt.Tooltip("strength:Q"),
         alt.Tooltip("entropy:Q", format=".4f", title=f"entropy ({unit})"),
@@ -92,5 +96,8 @@ def steering_chart(found: Steered, *, unit: Unit = "nats", theme_name: str = "li
     ]
     thin = alt.Chart(frame).mark_line(color=colours.muted, strokeWidth=1, opacity=0.6)
     thick = alt.Chart(mean).mark_line(color=accent, strokeWidth=2.5, point={"color": accent})
-    layers = [thin.encode(x=x, y=y, detail="prompt:N"), thick.encode(x=x, y=y, tooltip=hover)]
+    layers: list[Any] = [thin.encode(x=x, y=y, detail="prompt:N"), thick.encode(x=x, y=y, tooltip=hover)]
+    if strength is not None:
+        here = alt.Chart(pd.DataFrame({"strength": [strength]})).mark_rule(color=colours.ink, strokeWidth=1.3)
+        layers.append(here.encode(x=x))
     return styled(alt.layer(*layers).properties(height=220, width="container"), theme_name)

@@ -83,6 +83,19 @@ class Steered:
         """float64, (S, P): probability of all choices together; where it is small, the model says something else."""
         return np.asarray(self.probabilities.sum(-1))
 
+    @property
+    def highest(self) -> float:
+        """nats: ``ln C``, of choices that are equally likely."""
+        return float(np.log(len(self.choices)))
+
+    def means(self, at: int) -> tuple[float, float]:
+        """Entropy in nats and mass at strength number ``at``, each the mean over the prompts."""
+        return float(self.entropy[at].mean()), float(self.mass[at].mean())
+
+    def nearest(self, strength: float) -> int:
+        """Number of the strength that is closest to one."""
+        return int(np.abs(self.strength - strength).argmin())
+
     def to_frame(self, unit: Unit = "nats") -> pd.DataFrame:
         """One row per strength and prompt."""
         import pandas as pd

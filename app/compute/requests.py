@@ -134,10 +134,25 @@ def _n_tokens(request: RunRequest, model: LanguageModel) -> int:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """Something computed on demand about a finished run."""
+class OfModel:
+    """What an experiment is about that is no run of a text: the model, and whatever else, such as a written path."""
 
-    run: RunRequest
+    model: ModelSpec
+    of: str = ""
+    """Id of the rest."""
+
+    @property
+    def key(self) -> str:
+        """Id of both."""
+        values = asdict(self) | {"fingerprint": self.model.fingerprint()}
+        return "model/" + hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Something computed on demand about a finished run, or about a model."""
+
+    run: RunRequest | OfModel
     name: str
     options: tuple[tuple[str, object], ...] = ()
     """Everything else that decides the result; plain values."""

@@ -14,7 +14,6 @@ import torch
 from analysis.writing.compare import branches_frame
 from analysis.writing.messages import messages_of
 from analysis.writing.results import Writing
-from analysis.writing.rules.overlays import RULES, overlay, segments_overlay
 from analysis.writing.writing_file import writing_bytes
 from app import state
 from app.compute import requests as runs
@@ -357,19 +356,6 @@ def test_many_answers_are_grouped_by_a_stated_rule(open_page, finish):
     at.text_input(key=state.RIGHT_ANSWER).set_value("42")
     at = at.run()
     assert "Answer entropy **0** nats" in shown(at) and "0 of 5 right" in shown(at)
-
-
-@pytest.mark.parametrize("rule", [*RULES, "segments"])
-def test_a_rule_is_laid_over_what_was_written(rule, page):
-    page.selectbox(key=state.RULE).set_value(rule)
-    at = page.run()
-    w = written(at)
-    found = (
-        segments_overlay(w.text(), w.tokens(), len(w.prompt.ids))
-        if rule == "segments"
-        else overlay(rule, w.tokens(), len(w.prompt.ids))
-    )
-    assert not at.exception and found.says.replace("*", "") in shown(at).replace("*", "")
 
 
 # Bad input --------------------------------------------------------------------------------------------

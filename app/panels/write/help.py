@@ -28,3 +28,16 @@ are a group. **Answer entropy** is $-\sum_c \frac{n_c}{N} \ln \frac{n_c}{N}$ ove
 model, and therefore splits paraphrases: it tends to lie above an entropy over meanings. A few samples give too little: about
 $(K-1)/2N$ for K groups.
 """
+
+DIFFICULTY = """
+Every question that comes with the app is answered several times at temperature 1, 48 tokens at most. A dot is one question: the mean
+over its answers of the mean entropy over their tokens, against the share of right answers. Lines are the means of the thirds. An
+answer that was not found in the text, or was cut before it came, counts as wrong.
+"""
+
+STEERING = r"""
+The **direction** is the mean of the last token's states over prompts, weighted by the entropy over Yes and No, minus their plain mean. It
+is added to the states of the middle layer at every position: strength 1 is as long as those states are on average, below 0 points to
+sure prompts. Thin lines are questions, the thick one is their mean. Where both answers together have little probability, the model
+would say something else, and the entropy between them means little.
+"""

@@ -13,8 +13,10 @@ from app.panels.write.answer import answer_card, own_tokens
 from app.panels.write.answers import answers_panel, of_prompt
 from app.panels.write.chosen import chosen_panel
 from app.panels.write.compare import compare_card
+from app.panels.write.difficulty import difficulty_card
 from app.panels.write.more import more_line
 from app.panels.write.rules import rules_card
+from app.panels.write.steering import steering_card
 from app.panels.write.tree import take_branch, tree_card
 from app.widgets.layout import picture_and_choice
 
@@ -62,7 +64,9 @@ def _still(wanted: str | None) -> None:
         more_line(writing, branch)
         tree_card(writing, branch, ends=ends)
         compare_card(writing, branch)
-        rules_card(writing, branch)
+        rules_card(writing, branch, tokens)
+        difficulty_card()
+        steering_card()
     with beside:
         chosen_panel(writing, branch, tokens)
 
