@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from analysis.drawing.strip import Strip
 from analysis.results.tokens import TokenTrace
 from analysis.token_entropy.strips import entropy_strip, marked_tokens
@@ -29,6 +31,11 @@ def written_tokens(tokens: TokenTrace, n_prompt: int) -> TokenTrace:
         text=tokens.text[n_prompt:],
         cell_text=tokens.cell_text[first:] if len(cells) else (),
     )
+
+
+def least_sure(tokens: TokenTrace) -> int:
+    """Place of the written token before which entropy was highest: where going elsewhere says most."""
+    return int(np.nanargmax(tokens.entropy))
 
 
 def written_strip(tokens: TokenTrace, *, unit: Unit = "nats") -> Strip:

@@ -15,7 +15,7 @@ from analysis.drawing.labels import SIGNS, spelled
 if TYPE_CHECKING:
     from analysis.writing.results import Writing
 
-COLUMNS = 90
+COLUMNS = 81
 """Characters of a row."""
 _LONGEST_INNER, _SHORTEST, _LEAST_LEAF, _GAP = 34, 5, 14, 3
 """Characters of a piece that is followed by others, at most and at least; of an end, at least; between two pieces."""

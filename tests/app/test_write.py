@@ -231,10 +231,16 @@ def choose(at, token):
     return at.run()
 
 
+def test_the_token_of_highest_entropy_is_chosen_first(page):
+    w = written(page)
+    at = int(np.argmax(w.branches[0].numbers.entropy))
+    assert 0 < at < 19 and f"token {at} of 20" in shown(page)
+
+
 def test_a_clicked_token_offers_its_alternatives_and_the_branch_keeps_what_came_before(page, finish):
     at = choose(page, 4)
     w = written(at)
-    assert "token 5 of 20" in shown(at)
+    assert "token 4 of 20" in shown(at)
     came = int(w.path()[len(w.prompt.ids) + 4])
     others = [int(i) for i in w.branches[0].numbers.top_ids[4][:8]]
     row = next(i for i, token in enumerate(others) if token != came)

@@ -13,7 +13,7 @@ from analysis.units import from_nats
 from analysis.writing.compare import side_of
 from analysis.writing.figures import entropy_bars_spec
 from analysis.writing.prompt_shown import kinds_frame, prompt_frame, turns
-from analysis.writing.strips import written_strip, written_tokens
+from analysis.writing.strips import least_sure, written_strip, written_tokens
 from app import state
 from app.panels.write import help as explained
 from app.panels.write.request import samplers_said
@@ -42,10 +42,10 @@ def own_tokens(writing: Writing, branch: int) -> TokenTrace:
     return written_tokens(writing.tokens(branch), len(writing.prompt.ids))
 
 
-def chosen_written(n: int) -> int:
-    """Which of n written tokens is chosen: the last one until a person chooses."""
+def chosen_written(tokens: TokenTrace) -> int:
+    """Which of the written tokens is chosen: the one of highest entropy until a person chooses."""
     held = st.session_state.get(state.WRITTEN_TOKEN)
-    return held if held is not None and held < n else n - 1
+    return held if held is not None and held < len(tokens) else least_sure(tokens)
 
 
 def choose_written(token: int) -> None:
@@ -81,8 +81,9 @@ def answer_card(writing: Writing, branch: int, tokens: TokenTrace, *, grows: boo
         more=explained.ANSWER,
     ):
         _prompt(writing, branch)
-        chosen = len(tokens) - 1 if grows else chosen_written(len(tokens))
+        chosen = 0
         if len(tokens):
+            chosen = len(tokens) - 1 if grows else chosen_written(tokens)
             picked = token_strip(strip, key="written_strip", selected=chosen, height=_STRIP_HEIGHT)
             if not grows and picked is not None and picked != chosen and picked < len(tokens):
                 choose_written(picked)

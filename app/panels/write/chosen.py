@@ -45,7 +45,7 @@ def chosen_panel(writing: Writing, branch: int, tokens: TokenTrace, *, grows: bo
         if not n:
             st.caption("Nothing was written yet: no token to choose.")
             return
-        at = n - 1 if grows else chosen_written(n)
+        at = n - 1 if grows else chosen_written(tokens)
         title = f"“{visible(tokens.text[at])}”"
         stepper("written", title, "token", at, n, choose_written)
         unit = state.unit()
@@ -53,7 +53,7 @@ def chosen_panel(writing: Writing, branch: int, tokens: TokenTrace, *, grows: bo
             significant(from_nats(float(x[at]), unit)) for x in (tokens.entropy, tokens.surprisal)
         )
         st.caption(
-            f"token {count(at + 1)} of {count(n)} · entropy **{entropy}** {unit} · surprisal **{surprisal}** {unit} · "
+            f"token {count(at)} of {count(n)} · entropy **{entropy}** {unit} · surprisal **{surprisal}** {unit} · "
             f"choice {count(int(tokens.rank[at]))}"
         )
         _alternatives(writing, tokens, at, grows)

@@ -78,7 +78,7 @@ def _card(shown: str, found: Overlay, tokens: TokenTrace, call: str, imported: s
         TITLE,
         found.says,
         lambda: figures.rule_chart(
-            tokens, found, unit=unit, theme_name=state.theme_name(), token=chosen_written(len(tokens))
+            tokens, found, unit=unit, theme_name=state.theme_name(), token=chosen_written(tokens)
         ),
         alt=f"Entropy along what was written, and what the rule says: {found.rule}",
         name="rules",
