@@ -234,7 +234,7 @@ def choose(at, token):
 def test_the_token_of_highest_entropy_is_chosen_first(page):
     w = written(page)
     at = int(np.argmax(w.branches[0].numbers.entropy))
-    assert 0 < at < 19 and f"token {at} of 20" in shown(page)
+    assert at != 19 and f"token {at} of 20" in shown(page)
 
 
 def test_a_clicked_token_offers_its_alternatives_and_the_branch_keeps_what_came_before(page, finish):
