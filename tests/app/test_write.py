@@ -341,6 +341,15 @@ def test_branches_are_chosen_in_the_tree_named_compared_and_deleted(page, finish
     assert "everything that was written" in shown(at) and len(written(at).branches) == 1
 
 
+def test_many_answers_without_a_sampler_are_drawn_at_temperature_1(open_page, finish):
+    at = finish(press_write(open_page("write"), n=6))
+    at.number_input(key=state.N_ANSWERS).set_value(3.0)
+    at = at.run()
+    at.button(key="answers_button").click()
+    w = written(finish(at.run()))
+    assert [b.samplers.steps for b in w.branches] == [(("temperature", 1.0),)] * 3
+
+
 def test_many_answers_are_grouped_by_a_stated_rule(open_page, finish):
     at = press_write(open_page("write"), n=6)
     at = finish(at)

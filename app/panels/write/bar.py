@@ -44,7 +44,7 @@ def _answers() -> None:
         key="answers_button",
         on_click=_many,
         args=(n,),
-        help=f"{n} texts for this prompt, written side by side. Without a sampler all would be the same.",
+        help=f"{n} texts for this prompt, written side by side; without a sampler at temperature 1.",
     )
 
 

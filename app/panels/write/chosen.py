@@ -117,7 +117,7 @@ def _other_ways(writing: Writing, at: int) -> None:
             key="what_if",
             on_click=_what_if,
             args=(position,),
-            help="The four first choices, each continued for 16 tokens with its most probable tokens.",
+            help="The four first choices, each continued for 16 tokens as this branch was.",
         )
     if typed and word:
         st.rerun()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -253,13 +254,16 @@ def start_what_if(at: int) -> None:
 
 
 def start_answers(request: WriteRequest, n: int) -> None:
-    """Write many answers to the form's prompt, side by side: a new tree."""
+    """Write many answers to the form's prompt, side by side: a new tree; without a sampler at temperature 1."""
+    samplers = request.samplers
+    if not samplers.steps:
+        samplers = replace(samplers, steps=(("temperature", 1.0),))
 
     def begin(model: LanguageModel, n_new: int, on_token: jobs.OnToken) -> Writing:
         from analysis.writing.samples import write_samples
 
         return write_samples(
-            model, _prompt(model, request), n=n, n_new=n_new, samplers=request.samplers, stop=request.stop,
+            model, _prompt(model, request), n=n, n_new=n_new, samplers=samplers, stop=request.stop,
             on_token=on_token,
         ).writing  # fmt: skip
 
