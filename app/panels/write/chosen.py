@@ -32,20 +32,26 @@ _MOST = 8
 _LONGEST_WORD = 500
 
 
-def chosen_panel(writing: Writing, branch: int, tokens: TokenTrace, *, grows: bool = False) -> None:
+def chosen_panel(
+    writing: Writing, branch: int, tokens: TokenTrace, *, grows: bool = False, newest: bool = False
+) -> None:
     """Draw the panel of the chosen written token.
 
     Parameters
     ----------
-    writing, branch, tokens, grows
+    writing, branch, tokens
         As for :func:`app.panels.write.answer.answer_card`.
+    grows : bool
+        Whether something is being written: then nothing can be gone on with.
+    newest : bool
+        Whether the last token stands for the chosen one.
     """
     with st.container(border=True, key="panel_written"):
         n = len(tokens)
         if not n:
             st.caption("Nothing was written yet: no token to choose.")
             return
-        at = n - 1 if grows else chosen_written(tokens)
+        at = n - 1 if newest else chosen_written(tokens)
         title = f"“{visible(tokens.text[at])}”"
         stepper("written", title, "token", at, n, choose_written)
         unit = state.unit()
@@ -76,9 +82,11 @@ def _alternatives(writing: Writing, tokens: TokenTrace, at: int, grows: bool) ->
                 key=f"alternative_{row}", horizontal=True, vertical_alignment="center", gap="xxsmall"
             ):
                 st.html(html)
-                if came:
-                    st.html("<div class=write-came>chosen</div>", width="content")
-                elif not grows:
+                if (
+                    came or grows
+                ):  # while it grows each row has as many parts as before: none stays from another token
+                    st.html(f"<div class=write-came>{'chosen' * came}</div>", width="content")
+                else:
                     st.button(
                         "Go on",
                         key=f"go_on_{row}",

@@ -81,8 +81,8 @@ def _growing_answer(key: str) -> None:
 @st.fragment(run_every=2 * _POLL_SECONDS)
 def _growing_panel(key: str) -> None:
     """The newest token."""
-    writing, branch, _ = _so_far(key)
-    chosen_panel(writing, branch, own_tokens(writing, branch), grows=True)
+    writing, branch, grows = _so_far(key)
+    chosen_panel(writing, branch, own_tokens(writing, branch), grows=True, newest=grows)
 
 
 def _so_far(key: str) -> tuple[Writing, int, bool]:
