@@ -37,7 +37,7 @@ def wait_written(page: Any) -> None:
 def choose_token(page: Any, token: int) -> None:
     at = page.locator(".ls-strip").evaluate("(root, i) => root._rect(i)", token)
     page.mouse.click(at["x"] + at["width"] / 2, at["y"] + at["height"] / 2)
-    page.get_by_text(re.compile(rf"^token {token + 1} of ")).wait_for()
+    page.get_by_text(re.compile(rf"^token {token} of ")).wait_for()
     looks.settle(page)
 
 
