@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from analysis.errors import AnalysisError, BrokenFileError
 from analysis.paths import clean_path
+
+T = TypeVar("T")
 
 
 def write_file(data: bytes, path: str | Path) -> Path:
@@ -73,6 +75,60 @@ def header_of(data: bytes, key: str) -> Any:
     """
     length = int.from_bytes(data[:8], "little")
     return json.loads(json.loads(data[8 : 8 + length])["__metadata__"][key])
+
+
+def open_content(
+    data: bytes,
+    name: str,
+    key: str,
+    newest: int,
+    assemble: Callable[[Any, dict[str, np.ndarray]], T],
+    *,
+    what: str,
+) -> T:
+    """Make of a file's content what it holds.
+
+    Parameters
+    ----------
+    data : bytes
+        From :func:`bytes_of`.
+    name : str
+        Of the file, for messages.
+    key : str
+        Its header's.
+    newest : int
+        Format that this version writes; the header names its own as "schema", from 1.
+    assemble : callable
+        Takes header and arrays. Whatever it raises means that the file is damaged.
+    what : str
+        Kind of file, for messages, such as "trace".
+
+    Raises
+    ------
+    BrokenFileError
+        If it is of another kind, of a newer format, or damaged.
+    """
+    from safetensors.numpy import load
+
+    name = short(name)
+    try:
+        header = header_of(data, key)
+        schema = header["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise BrokenFileError(
+            f"{name} is not a {what} file.", f"Choose a {what} file that was saved here."
+        ) from None
+    if type(schema) is not int or not 1 <= schema <= newest:
+        raise BrokenFileError(
+            f"{name} was written with {what} format {str(schema)[:20]}; this version reads up to {newest}.",
+            "Open it with the version that wrote it, or make it again.",
+        )
+    try:
+        return assemble(header, load(data))
+    except Exception as error:
+        raise BrokenFileError(
+            f"{name} is damaged or cut short ({type(error).__name__}).", "Copy or save it again."
+        ) from error
 
 
 def short(name: str) -> str:

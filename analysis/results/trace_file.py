@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.errors import BrokenFileError
 from analysis.results.attention import AttentionTrace
-from analysis.results.file_parts import bytes_of, header_of, read_file, short, write_file
+from analysis.results.file_parts import bytes_of, open_content, read_file, write_file
 from analysis.results.layers import LayerTrace
 from analysis.results.token_quantities import stored_quantities
 from analysis.results.tokens import NextToken, TokenTrace
@@ -103,30 +102,7 @@ def trace_from_bytes(data: bytes, name: str = "the file") -> Trace:
     BrokenFileError
         As :func:`load_trace`.
     """
-    from safetensors.numpy import load
-
-    name = short(name)
-    try:
-        header = header_of(data, KEY)
-        schema = header["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise BrokenFileError(
-            f"{name} is not a trace file.", "Choose a file that Trace.save wrote."
-        ) from None
-    if type(schema) is not int or not 1 <= schema <= SCHEMA_VERSION:
-        raise BrokenFileError(
-            f"{name} was written with trace format {str(schema)[:20]}; this version reads up to {SCHEMA_VERSION}.",
-            "Open it with the version that wrote it, or run the text again.",
-        )
-    try:
-        arrays = load(data)
-        trace = _assemble(header, arrays)
-        check_trace(trace)
-    except Exception as error:
-        raise BrokenFileError(
-            f"{name} is damaged or cut short ({type(error).__name__}).", "Copy or save it again."
-        ) from error
-    return trace
+    return open_content(data, name, KEY, SCHEMA_VERSION, _assemble, what="trace")
 
 
 def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
@@ -145,7 +121,7 @@ def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
     spec = dict(header["spec"])
     for name in ("lens_layers", "spectra"):
         spec[name] = tuple(spec.get(name, ()))
-    return Trace(
+    trace = Trace(
         spec=TraceSpec(**spec),
         text=header["text"],
         checks=tuple(Check(**c) for c in header["checks"]),
@@ -156,3 +132,5 @@ def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Trace:
         notes=tuple(str(note) for note in header.get("notes", ())),
         **parts,
     )
+    check_trace(trace)
+    return trace

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.errors import BrokenFileError
-from analysis.results.file_parts import bytes_of, header_of, read_file, short, write_file
+from analysis.results.file_parts import bytes_of, open_content, read_file, write_file
 from analysis.results.token_quantities import stored_quantities
 from analysis.results.tokens import NextToken
 from analysis.results.trace import Check
@@ -129,27 +128,7 @@ def writing_from_bytes(data: bytes, name: str = "the file") -> Writing:
     BrokenFileError
         As :func:`load_writing`.
     """
-    from safetensors.numpy import load
-
-    name = short(name)
-    try:
-        header = header_of(data, KEY)
-        schema = header["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise BrokenFileError(
-            f"{name} holds nothing that was written.", "Choose a file that Writing.save wrote."
-        ) from None
-    if type(schema) is not int or not 1 <= schema <= SCHEMA_VERSION:
-        raise BrokenFileError(
-            f"{name} was written with format {str(schema)[:20]}; this version reads up to {SCHEMA_VERSION}.",
-            "Open it with the version that wrote it.",
-        )
-    try:
-        return _assemble(header, load(data))
-    except Exception as error:
-        raise BrokenFileError(
-            f"{name} is damaged or cut short ({type(error).__name__}).", "Copy or save it again."
-        ) from error
+    return open_content(data, name, KEY, SCHEMA_VERSION, _assemble, what="writing")
 
 
 def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Writing:
