@@ -139,6 +139,7 @@ FLOORS = [
     {"kv_cache"},
     {"token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects"},
     {"writing"},
+    {"comparison"},
     {"story"},
     {"figures"},
     {"command_line"},
