@@ -8,16 +8,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import serve
 
-SENTENCE = "The harbour was quiet that morning, and two fishermen mended a net on the wall without a word. "
+ROOT = Path(__file__).resolve().parents[1]
+_PROSE = ("DECISIONS.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md")
 
 
 def text_of(tokenizer: Any, n_tokens: int) -> str:
-    """Plain prose of exactly so many tokens."""
-    text: str = tokenizer.decode(tokenizer(SENTENCE * (n_tokens // 16 + 1))["input_ids"][:n_tokens])
+    """The project's own words, exactly so many tokens; prose that repeats itself has other spectra, and ties."""
+    whole = "\n".join((ROOT / name).read_text() for name in _PROSE)
+    text: str = tokenizer.decode(tokenizer(whole)["input_ids"][:n_tokens])
     assert len(tokenizer(text)["input_ids"]) == n_tokens
     return text
 

@@ -23,8 +23,8 @@ from app.widgets.layout import picture_and_choice
 if TYPE_CHECKING:
     from analysis.writing.results import Writing
 
-_POLL_SECONDS = 0.2
-"""Five times a second."""
+_POLL_SECONDS = 0.15
+"""So that a new token is seen at least five times a second: drawing takes its part."""
 
 
 def write_view() -> None:
@@ -78,7 +78,7 @@ def _growing_answer(key: str) -> None:
     answer_card(writing, branch, own_tokens(writing, branch), grows=grows)
 
 
-@st.fragment(run_every=2 * _POLL_SECONDS)
+@st.fragment(run_every=3 * _POLL_SECONDS)
 def _growing_panel(key: str) -> None:
     """The newest token."""
     writing, branch, grows = _so_far(key)
