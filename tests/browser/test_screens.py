@@ -26,6 +26,8 @@ LIGHTER = 14
 """Steps of 255 that the mean colour of a block may differ."""
 OTHERS = 0.04
 """Share of blocks that may differ by more."""
+LOOKS = 40
+"""How often a page is looked at before it counts as another one."""
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +58,16 @@ def visited(page: Any, address: str, slug: str) -> bytes:
 
 @pytest.mark.parametrize("theme", looks.THEMES)
 @pytest.mark.parametrize("slug", screens.KEY_PAGES)
-def test_a_key_screen_is_as_it_was(slug, theme, chromium, address, record_property):
+def test_a_key_screen_is_as_it_was(slug, theme, chromium, address):
     width, height = looks.WIDE
     with harness.page(chromium, viewport={"width": width, "height": height}, color_scheme=theme) as page:
-        found = share_of_others(visited(page, address, slug), Image.open(screens.stored(slug, theme)))
-    record_property("others", found)
+        kept, shot = Image.open(screens.stored(slug, theme)), visited(page, address, slug)
+        for _ in range(LOOKS):
+            found = share_of_others(shot, kept)
+            if found <= OTHERS / 2:
+                break
+            page.wait_for_timeout(500)  # what is computed without being asked for comes later
+            shot = page.screenshot()
     assert found <= OTHERS, f"{found:.1%} of the blocks differ"
 
 
