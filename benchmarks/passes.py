@@ -14,7 +14,7 @@ from functools import partial
 
 from benchmarks.harness import Cost, Report, Spread, Worker, growth, number, ratios, reach, take_turns
 
-TURNS = {256: 3, 512: 5, 1024: 2, 2048: 2, 4096: 1, 8192: 1, 16384: 1}
+TURNS = {256: 2, 512: 4, 1024: 2, 2048: 1, 4096: 1, 8192: 1, 16384: 1}
 QUICK = {128: 1, 256: 1, 512: 1}
 PAGES = (32, 128, 512)
 TIME_LIMIT, PAGE_LIMIT = 600.0, 512 << 20
