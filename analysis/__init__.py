@@ -16,6 +16,7 @@ Map of the package
 ``attention_sinks``   where every head looks, and what happens without it
 ``entropy_collapse``  what the layers do to a text
 ``pruning_effects``   what a model can forget, and what it costs
+``visual_tokens``     pictures: where a vision-language model looks, and what it could do without
 ``comparison``        two sides of one thing, token by token
 ``writing``           what the model writes, and where it could have gone elsewhere
 ``figures``           every picture, as a function of a result

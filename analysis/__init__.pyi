@@ -44,6 +44,7 @@ from .results.trace_file import load_trace as load_trace
 from .token_entropy.measures import summary as summary
 from .token_entropy.samplers import sampler_panel as sampler_panel
 from .token_entropy.samplers import sampler_view as sampler_view
+from .visual_tokens.scenes.scene import scene as scene
 from .writing.check import check_written as check_written
 from .writing.results import Prompt as Prompt
 from .writing.results import Samplers as Samplers

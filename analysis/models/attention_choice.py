@@ -15,6 +15,11 @@ ATTRIBUTE = "_attn_implementation"
 """Of a config of transformers."""
 
 
+def attention_name(part: Any) -> str:
+    """Name of the attention function of a model, or of a part of one that has a config of its own."""
+    return getattr(part.config, ATTRIBUTE, "")
+
+
 def attends_eagerly(model: Any) -> bool:
     """Whether a model makes whole maps of attention.
 
@@ -23,7 +28,7 @@ def attends_eagerly(model: Any) -> bool:
     model
         transformers' model.
     """
-    return getattr(model.config, ATTRIBUTE, "") == "eager"
+    return attention_name(model) == "eager"
 
 
 @contextmanager

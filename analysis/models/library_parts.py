@@ -6,7 +6,8 @@ Each is reached for in this file alone, where it is needed, so that a version wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -87,3 +88,41 @@ def left_on_disk(model: Any, module: nn.Module, part: str) -> Tensor:
     path = next(name for name, found in model.named_modules() if found is module)
     hook: Any = module._hf_hook
     return load_offloaded_parameter(model, f"{path}.{part}").to(hook.execution_device)
+
+
+def best_canvas(size: tuple[int, int], canvases: Sequence[Sequence[int]]) -> tuple[int, int]:
+    """Height and width of the canvas that LLaVA-NeXT and OneVision fit a picture of this height and width into."""
+    from transformers.image_processing_utils import select_best_resolution
+
+    return select_best_resolution(size, canvases)
+
+
+def best_tiles(size: tuple[int, int], tile: tuple[int, int], fewest: int, most: int) -> tuple[int, int]:
+    """Columns and rows of the tiles that InternVL cuts a picture of this height and width into."""
+    from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import get_optimal_tiled_canvas
+
+    return get_optimal_tiled_canvas(size, tile, fewest, most)
+
+
+@contextmanager
+def features_added_by(
+    part: Any, wrap: Callable[[Callable[..., Tensor]], Callable[..., Tensor]]
+) -> Iterator[None]:
+    """Wrap what Qwen3-VL adds features of its tower by, between its first layers; nothing for other models.
+
+    Parameters
+    ----------
+    part
+        transformers' language model inside a vision-language model.
+    wrap : callable
+        Gets the library's function of states, places of the image and features, and returns another.
+    """
+    function = getattr(part, "_deepstack_process", None)
+    if function is None:
+        yield
+        return
+    part._deepstack_process = wrap(function)
+    try:
+        yield
+    finally:
+        del part._deepstack_process

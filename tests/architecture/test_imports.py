@@ -137,7 +137,7 @@ FLOORS = [
     {"models", "drawing"},
     {"forward"},
     {"kv_cache"},
-    {"token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects"},
+    {"token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects", "visual_tokens"},
     {"writing"},
     {"comparison"},
     {"story"},

@@ -45,6 +45,12 @@ def test_numpy_gives_eigenvalues_in_float32():
             "GGUF_PRE_TOKENIZER_SPLITS",
         ),
         ("transformers", "transformers.pytorch_utils", "Conv1D"),
+        ("transformers", "transformers.image_processing_utils", "select_best_resolution"),
+        (
+            "transformers",
+            "transformers.models.got_ocr2.image_processing_pil_got_ocr2",
+            "get_optimal_tiled_canvas",
+        ),
         ("transformers", "transformers.quantizers.auto", "AUTO_QUANTIZATION_CONFIG_MAPPING"),
     ],
 )
@@ -55,6 +61,18 @@ def test_the_parts_are_where_they_were(package, module, name):
         found = False
     assert found, gone(package, f"{module}.{name}", "library_parts")
     assert f"from {module} import {name}" in inspect.getsource(library_parts)
+
+
+def test_features_are_added_between_layers_by_a_function_that_can_be_wrapped():
+    from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
+
+    name = "_deepstack_process"
+    assert hasattr(Qwen3VLTextModel, name), gone("transformers", f"Qwen3VLTextModel.{name}", "library_parts")
+    part = object.__new__(Qwen3VLTextModel)
+    nn.Module.__init__(part)
+    with library_parts.features_added_by(part, lambda _: "wrapped"):
+        assert getattr(part, name) == "wrapped"
+    assert name not in vars(part), "the class's own is back"
 
 
 @pytest.mark.parametrize("name", ["_keep_in_fp32_modules", "_keep_in_fp32_modules_strict"])

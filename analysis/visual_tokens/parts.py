@@ -1,0 +1,64 @@
+"""Parts of a vision-language model: its language model, that one's layers, and which positions hold the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from analysis.errors import UnsupportedModelError
+
+
+def language_part(model: Any) -> nn.Module:
+    """Return the language model inside a vision-language model: what has the embeddings, the layers and the norm.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If there is none.
+    """
+    inner = getattr(model, "model", None)
+    for name in ("language_model", "text_model"):
+        part = getattr(inner, name, None)
+        if isinstance(part, nn.Module) and hasattr(part, "layers"):
+            return part
+    raise UnsupportedModelError(
+        f"{type(model).__name__} has no language model that is known here.",
+        "Open a vision-language model of the LLaVA, Idefics, Qwen-VL, Gemma 3, InternVL or PaliGemma families.",
+    )
+
+
+def language_layers(model: Any) -> Sequence[nn.Module]:
+    """Return the decoder layers of the language model, in order."""
+    part = language_part(model)
+    return list(part.layers)[: part.config.num_hidden_layers]
+
+
+def image_token_id(model: Any) -> int:
+    """Return the id that stands in a text for each visual token.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If the configuration names none.
+    """
+    for name in ("image_token_id", "image_token_index"):
+        found = getattr(model.config, name, None)
+        if isinstance(found, int):
+            return found
+    raise UnsupportedModelError(
+        f"The configuration of {type(model).__name__} names no image token.", "Open a vision-language model."
+    )
+
+
+def visual_positions(model: Any, ids: Tensor) -> Tensor:
+    """Positions that hold an image: (n,) of int64, rising.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    ids : torch.Tensor
+        (S,), one text. Positions of learned newlines are among them.
+    """
+    return (ids == image_token_id(model)).nonzero()[:, 0]

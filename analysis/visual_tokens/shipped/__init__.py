@@ -1,0 +1,1 @@
+"""The vision-language model that comes with the project: its parts in code, its weights beside it."""

@@ -1,0 +1,50 @@
+"""One pass over pictures whose questions are packed: all their answers at once, by the library's own modules."""
+
+from __future__ import annotations
+
+import torch
+from transformers import LlavaForConditionalGeneration
+
+from analysis.visual_tokens.shipped.packing import Batch
+
+
+def patch_states(model: LlavaForConditionalGeneration, pixels: torch.Tensor) -> torch.Tensor:
+    """Return the states of the tower that the projector gets: (B, 144, 128), without the class token."""
+    return model.model.vision_tower(pixels).last_hidden_state[:, 1:]
+
+
+def project(model: LlavaForConditionalGeneration, states: torch.Tensor) -> torch.Tensor:
+    """Return the visual tokens that the language model gets for states of the tower: (B, n, 128)."""
+    return model.model.multi_modal_projector(states)
+
+
+def answer_logits(model: LlavaForConditionalGeneration, tokens: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return the logits at the places of a batch where something is learned.
+
+    Parameters
+    ----------
+    model : LlavaForConditionalGeneration
+    tokens : torch.Tensor
+        (B, n, 128) of :func:`project`; n as the batch was packed.
+    batch : Batch
+
+    Returns
+    -------
+    torch.Tensor
+        (N, vocabulary).
+    """
+    inner = model.model
+    embedded = inner.language_model.embed_tokens(batch.ids)
+    is_image = (batch.ids == model.config.image_token_id)[..., None]
+    embedded = embedded.masked_scatter(is_image, tokens.to(embedded.dtype))
+    hidden = inner.language_model(
+        inputs_embeds=embedded, attention_mask=batch.visible, position_ids=batch.positions, use_cache=False
+    ).last_hidden_state
+    return model.lm_head(hidden[batch.rows, batch.columns])
+
+
+def answered_right(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Which questions a greedy answer gets right: (questions,) of bool; every token and the end count."""
+    wrong = logits.argmax(-1) != batch.targets
+    misses = torch.zeros(len(batch.kinds), dtype=torch.int64).index_add_(0, batch.question, wrong.long())
+    return misses == 0

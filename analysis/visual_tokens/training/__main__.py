@@ -1,0 +1,36 @@
+"""``python -m analysis.visual_tokens.training``: train the shipped model, or go on with it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from analysis.models.embedded import cache_folder
+from analysis.visual_tokens.shipped.build import save_folder
+from analysis.visual_tokens.training.recipe import STAGES
+from analysis.visual_tokens.training.run import train
+
+
+def main() -> None:
+    """Read the command line, train, and save the model as a folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoints", type=Path, default=cache_folder() / "visual_tokens_training")
+    parser.add_argument(
+        "--into", type=Path, help="folder for the finished model; default: beside the checkpoint"
+    )
+    parser.add_argument("--patches", type=int, default=STAGES[0].images, help="images of the first stage")
+    parser.add_argument("--answers", type=int, default=STAGES[1].images, help="images of the second stage")
+    parser.add_argument("--seed", type=int, default=0, help="of the first weights")
+    parser.add_argument("--float32", action="store_true", help="no products in bfloat16")
+    chosen = parser.parse_args()
+    stages = (replace(STAGES[0], images=chosen.patches), replace(STAGES[1], images=chosen.answers))
+    torch.set_flush_denormal(True)  # numbers near 0 that a processor handles slowly
+    model = train(chosen.checkpoints, stages=stages, seed=chosen.seed, short=not chosen.float32)
+    save_folder(model, chosen.into or chosen.checkpoints / "model")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""What is learned: what each patch shows, and the answers to packed questions."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from analysis.visual_tokens.scenes.drawing import LABELS
+from analysis.visual_tokens.shipped.build import WIDTH
+from analysis.visual_tokens.shipped.packing import Batch
+
+EMPTY = 0.15
+"""Weight of patches that show nothing of the kind: most do."""
+
+
+class PatchHeads(nn.Module):
+    """One linear head a label on the tower's patch states; used in training only.
+
+    Parameters
+    ----------
+    seed : int
+        Of the first weights.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.heads = nn.ModuleList(nn.Linear(WIDTH, 1 + len(names)) for names in LABELS.values())
+
+    def loss(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Sum over labels of the weighted mean cross-entropy.
+
+        Parameters
+        ----------
+        states : torch.Tensor
+            (B, 144, 128), the tower's patch states.
+        labels : torch.Tensor
+            (B, 5, 144) of int64.
+        """
+        total = states.new_zeros(())
+        for i, head in enumerate(self.heads):
+            logits = head(states).flatten(0, 1)
+            weights = logits.new_ones(logits.shape[1])
+            weights[0] = EMPTY
+            total = total + cross_entropy(logits, labels[:, i].reshape(-1), weights)
+        return total
+
+    @torch.no_grad()
+    def right(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Share of the patches that show something of a kind whose class is found, for each label: (5,)."""
+        found = []
+        for i, head in enumerate(self.heads):
+            there = labels[:, i] > 0
+            found.append((head(states).argmax(-1) == labels[:, i])[there].float().mean())
+        return torch.stack(found)
+
+
+def answer_losses(logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean cross-entropy of the answers' tokens, and of the ends after them, in nats."""
+    each = cross_entropy(logits, batch.targets, reduction="none")
+    return each[~batch.is_end].mean(), each[batch.is_end].mean()
