@@ -66,7 +66,7 @@ def test_a_key_screen_is_as_it_was(slug, theme, chromium, address):
             found = share_of_others(shot, kept)
             if found <= OTHERS / 2:
                 break
-            page.wait_for_timeout(500)  # what is computed without being asked for comes later
+            looks.stand_still(page)  # what is computed without being asked for comes later
             shot = page.screenshot()
     assert found <= OTHERS, f"{found:.1%} of the blocks differ"
 
@@ -84,5 +84,5 @@ def test_a_fault_is_seen(fault, chromium, address):
     with harness.page(chromium, viewport={"width": width, "height": height}, color_scheme=theme) as page:
         visited(page, address, slug)
         page.evaluate(f"() => {{ {fault}; }}")
-        page.wait_for_timeout(500)
+        looks.stand_still(page)
         assert share_of_others(page.screenshot(), Image.open(screens.stored(slug, theme))) > 2 * OTHERS
