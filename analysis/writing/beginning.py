@@ -10,6 +10,7 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError, InvalidTextError, TooLongError
 from analysis.forward.vocabulary_head import about_tokens, read_rows
+from analysis.kv_cache.stream import Stream, cache_kind
 from analysis.models.loading import LanguageModel
 from analysis.models.token_names import token_pieces
 from analysis.models.tokenization import check_text
@@ -18,7 +19,6 @@ from analysis.results.token_quantities import stored_quantities
 from analysis.writing.caches import caches, stream_of
 from analysis.writing.engine import TOP_K
 from analysis.writing.results import Prompt, TokenNames, Writing
-from analysis.writing.stream import Stream, cache_kind
 from analysis.writing.tokens import trace_of_ids, with_names
 
 _BEFORE = ("\n", ".")

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.kv_cache.stream import CacheKind, Stream, cache_kind
 from analysis.models.loading import LanguageModel
-from analysis.writing.stream import CacheKind, Stream, cache_kind
 
 LIMIT_BYTES = 1 << 30
 """What the caches of one model may take together."""

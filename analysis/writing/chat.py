@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError, InvalidTextError
+from analysis.models.stops import special_ids_by_name, stop_ids
 from analysis.models.tokenization import require_rows, spans_by_decoding
 from analysis.writing.results import Message, Prompt, Span
 from analysis.writing.spans import TEMPLATE, THINKING, tokens_in
-from analysis.writing.stops import special_ids_by_name, stop_ids
 from analysis.writing.thinking import thinking_in
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from transformers import PreTrainedTokenizerFast
 
 import analysis as an
 from analysis.errors import AnalysisError, BrokenFileError, InvalidTextError, TooLongError
+from analysis.kv_cache.stream import Stream, cache_kind
 from analysis.models.tokenization import encode, tokens_of_ids
 from analysis.results.decoded import decode
 from analysis.writing.beginning import token_ids
 from analysis.writing.caches import Caches, cache_memory, caches
 from analysis.writing.results import Prompt
-from analysis.writing.stream import Stream, cache_kind
 from analysis.writing.writing_file import writing_bytes, writing_from_bytes
 from tests import budget
 from tests.tiny_models.chain import AFTER, A, B, chain_model, entropy_after, varentropy_after

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from analysis.errors import AnalysisError
+from analysis.models.stops import drawable_ids, stop_ids
 from analysis.models.tokenization import limit_ids
 from analysis.writing.chat import chat_prompt, has_chat, knows_thinking, turn_end
 from analysis.writing.prompt import plain_prompt, prompt_of
 from analysis.writing.results import Message, Prompt, Span
 from analysis.writing.spans import path_spans, restricted, tokens_in
-from analysis.writing.stops import drawable_ids, stop_ids
 from analysis.writing.thinking import thinking_in, thinking_written
 from tests.tiny_models.tokenizer import BOS_ID, EOS_ID, byte_tokenizer
 
