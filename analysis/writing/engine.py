@@ -199,7 +199,11 @@ class Writer(Steps):
 
     def _end(self, line: Line) -> None:
         drawn, limit = len(line.ids) - len(line.forced), self.model.info.context_length
-        if line.ids and drawn >= 0 and (line.ids[-1] in self.stop_ids or self.stop.reached(line.ids)):
+        if (
+            line.ids
+            and drawn >= 0
+            and (line.ids[-1] in self.stop_ids or self.stop.reached(line.ids, line.branch.ids))
+        ):
             line.ended = "stop"
         elif limit is not None and len(self.stream) >= limit:
             line.ended = "context"
@@ -207,9 +211,8 @@ class Writer(Steps):
             line.ended = "limit"
 
     def _keep(self, rows: Sequence[int]) -> None:
-        """Keep the caches of these rows."""
-        for row in rows:
-            caches(self.model).keep(self.stream.rows([row]) if len(self._alive) > 1 else self.stream)
+        """Keep the caches of these rows, which may go on together."""
+        caches(self.model).keep(self.stream.rows(rows) if len(rows) < len(self._alive) else self.stream)
 
 
 def _draw(outlook: Outlook, stream: Stream, lines: Sequence[Line], samplers: Samplers) -> Tensor:

@@ -73,6 +73,8 @@ def grow(
         raise AnalysisError("No tokens are to be written.", "Ask for 1 or more.")
     report = on_progress or silent
     stop_text = StopText(model.tokenizer, stop)
+    for line in lines:
+        line.branch = replace(line.branch, stop=tuple(stop))
     names = w.names
 
     def so_far() -> Writing:

@@ -152,6 +152,53 @@ def test_others_that_wait_come_between_two_slices(open_page, finish, monkeypatch
     assert other.ended < mine.ended
 
 
+@pytest.mark.parametrize("what", ["many answers", "a stop text"])
+def test_others_come_between_two_slices_of_everything(what, open_page, finish, monkeypatch, llama):
+    from analysis.writing.samples import write_samples
+
+    at = finish(press_write(open_page("write"), n=12))
+    held = Held(monkeypatch, 3)
+    if what == "many answers":
+        at.number_input(key=state.N_ANSWERS).set_value(3.0)
+        at = at.run()
+        at.button(key="answers_button").click()
+        at = at.run()
+    else:
+        at.text_area(key=state.STOP_STRINGS).set_value("never written")
+        at = press_write(at, "the tin", n=40)
+    assert held.reached.wait(PATIENCE)
+    mine = running_job(at)
+    other = runs.engine().worker.submit("other", lambda _job: None, owner="bob")
+    held.go.set()
+    w = written(finish(at))
+    assert other.ended < mine.ended and mine.state == "done"
+    if what == "a stop text":
+        assert w.branches[0].stop == ("never written",) and len(w.branches[0]) == 40
+        return
+    once = write_samples(llama, TEXT, n=3, n_new=12).writing
+    assert [b.ended for b in w.branches] == [b.ended for b in once.branches]
+    for one, same in zip(w.branches, once.branches, strict=True):
+        np.testing.assert_array_equal(one.ids, same.ids)
+
+
+def test_stopping_many_answers_keeps_what_there_is_of_each(open_page, finish, monkeypatch):
+    at = finish(press_write(open_page("write"), n=40))
+    held = Held(monkeypatch, 6)
+    at.number_input(key=state.N_ANSWERS).set_value(3.0)
+    at = at.run()
+    at.button(key="answers_button").click()
+    at = at.run()
+    assert held.reached.wait(PATIENCE)
+    at = at.run()
+    next(b for b in at.button if b.label == "Stop").click()
+    at = at.run()
+    held.go.set()
+    w = written(finish(at))
+    assert len(w.branches) == 3
+    for one in w.branches:
+        assert one.ended == "stop" or (one.ended == "stopped" and 4 <= len(one) <= 7)
+
+
 def running_job(at):
     return runs.engine().worker.get(at.session_state[state.WRITING_JOB])
 
