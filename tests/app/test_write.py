@@ -11,6 +11,7 @@ import pytest
 import streamlit as st
 import torch
 
+from analysis.drawing.numbers import significant
 from analysis.writing.compare import branches_frame
 from analysis.writing.messages import messages_of
 from analysis.writing.results import Writing
@@ -418,6 +419,36 @@ def test_many_answers_are_grouped_by_a_stated_rule(open_page, finish):
     at.text_input(key=state.RIGHT_ANSWER).set_value("42")
     at = at.run()
     assert "Answer entropy **0** nats" in shown(at) and "0 of 5 right" in shown(at)
+
+
+def test_surer_answers_weigh_more_and_thinking_is_counted(page, llama):
+    from analysis.writing.rules.thinking import thinking_of
+    from analysis.writing.sample_answers import answers_of, confidence_vote
+    from analysis.writing.write import branch
+
+    w = written(page)
+    assert "Vote by confidence" not in shown(page)
+    n = len(w.prompt.ids)
+    for text in ("<think>no</think> is 4 ", "<think>no, it is</think> is 4 ", "<think>is", " is 5 "):
+        w = branch(llama, w, of=0, at=n, token=text, n_new=1)
+    page.session_state[state.WRITING] = w
+    at = page.run()
+    at.selectbox(key=state.ANSWER_BY).set_value(answers.PATTERN)
+    at = at.run()
+    at.text_input(key=state.ANSWER_PATTERN).set_value(r"is (\d)")
+    at = at.run()
+    assert not at.exception
+    vote = confidence_vote(w, answers_of(w, r"is (\d)", range(5)), range(5))
+    assert vote.counts == {"4": 2, "5": 1} and vote.n_without == 2
+    share = 100 * vote.weights["4"] / sum(vote.weights.values())
+    assert (
+        f"Vote by confidence: **4** with {significant(share)} % of the weight and 66.7 % of the answers."
+        in shown(at)
+    )
+    counts = thinking_of(w, range(5))
+    fewest, most = counts.thinking.min(), counts.thinking.max()
+    assert fewest == 0 and f"Thinking takes 0 to {most} tokens, " in shown(at)
+    assert f"{significant(counts.spread)} times as many" in shown(at) and "1 of 5 never came" in shown(at)
 
 
 # Bad input --------------------------------------------------------------------------------------------
