@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import sys
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -74,23 +75,15 @@ def has_recurrence(found: Any) -> bool:
     return any(hasattr(layer, "recurrent_states") for layer in found.layers)
 
 
-def for_rows(found: Any, n_rows: int) -> Any:
-    """A copy of a cache of one text whose states are those of n equal rows.
-
-    Parameters
-    ----------
-    found
-        Cache with batch 1.
-    n_rows : int
-        Rows of the batch that goes on from it.
-    """
+def rows_of(found: Any, chosen: Sequence[int]) -> Any:
+    """A copy of a cache whose recurrent states are those of some rows of the batch, each as often as it is named."""
     new = copy.deepcopy(found)
     for layer in new.layers:
         for name in ("conv_states", "recurrent_states"):
             states = getattr(layer, name, {})
             for i, state in states.items():
                 if state is not None:
-                    states[i] = state.repeat_interleave(n_rows, 0)
+                    states[i] = state[list(chosen)]
     return new
 
 

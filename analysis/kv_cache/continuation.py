@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
 from analysis.forward.attention_adapter import attending
-from analysis.forward.read_cache import for_rows, read_cache
+from analysis.forward.read_cache import read_cache, rows_of
 from analysis.kv_cache.eviction_attention import GeneratedCache, KeptAttention, Observer, Special
 from analysis.kv_cache.prefill import Prefix
 from analysis.models.body import first_tensor, hooks, run_body
@@ -78,7 +78,7 @@ def run_continuation(
         raise UnsupportedModelError("Layers that keep a state cannot be passed by.", "Choose another method.")
     own = own or GeneratedCache()
     if own.recurrent is None:
-        own.recurrent = for_rows(prefix.recurrent, len(keep))
+        own.recurrent = rows_of(prefix.recurrent, [0] * len(keep))
     states = []
     for t in range(ids.shape[-1]):
         attention = _attention(prefix, keep, special, own, observe, watched)

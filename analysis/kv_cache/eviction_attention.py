@@ -7,7 +7,7 @@ do not keep is masked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from analysis.forward.attention import block_bytes
 from analysis.forward.attention_adapter import AttentionCall, own_mask
+from analysis.forward.read_cache import rows_of
 from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.kv_cache.gathered_attention import MASKED, attend_gathered
 from analysis.kv_cache.prefill import Prefix, wide
@@ -72,6 +73,15 @@ class GeneratedCache:
             value = torch.cat([self.values[layer], value], 2)
         self.keys[layer], self.values[layer] = key, value
         return key, value
+
+    def rows(self, chosen: Sequence[int]) -> GeneratedCache:
+        """What these settings have read."""
+        return GeneratedCache(
+            {layer: key[list(chosen)] for layer, key in self.keys.items()},
+            {layer: value[list(chosen)] for layer, value in self.values.items()},
+            None if self.recurrent is None else rows_of(self.recurrent, chosen),
+            None if self.alive is None else self.alive[list(chosen)],
+        )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError, InvalidTextError, TooLongError
 from analysis.forward.vocabulary_head import about_tokens, read_rows
+from analysis.kv_cache.stream import Stream, cache_kind
 from analysis.models.loading import LanguageModel
 from analysis.models.token_names import token_pieces
 from analysis.models.tokenization import check_text
@@ -18,7 +20,6 @@ from analysis.results.token_quantities import stored_quantities
 from analysis.writing.caches import caches, stream_of
 from analysis.writing.engine import TOP_K
 from analysis.writing.results import Prompt, TokenNames, Writing
-from analysis.writing.stream import Stream, cache_kind
 from analysis.writing.tokens import trace_of_ids, with_names
 
 _BEFORE = ("\n", ".")
@@ -73,32 +74,37 @@ def begin(model: LanguageModel, prompt: Prompt, report: Progress) -> tuple[Writi
 
 
 def resume(
-    model: LanguageModel, w: Writing, of: int, at: int, report: Progress = silent
+    model: LanguageModel, w: Writing, of: Sequence[int], at: int, report: Progress = silent
 ) -> tuple[Stream, Tensor]:
-    """What has read a branch up to a position, and what the head got there, (1, D)."""
+    """What has read branches up to a position, a row each, and what the head got there, (B, D)."""
 
     def on_layer(layer: int) -> None:
         report(layer / model.info.n_layers, "reading the text again")
 
-    path, begin = w.path(of), len(w.prompt.ids)
-    if not begin <= at <= len(path):
+    begin, end = len(w.prompt.ids), min(len(w.path(one)) for one in of)
+    if not begin <= at <= end:
         raise AnalysisError(
-            f"Position {at} is not in what was written, which goes from {begin} to {len(path)}.",
+            f"Position {at} is not in what was written, which goes from {begin} to {end}.",
             "Choose a written token; to change the prompt, write again.",
         )
-    stored = next(
-        (b.numbers.final_states[at - b.at] for b, n in w.lineage(of) if b.at <= at < b.at + n),
-        w.branches[of].after_state,
-    )
+    paths = np.stack([w.path(one)[:at] for one in of])
+    stored = [state for one in of if (state := _stored_state(w, one, at)) is not None]
     with model.held("while reading the text again"):
-        stream, state = stream_of(model, path[:at], on_layer)
-        if stored is not None:
-            device = model.anatomy.head.weight.device
-            state = torch.from_numpy(np.ascontiguousarray(stored))[None].to(device)
-        elif state is None:
-            stream = Stream(model, cache_kind(model))
-            state = stream.read(torch.from_numpy(path[None, :at]))[:, -1]
-    return stream, state
+        stream, states = stream_of(model, paths, on_layer)
+        if len(stored) == len(of):
+            states = torch.from_numpy(np.stack(stored)).to(model.anatomy.head.weight.device)
+        elif states is None:
+            stream = Stream(model, cache_kind(model), len(paths))
+            states = stream.read(torch.from_numpy(paths))[:, -1]
+    return stream, states
+
+
+def _stored_state(w: Writing, branch: int, at: int) -> np.ndarray | None:
+    """What the head got before a position of a path, (D,), where it was kept."""
+    return next(
+        (b.numbers.final_states[at - b.at] for b, n in w.lineage(branch) if b.at <= at < b.at + n),
+        w.branches[branch].after_state,
+    )
 
 
 def existing(model: LanguageModel, w: Writing, of: int | None) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.kv_cache.stream import CacheKind, Stream, cache_kind
 from analysis.models.loading import LanguageModel
-from analysis.writing.stream import CacheKind, Stream, cache_kind
 
 LIMIT_BYTES = 1 << 30
 """What the caches of one model may take together."""
@@ -31,7 +31,7 @@ class CacheMemory:
 
 
 class Caches:
-    """Streams of one row each, the newest last; found by the tokens they have read."""
+    """Streams of one row or more, the newest last; found by the tokens they have read."""
 
     def __init__(self, limit: int = LIMIT_BYTES) -> None:
         self.limit = limit
@@ -43,34 +43,40 @@ class Caches:
         return sum(stream.n_bytes for stream in self.kept)
 
     def keep(self, stream: Stream) -> None:
-        """Keep a stream of one row that nobody reads on with; what is too much goes, the oldest first."""
+        """Keep a stream that nobody reads on with; what is too much goes, the oldest first, but not the newest."""
         if stream.kind.name == "none":
             return
         if stream.kind.name == "shared":  # whatever it is the beginning of serves as well
-            self.kept = [one for one in self.kept if _common(one, stream.ids[0]) < len(one)]
+            self.kept = [one for one in self.kept if _same(one.ids, stream.ids).amax(1).min() < len(one)]
         self.kept.append(stream)
-        while self.kept and self.held > self.limit:
+        while len(self.kept) > 1 and self.held > self.limit:
             del self.kept[0]
 
     def beginning(self, kind: CacheKind, ids: Tensor) -> Stream | None:
-        """A stream of its own that has read as many of these tokens, (n,), as any; None where none has."""
-        best, n_best = None, 0
+        """A stream of its own that has read as many of the tokens of all rows, (B, n), as any; None where none has.
+
+        One that has read all of them is handed over: whoever reads on with it keeps it again.
+        """
+        best, rows, n_best = None, [0], 0
         for stream in self.kept:
-            n = _common(stream, ids)
+            same = _same(stream.ids, ids)
+            n = int(same.amax(0).min())
             if n > n_best and (kind.name == "shared" or n == len(stream)):
-                best, n_best = stream, n
+                best, rows, n_best = stream, same.argmax(0).tolist(), n
         if best is None:
             return None
         self.kept.remove(best)
-        self.kept.append(best)  # the newest by use
-        return best.cut(n_best) if kind.name == "shared" else best.rows([0])
+        whole = kind.name == "shared" and rows == list(range(len(best.ids)))
+        if not (whole and n_best == len(best)):
+            self.kept.append(best)  # the newest by use
+        begun = best.cut(n_best) if kind.name == "shared" else best
+        return begun if whole else begun.rows(rows)
 
 
-def _common(stream: Stream, ids: Tensor) -> int:
-    """How many of the first tokens are the same."""
-    n = min(len(stream), len(ids))
-    differs = (stream.ids[0, :n] != ids[:n]).nonzero()
-    return int(differs[0]) if len(differs) else n
+def _same(some: Tensor, others: Tensor) -> Tensor:
+    """How many of the first tokens of every one of some texts, (R, m), are those of others, (B, n); (R, B)."""
+    n = min(some.shape[1], others.shape[1])
+    return (some[:, None, :n] == others[:, :n]).long().cumprod(-1).sum(-1)
 
 
 def caches(model: LanguageModel) -> Caches:
@@ -85,19 +91,19 @@ def cache_memory(model: LanguageModel) -> CacheMemory:
     """What the caches of a model's branches take."""
     with model.lock:
         own = caches(model)
-        return CacheMemory(own.held, own.limit, len(own.kept))
+        return CacheMemory(own.held, own.limit, sum(len(stream.ids) for stream in own.kept))
 
 
 def stream_of(
-    model: LanguageModel, path: np.ndarray, on_layer: Callable[[int], None] | None = None
+    model: LanguageModel, paths: np.ndarray, on_layer: Callable[[int], None] | None = None
 ) -> tuple[Stream, Tensor | None]:
-    """A stream that has read a path, with as little reading as the caches allow.
+    """A stream that has read paths of one length, with as little reading as the caches allow.
 
     Parameters
     ----------
     model : LanguageModel
         Its lock is held by the caller.
-    path : numpy.ndarray, int64, shape (n,)
+    paths : numpy.ndarray, int64, shape (B, n)
         Ids.
     on_layer : callable, optional
         As for :meth:`Stream.read`.
@@ -105,16 +111,17 @@ def stream_of(
     Returns
     -------
     tuple
-        The stream, and what the head got after the last token, (1, D), if it had to be read.
+        The stream, and what the head got after the last tokens, (B, D), if they had to be read.
     """
-    kind, ids = cache_kind(model), torch.from_numpy(path)
+    kind, ids = cache_kind(model), torch.from_numpy(paths)
     if kind.name == "none":
         stream = Stream(model, kind)
-        stream.ids = ids[None]
+        stream.ids = ids
         return stream, None
-    stream = caches(model).beginning(kind, ids) or Stream(model, kind)
-    if kind.name == "copied" and _STEP * (len(ids) - len(stream)) > len(ids):
-        stream = Stream(model, kind)  # one pass over all is faster than a step for each of the rest
-    rest = ids[None, len(stream) :]
+    n_rows, n = ids.shape
+    stream = caches(model).beginning(kind, ids) or Stream(model, kind, n_rows)
+    if kind.name == "copied" and _STEP * (n - len(stream)) > n:
+        stream = Stream(model, kind, n_rows)  # one pass over all is faster than a step for each of the rest
+    rest = ids[:, len(stream) :]
     state = stream.read(rest, on_layer)[:, -1] if rest.shape[1] else None
     return stream, state

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import AnalysisError, InvalidTextError
+from analysis.models.stops import special_ids_by_name, stop_ids
 from analysis.models.tokenization import require_rows, spans_by_decoding
+from analysis.writing.bounded import EndlessTemplateError, bounded_lines
 from analysis.writing.results import Message, Prompt, Span
 from analysis.writing.spans import TEMPLATE, THINKING, tokens_in
-from analysis.writing.stops import special_ids_by_name, stop_ids
 from analysis.writing.thinking import thinking_in
 
 if TYPE_CHECKING:
@@ -151,11 +152,12 @@ def _render(model: LanguageModel, turns: Iterable[Message], opens: bool, switche
     from jinja2 import TemplateError
 
     try:
-        return str(
-            model.tokenizer.apply_chat_template(
-                _dicts(turns), tokenize=False, add_generation_prompt=opens, **switches
-            )
-        )
+        return str(_applied(model, turns, tokenize=False, add_generation_prompt=opens, **switches))
+    except EndlessTemplateError:
+        raise AnalysisError(
+            f"The chat template of {model.info.name} does not come to an end with these messages.",
+            "Give a plain text instead.",
+        ) from None
     except (
         TemplateError,
         ArithmeticError,
@@ -172,9 +174,15 @@ def _render(model: LanguageModel, turns: Iterable[Message], opens: bool, switche
         ) from None
 
 
+def _applied(model: LanguageModel, turns: Iterable[Message], **options: Any) -> Any:
+    with bounded_lines():
+        return model.tokenizer.apply_chat_template(_dicts(turns), **options)
+
+
 def _ids(model: LanguageModel, turns: Iterable[Message], switches: dict[str, Any]) -> list[int]:
-    found = model.tokenizer.apply_chat_template(
-        _dicts(turns),
+    found = _applied(
+        model,
+        turns,
         tokenize=True,
         return_dict=False,
         add_generation_prompt=True,

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from analysis.forward.vocabulary_head import Rows, read_rows
+from analysis.kv_cache.stream import CacheKind, Stream
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress, silent
 from analysis.results.trace import Check
 from analysis.writing.beginning import existing
 from analysis.writing.engine import TOP_K
 from analysis.writing.results import Branch, Writing
-from analysis.writing.stream import CacheKind, Stream
 
 EXACT = {"entropy": 1e-4, "surprisal": 1e-4, "varentropy": 2e-4}
 """Nats, and nats squared, in float32: three times what was seen over 4 x 64 tokens."""

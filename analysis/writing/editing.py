@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -26,17 +27,17 @@ def rename(writing: Writing, branch: int, name: str) -> Writing:
     name = " ".join(name.split())
     if len(name) > LONGEST_NAME:
         raise AnalysisError(f"The name has {len(name)} characters.", f"Take at most {LONGEST_NAME}.")
-    return _with(writing, branch, name=name)
+    return _with(writing, [branch], name=name)
 
 
-def ended_as(writing: Writing, branch: int, ended: Ended) -> Writing:
-    """The writing with another reason why a branch ends."""
-    return _with(writing, branch, ended=ended)
+def ended_as(writing: Writing, branches: Collection[int], ended: Ended) -> Writing:
+    """The writing with another reason why some branches end."""
+    return _with(writing, branches, ended=ended)
 
 
-def _with(writing: Writing, branch: int, **changes: object) -> Writing:
-    branches = tuple(replace(b, **changes) if b.id == branch else b for b in writing.branches)  # type: ignore[arg-type]
-    return replace(writing, branches=branches)
+def _with(writing: Writing, branches: Collection[int], **changes: object) -> Writing:
+    changed = tuple(replace(b, **changes) if b.id in branches else b for b in writing.branches)  # type: ignore[arg-type]
+    return replace(writing, branches=changed)
 
 
 def leaving(writing: Writing, branch: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The loop that writes: one token a step for every row, all statistics of the full vocabulary at each of them."""
+"""Every step of writing: a token drawn for each line, and all statistics of the full vocabulary."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from torch import Tensor
 
 from analysis.errors import Cancelled
 from analysis.forward.vocabulary_head import distribution, said_by, said_of
+from analysis.kv_cache.steps import Steps
+from analysis.kv_cache.stream import Stream
 from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
+from analysis.models.stops import drawable_ids
 from analysis.results.token_quantities import stored_quantities
 from analysis.results.tokens import NextToken
 from analysis.writing.caches import caches
 from analysis.writing.results import Branch, Ended, Samplers, StepNumbers
 from analysis.writing.sampling import draw
 from analysis.writing.stopping import StopText
-from analysis.writing.stops import drawable_ids
-from analysis.writing.stream import Stream
 
 TOP_K = 10
 """Alternatives kept of every token."""
@@ -52,7 +53,7 @@ class Outlook:
 
     def rows(self, chosen: Sequence[int]) -> Outlook:
         """Only these rows."""
-        index = torch.tensor(list(chosen), device=self.log_probs.device)
+        index = torch.tensor(list(chosen), dtype=torch.int64, device=self.log_probs.device)
         said = {name: values[list(chosen)] for name, values in self.said.items()}
         return Outlook(
             self.states[index.to(self.states.device)], self.log_probs[index], said, self.shift[index]
@@ -123,27 +124,13 @@ def no_numbers(head: Head, n_samplers: int) -> StepNumbers:
     )
 
 
-def write_on(
-    model: LanguageModel,
-    stream: Stream,
-    states: Tensor,
-    lines: Sequence[Line],
-    n_new: int,
-    samplers: Samplers,
-    stop_ids: Sequence[int],
-    stop: StopText,
-    on_step: Callable[[int], None],
-) -> None:
-    """Write on, all lines together, until each has ended.
+class Writer(Steps):
+    """Draws a token for every line, counts it, and keeps the caches of the lines that have ended.
 
     Parameters
     ----------
-    model : LanguageModel
-        Held for one token at a time, so that others have their turn in between.
-    stream : Stream
-        Has read what comes before, one row per line; used up.
-    states : Tensor, shape (B, D)
-        What the head got after that.
+    model, stream, states
+        As for :class:`analysis.kv_cache.steps.Steps`, one row per line.
     lines : sequence of Line
         What is written is added to them.
     n_new : int
@@ -154,62 +141,78 @@ def write_on(
         Ids that end a line, which keeps them; also where a person chose one as the last.
     stop : StopText
         Texts that end a line.
-    on_step : callable
-        Called with the number of steps done. Raising :class:`analysis.errors.Cancelled` from it ends all lines as
-        "stopped".
-
-    Notes
-    -----
-    A token is drawn, counted and read; then ``on_step`` is called. So whatever stops the writing, every line has
-    its numbers, its cache and what the model expects next. Finished rows leave the batch.
     """
-    head, limit = model.anatomy.head, model.info.context_length
-    alive = list(lines)
-    with model.held("while writing"):
-        outlook = Outlook.after(head, states)
-    for row, line in enumerate(alive):
-        line.expect(outlook, row)
-    n_steps = 0
-    try:
-        while alive:
-            with model.held("while writing"):
-                for line in alive:
-                    _end(line, len(stream), n_new, limit, stop_ids, stop)
-                left = [row for row, line in enumerate(alive) if line.ended is None]
-                if len(left) < len(alive):
-                    for row, line in enumerate(alive):
-                        if line.ended is not None:
-                            caches(model).keep(stream.rows([row]) if len(alive) > 1 else stream)
-                    if not left:
-                        alive = []
-                        break
-                    alive, stream, outlook = [alive[r] for r in left], stream.rows(left), outlook.rows(left)
-                ids = _draw(outlook, stream, alive, samplers)
-                states = stream.read(ids[:, None])[:, -1]
-                outlook = Outlook.after(head, states)
-                for row, line in enumerate(alive):
-                    line.ids.append(int(ids[row]))
-                    line.expect(outlook, row)
-            n_steps += 1
-            on_step(n_steps)
-    except Cancelled:
-        with model.held("while writing"):
-            for row, line in enumerate(alive):
+
+    stream: Stream
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        stream: Stream,
+        states: Tensor,
+        lines: Sequence[Line],
+        n_new: int,
+        samplers: Samplers,
+        stop_ids: Sequence[int],
+        stop: StopText,
+    ) -> None:
+        super().__init__(model, stream, states)
+        self.n_new, self.samplers, self.stop_ids, self.stop = n_new, samplers, stop_ids, stop
+        self._alive = list(lines)
+
+    def run(self, on_step: Callable[[int], None]) -> None:
+        """Write until each line has ended; Cancelled from ``on_step`` ends all as "stopped".
+
+        Whatever stops the writing, every line has its numbers, its cache and what the model expects next.
+        """
+        try:
+            super().run(on_step)
+        except Cancelled:
+            for line in self._alive:
                 line.ended = "stopped"
-                caches(model).keep(stream.rows([row]) if len(alive) > 1 else stream)
+            with self.model.held("while writing"):
+                self._keep(range(len(self._alive)))
 
+    def look(self, states: Tensor) -> None:
+        """Count what the model expects after every line."""
+        self._outlook = Outlook.after(self.model.anatomy.head, states)
+        for row, line in enumerate(self._alive):
+            line.expect(self._outlook, row)
 
-def _end(
-    line: Line, n_read: int, n_new: int, limit: int | None, stop_ids: Sequence[int], stop: StopText
-) -> None:
-    """Say whether a line is at its end, and why."""
-    drawn = len(line.ids) - len(line.forced)
-    if line.ids and drawn >= 0 and (line.ids[-1] in stop_ids or stop.reached(line.ids)):
-        line.ended = "stop"
-    elif limit is not None and n_read >= limit:
-        line.ended = "context"
-    elif drawn >= n_new:
-        line.ended = "limit"
+    def go_on(self) -> list[int]:
+        """Say which lines are at their end, and why."""
+        for line in self._alive:
+            self._end(line)
+        left = [row for row, line in enumerate(self._alive) if line.ended is None]
+        if len(left) < len(self._alive):
+            self._keep([row for row, line in enumerate(self._alive) if line.ended is not None])
+            self._alive = [self._alive[row] for row in left]
+            self._outlook = self._outlook.rows(left)
+        return left
+
+    def choose(self) -> Tensor:
+        """Draw, but for tokens that a person chose."""
+        ids = _draw(self._outlook, self.stream, self._alive, self.samplers)
+        for line, token in zip(self._alive, ids.tolist(), strict=True):
+            line.ids.append(token)
+        return ids
+
+    def _end(self, line: Line) -> None:
+        drawn, limit = len(line.ids) - len(line.forced), self.model.info.context_length
+        if (
+            line.ids
+            and drawn >= 0
+            and (line.ids[-1] in self.stop_ids or self.stop.reached(line.ids, line.branch.ids))
+        ):
+            line.ended = "stop"
+        elif limit is not None and len(self.stream) >= limit:
+            line.ended = "context"
+        elif drawn >= self.n_new:
+            line.ended = "limit"
+
+    def _keep(self, rows: Sequence[int]) -> None:
+        """Keep the caches of these rows, which may go on together."""
+        caches(self.model).keep(self.stream.rows(rows) if len(rows) < len(self._alive) else self.stream)
 
 
 def _draw(outlook: Outlook, stream: Stream, lines: Sequence[Line], samplers: Samplers) -> Tensor:

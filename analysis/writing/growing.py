@@ -9,13 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from analysis.errors import AnalysisError
+from analysis.kv_cache.stream import Stream
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress, silent
 from analysis.results.tokens import NextToken
-from analysis.writing.engine import Line, no_numbers, write_on
+from analysis.writing.engine import Line, Writer, no_numbers
 from analysis.writing.results import Branch, Samplers, Writing
 from analysis.writing.stopping import StopText
-from analysis.writing.stream import Stream
 from analysis.writing.tokens import with_names
 
 OnToken = Callable[[Callable[[], Writing], int], None]
@@ -73,6 +73,8 @@ def grow(
         raise AnalysisError("No tokens are to be written.", "Ask for 1 or more.")
     report = on_progress or silent
     stop_text = StopText(model.tokenizer, stop)
+    for line in lines:
+        line.branch = replace(line.branch, stop=tuple(stop))
     names = w.names
 
     def so_far() -> Writing:
@@ -95,5 +97,5 @@ def grow(
             on_token(so_far, n)
         report(min(1.0, n / n_new), f"token {n} of {n_new}")
 
-    write_on(model, stream, states, lines, n_new, samplers, w.prompt.stop_ids, stop_text, on_step)
+    Writer(model, stream, states, lines, n_new, samplers, w.prompt.stop_ids, stop_text).run(on_step)
     return so_far()

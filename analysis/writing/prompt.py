@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from analysis.models.stops import stop_ids
 from analysis.models.tokenization import Bos, encode
 from analysis.writing.chat import chat_prompt
 from analysis.writing.results import Message, Prompt
-from analysis.writing.stops import stop_ids
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel

@@ -135,6 +135,8 @@ class Branch:
     """float32, (D,): what the head got after its last token; None where it is not known."""
     checks: tuple[Check, ...] = ()
     """Its numbers against those of reading its path again; empty until that was asked."""
+    stop: tuple[str, ...] = ()
+    """Texts that end it, besides stop tokens, whenever it goes on."""
 
     def __len__(self) -> int:
         return len(self.ids)

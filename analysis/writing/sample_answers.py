@@ -11,6 +11,8 @@ from analysis.writing.answers import Answers, extract
 from analysis.writing.difficulty import Difficulty, difficulty
 from analysis.writing.questions import Question
 from analysis.writing.results import Writing
+from analysis.writing.rules.deepconf import Vote, confidence, weighted_vote
+from analysis.writing.rules.overlays import STRETCH
 from analysis.writing.thinking import thinking_written
 
 
@@ -59,6 +61,32 @@ def answers_of(w: Writing, how: str = "automatic", branches: Sequence[int] | Non
         raise AnalysisError("There are no samples to find answers in.", "Write some samples first.")
     texts = [answer_text(w, branch) for branch in ids]
     return Answers(how, tuple(None if text is None else extract(text, how) for text in texts))
+
+
+def confidence_vote(w: Writing, found: Answers, branches: Sequence[int]) -> Vote:
+    """Vote on equal answers as DeepConf does: each sample weighs as much as its least sure stretch is sure.
+
+    Parameters
+    ----------
+    w : Writing
+        What was written.
+    found : Answers
+        Of :func:`answers_of`.
+    branches : sequence of int
+        The branches that it is of.
+
+    Notes
+    -----
+    Stretches have :data:`analysis.writing.rules.overlays.STRETCH` tokens, as along the text; a shorter sample is one.
+    """
+    answers: list[str | None] = [None] * len(branches)
+    weights = [0.0] * len(branches)
+    for group in found.groups:
+        for sample in group.members if group.answer is not None else ():
+            written = [b.numbers.top_logprobs[:n] for b, n in w.lineage(branches[sample])]
+            answers[sample] = group.answer
+            weights[sample] = confidence(np.concatenate(written), STRETCH).least
+    return weighted_vote(answers, weights)
 
 
 def difficulty_of(questions: Sequence[Question], writings: Sequence[Writing]) -> Difficulty:

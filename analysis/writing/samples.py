@@ -113,15 +113,13 @@ def write_samples(
         raise AnalysisError("No samples are to be drawn.", "Ask for 1 or more.")
     chosen = parse_samplers(samplers, seed)
     report = on_progress or silent
-    with model.lock:
-        given = prompt_of(model, prompt)
-    w, stream, states = begin(model, given, part(report, 0, 1, of=PROMPT_SHARE))
+    w, stream, states = begin(model, prompt_of(model, prompt), part(report, 0, 1, of=PROMPT_SHARE))
     at_once, n_prompt = rows_per_block(model.anatomy.head), len(stream)
     for first in range(0, n, at_once):
         numbers = range(first, min(first + at_once, n))
         lines = [Line(new_branch(model, i, None, n_prompt, chosen, sample=i)) for i in numbers]
         if first:
-            stream, states = resume(model, w, 0, n_prompt)
+            stream, states = resume(model, w, [0], n_prompt)
         with model.held("while writing"):
             rows = stream.rows([0] * len(lines))
         share = len(lines) / n * (1 - PROMPT_SHARE)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
+
+import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.models.token_names import token_pieces
@@ -29,17 +32,17 @@ class StopText:
         self._texts = [text.encode("utf-8", "replace") for text in texts]
         self._pieces: dict[int, bytes] = {}
 
-    def reached(self, ids: Sequence[int]) -> bool:
-        """Whether the newest of these tokens completes one of the texts."""
+    def reached(self, ids: Sequence[int], before: Sequence[int] | np.ndarray = ()) -> bool:
+        """Whether the newest of these tokens completes one of the texts; it may begin in what was written before."""
         if not self._texts or not ids:
             return False
         newest = self._piece(ids[-1])
         longest = max(map(len, self._texts))
         tail = newest
-        for token in reversed(ids[:-1]):
+        for token in chain(reversed(ids[:-1]), reversed(before)):
             if len(tail) >= longest + len(newest):
                 break
-            tail = self._piece(token) + tail
+            tail = self._piece(int(token)) + tail
         return any(
             tail.find(text, max(0, len(tail) - len(newest) - len(text) + 1)) >= 0 for text in self._texts
         )

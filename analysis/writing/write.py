@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.errors import AnalysisError
 from analysis.forward.trace import trace_ids
+from analysis.forward.vocabulary_head import rows_per_block
 from analysis.models.loading import LanguageModel
 from analysis.progress import Progress, part, silent
 from analysis.results.trace import Trace
@@ -65,9 +66,7 @@ def write(
     """
     chosen = parse_samplers(samplers, seed)
     before, during = _shares(on_progress)
-    with model.lock:
-        given = prompt_of(model, prompt)
-    w, stream, states = begin(model, given, before)
+    w, stream, states = begin(model, prompt_of(model, prompt), before)
     line = Line(new_branch(model, 0, None, len(stream), chosen))
     return grow(model, w, stream, states, [line], n_new, chosen, stop, on_token, during)
 
@@ -83,7 +82,7 @@ def branch(
     samplers: Samplers | Sequence[tuple[str, float]] | None = None,
     seed: int | None = None,
     sample: int = 0,
-    stop: Sequence[str] = (),
+    stop: Sequence[str] | None = None,
     on_token: OnToken | None = None,
     on_progress: Progress | None = None,
 ) -> Writing:
@@ -104,11 +103,11 @@ def branch(
         The branch that is left; the newest by default.
     n_new : int, default 64
         Tokens drawn at most; those of ``token`` come on top.
-    samplers, seed : optional
+    samplers, seed, stop : optional
         As for :func:`write`; those of the branch that is left by default.
     sample : int, default 0
         Another number draws with other noise.
-    stop, on_token, on_progress
+    on_token, on_progress
         As for :func:`write`.
 
     Returns
@@ -125,7 +124,8 @@ def branch(
     chosen = _changed_samplers(w.branches[of].samplers, samplers, seed)
     forced = token_ids(model, token)
     before, during = _shares(on_progress)
-    stream, states = resume(model, w, of, at, before)
+    stream, states = resume(model, w, [of], at, before)
+    stop = w.branches[of].stop if stop is None else stop
     line = fork(model, w, len(w.branches), of, at, chosen, sample, forced)
     return grow(model, w, stream, states, [line], n_new, chosen, stop, on_token, during)
 
@@ -163,52 +163,73 @@ def what_if(
         As for :func:`branch`; and if there are not so many alternatives.
     """
     of = existing(model, w, of)
-    chosen, path = w.branches[of].samplers, w.path(of)
+    here, path = w.branches[of], w.path(of)
     before, during = _shares(on_progress)
-    stream, states = resume(model, w, of, at, before)
+    stream, states = resume(model, w, [of], at, before)
     came = int(path[at]) if at < len(path) else -1
     said = next((b.numbers.top_ids[at - b.at] for b, n in w.lineage(of) if b.at <= at < b.at + n), None)
-    top = w.branches[of].after.top_ids if said is None else said
+    top = here.after.top_ids if said is None else said
     others = [int(i) for i in top if i != came]
     if not 1 <= k <= len(others):
         raise AnalysisError(f"Only 1 to {len(others)} alternatives are known here.", "Choose fewer.")
     lines = [
-        fork(model, w, len(w.branches) + i, of, at, chosen, 0, (token,)) for i, token in enumerate(others[:k])
+        fork(model, w, len(w.branches) + i, of, at, here.samplers, 0, (token,))
+        for i, token in enumerate(others[:k])
     ]
     with model.held("while writing"):
         stream, states = stream.rows([0] * k), states.expand(k, -1)
-    return grow(model, w, stream, states, lines, n_new, chosen, (), on_token, during)
+    return grow(model, w, stream, states, lines, n_new, here.samplers, here.stop, on_token, during)
 
 
 def go_on(
     model: LanguageModel,
     w: Writing,
     *,
-    of: int | None = None,
+    of: int | Sequence[int] | None = None,
     n_new: int = 64,
-    stop: Sequence[str] = (),
+    stop: Sequence[str] | None = None,
     on_token: OnToken | None = None,
     on_progress: Progress | None = None,
 ) -> Writing:
-    """Write more of a branch, past its stop token if it has one.
+    """Write more of a branch, past its stop token if it has one; or of several, side by side where they are alike.
 
     Parameters
     ----------
-    model, w, of, stop, on_token, on_progress
+    model, w, on_token, on_progress
         As for :func:`branch`.
+    of : int or sequence of int, optional
+        Branches that grow; the newest by default.
     n_new : int, default 64
-        Tokens written at most.
+        Tokens written of each at most.
+    stop : sequence of str, optional
+        Texts that end them; each branch's own by default.
 
     Returns
     -------
     Writing
-        With the same branches, this one longer.
+        With the same branches, these longer.
     """
-    of = existing(model, w, of)
-    here = w.branches[of]
-    before, during = _shares(on_progress)
-    stream, states = resume(model, w, of, len(w.path(of)), before)
-    return grow(model, w, stream, states, [Line(here)], n_new, here.samplers, stop, on_token, during)
+    chosen = [existing(model, w, one) for one in (of if isinstance(of, Sequence) else [of])]
+    groups = _alike(w, chosen, rows_per_block(model.anatomy.head))
+    for number, group in enumerate(groups):
+        lines = [Line(w.branches[one]) for one in group]
+        here = lines[0].branch
+        before, during = _shares(part(on_progress or silent, number, len(groups)))
+        stream, states = resume(model, w, group, len(w.path(group[0])), before)
+        texts = here.stop if stop is None else stop
+        w = grow(model, w, stream, states, lines, n_new, here.samplers, texts, on_token, during)
+        if any(line.ended == "stopped" for line in lines):
+            break
+    return w
+
+
+def _alike(w: Writing, branches: Sequence[int], at_once: int) -> list[list[int]]:
+    """Branches that can be written side by side: as long as each other, drawn and ended in the same way."""
+    found: dict[tuple[object, ...], list[int]] = {}
+    for one in branches:
+        this = w.branches[one]
+        found.setdefault((len(w.path(one)), this.samplers, this.stop), []).append(one)
+    return [group[i : i + at_once] for group in found.values() for i in range(0, len(group), at_once)]
 
 
 def _shares(on_progress: Progress | None) -> tuple[Progress, Progress]:

@@ -80,6 +80,7 @@ def writing_bytes(w: Writing) -> bytes:
             "sample": branch.sample,
             "forced": branch.forced,
             "name": branch.name,
+            "stop": branch.stop,
             "after": {f.name: getattr(branch.after, f.name) for f in fields(NextToken) if f.type == "float"},
             "checks": [asdict(check) for check in branch.checks],
         }
@@ -207,6 +208,7 @@ def _branch(
         name=str(plain["name"]),
         after_state=arrays.get(f"{at}after_state"),
         checks=tuple(Check(**check) for check in plain["checks"]),
+        stop=tuple(str(text) for text in plain.get("stop", ())),
     )
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from analysis.writing.caches import CacheMemory
     from analysis.writing.results import Writing
 
-SLICE = 16
-"""Tokens that are written before others that wait come."""
+SLICE, FEWEST = 16, 4
+"""Tokens that are written before others that wait come, all branches together, and at least of each."""
 _SHOW_SECONDS = 0.15
 """A page looks five times a second."""
 
@@ -45,15 +45,19 @@ class Written:
     """Tokens written by this job; those that a person chose do not count."""
     rate: float
     """Tokens per second of the last slice; NaN before its second token."""
-    is_whole: bool = False
-    """Whether all was written that was asked for, or it ended by itself."""
+    growing: tuple[int, ...] = ()
+    """Branches that go on at the next turn."""
     memory: CacheMemory | None = None
-    """What the caches of all branches take, once it is whole."""
+    """What the caches of all branches take."""
+
+    def stopped(self) -> Writing:
+        """What there is if there is no next turn."""
+        from analysis.writing.editing import ended_as
+
+        return ended_as(self.writing, self.growing, "stopped")
 
 
-def submit_writing(
-    spec: ModelSpec, begin: Begin, n_new: int, *, of: int | None = None, at_once: int = SLICE
-) -> Job:
+def submit_writing(spec: ModelSpec, begin: Begin, n_new: int, *, of: int | None = None, ways: int = 1) -> Job:
     """Ask for text, and at its end for a check of its numbers against reading it again.
 
     Parameters
@@ -61,13 +65,13 @@ def submit_writing(
     spec : ModelSpec
         The model that writes.
     begin : callable
-        Writes the first slice; the others go on with its branch.
+        Writes the first slice; the others go on with its branches.
     n_new : int
-        Tokens, at most.
+        Tokens of each branch, at most.
     of : int, optional
-        The branch that grows; the newest after the first slice by default.
-    at_once : int
-        Tokens of a slice.
+        The branch that grows; new ones by default.
+    ways : int
+        How many new ones.
 
     Returns
     -------
@@ -88,22 +92,26 @@ def submit_writing(
 
             model = model_slot.get(spec, job.report)
             done = 0 if before is None else before.n_new
-            n = min(at_once, n_new - done)
+            n = min(max(FEWEST, SLICE // ways), n_new - done)
             watch = OneSlice(job, before, n_new)
             if before is None:
                 writing = begin(model, n, watch)
+                n_all = len(writing.branches)
+                grown = (of,) if of is not None else tuple(range(n_all - ways, n_all))
+                branch, chosen = grown[-1], 0 if of is not None else writing.branches[grown[0]].forced
             else:
                 from analysis.writing.write import go_on
 
-                writing = go_on(model, before.writing, of=before.branch, n_new=n, on_token=watch)
-            branch = (writing.newest if of is None else of) if before is None else before.branch
-            chosen = writing.branches[branch].forced if before is None and of is None else 0
+                grown, branch, chosen = before.growing, before.branch, 0
+                writing = go_on(model, before.writing, of=grown, n_new=n, on_token=watch)
             now = Written(writing, branch, done + max(0, watch.n - chosen), watch.rate)
-            goes_on = writing.branches[branch].ended == "limit" and now.n_new < n_new and watch.n > 0
-            is_whole = not goes_on and writing.branches[branch].ended != "stopped"
-            now = replace(now, is_whole=is_whole, memory=cache_memory(model))
+            if now.n_new < n_new and watch.n > 0:
+                now = replace(
+                    now, growing=tuple(one for one in grown if writing.branches[one].ended == "limit")
+                )
+            now = replace(now, memory=cache_memory(model))
             job.show(now)
-            return Turn(turn(now) if goes_on else check(now))
+            return Turn(turn(now) if now.growing else check(now))
 
         return work
 

@@ -11,6 +11,7 @@ import pytest
 import streamlit as st
 import torch
 
+from analysis.drawing.numbers import significant
 from analysis.writing.compare import branches_frame
 from analysis.writing.messages import messages_of
 from analysis.writing.results import Writing
@@ -150,6 +151,53 @@ def test_others_that_wait_come_between_two_slices(open_page, finish, monkeypatch
     at = finish(at)
     assert len(written(at).branches[0]) == 40
     assert other.ended < mine.ended
+
+
+@pytest.mark.parametrize("what", ["many answers", "a stop text"])
+def test_others_come_between_two_slices_of_everything(what, open_page, finish, monkeypatch, llama):
+    from analysis.writing.samples import write_samples
+
+    at = finish(press_write(open_page("write"), n=12))
+    held = Held(monkeypatch, 3)
+    if what == "many answers":
+        at.number_input(key=state.N_ANSWERS).set_value(3.0)
+        at = at.run()
+        at.button(key="answers_button").click()
+        at = at.run()
+    else:
+        at.text_area(key=state.STOP_STRINGS).set_value("never written")
+        at = press_write(at, "the tin", n=40)
+    assert held.reached.wait(PATIENCE)
+    mine = running_job(at)
+    other = runs.engine().worker.submit("other", lambda _job: None, owner="bob")
+    held.go.set()
+    w = written(finish(at))
+    assert other.ended < mine.ended and mine.state == "done"
+    if what == "a stop text":
+        assert w.branches[0].stop == ("never written",) and len(w.branches[0]) == 40
+        return
+    once = write_samples(llama, TEXT, n=3, n_new=12).writing
+    assert [b.ended for b in w.branches] == [b.ended for b in once.branches]
+    for one, same in zip(w.branches, once.branches, strict=True):
+        np.testing.assert_array_equal(one.ids, same.ids)
+
+
+def test_stopping_many_answers_keeps_what_there_is_of_each(open_page, finish, monkeypatch):
+    at = finish(press_write(open_page("write"), n=40))
+    held = Held(monkeypatch, 6)
+    at.number_input(key=state.N_ANSWERS).set_value(3.0)
+    at = at.run()
+    at.button(key="answers_button").click()
+    at = at.run()
+    assert held.reached.wait(PATIENCE)
+    at = at.run()
+    next(b for b in at.button if b.label == "Stop").click()
+    at = at.run()
+    held.go.set()
+    w = written(finish(at))
+    assert len(w.branches) == 3
+    for one in w.branches:
+        assert one.ended == "stop" or (one.ended == "stopped" and 4 <= len(one) <= 7)
 
 
 def running_job(at):
@@ -371,6 +419,36 @@ def test_many_answers_are_grouped_by_a_stated_rule(open_page, finish):
     at.text_input(key=state.RIGHT_ANSWER).set_value("42")
     at = at.run()
     assert "Answer entropy **0** nats" in shown(at) and "0 of 5 right" in shown(at)
+
+
+def test_surer_answers_weigh_more_and_thinking_is_counted(page, llama):
+    from analysis.writing.rules.thinking import thinking_of
+    from analysis.writing.sample_answers import answers_of, confidence_vote
+    from analysis.writing.write import branch
+
+    w = written(page)
+    assert "Vote by confidence" not in shown(page)
+    n = len(w.prompt.ids)
+    for text in ("<think>no</think> is 4 ", "<think>no, it is</think> is 4 ", "<think>is", " is 5 "):
+        w = branch(llama, w, of=0, at=n, token=text, n_new=1)
+    page.session_state[state.WRITING] = w
+    at = page.run()
+    at.selectbox(key=state.ANSWER_BY).set_value(answers.PATTERN)
+    at = at.run()
+    at.text_input(key=state.ANSWER_PATTERN).set_value(r"is (\d)")
+    at = at.run()
+    assert not at.exception
+    vote = confidence_vote(w, answers_of(w, r"is (\d)", range(5)), range(5))
+    assert vote.counts == {"4": 2, "5": 1} and vote.n_without == 2
+    share = 100 * vote.weights["4"] / sum(vote.weights.values())
+    assert (
+        f"Vote by confidence: **4** with {significant(share)} % of the weight and 66.7 % of the answers."
+        in shown(at)
+    )
+    counts = thinking_of(w, range(5))
+    fewest, most = counts.thinking.min(), counts.thinking.max()
+    assert fewest == 0 and f"Thinking takes 0 to {most} tokens, " in shown(at)
+    assert f"{significant(counts.spread)} times as many" in shown(at) and "1 of 5 never came" in shown(at)
 
 
 # Bad input --------------------------------------------------------------------------------------------

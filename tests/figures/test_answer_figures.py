@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from math import log
 
 import numpy as np
 import pytest
 
-from analysis.drawing.charts import MAX_POINTS, chart_svg
+from analysis.drawing.charts import MAX_POINTS, chart_svg, spec_svg
 from analysis.writing.answer_figures import difficulty_chart, steering_chart
 from analysis.writing.difficulty import difficulty
-from analysis.writing.rules.figures import rule_chart
+from analysis.writing.rules.figures import rule_chart, with_token
 from analysis.writing.rules.overlays import RULES, overlay
 from analysis.writing.steering import Steered
 from tests.budget import EXACT
@@ -45,6 +46,18 @@ def test_a_count_has_an_axis_of_its_own():
     trials = rule_chart(tokens, overlay("cautious trials", tokens)).to_dict()
     assert trials["resolve"]["scale"]["y"] == "independent"
     assert "resolve" not in rule_chart(tokens, overlay("moving threshold", tokens)).to_dict()
+
+
+@each_theme
+@pytest.mark.parametrize("rule", ["cautious trials", "moving threshold"])
+def test_a_mark_that_is_moved_is_the_mark_of_a_new_chart(rule, theme_name):
+    tokens = run(60).tokens
+    found = overlay(rule, tokens, 20)
+    spec = rule_chart(tokens, found, theme_name=theme_name).to_dict()
+    before = deepcopy(spec)
+    whole = rule_chart(tokens, found, theme_name=theme_name, token=30).to_dict()
+    assert spec_svg(with_token(spec, 30, theme_name)) == spec_svg(whole) != spec_svg(spec)
+    assert spec == before
 
 
 def test_all_marks_of_a_long_text_are_drawn():

@@ -12,6 +12,9 @@ from analysis.errors import AnalysisError, Cancelled
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.kv_cache.continuation import compacted, run_continuation
 from analysis.kv_cache.prefill import read_prefix
+from analysis.kv_cache.steps import Greedy
+from analysis.kv_cache.stream import Stream, cache_kind
+from analysis.models.stops import stop_ids
 from analysis.pruning_effects.eviction import context_run, generation
 from analysis.pruning_effects.eviction.generation import generate_greedy
 from analysis.pruning_effects.eviction.physical_cache import (
@@ -23,6 +26,7 @@ from analysis.pruning_effects.eviction.physical_cache import (
 from analysis.pruning_effects.eviction.results import Setting
 from tests import budget
 from tests.tiny_models.families import save_tiny
+from tests.tiny_models.unusual import CONFIGS, language_model, unusual_model
 
 CONTEXT = "The cat sat on the mat, and the dog ran to the river in the morning; it was not there. " * 2
 QUESTION = " Where did the dog run?"
@@ -40,6 +44,11 @@ def physical_logits(model, cache, ids: torch.Tensor, start: int) -> torch.Tensor
         places = torch.tensor([[start + t]])
         rows.append(model.model(token[None, None], past_key_values=cache, position_ids=places).logits[0])
     return torch.cat(rows).float()
+
+
+def made(family: str, load_tiny):
+    """A tiny model, one with recurrences among them."""
+    return language_model(unusual_model(family), family) if family in CONFIGS else load_tiny(family)
 
 
 # Greedy texts -----------------------------------------------------------------------------------------
@@ -99,13 +108,48 @@ def test_every_kind_of_setting_can_write(load_tiny, monkeypatch):
     assert passing.first_divergence.tolist()[:2] == [-1, -1] and passing.settings[2].computed < 0.7
 
 
-def test_writing_stops_at_the_end_of_text(llama, monkeypatch):
-    whole = generate_greedy(llama, CONTEXT, QUESTION, [], [0.5], n_new=12)
+@pytest.mark.filterwarnings("ignore")  # the library announces its slower reference kernels
+@pytest.mark.parametrize("family", ["llama", "qwen3_next"])
+def test_a_setting_ends_at_the_end_of_text_and_the_others_go_on(load_tiny, family, monkeypatch):
+    """Rows that are done leave the batch, with their keys and the states of their recurrences."""
+    model, names = made(family, load_tiny), ["window", "h2o"]
+    whole = generate_greedy(model, CONTEXT, QUESTION, names, [0.5, 0.2], n_new=12)
     end = int(whole.ids[0][4])
-    monkeypatch.setattr(generation, "_end_ids", lambda _model: torch.tensor([end]))
-    cut = generate_greedy(llama, CONTEXT, QUESTION, [], [0.5], n_new=12)
-    first = whole.ids[0].tolist().index(end)
-    assert cut.ids[0].tolist() == whole.ids[0][: first + 1].tolist()
+    monkeypatch.setattr(generation, "stop_ids", lambda of: (*stop_ids(of), end))
+    cut = generate_greedy(model, CONTEXT, QUESTION, names, [0.5, 0.2], n_new=12)
+    for before, after in zip(whole.ids, cut.ids, strict=True):
+        ends = [*np.flatnonzero(before == end), len(before) - 1]
+        np.testing.assert_array_equal(after, before[: ends[0] + 1])
+    assert len({len(ids) for ids in cut.ids}) > 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen3_next"])
+def test_one_loop_writes_with_every_kind_of_cache(load_tiny, family):
+    """The page Write's cache, and one of which nothing is evicted, one step after the other."""
+    model = made(family, load_tiny)
+    found = generate_greedy(model, CONTEXT, QUESTION, [], [0.5], n_new=12)
+    ids = torch.cat([ids_of(model, CONTEXT), ids_of(model, QUESTION, False)])
+    with model.lock, torch.inference_mode():
+        stream = Stream(model, cache_kind(model))
+        greedy = Greedy(model, stream, stream.read(ids[None])[:, -1], 12, stop_ids(model))
+    steps = []
+    greedy.run(steps.append)
+    assert greedy.written == [found.ids[0].tolist()]
+    assert steps == list(range(1, len(found.ids[0]))), "the last token is not read"
+
+
+def test_an_answer_counts_where_greedy_text_begins_with_it(llama):
+    """The needle test asks whether every token of the answer is the first choice, in one pass; here it is written."""
+    names = ["window", "h2o", "knorm"]
+    found = generate_greedy(llama, CONTEXT, QUESTION, names, [0.8, 0.5], n_new=3)
+    for ids in found.ids:
+        answer = llama.tokenizer.decode(ids)
+        if llama.tokenizer(answer, add_special_tokens=False)["input_ids"] != ids.tolist():
+            continue
+        sweep = an.sweep_eviction(llama, CONTEXT, QUESTION, names, [0.8, 0.5], answer=answer)
+        said = [np.array_equal(other[: len(ids)], ids) for other in found.ids]
+        assert sweep.answered().tolist() == said
 
 
 def test_texts_of_different_lengths_diverge_where_the_shorter_ends():

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import analysis as an
+from analysis.kv_cache.stream import cache_kind
+from analysis.models.stops import drawable_ids
 from analysis.writing.results import Prompt
-from analysis.writing.stops import drawable_ids
-from analysis.writing.stream import cache_kind
 from tests import budget
 from tests.tiny_models.families import FAMILIES, FAMILIES_EXTRA, WINDOW, tiny_model
 from tests.tiny_models.unusual import CONFIGS, language_model, unusual_model

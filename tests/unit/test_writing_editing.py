@@ -22,7 +22,7 @@ def test_a_name_changes_one_branch_and_shares_the_others():
     assert rename(after, 1, " ").branches[1].name == ""
     with pytest.raises(AnalysisError, match="61 characters"):
         rename(before, 0, "x" * (LONGEST_NAME + 1))
-    assert ended_as(before, 0, "stopped").branches[0].ended == "stopped"
+    assert [b.ended for b in ended_as(before, [0, 2], "stopped").branches] == ["stopped", "limit"] * 2
 
 
 def test_what_leaves_a_branch_goes_with_it_and_the_rest_moves_up():

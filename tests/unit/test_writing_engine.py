@@ -16,12 +16,12 @@ from transformers import PreTrainedTokenizerFast
 
 import analysis as an
 from analysis.errors import AnalysisError, BrokenFileError, InvalidTextError, TooLongError
+from analysis.kv_cache.stream import Stream, cache_kind
 from analysis.models.tokenization import encode, tokens_of_ids
 from analysis.results.decoded import decode
 from analysis.writing.beginning import token_ids
 from analysis.writing.caches import Caches, cache_memory, caches
 from analysis.writing.results import Prompt
-from analysis.writing.stream import Stream, cache_kind
 from analysis.writing.writing_file import writing_bytes, writing_from_bytes
 from tests import budget
 from tests.tiny_models.chain import AFTER, A, B, chain_model, entropy_after, varentropy_after
@@ -121,6 +121,48 @@ def test_going_on_is_as_if_it_had_not_stopped(chain):
         assert np.array_equal(
             getattr(more.branches[0].numbers, name), getattr(whole.branches[0].numbers, name)
         )
+
+
+def test_going_on_side_by_side_is_as_if_nothing_had_stopped(chain):
+    """B ends a sample: those that go on do so together, with the numbers they would have had."""
+    stopping = replace(PROMPT, stop_ids=(B,))
+    whole = an.write_samples(chain, stopping, 8, n_new=9, seed=3).writing
+    part = an.write_samples(chain, stopping, 8, n_new=2, seed=3).writing
+    while left := [b.id for b in part.branches if b.ended == "limit" and len(b) < 9]:
+        more = an.go_on(chain, part, of=left, n_new=min(2, 9 - len(part.branches[left[0]])))
+        assert all(more.branches[b.id] is b for b in part.branches if b.id not in left)
+        part = more
+    assert len({len(b) for b in whole.branches}) > 1
+    for one, other in zip(whole.branches, part.branches, strict=True):
+        assert one.ended == other.ended and one.after.entropy == other.after.entropy
+        for name, values in vars(one.numbers).items():
+            assert np.array_equal(values, getattr(other.numbers, name), equal_nan=values.dtype.kind == "f"), (
+                name
+            )
+
+
+def test_rows_that_lost_their_caches_are_read_again_together(chain):
+    whole = an.write_samples(chain, PROMPT, 3, n_new=7, seed=3).writing
+    part = an.write_samples(chain, PROMPT, 3, n_new=4, seed=3).writing
+    caches(chain).kept.clear()
+    part = an.go_on(chain, part, of=[2, 0], n_new=3)
+    assert [len(b) for b in part.branches] == [7, 4, 7]
+    for number in (0, 2):
+        assert part.path(number).tolist() == whole.path(number).tolist()
+        np.testing.assert_allclose(
+            part.branches[number].numbers.entropy, whole.branches[number].numbers.entropy, atol=NEAR
+        )
+
+
+def test_branches_that_are_not_alike_go_on_one_after_the_other(chain, greedy):
+    w = an.branch(chain, greedy, at=3, token=A, n_new=2)
+    w = an.branch(chain, w, of=0, at=3, token=A, n_new=2, samplers=DRAWN)
+    seen = []
+    more = an.go_on(chain, w, of=[0, 1, 2], n_new=2, on_token=lambda _so_far, n: seen.append(n))
+    assert seen == [1, 2] * 3
+    for number in range(3):
+        one = an.go_on(chain, w, of=number, n_new=2)
+        assert one.path(number).tolist() == more.path(number).tolist()
 
 
 def test_what_the_samplers_left_is_kept_beside_the_model_s_own(chain):
@@ -237,6 +279,20 @@ def test_a_stop_text_ends_it_where_it_is_complete(chain, greedy):
             an.write(chain, PROMPT, n_new=8, stop=wrong)
 
 
+def test_a_stop_text_stays_with_its_branch_and_may_begin_before_it_goes_on(chain, greedy):
+    w = an.write(chain, PROMPT, n_new=2, stop=("BAB",))
+    assert w.written() == "BA" and w.branches[0].stop == ("BAB",) and w.branches[0].ended == "limit"
+    w = an.go_on(chain, w, n_new=6)
+    assert w.written() == "BAB" and w.branches[0].ended == "stop"
+    w = an.go_on(chain, w, n_new=6)
+    assert w.written() == "BABAB", "what was complete before does not end it again"
+    other = an.branch(chain, w, at=2, token=B, n_new=6)
+    assert other.written(1) == "BBAB" and other.branches[1].stop == ("BAB",)
+    free = an.go_on(chain, w, n_new=4, stop=())
+    assert free.written() == "BABABABAB" and free.branches[0].stop == ()
+    assert an.what_if(chain, w, at=3, k=1, n_new=6).branches[1].stop == ("BAB",)
+
+
 def test_a_stop_token_that_a_person_chose_ends_it_too(chain):
     w = an.write(chain, replace(PROMPT, stop_ids=(5, B)), n_new=8)
     w = an.branch(chain, w, at=1, token=A, n_new=8)
@@ -331,10 +387,12 @@ def test_caches_are_bounded_and_the_oldest_goes_first(chain):
     for stream in streams[:2]:
         store.keep(stream)
     kind = cache_kind(chain)
-    assert store.beginning(kind, torch.tensor([2, A, A])).ids.tolist() == [[2, A]]  # and now it is the newest
+    assert store.beginning(kind, torch.tensor([[2, A, A]])).ids.tolist() == [
+        [2, A]
+    ]  # and now it is the newest
     store.keep(streams[2])
     assert store.kept == [streams[0], streams[2]] and store.held == store.limit
-    assert store.beginning(kind, torch.tensor([3, A, A])) is None
+    assert store.beginning(kind, torch.tensor([[3, A, A]])) is None
     longer = streams[2].cut(3)
     with torch.inference_mode():
         longer.read(torch.tensor([[A]]))
@@ -342,7 +400,39 @@ def test_caches_are_bounded_and_the_oldest_goes_first(chain):
     store.keep(longer)
     assert store.kept == [streams[0], longer]  # what it begins with serves no longer
     memory = cache_memory(chain)
-    assert memory.held == caches(chain).held and memory.count == len(caches(chain).kept)
+    assert memory.held == caches(chain).held
+    assert memory.count == sum(len(stream.ids) for stream in caches(chain).kept)
+    store.limit = 1
+    store.keep(streams[1])
+    assert store.kept == [streams[1]]  # the newest stays, however much it takes
+
+
+def test_rows_are_found_in_what_several_have_read(chain):
+    """Four rows read together: all go on as they are; some, or a beginning that they share, are copied."""
+    store, kind = Caches(), cache_kind(chain)
+    texts = torch.tensor([[2, A, A], [2, A, B], [2, B, A], [2, B, B]])
+    with torch.inference_mode():
+        stream = Stream(chain, kind, 4)
+        stream.read(texts)
+    key = stream.cache.layers[0].keys
+
+    def found(*ids):
+        begun = store.beginning(kind, torch.tensor(ids))
+        expected = key[rows_read(begun.ids), :, : len(begun)]
+        torch.testing.assert_close(begun.cache.layers[0].keys, expected, atol=NEAR, rtol=0)
+        return begun.ids.tolist()
+
+    def rows_read(ids):
+        return [[row[: ids.shape[1]] for row in texts.tolist()].index(one) for one in ids.tolist()]
+
+    store.keep(stream)
+    assert found([2, B, A, 5]) == [[2, B, A]]
+    assert found([2, B, B, 5], [2, A, A, 6]) == [[2, B, B], [2, A, A]]
+    assert found([2, B, 7], [2, B, 8]) == [[2, B], [2, B]]
+    assert found([2, B, 7], [2, 7, 7]) == [[2], [2]]
+    assert store.beginning(kind, torch.tensor([[2, A, A], [3, A, A]])) is None
+    assert store.kept == [stream]
+    assert found(*[[*row, 5] for row in texts.tolist()]) == texts.tolist() and store.kept == []
 
 
 def test_a_lost_cache_is_read_again_and_says_how_far_it_is(chain, greedy):
@@ -422,6 +512,7 @@ def test_a_file_holds_the_whole_tree(chain, greedy, tmp_path):
         chain, greedy, at=4, token="AA", n_new=3, samplers=(("temperature", 0.7), ("top-p", 0.9)), seed=5
     )
     w = an.check_written(chain, w)
+    w = replace(w, branches=(w.branches[0], replace(w.branches[1], stop=("\n\n", "日"))))
     back = an.load_writing(w.save(tmp_path / "tree.writing"))
     assert (
         back.prompt == w.prompt
@@ -430,7 +521,7 @@ def test_a_file_holds_the_whole_tree(chain, greedy, tmp_path):
         and back.text() == w.text()
     )
     for one, other in zip(w.branches, back.branches, strict=True):
-        for name in ("parent", "at", "ended", "samplers", "sample", "forced", "checks", "name"):
+        for name in ("parent", "at", "ended", "samplers", "sample", "forced", "checks", "name", "stop"):
             assert getattr(one, name) == getattr(other, name)
         for name, values in vars(one.numbers).items():
             assert np.array_equal(values, getattr(other.numbers, name), equal_nan=values.dtype.kind == "f"), (
@@ -440,6 +531,8 @@ def test_a_file_holds_the_whole_tree(chain, greedy, tmp_path):
     assert np.array_equal(back.tokens().entropy, w.tokens().entropy, equal_nan=True)
     assert an.go_on(chain, back, n_new=2).path().tolist() == an.go_on(chain, w, n_new=2).path().tolist()
     data = writing_bytes(w)
+    older = writing_from_bytes(data.replace(b'\\"stop\\": ', b'\\"st0p\\": '))
+    assert [b.stop for b in older.branches] == [(), ()]  # before stop texts were kept
     for broken in (
         b"",
         b"abc",

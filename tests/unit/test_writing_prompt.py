@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
+import threading
 
 import numpy as np
 import pytest
 
+import analysis as an
 from analysis.errors import AnalysisError
+from analysis.models.stops import drawable_ids, stop_ids
 from analysis.models.tokenization import limit_ids
+from analysis.writing.bounded import EndlessTemplateError, bounded_lines
 from analysis.writing.chat import chat_prompt, has_chat, knows_thinking, turn_end
 from analysis.writing.prompt import plain_prompt, prompt_of
 from analysis.writing.results import Message, Prompt, Span
 from analysis.writing.spans import path_spans, restricted, tokens_in
-from analysis.writing.stops import drawable_ids, stop_ids
 from analysis.writing.thinking import thinking_in, thinking_written
 from tests.tiny_models.tokenizer import BOS_ID, EOS_ID, byte_tokenizer
 
@@ -126,6 +130,67 @@ def test_the_embedded_model_reads_what_the_library_gives(smollm2, messages):
     for (kind, text), message in zip(spoken, messages, strict=True):
         assert kind == message["role"] and text.strip() in message["content"]
     assert set(kinds(prompt)) == {"template", *(m["role"] for m in messages)}
+
+
+ENDLESS = {
+    "loops": "{% for a in range(99999) %}{% for b in range(99999) %}{{ '' }}{% endfor %}{% endfor %}",
+    "a macro": "{% macro m(n) %}{% for a in range(999) %}{{ m(n + 1) if n < 9 }}{% endfor %}{% endmacro %}{{ m(0) }}",
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_template_without_an_end_is_stopped(model_with, name):
+    model = model_with(ENDLESS[name])
+    before = sys.gettrace()
+    with pytest.raises(AnalysisError, match="does not come to an end"):
+        chat_prompt(model, THREE_TURNS)
+    assert turn_end(model) == () and sys.gettrace() is before
+
+
+def test_lines_of_templates_are_counted_and_nothing_else():
+    from jinja2 import Template
+
+    ten = Template("{% for i in range(10) %}{{ i }}\n{% endfor %}")
+
+    def elsewhere():
+        return [i * j for i in range(99) for j in range(99)]
+
+    with bounded_lines(60):
+        assert len(ten.render()) == 20 and len(elsewhere()) == 99 * 99
+    with pytest.raises(EndlessTemplateError), bounded_lines(10):
+        ten.render()
+    before, other = sys.gettrace(), lambda *_: None
+    sys.settrace(other)
+    try:
+        with bounded_lines():
+            ten.render()
+        assert sys.gettrace() is other
+    finally:
+        sys.settrace(before)
+
+
+def test_a_template_holds_no_one_up(model_with):
+    """It renders while the model is free: others go on in the meantime."""
+    model = model_with(CHATML)
+    free = []
+
+    def take():
+        free.append(model.lock.acquire(blocking=False))
+        if free[-1]:
+            model.lock.release()
+
+    def looked(*_, **__):
+        other = threading.Thread(target=take)
+        other.start()
+        other.join()
+        return ""
+
+    model.tokenizer.apply_chat_template = looked
+    with pytest.raises(AnalysisError, match="prints nothing"):
+        an.write(model, THREE_TURNS)
+    with pytest.raises(AnalysisError, match="prints nothing"):
+        an.write_samples(model, THREE_TURNS)
+    assert free and all(free)
 
 
 @pytest.mark.embedded

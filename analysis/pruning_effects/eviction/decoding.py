@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from analysis.errors import AnalysisError
-from analysis.kv_cache.decoding import run_steps
+from analysis.kv_cache.evicted_stream import EvictedStream
 from analysis.models.loading import LanguageModel
 from analysis.models.tokenization import Bos
 from analysis.progress import Progress, silent
@@ -120,8 +120,10 @@ class _Decoding:
 
     def result(self) -> Sweep:
         """All steps."""
-        alive = run_steps(self.run.model, self.run.prefix, self.ids[:-1], self.keep, self.after_step)
-        sweep = self.so_far(alive)
+        stream = EvictedStream(self.run.model, self.run.prefix, self.keep, evict=self.after_step)
+        for token in self.ids[:-1]:
+            stream.read(token.expand(len(self.keep), 1))
+        sweep = self.so_far(stream.alive)
         self.report(1.0, "done")
         return sweep
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 
 from analysis.errors import AnalysisError
-from analysis.kv_cache.continuation import run_continuation
-from analysis.kv_cache.eviction_attention import GeneratedCache, Special
-from analysis.kv_cache.prefill import Prefix
+from analysis.kv_cache.evicted_stream import EvictedStream
+from analysis.kv_cache.steps import Greedy
 from analysis.models.loading import LanguageModel
+from analysis.models.stops import stop_ids
 from analysis.models.tokenization import Bos
 from analysis.progress import Progress, silent
 from analysis.pruning_effects.eviction.context_run import READ_SHARE, read_context, setting_of
@@ -123,63 +122,21 @@ def generate_greedy(
         for begin in range(0, len(plan.settings), _SETTINGS_AT_ONCE):
             planned = plan.settings[begin : begin + _SETTINGS_AT_ONCE]
 
-            def step(t: int, at: int = begin, count: int = len(planned)) -> None:
-                share = (at + count * t / n_new) / len(plan.settings)
-                report(READ_SHARE + (1 - READ_SHARE) * share, f"token {t + 1} of {n_new}")
+            def on_step(n: int, at: int = begin, count: int = len(planned)) -> None:
+                share = (at + count * n / n_new) / len(plan.settings)
+                report(READ_SHARE + (1 - READ_SHARE) * share, f"token {n} of {n_new}")
 
             keep = torch.stack([run.kept_by(one) for one in planned])
             special = run.specials(planned, keep, len(ids) + n_new)
-            tokens = _write(model, run.prefix, ids, keep, special, n_new, step)
+            stream = EvictedStream(model, run.prefix, keep, special)
+            states = stream.read(ids.expand(len(planned), -1))[:, -1]
+            greedy = Greedy(model, stream, states, n_new, stop_ids(model))
+            greedy.run(on_step)
             settings += [setting_of(one, keep[i], special.get(i)) for i, one in enumerate(planned)]
-            written += [_until_end(model, row) for row in tokens.numpy()]
+            written += [np.array(row, np.int64) for row in greedy.written]
             decoded = tuple(model.tokenizer.decode(row, skip_special_tokens=True) for row in written)
             found = Generations(model.info.name, tuple(settings), tuple(written), decoded, dict(plan.skipped))
             if on_partial is not None:
                 on_partial(found)
     report(1.0, "done")
     return found
-
-
-def _write(
-    model: LanguageModel,
-    prefix: Prefix,
-    question: Tensor,
-    keep: Tensor,
-    special: dict[int, Special],
-    n_new: int,
-    on_step: Callable[[int], None],
-) -> Tensor:
-    """Greedy tokens of every setting, int64, (S, n_new); what follows an end-of-text token means nothing."""
-    own, ends = GeneratedCache(), _end_ids(model)
-    ids, written = question.expand(len(keep), -1), []
-    over = torch.zeros(len(keep), dtype=torch.bool)
-    for t in range(n_new):
-        on_step(t)
-        now = {row: _part(extra, own.n_tokens, ids.shape[1]) for row, extra in special.items()}
-        states = run_continuation(model, prefix, ids, keep, special=now, own=own)
-        newest = model.anatomy.head.logits(states[:, -1]).argmax(-1).cpu()
-        written.append(newest)
-        over |= torch.isin(newest, ends)
-        if over.all():
-            break
-        ids = newest[:, None]
-    return torch.stack(written, 1)
-
-
-def _part(extra: Special, begin: int, count: int) -> Special:
-    """What a setting does to the next tokens."""
-    active = extra.active
-    return extra if active is None else replace(extra, active=active[:, begin : begin + count])
-
-
-def _end_ids(model: LanguageModel) -> Tensor:
-    """Ids that end a text."""
-    config = getattr(model.model, "generation_config", None)
-    ends = getattr(config, "eos_token_id", None)
-    ends = model.tokenizer.eos_token_id if ends is None else ends
-    return torch.tensor(ends if isinstance(ends, list) else [] if ends is None else [ends], dtype=torch.int64)
-
-
-def _until_end(model: LanguageModel, row: np.ndarray) -> np.ndarray:
-    where = np.flatnonzero(np.isin(row, _end_ids(model).numpy()))
-    return row[: where[0] + 1] if len(where) else row

@@ -73,14 +73,37 @@ def rule_chart(
     layers.append(marks.encode(x=x, y=up, color=alt.value(other), tooltip=hover))
     if step == 1:
         layers.append(alt.Chart(frame).mark_rule(opacity=0, strokeWidth=6).encode(x=x, tooltip=hover))
-    if token is not None:
-        here = alt.Chart(pd.DataFrame({"position": [token]})).mark_rule(color=colours.ink, strokeWidth=1.3)
-        layers.append(here.encode(x=x))
     chart = alt.layer(*layers)
     if overlay.level is not None and not overlay.level_power:
         right = alt.Y("level:Q", title=level_title, axis=alt.Axis(grid=False, tickMinStep=1))
         chart = alt.layer(chart, _level(lines, other, right, x)).resolve_scale(y="independent")
+    if token is not None:
+        here = alt.Chart(pd.DataFrame({"position": [token]})).mark_rule(color=colours.ink, strokeWidth=1.3)
+        chart += here.encode(x=x)
     return styled(chart.properties(height=180, width="container"), theme_name)
+
+
+def with_token(spec: dict[str, Any], token: int, theme_name: str = "light") -> dict[str, Any]:
+    """The spec of :func:`rule_chart` with a position marked: a choice moves it and makes no chart anew.
+
+    Parameters
+    ----------
+    spec : dict
+        Vega-Lite; stays as it is.
+    token : int
+        The position.
+    theme_name : {"light", "dark"}
+        Colours.
+    """
+    first = spec
+    while "layer" in first:
+        first = first["layer"][0]
+    here = {
+        "data": {"values": [{"position": token}]},
+        "mark": {"type": "rule", "color": theme(theme_name).ink, "strokeWidth": 1.3},
+        "encoding": {"x": first["encoding"]["x"]},
+    }
+    return spec | {"layer": [*spec["layer"], here]}
 
 
 def _level(lines: Any, colour: str, y: Any, x: Any) -> Any:

@@ -151,6 +151,7 @@ def _code(writing: Writing, branch: Branch) -> str:
         if branch.samplers.steps
         else ""
     )
+    how += f", stop={list(branch.stop)!r}" if branch.stop else ""
     n = len(branch) if branch.parent is None else 64
     return (
         "import analysis as an\n\n"

@@ -14,10 +14,12 @@ from analysis.units import from_nats
 from analysis.writing.answer_entropy import answer_entropy
 from analysis.writing.answers import RULES
 from analysis.writing.pass_at import pass_at
-from analysis.writing.sample_answers import answers_of
+from analysis.writing.rules.thinking import thinking_of
+from analysis.writing.sample_answers import answers_of, confidence_vote
 from app import state
 from app.panels.write import help as explained
 from app.widgets.messages import show_unavailable
+from app.widgets.plain import plain
 
 if TYPE_CHECKING:
     from analysis.writing.answers import Answers
@@ -65,6 +67,8 @@ def answers_panel(writing: Writing) -> Answers | None:
             return None
         _groups(found)
         _said(found)
+        _vote(writing, found, samples)
+        _thinking(writing, samples)
         if (right or "").strip():
             _pass(found, right)
     return found
@@ -96,6 +100,44 @@ def _said(found: Answers) -> None:
         f"Answer entropy **{value}** {unit} of at most {cap}, as if {significant(equally_likely(entropy.entropy))} answers were "
         f"equally likely. {significant(100 * entropy.agreement)} % of the pairs agree."
     )
+
+
+def _vote(writing: Writing, found: Answers, samples: list[int]) -> None:
+    """Which answer wins where surer samples count more, beside its share of the answers."""
+    vote = confidence_vote(writing, found, samples)
+    if vote.winner is None:
+        return
+    weight, answers = (
+        significant(100 * votes[vote.winner] / sum(votes.values())) for votes in (vote.weights, vote.counts)
+    )
+    st.caption(
+        f"Vote by confidence: **{plain(_short(vote.winner))}** with {weight} % of the weight and {answers} % of the answers.",
+        help=f"{explained.VOTE}\n\n**Source.** {vote.source}\n\n**How well it is known.** {vote.known}",
+    )
+
+
+def _thinking(writing: Writing, samples: list[int]) -> None:
+    """How many tokens each answer thinks, and how far they differ; nothing where none thinks."""
+    found = thinking_of(writing, samples)
+    if not found.thinking.any():
+        return
+    fewest, most = int(found.thinking.min()), int(found.thinking.max())
+    spread, cut = found.spread, found.n_cut
+    with st.container(horizontal=True, vertical_alignment="center", key="thinking_line", gap="xsmall"):
+        st.caption(
+            f"Thinking takes {count(fewest)} to {count(most)} tokens"
+            + (
+                f", {significant(spread)} times as many in the longest as in the shortest"
+                if spread == spread
+                else ""
+            )
+            + (f"; {count(cut)} of {count(len(samples))} never came to an answer" if cut else "")
+            + ".",
+            help=f"{explained.THINKING}\n\n**Source.** {found.source}\n\n**How well it is known.** {found.known}",
+        )
+        with st.popover("Each answer", type="tertiary", key="thinking_runs", on_change="rerun") as each:
+            if each.open:
+                st.dataframe(found.to_frame(), hide_index=True, key="thinking_frame")
 
 
 def _pass(found: Answers, right: str) -> None:

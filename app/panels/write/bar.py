@@ -84,6 +84,6 @@ def _what_happens(wanted: WriteRequest | AnalysisError) -> None:
         )
         if memory is not None:
             place.caption(
-                f"Caches of {count(memory.count)} branches: {size(memory.held)} of at most {size(memory.limit)}. The oldest go "
-                "first; a branch without one is read again when something leaves it."
+                f"Caches of {count(memory.count)} branches: {size(memory.held)}. Beyond {size(memory.limit)} the oldest go "
+                "first, but not the newest; a branch without one is read again when something leaves it."
             )

@@ -18,7 +18,7 @@ from app.compute import requests as runs
 from app.compute.job import Turn
 from app.panels.write import help as explained
 from app.panels.write import running
-from app.widgets.figure_card import altair_card, show_chart
+from app.widgets.figure_card import altair_card, known_spec, show_chart
 from app.widgets.messages import unavailable
 from app.widgets.run_status import outcome, try_submit
 
@@ -65,7 +65,7 @@ def difficulty_card() -> None:
         more=f"{explained.DIFFICULTY}\n\n**Source.** {found.source}\n\n**How well it is known.** {found.known}",
     ) as draw:
         _run(experiment, job, n)
-        draw()
+        draw(_spec(experiment, found))
 
 
 def _run(experiment: runs.Experiment, job: Job | None, n: int) -> None:
@@ -86,7 +86,11 @@ def _run(experiment: runs.Experiment, job: Job | None, n: int) -> None:
     if pressed:
         job = try_submit(submit, experiment, n)
     if job is not None and job.state != "done" and (job.is_live or job.partial is None):
-        outcome(job, (240,), lambda found: show_chart(_chart(found), alt=TITLE, key="difficulty_partial"))
+        outcome(
+            job,
+            (240,),
+            lambda found: show_chart(_spec(experiment, found), alt=TITLE, key="difficulty_partial"),
+        )
 
 
 def submit(experiment: runs.Experiment, n: int) -> Job:
@@ -116,6 +120,12 @@ def submit(experiment: runs.Experiment, n: int) -> Job:
 
 def _chart(found: Difficulty) -> object:
     return figures.difficulty_chart(found, unit=state.unit(), theme_name=state.theme_name())
+
+
+def _spec(experiment: runs.Experiment, found: Difficulty) -> dict[str, object]:
+    """The same, not made again before another question is answered."""
+    key = (experiment.key, len(found.prompts), state.unit(), state.theme_name())
+    return known_spec(key, lambda: _chart(found))
 
 
 def _said(found: Difficulty) -> str:

@@ -29,6 +29,16 @@ model, and therefore splits paraphrases: it tends to lie above an entropy over m
 $(K-1)/2N$ for K groups.
 """
 
+VOTE = r"""
+Every answer counts with the **confidence** of its sample: $-\frac{1}{k}\sum_i \ln p_i$ over the $k$ most probable tokens that were kept of
+each position, averaged over 32 tokens in a row; the least sure stretch counts. Samples without an answer have no vote.
+"""
+
+THINKING = """
+Tokens inside thinking, its markers with them, of every answer to the same prompt. Answers whose thinking never closes are left out of
+the comparison of the longest with the shortest: they were cut.
+"""
+
 DIFFICULTY = """
 Every question that comes with the app is answered several times at temperature 1, 48 tokens at most. A dot is one question: the mean
 over its answers of the mean entropy over their tokens, against the share of right answers. Lines are the means of the thirds. An

@@ -10,6 +10,7 @@ import streamlit as st
 
 from analysis import figures
 from analysis.errors import AnalysisError
+from analysis.writing.rules.figures import with_token
 from analysis.writing.rules.overlays import deep_thinking_overlay
 from analysis.writing.rules.written import written_overlay
 from app import state
@@ -17,7 +18,7 @@ from app.choice import choose, chosen
 from app.compute import requests as runs
 from app.panels.write import running
 from app.panels.write.answer import chosen_written
-from app.widgets.figure_card import altair_card
+from app.widgets.figure_card import altair_card, known_spec
 from app.widgets.messages import unavailable
 from app.widgets.run_status import outcome, try_submit
 
@@ -73,13 +74,11 @@ def _choice() -> None:
 
 def _card(shown: str, found: Overlay, tokens: TokenTrace, call: str, imported: str) -> None:
     """The chart of one rule, with what belongs to it."""
-    unit = state.unit()
+    unit, theme_name, token = state.unit(), state.theme_name(), chosen_written(tokens)
     with altair_card(
         TITLE,
         found.says,
-        lambda: figures.rule_chart(
-            tokens, found, unit=unit, theme_name=state.theme_name(), token=chosen_written(tokens)
-        ),
+        lambda: figures.rule_chart(tokens, found, unit=unit, theme_name=theme_name, token=token),
         alt=f"Entropy along what was written, and what the rule says: {found.rule}",
         name="rules",
         phrase=RULES[shown][1],
@@ -88,7 +87,15 @@ def _card(shown: str, found: Overlay, tokens: TokenTrace, call: str, imported: s
         more=_about(found),
     ) as draw:
         _choice()
-        draw()
+        key = (_digest(tokens, found), unit, theme_name)
+        spec = known_spec(key, lambda: figures.rule_chart(tokens, found, unit=unit, theme_name=theme_name))
+        draw(with_token(spec, token, theme_name))
+
+
+def _digest(tokens: TokenTrace, found: Overlay) -> str:
+    """Of everything that is drawn of a rule."""
+    drawn = (tokens.token_id, tokens.entropy, found.marks, *([] if found.level is None else [found.level]))
+    return found.rule + hashlib.sha256(b"".join(values.tobytes() for values in drawn)).hexdigest()
 
 
 def _about(found: Overlay) -> str:

@@ -109,13 +109,8 @@ def take_finished() -> None:
         st.session_state[state.WRITING_SAID] = job.error
     if written is None:
         return
-    writing = written.writing
     st.session_state[state.WRITE_MEMORY] = written.memory
-    if not written.is_whole:
-        from analysis.writing.editing import ended_as
-
-        writing = ended_as(writing, written.branch, "stopped")
-    show(writing, written.branch)
+    show(written.stopped(), written.branch)
 
 
 def stop() -> None:
@@ -131,13 +126,13 @@ def start(
     *,
     spec: ModelSpec | None = None,
     of: int | None = None,
-    at_once: int = jobs.SLICE,
+    ways: int = 1,
 ) -> AnalysisError | None:
     """Ask for text, or say why it is refused.
 
     Parameters
     ----------
-    begin, n_new, of, at_once
+    begin, n_new, of, ways
         As for :func:`app.compute.writing.submit_writing`.
     spec : ModelSpec, optional
         The model; the one that wrote what is on screen by default.
@@ -146,7 +141,7 @@ def start(
     stop()
     try:
         spec = writer() if spec is None else spec
-        job = jobs.submit_writing(spec, begin, n_new, of=of, at_once=at_once)
+        job = jobs.submit_writing(spec, begin, n_new, of=of, ways=ways)
     except AnalysisError as refused:
         st.session_state[state.WRITING_SAID] = refused
         return refused
@@ -175,9 +170,7 @@ def start_new(request: WriteRequest) -> None:
             seed=request.samplers.seed, sample=sample, stop=request.stop, on_token=on_token,
         )  # fmt: skip
 
-    # A text that ends it may begin in one slice and end in the next, which no slice would see
-    at_once = request.n_new if request.stop else jobs.SLICE
-    start(begin, request.n_new, spec=request.model, at_once=at_once)
+    start(begin, request.n_new, spec=request.model)
 
 
 def _prompt(model: LanguageModel, request: WriteRequest) -> Prompt:
@@ -194,11 +187,9 @@ def _keep_what_there_is() -> None:
     job = live_job()
     if job is None or job.partial is None:
         return
-    from analysis.writing.editing import ended_as
-
     stop()
     written: jobs.Written = job.partial
-    show(ended_as(written.writing, written.branch, "stopped"), written.branch)
+    show(written.stopped(), written.branch)
 
 
 def start_branch(at: int, token: str | int | None, samplers: Samplers, n_new: int) -> None:
@@ -250,7 +241,7 @@ def start_what_if(at: int) -> None:
 
         return what_if(model, writing, at=at, of=of, k=WHAT_IF_WAYS, n_new=n, on_token=on_token)
 
-    start(begin, WHAT_IF_TOKENS)
+    start(begin, WHAT_IF_TOKENS, ways=WHAT_IF_WAYS)
 
 
 def start_answers(request: WriteRequest, n: int) -> None:
@@ -267,7 +258,7 @@ def start_answers(request: WriteRequest, n: int) -> None:
             on_token=on_token,
         ).writing  # fmt: skip
 
-    start(begin, request.n_new, spec=request.model, at_once=request.n_new)
+    start(begin, request.n_new, spec=request.model, ways=n)
 
 
 def change(writing: Writing, branch: int) -> None:

@@ -15,7 +15,7 @@ from app import state
 from app.compute import requests as runs
 from app.panels.write import help as explained
 from app.panels.write import running
-from app.widgets.figure_card import altair_card
+from app.widgets.figure_card import altair_card, known_spec
 from app.widgets.messages import unavailable
 from app.widgets.run_status import outcome, try_submit
 
@@ -37,7 +37,7 @@ def steering_card() -> None:
     experiment = runs.Experiment(runs.OfModel(spec, "steering"), "steering")
     job = runs.find(experiment)
     if job is not None and job.state == "done":
-        _card(job.result)
+        _card(experiment, job.result)
         return
     with st.container(border=True, key="panel_steering"):
         st.markdown(f"**{TITLE}**", help=explained.STEERING)
@@ -62,15 +62,19 @@ def _compute(model: LanguageModel, job: Job) -> Steered:
     return measure_steering(model, on_progress=job.report)
 
 
-def _card(found: Steered) -> None:
+def _card(experiment: runs.Experiment, found: Steered) -> None:
     unit, strength = state.unit(), float(st.session_state.get(state.STRENGTH, 0.0))
-    at = found.nearest(strength)
+    at, theme_name = found.nearest(strength), state.theme_name()
+
+    def chart() -> object:
+        return figures.steering_chart(
+            found, unit=unit, theme_name=theme_name, strength=float(found.strength[at])
+        )
+
     with altair_card(
         TITLE,
         _said(found, at),
-        lambda: figures.steering_chart(
-            found, unit=unit, theme_name=state.theme_name(), strength=float(found.strength[at])
-        ),
+        chart,
         alt="Entropy over Yes and No against the strength",
         name="steering",
         phrase=f"{len(STEERED)} questions, layer {found.layer}",
@@ -88,7 +92,7 @@ def _card(found: Steered) -> None:
             persist_state="session",
             width=320,
         )
-        draw()
+        draw(known_spec((experiment.key, at, unit, theme_name), chart))
 
 
 def _said(found: Steered, at: int) -> str:

@@ -13,7 +13,7 @@ from analysis.writing.editing import LONGEST_NAME, delete, leaving, rename
 from app import state
 from app.panels.write import help as explained
 from app.panels.write import running
-from app.widgets.figure_card import altair_card
+from app.widgets.figure_card import altair_card, known_spec
 from app.widgets.messages import show_error
 from app.widgets.stepper import stepper
 
@@ -49,12 +49,15 @@ def tree_card(
     """
     n = len(writing.branches)
     said = {b: "no answer" if answer is None else answer for b, answer in (ends or {}).items()}
+    theme_name, larger = state.theme_name(), state.is_projector()
+
+    def chart() -> object:
+        return figures.branches(writing, branch, ends=said, theme_name=theme_name, pick=still, larger=larger)
+
     with altair_card(
         "Where the answers part",
         "Equal beginnings are one, thicker where more branches pass. Click a row to put its branch on screen.",
-        lambda: figures.branches(
-            writing, branch, ends=said, theme_name=state.theme_name(), pick=still, larger=state.is_projector()
-        ),
+        chart,
         alt="Tree of the branches, the chosen one in ink",
         name="branches",
         key=state.WRITE_TREE,
@@ -69,8 +72,14 @@ def tree_card(
                     "branch", label_of(writing.branches[branch]), "branch", branch, n, running.choose_branch
                 )
                 _edit(writing, branch)
+        ways = tuple((b.parent, b.at, label_of(b), b.ids.tobytes()) for b in writing.branches)
+        key = (writing.model, ways, branch, tuple(said.items()), theme_name, still, larger)
         with st.container(key="tree_scroll"):
-            draw(width="content", **({"on_select": "rerun", "selection_mode": "pick"} if still else {}))
+            draw(
+                known_spec(key, chart),
+                width="content",
+                **({"on_select": "rerun", "selection_mode": "pick"} if still else {}),
+            )
 
 
 _CODE = (

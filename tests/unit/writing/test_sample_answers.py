@@ -12,7 +12,7 @@ import analysis as an
 from analysis.errors import AnalysisError
 from analysis.writing.answer_entropy import weighted_answer_entropy
 from analysis.writing.questions import QUESTIONS, Question
-from analysis.writing.sample_answers import answer_text, answers_of, difficulty_of
+from analysis.writing.sample_answers import answer_text, answers_of, confidence_vote, difficulty_of
 from analysis.writing.samples import WrittenSamples
 from tests.budget import EXACT
 
@@ -40,6 +40,17 @@ def test_thinking_is_no_answer(written):
     assert found.extracted == ("4", "4.0", "4", None, "5", None)
     assert [(g.answer, len(g)) for g in found.groups] == [("4", 3), (None, 2), ("5", 1)]
     assert found.right("4") == (True, True, True, False, False, False)
+
+
+def test_a_sure_sample_weighs_more(written):
+    """Each with the mean of -ln p over its ten most probable tokens, averaged over its stretch of 32 or all of it."""
+    branches = [1, 2, 3, 4, 5, 6]
+    found = answers_of(written, r"(\d(?:\.\d)?) [.x]", branches)
+    vote = confidence_vote(written, found, branches)
+    sure = [-written.branches[b].numbers.top_logprobs.astype(np.float64).mean() for b in branches]
+    assert all(len(written.branches[b]) < 32 for b in branches)
+    assert vote.winner == "4" and vote.n_without == 2 and vote.counts == {"4": 3, "5": 1}
+    assert vote.weights == pytest.approx({"4": sure[0] + sure[1] + sure[2], "5": sure[4]}, rel=EXACT)
 
 
 def test_special_tokens_are_no_text(llama, written):

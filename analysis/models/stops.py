@@ -23,7 +23,7 @@ def stop_ids(model: LanguageModel, template_end: Iterable[int] = ()) -> tuple[in
     model : LanguageModel
         Its generation settings and its tokenizer each name some, and not always the same.
     template_end : iterable of int
-        What the chat template prints after an assistant message, see :func:`analysis.writing.chat.turn_end`.
+        What the chat template prints after an assistant message.
 
     Returns
     -------
