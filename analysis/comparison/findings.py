@@ -115,3 +115,13 @@ def _calm(c: Comparison) -> tuple[int | None, float]:
     if not len(loud) or len(kl) - 1 - loud[-1] < _CALM_TOKENS:
         return None, 0.0
     return int(c.alignment.pairs[loud[-1], 0]), float(kl[loud[-1] + 1 :].max())
+
+
+def most_changed_item(c: Comparison, items: Items) -> int:
+    """Item whose surprisal changed most, the earlier of equal ones; 0 if nothing was compared."""
+    of, number = (c.spans, items.span) if c.rows is None else (c.rows, items.row)
+    size = np.nan_to_num(np.abs(of.surprisal_change))
+    if not len(size):
+        return 0
+    found = np.flatnonzero(number == int(size.argmax()))
+    return int(found[0]) if len(found) else 0

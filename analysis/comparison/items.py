@@ -61,6 +61,11 @@ class Items:
         """int32, (Tb,)."""
         return np.repeat(np.arange(len(self), dtype=np.int32), self.end_b - self.start_b)
 
+    def item_of(self, number: int, *, pair: bool) -> int | None:
+        """Item of a pair of the compared rows, or of a span; None if nothing is drawn for it."""
+        found = np.flatnonzero((self.row if pair else self.span) == number)
+        return int(found[0]) if len(found) else None
+
     @property
     def edges(self) -> np.ndarray:
         """int64: first item of every stretch that only one side has."""

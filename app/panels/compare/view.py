@@ -1,0 +1,51 @@
+"""The page Compare put together: both strips, what belongs to the chosen view, and the chosen token beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from app.choice import choose
+from app.panels.compare import running
+from app.panels.compare.along import along_card, quadrants_card, take_clicks
+from app.panels.compare.chosen import chosen_panel
+from app.panels.compare.most_changed import most_changed_card
+from app.panels.compare.numbers import numbers
+from app.panels.compare.strips import strips_card
+from app.panels.compare.structure import structure_cards
+from app.panels.compare.summary import summary_card
+from app.widgets.layout import picture_and_choice, side_by_side
+
+VIEWS = ("tokens", "layers", "summary")
+
+
+def chosen_view(line: Any) -> str:
+    """Let a person choose what is drawn under the strips, at the end of the heading's line."""
+    view: str = choose("View", VIEWS, key=state.COMPARE_VIEW, place=line, titled=False)
+    return view
+
+
+@st.fragment
+def compare_view(view: str) -> None:
+    """Draw what is on screen; a choice draws this again and nothing else."""
+    take_clicks()
+    on_screen = running.shown()
+    numbers(on_screen.c)
+    strips_card(on_screen)
+    left, right = picture_and_choice("compare")
+    with left:
+        if view == "layers":
+            structure_cards(on_screen)
+        elif view == "summary":
+            summary_card(on_screen.c)
+        else:
+            along_card(on_screen)
+            changed, quadrants = side_by_side("changed", 2)
+            with changed:
+                most_changed_card(on_screen)
+            with quadrants:
+                quadrants_card(on_screen)
+    with right:
+        chosen_panel(on_screen)
