@@ -95,6 +95,8 @@ ALONG_QUANTITY, ALONG_LOG = "along", "along_log"
 COMPARE_ALONG, COMPARE_BELOW, COMPARE_QUADRANTS = "compare_along", "compare_below", "compare_quadrants"
 CHANGED_TABLE = "changed_table"
 COMPARED_HEADS, COMPARED_LAYERS = "compared_heads", "compared_layers"
+COMPARE_RULE, RULE_CHART = "compare_rule", "compare_rule_chart"
+ROLLOUT_FILE, ROLLOUT_EXAMPLE = "rollout_file", "rollout_example"
 
 # Overview
 XRAY_COLOUR = "show"
@@ -246,6 +248,11 @@ def turn(number: int) -> str:
 def change_text(kind: str) -> str:
     """Where the text of side B is kept for a kind of change that needs one."""
     return f"b_text_{kind}"
+
+
+def rule_constant(rule: str, name: str) -> str:
+    """Where a constant of a rule over two sides is kept."""
+    return f"rule_{rule}_{name}"
 
 
 def sampler(name: str) -> str:

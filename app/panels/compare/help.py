@@ -56,3 +56,10 @@ LAYERS = r"""
 **Matrix entropy**: entropy of the eigenvalues of the states' covariance, of each side's own tokens. **Median norm**: of the states of the tokens that both
 sides have, on a logarithmic scale. Models of different depth are drawn over their relative depth, and not subtracted.
 """
+
+ENGINE = r"""
+An engine wrote tokens and says which log-probability each had; the model gives the same tokens its own. $r = p_\text{model} / p_\text{engine}$, and over
+tokens that the engine drew **k1** $= -\ln r$ is KL(engine‖model) without bias, single values of any sign; **k3** $= r - 1 - \ln r$ is the same, never below 0, not
+always calmer; **k2** $= \frac12 \ln^2 r$ is biased. **Effective share** $= 1/\text{mean}(\hat w^2)$ of the weights: what the weighted sample is worth. Log-probabilities that
+were taken after top-p or at another temperature are another distribution's.
+"""

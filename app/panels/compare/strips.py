@@ -24,7 +24,7 @@ from app.widgets.twin_strip import twin_strip_view
 if TYPE_CHECKING:
     from app.panels.compare.running import Shown
 
-_CONTROLS = 206
+_CONTROLS = 232
 """Pixels of the control that stands in the legend's line, see ``app/style.css``."""
 
 

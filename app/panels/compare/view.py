@@ -11,14 +11,16 @@ from app.choice import choose
 from app.panels.compare import running
 from app.panels.compare.along import along_card, quadrants_card, take_clicks
 from app.panels.compare.chosen import chosen_panel
+from app.panels.compare.engine import engine_cards
 from app.panels.compare.most_changed import most_changed_card
 from app.panels.compare.numbers import numbers
+from app.panels.compare.rules import rules_card
 from app.panels.compare.strips import strips_card
 from app.panels.compare.structure import structure_cards
 from app.panels.compare.summary import summary_card
 from app.widgets.layout import picture_and_choice, side_by_side
 
-VIEWS = ("tokens", "layers", "summary")
+VIEWS = ("tokens", "layers", "rules", "summary", "engine")
 
 
 def chosen_view(line: Any) -> str:
@@ -40,6 +42,10 @@ def compare_view(view: str) -> None:
             structure_cards(on_screen)
         elif view == "summary":
             summary_card(on_screen.c)
+        elif view == "rules":
+            rules_card(on_screen)
+        elif view == "engine":
+            engine_cards()
         else:
             along_card(on_screen)
             changed, quadrants = side_by_side("changed", 2)
