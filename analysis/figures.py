@@ -6,6 +6,9 @@ from analysis.attention_sinks.figures import head_difference, head_map, received
 from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.attention_sinks.state_figures import attention_scatter, massive_chart, state_sizes
 from analysis.comparison.figures import change_quadrants, compared_along
+from analysis.comparison.rules.figures import curve_chart as comparison_curve
+from analysis.comparison.rules.figures import laid_chart as comparison_rule
+from analysis.comparison.rules.figures import quadrant_chart as student_quadrants
 from analysis.comparison.strip_html import compared_strips
 from analysis.comparison.structure_figures import head_changes, layer_changes
 from analysis.drawing.notebook import show_charts_as_pictures
@@ -51,6 +54,8 @@ __all__ = [
     "change_scatters",
     "compared_along",
     "compared_strips",
+    "comparison_curve",
+    "comparison_rule",
     "compression_curves",
     "compression_strip",
     "damage_tokens",
@@ -96,6 +101,7 @@ __all__ = [
     "state_sizes",
     "steering_chart",
     "streaming_figure",
+    "student_quadrants",
     "surprisal_change_figure",
     "surprisal_scatter",
     "token_strip",
