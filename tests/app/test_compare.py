@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analysis.comparison.comparison_file import comparison_bytes
 from analysis.comparison.results import Comparison
+from analysis.results.trace_file import trace_bytes
 from app import state
 from app.compute import requests as runs
 from app.panels.compare import running
@@ -202,46 +204,31 @@ def test_a_row_of_the_table_chooses_its_token(page):
 # Files ------------------------------------------------------------------------------------------------
 
 
-def test_a_saved_comparison_opens_again(page, open_page, monkeypatch):
-    import io
-
-    from analysis.comparison.comparison_file import comparison_bytes
-
+def test_a_saved_comparison_opens_again(page, open_page):
     content = comparison_bytes(compared(page))
     at = open_page("compare")
-    upload = io.BytesIO(content)
-    upload.name, upload.file_id = "kept.compare", "1"
-    _give(monkeypatch, f"{state.COMPARE_UPLOAD}_field", upload)
-    at = at.run()
+    field = at.file_uploader(key=f"{state.COMPARE_UPLOAD}_field")
+    at = field.set_value([("kept.compare", content, "application/octet-stream")]).run()
     assert not at.exception and not at.error
     np.testing.assert_array_equal(compared(at).rows.kl_ab, compared(page).rows.kl_ab)
 
 
-def test_a_run_of_a_file_is_side_b(page, open_page, finish, monkeypatch):
-    import io
+def test_a_broken_file_says_so_and_keeps_what_is_there(page):
+    before = compared(page)
+    field = page.file_uploader(key=f"{state.COMPARE_UPLOAD}_field")
+    at = field.set_value([("kept.compare", b"nothing", "application/octet-stream")]).run()
+    assert not at.exception and len(at.error) == 1 and compared(at) is before
 
-    from analysis.results.trace_file import trace_bytes
 
-    upload = io.BytesIO(trace_bytes(compared(page).b))
-    upload.name, upload.file_id = "other.trace", "2"
-    _give(monkeypatch, f"{state.SECOND_UPLOAD}_field", upload)
+def test_a_run_of_a_file_is_side_b(page, open_page, finish):
+    content = trace_bytes(compared(page).b)
     at = open_page("compare")
-    at = at.run()
+    field = at.file_uploader(key=f"{state.SECOND_UPLOAD}_field")
+    at = field.set_value([("other.trace", content, "application/octet-stream")]).run()
     assert at.session_state[state.CHANGE_KIND] == "file" and at.session_state[state.SECOND_RUN][1] == "other.trace"
     at = finish(press_run(at, TEXT, "file"))
     assert not at.exception and not at.error
     assert compared(at).b.text == compared(page).b.text
-
-
-def _give(monkeypatch, key, upload):
-    import streamlit as st
-
-    really = st.file_uploader
-
-    def field(*args, **options):
-        return upload if options.get("key") == key else really(*args, **options)
-
-    monkeypatch.setattr(st, "file_uploader", field)
 
 
 def test_cancel_ends_it_and_keeps_what_is_there(open_page, finish, monkeypatch):

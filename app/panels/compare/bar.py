@@ -8,6 +8,7 @@ from analysis.drawing.numbers import count, duration, size
 from analysis.errors import AnalysisError
 from app import state
 from app.compute import comparing
+from app.compute import requests as runs
 from app.compute.comparing import CompareRequest
 from app.panels.compare import running
 from app.panels.compare.files import compare_files
@@ -46,13 +47,15 @@ def _form() -> None:
     if isinstance(wanted, AnalysisError):
         st.caption(f"{plain(wanted.message)} {plain(wanted.hint)}")
         return
+    if wanted.run is None or runs.engine().model_slot.spec != wanted.run.model:
+        return
     try:
-        plan = comparing.estimate_comparison(wanted)
+        plan = comparing.estimate_comparison(wanted, **running.runs_that_are_there(wanted))
     except AnalysisError:
         return  # said in full when the person presses Run both
-    if plan is not None:
-        fits = "" if plan.fits else " · does not fit into memory"
-        st.caption(f"Both sides: {duration(plan.seconds)} · {size(plan.bytes_needed)} beside the weights{fits}")
+    time = "" if plan.seconds is None else f"{duration(plan.seconds)} · "
+    fits = "" if plan.fits else " · does not fit into memory"
+    st.caption(f"Both sides: {time}{size(plan.bytes_needed)} beside the weights{fits}")
 
 
 def _what_happens(wanted: CompareRequest | AnalysisError) -> None:

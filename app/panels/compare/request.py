@@ -12,9 +12,9 @@ from analysis.models.spec import PRECISIONS
 from app import state
 from app.choice import chosen
 from app.compute import requests as runs
-from app.compute.comparing import Change, CompareRequest
+from app.compute.comparing import Change, CompareRequest, id_of
 from app.widgets.model_choice import model_spec
-from app.widgets.run_status import is_file_opened
+from app.widgets.run_status import finished_run, is_file_opened
 from app.widgets.text_form import run_request
 
 
@@ -63,16 +63,16 @@ def compare_request() -> CompareRequest | AnalysisError:
     run = None if is_file_opened() else run_request()
     if isinstance(run, AnalysisError):
         return run
+    trace = finished_run() if is_file_opened() else None
     try:
-        return CompareRequest(without_lens(run), Change(kind_chosen(), _options(kind_chosen())))
+        change = Change(kind_chosen(), _options(kind_chosen()))
     except AnalysisError as problem:
         return problem
+    return CompareRequest(None if run is None else without_lens(run), change, "" if trace is None else id_of(trace))
 
 
-def without_lens(run: runs.RunRequest | None) -> runs.RunRequest | None:
-    """The run itself where it is done; else the same without the lens, which the comparison does not need."""
-    if run is None:
-        return None
+def without_lens(run: runs.RunRequest) -> runs.RunRequest:
+    """The run itself where it is done; else the same without the lens, which a comparison does not need."""
     job = runs.find(run)
     return run if job is not None and job.state == "done" else replace(run, lens_step=0)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -18,6 +19,7 @@ from app.widgets.run_status import finished_run, is_file_opened
 if TYPE_CHECKING:
     from analysis.comparison.items import Items
     from analysis.comparison.results import Comparison
+    from analysis.results.trace import Trace
     from app.compute.comparing import CompareRequest
 
 EXAMPLE_COMPARISON = Path(__file__).resolve().parents[2] / "example.compare"
@@ -33,6 +35,13 @@ class Shown:
     """Whether the run on the other pages is side B here."""
     source: Comparison
     """Before it was swapped."""
+    _made: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, name: str, make: Callable[[], Any]) -> Any:
+        """What takes a moment, made when it is first drawn."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
 
 
 @st.cache_resource(show_spinner=False, max_entries=1)
@@ -127,22 +136,20 @@ def start(request: CompareRequest) -> None:
     before = live_job()
     if before is not None:
         runs.cancel(before.key)
-    held = st.session_state.get(state.SECOND_RUN)
-    b = held[2] if held is not None and request.change.kind == "file" else None
     try:
-        comparing.submit_comparison(request, a=_run_that_is_there(request), b=b)
+        comparing.submit_comparison(request, **runs_that_are_there(request))
     except AnalysisError as refused:
         st.session_state[state.COMPARE_SAID] = refused
         return
     st.session_state[state.COMPARE_REQUEST] = request
+    take_finished()  # where the same was compared before
 
 
-def _run_that_is_there(request: CompareRequest):  # type: ignore[no-untyped-def]
-    """Side A where it is read already: an opened file, or the run of the same request."""
-    if is_file_opened():
-        return finished_run()
-    job = None if request.run is None else runs.find(request.run)
-    return job.result if job is not None and job.state == "done" else None
+def runs_that_are_there(request: CompareRequest) -> dict[str, Trace | None]:
+    """Side A where it is an opened run, and side B where that is one."""
+    held = st.session_state.get(state.SECOND_RUN)
+    b = held[2] if held is not None and request.change.kind == "file" else None
+    return {"a": finished_run() if is_file_opened() else None, "b": b}
 
 
 def take_finished() -> None:

@@ -17,7 +17,7 @@ from app.panels.compare.numbers import numbers
 from app.panels.compare.rules import rules_card
 from app.panels.compare.strips import strips_card
 from app.panels.compare.structure import structure_cards
-from app.panels.compare.summary import summary_card
+from app.panels.compare.summary import summary_cards
 from app.widgets.layout import picture_and_choice, side_by_side
 
 VIEWS = ("tokens", "layers", "rules", "summary", "engine")
@@ -41,7 +41,7 @@ def compare_view(view: str) -> None:
         if view == "layers":
             structure_cards(on_screen)
         elif view == "summary":
-            summary_card(on_screen.c)
+            summary_cards(on_screen)
         elif view == "rules":
             rules_card(on_screen)
         elif view == "engine":
