@@ -11,15 +11,18 @@ from analysis.drawing.numbers import count, significant
 from analysis.units import from_nats
 from app import state
 from app.panels.compare import running
+from app.panels.compare.other_pages import read_on
 from app.widgets.layout import number_line
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
+    from app.panels.compare.running import Shown
 
 
-def numbers(c: Comparison) -> None:
+def numbers(on_screen: Shown) -> None:
     """Means of A and of B, how far apart they are, and what differs in words."""
+    c = on_screen.c
     with st.container(key="compare_numbers", horizontal=True, vertical_alignment="center", gap="small"):
         number_line("compare", _cells(headline(c)))
         st.button(
@@ -30,6 +33,7 @@ def numbers(c: Comparison) -> None:
             on_click=running.swap,
             help="A becomes B and B becomes A; nothing is computed again.",
         )
+        read_on(on_screen)
     st.caption(f"What differs: {plain(differs_said(c))}")
 
 

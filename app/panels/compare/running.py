@@ -35,7 +35,7 @@ class Shown:
     """Whether the run on the other pages is side B here."""
     source: Comparison
     """Before it was swapped."""
-    _made: dict[str, Any] = field(default_factory=dict)
+    _made: dict[str, Any] = field(default_factory=dict, init=False)
 
     def once(self, name: str, make: Callable[[], Any]) -> Any:
         """What takes a moment, made when it is first drawn."""

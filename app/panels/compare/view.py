@@ -34,7 +34,7 @@ def compare_view(view: str) -> None:
     """Draw what is on screen; a choice draws this again and nothing else."""
     take_clicks()
     on_screen = running.shown()
-    numbers(on_screen.c)
+    numbers(on_screen)
     strips_card(on_screen)
     left, right = picture_and_choice("compare")
     with left:
