@@ -12,35 +12,78 @@ from analysis.comparison.rules.registry import RULES, Rule, lay
 from analysis.errors import AnalysisError
 from app import state
 from app.choice import chosen
+from app.compute import requests as runs
 from app.panels.compare import running
 from app.panels.compare.code import comparison_code
 from app.widgets.figure_card import altair_card
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
+from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
     from analysis.comparison.rules.origin import Constant
+    from analysis.models.loading import LanguageModel
+    from app.compute.job import Job
     from app.panels.compare.running import Shown
 
 TITLE = "Rules from papers, for two models"
-HEADS = "It asks for both sides' whole distributions: `Whole` in a notebook gives them."
 
 
 def rules_card(on_screen: Shown) -> None:
     """Draw the card of the chosen rule."""
     rule = RULES[chosen(list(RULES), state.COMPARE_RULE)]
-    why_not = rule.why_not(on_screen.c) or (HEADS if rule.needs == "heads" else "")
+    why_not = rule.why_not(on_screen.c)
     if why_not:
         _without(rule, why_not)
         return
     try:
-        found = lay(rule.name, on_screen.c, **_constants(rule))
+        found = _measured(on_screen, rule) if rule.needs == "heads" else lay(rule.name, on_screen.c, **_constants(rule))
     except AnalysisError as problem:
         _without(rule, f"{problem.message} {problem.hint}")
+        return
+    if found is None:
         return
     _along(on_screen, rule, found)
     if found.curve is not None:
         _curve(rule, found)
+
+
+def _measured(on_screen: Shown, rule: Rule) -> Laid | None:
+    """A rule that asks for whole distributions: computed when a person asks for it; None until then.
+
+    Raises
+    ------
+    AnalysisError
+        If there is no model that could.
+    """
+    request = st.session_state.get(state.COMPARED_REQUEST)
+    if request is None or request.run is None:
+        raise AnalysisError(
+            "This rule asks for both sides' whole distributions, and a file holds no model.", "Press Run both first."
+        )
+    c, constants = on_screen.c, _constants(rule)
+    options = (rule.name, on_screen.swapped, *sorted(constants.items()))
+    experiment = runs.Experiment(runs.OfModel(request.run.model, request.key), "compare_rule", (("of", options),))
+    job = runs.find(experiment)
+    if job is not None and job.state == "done":
+        result: Laid = job.result
+        return result
+
+    def compute(model: LanguageModel, job: Job) -> Laid:
+        from analysis.comparison.rules.with_model import lay_with_model
+
+        return lay_with_model(rule.name, c, model, on_progress=job.report, **constants)
+
+    with st.container(border=True, key="panel_compare_rule"):
+        st.markdown(f"**{TITLE}**", help=_about(rule))
+        _choice(rule)
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption("Asks for both sides' whole distributions: both heads run once more.", width="stretch")
+            if st.button("Measure distributions", key="compare_rule_button", disabled=job is not None and job.is_live):
+                job = try_submit(runs.submit_experiment, experiment, compute)
+        if job is not None:
+            outcome(job, (180,))
+    return None
 
 
 def _choice(rule: Rule) -> None:
