@@ -50,7 +50,7 @@ def most_changed_card(on_screen: Shown) -> None:
             format_func=lambda name: f"by {COMPARED_QUANTITIES[name].label}",
         )
         shown = _shown(frame, by, unit)
-        event = st.dataframe(
+        st.dataframe(
             shown,
             hide_index=True,
             key=state.CHANGED_TABLE,
@@ -67,8 +67,19 @@ def most_changed_card(on_screen: Shown) -> None:
                 "at": st.column_config.NumberColumn(width=44),
             },
         )
-    rows = event["selection"]["rows"]
-    _take(frame, rows[0] if rows else None, on_screen)
+    pair = "pair" in frame
+    numbers = frame["pair" if pair else "span"].tolist()
+    st.session_state[state.CHANGED_ROWS] = [on_screen.items.item_of(number, pair=pair) for number in numbers]
+
+
+def take_row() -> None:
+    """Let a newly selected row choose its token, before anything is drawn; each selection counts once."""
+    rows = (st.session_state.get(state.CHANGED_TABLE) or {}).get("selection", {}).get("rows", [])
+    taken, items = st.session_state.setdefault(state.PICKED, {}), st.session_state.get(state.CHANGED_ROWS, [])
+    row = rows[0] if rows and rows[0] < len(items) else None
+    if row is not None and row != taken.get(state.CHANGED_TABLE) and items[row] is not None:
+        running.choose_item(items[row])
+    taken[state.CHANGED_TABLE] = row
 
 
 def _shown(frame: pd.DataFrame, by: str, unit: str) -> pd.DataFrame:
@@ -81,23 +92,6 @@ def _shown(frame: pd.DataFrame, by: str, unit: str) -> pd.DataFrame:
             "token": [visible(text) for text in frame["token"]],
             "A": frame[f"surprisal_a_{unit}"],
             "B": frame[f"surprisal_b_{unit}"],
-            "Δ" if column in frame else by: frame[column],
+            "Δ": frame[column],
         }
     )
-
-
-def _take(frame: pd.DataFrame, row: int | None, on_screen: Shown) -> None:
-    """Choose the token of a newly selected row; each selection counts once."""
-    taken = st.session_state.setdefault(state.PICKED, {})
-    if row is None or row >= len(frame):
-        taken.pop(state.CHANGED_TABLE, None)
-        return
-    pair = "pair" in frame
-    pick = {"number": int(frame["pair" if pair else "span"].iloc[row])}
-    if taken.get(state.CHANGED_TABLE) == pick:
-        return
-    taken[state.CHANGED_TABLE] = pick
-    item = on_screen.items.item_of(pick["number"], pair=pair)
-    if item is not None:
-        running.choose_item(item)
-        st.rerun(scope="fragment")

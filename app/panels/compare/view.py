@@ -12,7 +12,7 @@ from app.panels.compare import running
 from app.panels.compare.along import along_card, quadrants_card, take_clicks
 from app.panels.compare.chosen import chosen_panel
 from app.panels.compare.engine import engine_cards
-from app.panels.compare.most_changed import most_changed_card
+from app.panels.compare.most_changed import most_changed_card, take_row
 from app.panels.compare.numbers import numbers
 from app.panels.compare.rules import rules_card
 from app.panels.compare.strips import strips_card
@@ -33,6 +33,7 @@ def chosen_view(line: Any) -> str:
 def compare_view(view: str) -> None:
     """Draw what is on screen; a choice draws this again and nothing else."""
     take_clicks()
+    take_row()
     on_screen = running.shown()
     numbers(on_screen)
     strips_card(on_screen)
