@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,14 +16,14 @@ from analysis.comparison.differences import differences
 from analysis.comparison.measured import Measured, head_on, measure
 from analysis.comparison.pairs import about_pairs, paired_states
 from analysis.comparison.plan import ComparisonPlan, plan_comparison, require_room
-from analysis.comparison.results import Alignment, AlignmentKind, Comparison, VocabularyMatch
+from analysis.comparison.results import Alignment, Comparison, VocabularyMatch
 from analysis.comparison.sides import Side, free_unused, opened, same_source, second_model, spec_of
 from analysis.comparison.spans import compared_spans
 from analysis.comparison.structure import why_no_structure
 from analysis.comparison.two_heads import compare_rows
 from analysis.comparison.vocabulary import ids_of_a, match_vocabularies, vocabulary_of
 from analysis.comparison.waiting import on_host
-from analysis.errors import AnalysisError, OutOfMemoryError
+from analysis.errors import OutOfMemoryError
 from analysis.models.loading import LanguageModel, load_model
 from analysis.models.token_names import token_texts
 from analysis.out_of_memory import is_out_of_memory
@@ -217,21 +216,17 @@ def _vocabulary(a: Measured, b: Measured) -> VocabularyMatch:
 
 
 def _aligned(a: Trace, b: Trace, match: VocabularyMatch) -> Alignment:
-    shared = match.kind != "different"
     tokens_b = b.tokens
     if match.b_of_a is not None:
         tokens_b = replace(tokens_b, token_id=ids_of_a(tokens_b.token_id, match))
-    texts: dict[str, Any] = {"text_a": a.text, "text_b": b.text, "same_tokenizer": shared}
-    kind: AlignmentKind | None = "suffix" if shared and _only_what_comes_before(a, b) else None
-    alignment = align_texts(a.tokens, tokens_b, **texts, kind=kind)
-    if kind is not None and not alignment.n_spans:  # a template that takes blanks off the text's end
-        alignment = align_texts(a.tokens, tokens_b, **texts)
-    if not alignment.n_spans:
-        raise AnalysisError(
-            "The two texts have no stretch in common, so nothing can be compared.",
-            "Choose texts that share at least a few words in a row.",
-        )
-    return alignment
+    return align_texts(
+        a.tokens,
+        tokens_b,
+        text_a=a.text,
+        text_b=b.text,
+        same_tokenizer=match.kind != "different",
+        kind="suffix" if match.kind != "different" and _only_what_comes_before(a, b) else None,
+    )
 
 
 def _only_what_comes_before(a: Trace, b: Trace) -> bool:

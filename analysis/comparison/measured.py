@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from analysis.models.anatomy import Head
     from analysis.models.loading import LanguageModel
 
+ROUNDED_AGAIN = "Round trip of already rounded weights: they were stored in a few bits, and lie on the grid of those before."
+"""Said of a round trip where the weights are not those of the training."""
 _TRIED_ROWS = 8
 _READOUT = 1e-4
 """Nats between two float32 routes to an entropy, as in a run's own check."""
@@ -114,7 +116,7 @@ def measure(side: Side, model: LanguageModel, top_k: int, report: Progress) -> M
             visibility=side.visibility,
             on_progress=report,
         )
-    return Measured(_said(run, side), model.anatomy.head, model.tokenizer)
+    return Measured(_said(run, side, model), model.anatomy.head, model.tokenizer)
 
 
 def _of_chat(side: Side, model: LanguageModel, top_k: int, report: Progress) -> Trace:
@@ -142,7 +144,7 @@ def _of_chat(side: Side, model: LanguageModel, top_k: int, report: Progress) -> 
     return replace(run, spec=replace(run.spec, n_before=first))
 
 
-def _said(run: Trace, side: Side) -> Trace:
+def _said(run: Trace, side: Side, model: LanguageModel) -> Trace:
     """The run with what its side was in its spec."""
     spec = run.spec
     spec = replace(
@@ -152,7 +154,9 @@ def _said(run: Trace, side: Side) -> Trace:
         rounded=side.rounded or "",
         n_before=spec.n_before or len(side.before),
     )
-    return replace(run, spec=spec)
+    rounded_before = model.spec.kind in ("embedded", "gguf") or model.info.weights
+    notes = (ROUNDED_AGAIN,) if side.rounded and rounded_before else ()
+    return replace(run, spec=spec, notes=(*run.notes, *notes))
 
 
 def head_on(head: Head, device: torch.device) -> Head:

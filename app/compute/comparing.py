@@ -157,7 +157,12 @@ def _side_a(request: CompareRequest, model: LanguageModel | None, run: Trace | N
         assert run is not None
         spec = run.spec
         before, text = run.text[: spec.n_before], run.text[spec.n_before :]
-        asked = {"bos": spec.bos, "parse_special": spec.parse_special, "stride": spec.stride, "before": before}
+        asked = {
+            "bos": spec.bos,
+            "parse_special": spec.parse_special,
+            "stride": spec.stride,
+            "before": before,
+        }
     else:
         text, of = request.run.text, request.run
         asked = {"bos": of.bos, "parse_special": of.parse_special, "stride": of.stride}
