@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.comparison.rules.laid import Laid, Number, Quantity
 from analysis.comparison.rules.origin import Origin
 from analysis.errors import AnalysisError
 from analysis.units import Unit, from_nats
@@ -68,6 +69,38 @@ def head_change(c: Comparison) -> HeadChange:
     AnalysisError
         If a run has no attention, the heads are others, or no tokens are aligned.
     """
+    change = _entropy_change(c)
+    assert c.a.attention is not None and c.b.attention is not None
+    first = c.b.attention.sink_mass.astype(np.float64) - c.a.attention.sink_mass
+    return HeadChange(change.mean(-1), first, c.a.attention.layer_numbers)
+
+
+def attention_change(c: Comparison) -> Laid:
+    """Compare the attention of two runs along the text: mean over all heads.
+
+    Parameters
+    ----------
+    c : Comparison
+        As for :func:`head_change`.
+
+    Raises
+    ------
+    AnalysisError
+        As there.
+    """
+    heads = head_change(c)
+    along = _entropy_change(c).mean((0, 1))
+    numbers = (
+        Number("entropy_change", "mean change of the entropy of attention", float(heads.entropy.mean()), 1),
+        Number("most", "largest fall of a head", float(heads.entropy.min()), 1),
+        Number("first_token", "mean change of attention on token 0", float(heads.first_token.mean())),
+    )
+    quantities = (Quantity("entropy_change", "change of the entropy of attention", along, 1),)
+    return Laid(ORIGIN, quantities, along < 0, "attends to fewer tokens", numbers, limit=0.0)
+
+
+def _entropy_change(c: Comparison) -> np.ndarray:
+    """float64, (K, H, n), nats: of the attention of every pair's token."""
     a, b = c.a.attention, c.b.attention
     if a is None or b is None:
         raise AnalysisError("A side was run without attention.", "Run both sides with attention.")
@@ -76,8 +109,4 @@ def head_change(c: Comparison) -> HeadChange:
     if not len(c.alignment.pairs):
         raise AnalysisError("No tokens are aligned one to one.", "Choose two sides with one tokenizer.")
     at_a, at_b = c.alignment.pairs.T
-    entropy = b.entropy[:, :, at_b].mean(-1, dtype=np.float64) - a.entropy[:, :, at_a].mean(
-        -1, dtype=np.float64
-    )
-    first = b.sink_mass.astype(np.float64) - a.sink_mass
-    return HeadChange(entropy, first, a.layer_numbers)
+    return b.entropy[:, :, at_b].astype(np.float64) - a.entropy[:, :, at_a]

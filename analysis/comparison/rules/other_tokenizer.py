@@ -43,8 +43,9 @@ def other_tokenizer(c: Comparison) -> Laid:
     n_bytes = float(spans.n_bytes[there].sum())
     per_byte = [float(x[there].sum()) / n_bytes for x in (spans.surprisal_a, spans.surprisal_b)]
     single = (spans.n_tokens_a == 1) & (spans.n_tokens_b == 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        by_byte = np.where(there, spans.surprisal_change / spans.n_bytes, np.nan)
+    sized = there & (spans.n_bytes > 0)
+    by_byte = np.full(len(there), np.nan)
+    by_byte[sized] = spans.surprisal_change[sized] / spans.n_bytes[sized]
     numbers = (
         Number("per_byte_a", "per byte, A", per_byte[0], 1),
         Number("per_byte_b", "B", per_byte[1], 1),

@@ -62,25 +62,34 @@ def log_u(top_logits: np.ndarray) -> np.ndarray:
     return out
 
 
-def top_logits(side: HeadStates, on_rows: Callable[[int], None] = lambda _: None) -> np.ndarray:
-    """The 10 largest logits of every row of a side, float64, (n, 10), largest first; block by block.
+def top_logits(
+    side: HeadStates, of: np.ndarray, n: int, on_rows: Callable[[int], None] = lambda _: None
+) -> np.ndarray:
+    """The 10 largest logits before every pair's token, float64, (n, 10), largest first; block by block.
 
     Parameters
     ----------
     side : HeadStates
-        Head and states, row by row.
+        A's head and its states, row by row.
+    of : numpy.ndarray, int64, shape (m,)
+        The pair that each row predicted; other pairs get NaN.
+    n : int
+        Pairs of the comparison.
     on_rows : callable, optional
         Told the number of rows of each finished block.
     """
+    import torch
+
     from analysis.forward.vocabulary_head import rows_per_block
 
-    found = []
+    out = np.full((n, TOP_LOGITS), np.nan)
     step = rows_per_block(side.head)
-    for begin in range(0, len(side.states), step):
-        logits = side.head.logits(side.states[begin : begin + step])
-        found.append(logits.topk(TOP_LOGITS, -1).values.double().cpu().numpy())
-        on_rows(len(found[-1]))
-    return np.concatenate(found)
+    with torch.inference_mode():
+        for begin in range(0, len(side.states), step):
+            logits = side.head.logits(side.states[begin : begin + step])
+            out[of[begin : begin + step]] = logits.topk(TOP_LOGITS, -1).values.double().cpu().numpy()
+            on_rows(len(logits))
+    return out
 
 
 def routed(value: np.ndarray, threshold: float, switching: Switching = "immediate") -> np.ndarray:

@@ -107,8 +107,8 @@ class RoutingCurve:
         lines = [Line("routed", self.thresholds, self.share)]
         if self.different.any():
             lines.append(Line("differing tokens found", self.thresholds, self.recall))
-        share, _, _ = self.chosen
-        here = Line("threshold", np.array([self.threshold]), np.array([share]))
+        at = np.array(self.chosen)[[0, 2][: len(lines)]]
+        here = Line("threshold", np.full(len(at), self.threshold), at)
         return Curve("threshold", "share of tokens", tuple(lines), (here,), x_power=1)
 
     @property
@@ -135,7 +135,7 @@ class RoutingCurve:
             "written by B",
             numbers,
             limit=self.threshold,
-            curve=self.against_loss(),
+            curve=self.against_loss() if self.router == "EAD" else self.against_threshold(),
         )
 
     def to_frame(self) -> pd.DataFrame:

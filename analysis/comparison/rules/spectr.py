@@ -25,7 +25,7 @@ ORIGIN = Origin(
     known="paper's equations",
     note="With k drafts this is the best that any way of choosing among them can do, computed exactly; the paper's own "
     "algorithm reaches (1 - 1/e) of it at least. Tokens accepted per step from a draft of g tokens, "
-    "(1 - a^(g+1)) / (1 - a), takes every position as independent and equally likely a, which a text is not.",
+    "(1 - a^(g+1)) / (1 - a), takes every position as independent and equally likely a, which a text is not; how many is a guess of ours.",
     sides="A drafts, B accepts.",
     constants=(Constant("length", "Tokens in a draft", LENGTH, 1, 16, 1, "tokens"),),
 )

@@ -24,10 +24,10 @@ ORIGIN = Origin(
     known="abstract only",
     note="USCD-like. From the abstract: the other prompt lacks the input-output examples, and the correction acts only where "
     "the model is not sure. A gate on the standard deviation is second hand; its scaling, its threshold and alpha are "
-    "guesses of ours. The text is given: the numbers say what the correction would do to each prediction.",
+    "guesses of ours; towards 1 tokens decide that neither prompt expects. The text is given: the numbers say what the correction would do to each prediction.",
     sides="A has the whole prompt, B the one without its examples.",
     constants=(
-        Constant("alpha", "alpha", ALPHA, 0.0, 2.0, 0.05),
+        Constant("alpha", "alpha", ALPHA, 0.0, 1.0, 0.05),
         Constant("gate", "Correct below this spread", GATE, 0.0, 1.0, 0.05, "", "second hand"),
     ),
 )

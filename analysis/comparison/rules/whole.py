@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from analysis.errors import AnalysisError
+
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from analysis.comparison.pairs import PairedStates
+    from analysis.comparison.results import Comparison
+
 
 class WholeRows(Protocol):
-    """Distributions of a block of rows, on A's ids; nothing in it may be changed."""
+    """Distributions of a block of rows, one column per token that both sides have."""
 
     @property
     def rows(self) -> slice:
@@ -49,7 +54,7 @@ class Whole:
     of: np.ndarray
     """int64, (m,): the pair that each row predicted."""
     targets: Tensor
-    """int64, (m,): ids of the text's tokens, those of A."""
+    """int64, (m,): columns of the text's tokens."""
     blocks: Callable[[], Iterator[WholeRows]]
 
     def measured(self, count: int, measure: Measure) -> list[np.ndarray]:
@@ -62,14 +67,47 @@ class Whole:
         measure : callable
             Called once per block.
         """
+        import torch
+
         out = [np.full(self.n, np.nan) for _ in range(count)]
-        for block in self.blocks():
-            at = self.of[block.rows]
-            for values, found in zip(
-                out, measure(block, self.targets[block.rows].to(block.log_p.device)), strict=True
-            ):
-                values[at] = found.double().cpu().numpy()
+        with torch.inference_mode():
+            for block in self.blocks():
+                found = measure(block, self.targets[block.rows].to(block.log_p.device))
+                for values, numbers in zip(out, found, strict=True):
+                    values[self.of[block.rows]] = numbers.double().cpu().numpy()
         return out
+
+
+def whole_of(c: Comparison, paired: PairedStates, on_rows: Callable[[int], None] = lambda _: None) -> Whole:
+    """Distributions of a comparison, from both heads and the states that its runs kept.
+
+    Parameters
+    ----------
+    c : Comparison
+        Of two sides with one vocabulary, its ids in whatever order.
+    paired : PairedStates
+        From :func:`analysis.comparison.pairs.paired_states`; the models must stay loaded while rules read it.
+    on_rows : callable, optional
+        Told the number of rows of each finished block.
+
+    Raises
+    ------
+    AnalysisError
+        If a side has tokens that the other one does not have.
+    """
+    from analysis.comparison.columns import columns_of
+    from analysis.comparison.two_heads import blocks
+
+    if c.vocabulary.kind not in ("identical", "permuted"):
+        raise AnalysisError(
+            f"This rule takes whole distributions over one vocabulary. {c.vocabulary.why}",
+            "Choose two sides with one vocabulary.",
+        )
+    head_a, head_b = paired.a.head, paired.b.head
+    columns = columns_of(c.vocabulary, head_a.vocab_size, head_b.vocab_size, head_a.weight.device)
+    targets = columns.of_a(paired.targets_a.to(head_a.weight.device))
+    n = len(c.alignment.pairs)
+    return Whole(n, paired.of, targets, lambda: blocks(paired.a, paired.b, c.vocabulary, on_rows))
 
 
 def mixed(block: WholeRows, of_p: float | Tensor, of_q: float | Tensor) -> Tensor:
