@@ -33,8 +33,12 @@ def choices_on_both(c: Comparison, row: int, n: int = 8) -> tuple[pd.DataFrame, 
     rows = c.rows
     assert rows is not None
     at_a, at_b = c.alignment.pairs[row]
-    a = _choices(c.a.tokens, int(at_a), rows.top_ids_a[row], rows.top_logprobs_a[row], rows.top_a_in_b[row], n)
-    b = _choices(c.b.tokens, int(at_b), rows.top_ids_b[row], rows.top_logprobs_b[row], rows.top_b_in_a[row], n)
+    a = _choices(
+        c.a.tokens, int(at_a), rows.top_ids_a[row], rows.top_logprobs_a[row], rows.top_a_in_b[row], n
+    )
+    b = _choices(
+        c.b.tokens, int(at_b), rows.top_ids_b[row], rows.top_logprobs_b[row], rows.top_b_in_a[row], n
+    )
     a["change"], b["change"] = a["other"] - a["probability"], b["probability"] - b["other"]
     return a, b
 

@@ -96,7 +96,9 @@ def along_panels(
     x = alt.X("position:Q", title=f"token of A{every}", scale=across, axis=axis)
     side = "entropy" if declared.side == "rank" else declared.side
     common = [*_rules(c, items, token, x, colours), *_spots(drawn, x, pick)]
-    upper = alt.layer(_curves(drawn, side, unit, x, across), *common).properties(height=150, width="container")
+    upper = alt.layer(_curves(drawn, side, unit, x, across), *common).properties(
+        height=150, width="container"
+    )
     lower = alt.layer(_bars(drawn, quantity, unit, x, log, colours), *common)
     return upper, lower.properties(height=96, width="container")
 
@@ -110,7 +112,10 @@ def _pooled(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
 def _curves(frame: pd.DataFrame, side: str, unit: Unit, x: Any, across: Any) -> Any:
     """A and B, a line each; broken where a side has nothing."""
     long = pd.concat(
-        [frame[["position", "token"]].assign(side=name, value=frame[f"{side}_{name.lower()}"]) for name in "AB"]
+        [
+            frame[["position", "token"]].assign(side=name, value=frame[f"{side}_{name.lower()}"])
+            for name in "AB"
+        ]
     )
     x = alt.X("position:Q", title=None, scale=across, axis=alt.Axis(grid=False, labels=False, ticks=False))
     return (
@@ -138,7 +143,9 @@ def _bars(frame: pd.DataFrame, quantity: str, unit: Unit, x: Any, log: bool, col
     title = declared.label_with_unit(unit)
     if log:
         shown = shown[shown["size"] > least]
-        scale = alt.Scale(type="log", domain=[least, last_colour(shown["size"].to_numpy(), lambda v: 10 * v or 1.0)])
+        scale = alt.Scale(
+            type="log", domain=[least, last_colour(shown["size"].to_numpy(), lambda v: 10 * v or 1.0)]
+        )
         y = alt.Y("size:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4, format="~e"))
         zero = alt.datum(least)
     else:
@@ -199,7 +206,9 @@ def change_quadrants(
     chosen = frame[frame["position"] == token]
     drawn, step = _pooled(frame)
     every = "" if step == 1 else f" (1 of {step} tokens drawn)"
-    x = alt.X("entropy_change:Q", title=f"change of entropy, {unit}{every}", scale=_around(across), axis=_few())
+    x = alt.X(
+        "entropy_change:Q", title=f"change of entropy, {unit}{every}", scale=_around(across), axis=_few()
+    )
     y = alt.Y("surprisal_change:Q", title=f"change of surprisal, {unit}", scale=_around(up), axis=_few())
     hover = [
         alt.Tooltip("position:Q", title="token of A"),
@@ -214,7 +223,9 @@ def change_quadrants(
         .encode(
             x=x,
             y=y,
-            color=alt.condition("datum.surprisal_change > 0", alt.value(colours.positive), alt.value(colours.negative)),
+            color=alt.condition(
+                "datum.surprisal_change > 0", alt.value(colours.positive), alt.value(colours.negative)
+            ),
             tooltip=hover,
         )
         .add_params(pick)
@@ -254,9 +265,14 @@ def _corners(counts: tuple[int, int, int, int], across: float, up: float, colour
     layers = []
     for k, (name, n) in enumerate(zip(CORNERS, counts, strict=True)):
         left, top = k % 2 == 0, k < 2
-        at = pd.DataFrame({"x": [-across if left else across], "y": [up if top else -up], "said": [f"{name} {n}"]})
+        at = pd.DataFrame(
+            {"x": [-across if left else across], "y": [up if top else -up], "said": [f"{name} {n}"]}
+        )
         text = alt.Chart(at).mark_text(
-            align="left" if left else "right", baseline="top" if top else "bottom", dx=3 if left else -3, color=colours.muted
+            align="left" if left else "right",
+            baseline="top" if top else "bottom",
+            dx=3 if left else -3,
+            color=colours.muted,
         )
         layers.append(text.encode(x="x:Q", y="y:Q", text="said:N"))
     return layers

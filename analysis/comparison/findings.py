@@ -82,15 +82,13 @@ class Finding:
     """Largest KL(A || B) from there on, nats."""
 
 
-def finding(c: Comparison, items: Items) -> Finding:
+def finding(c: Comparison) -> Finding:
     """What differs most, and from where on hardly anything does.
 
     Parameters
     ----------
     c : Comparison
         Two sides.
-    items : Items
-        Of :func:`analysis.comparison.items.items_of`.
     """
     if c.rows is None:
         change, words = c.spans.surprisal_change, list(c.spans.text)

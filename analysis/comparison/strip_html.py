@@ -19,6 +19,7 @@ from analysis.units import Unit
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
 
+
 def compared_strips(
     c: Comparison, quantity: str = "surprisal_change", *, unit: Unit = "nats", theme_name: str = "light"
 ) -> HtmlFigure:
@@ -58,7 +59,9 @@ def twin_html(twin: TwinStrip, *, theme_name: str = "light", caption: str = "") 
             title = escape("\n".join(_hover(strip, item) for item in items), quote=True)
             text = "" if k == 2 else _shown("" if strip.flags[items[0]] & ABSENT else strip.cell_text[column])
             style = f"background:{_bands([fills[i] for i in items])};color:{inks[items[0]]}"
-            lines.append(f'<span class="{"d" if k == 2 else "t"}" style="{style}" title="{title}">{text}</span>')
+            lines.append(
+                f'<span class="{"d" if k == 2 else "t"}" style="{style}" title="{title}">{text}</span>'
+            )
         parts.append(f"<span class=c>{''.join(lines)}</span>")
     scope = "lt" + hashlib.blake2b("".join(parts).encode(), digest_size=4).hexdigest()
     legend = "".join(_legend(strip, colours) for strip in (twin.a, twin.change))
@@ -113,7 +116,8 @@ def _hover(strip: Strip, item: int) -> str:
 
 def _shown(text: str) -> str:
     return "".join(
-        escape(shown) if kind == "letters" else f"<i>{escape(shown)}</i>" for shown, kind in (runs(text) if text else ())
+        escape(shown) if kind == "letters" else f"<i>{escape(shown)}</i>"
+        for shown, kind in (runs(text) if text else ())
     )
 
 

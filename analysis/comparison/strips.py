@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.comparison.items import Items, items_of
-from analysis.comparison.quantities import COMPARED_QUANTITIES, ComparedQuantity, last_colour, quantities_between
+from analysis.comparison.quantities import (
+    COMPARED_QUANTITIES,
+    ComparedQuantity,
+    last_colour,
+    quantities_between,
+)
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import exact
 from analysis.drawing.strip import ABSENT, MARKED, SPECIAL, Strip
@@ -67,7 +72,11 @@ def twin_strip(
         raise AnalysisError(f"These sides have no {declared.label}.", why or "Compare surprisal or entropy.")
     items = items_of(c) if items is None else items
     a, b = side_values(c, items, declared.side, unit)
-    high = float(np.log10(c.a.spec.vocab_size)) if declared.side == "rank" else last_colour(np.concatenate([a, b]), np.ceil)
+    high = (
+        float(np.log10(c.a.spec.vocab_size))
+        if declared.side == "rank"
+        else last_colour(np.concatenate([a, b]), np.ceil)
+    )
     ramp = {"low": 0.0, "high": high or 1.0}
     name = TOKEN_QUANTITIES[declared.side]
     shown = {
@@ -139,7 +148,11 @@ def _change_strip(c: Comparison, items: Items, declared: ComparedQuantity, unit:
 
 def _ramp(declared: ComparedQuantity, theme_name: str) -> np.ndarray:
     colours = theme(theme_name)
-    return signed_ramp(colours.name) if declared.signed else ramp_through([colours.panel, colours.ink], RAMP_STEPS)
+    return (
+        signed_ramp(colours.name)
+        if declared.signed
+        else ramp_through([colours.panel, colours.ink], RAMP_STEPS)
+    )
 
 
 def _flags(tokens: TokenTrace, start: np.ndarray, has: np.ndarray) -> np.ndarray:

@@ -88,14 +88,20 @@ def head_changes(structure: Structure, quantity: str = "sink", *, theme_name: st
                 scale=alt.Scale(domain=[-top, top], range=stops, interpolate="rgb", clamp=True),
                 legend=alt.Legend(gradientLength=200, format="+.2~f", tickCount=3),
             ),
-            tooltip=["layer:O", "head:O", *(alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("A", "B", "change"))],
+            tooltip=[
+                "layer:O",
+                "head:O",
+                *(alt.Tooltip(f"{name}:Q", format="+.4f") for name in ("A", "B", "change")),
+            ],
         )
     )
     height = min(22 * (int(frame["head"].max()) + 1) + 40, 420)
     return styled(chart.properties(width="container", height=max(150, height)), theme_name)
 
 
-def layer_changes_frame(structure: Structure, quantity: str = "matrix_entropy", unit: Unit = "nats") -> pd.DataFrame:
+def layer_changes_frame(
+    structure: Structure, quantity: str = "matrix_entropy", unit: Unit = "nats"
+) -> pd.DataFrame:
     """Table of a curve of both sides: ``layer``, ``depth`` from 0 to 1, ``side`` and ``value``.
 
     Raises
@@ -109,7 +115,11 @@ def layer_changes_frame(structure: Structure, quantity: str = "matrix_entropy", 
         if quantity != "norm":
             value = from_nats(value, unit)
         layer = np.arange(len(value))
-        parts.append(pd.DataFrame({"layer": layer, "depth": layer / max(len(value) - 1, 1), "side": name, "value": value}))
+        parts.append(
+            pd.DataFrame(
+                {"layer": layer, "depth": layer / max(len(value) - 1, 1), "side": name, "value": value}
+            )
+        )
     return pd.concat(parts, ignore_index=True)
 
 
@@ -141,7 +151,10 @@ def layer_changes(
     theme_name : {"light", "dark"}
         Colours.
     """
-    return styled(alt.vconcat(*layer_panels(structure, quantity, unit=unit, theme_name=theme_name), spacing=4), theme_name)
+    return styled(
+        alt.vconcat(*layer_panels(structure, quantity, unit=unit, theme_name=theme_name), spacing=4),
+        theme_name,
+    )
 
 
 def layer_panels(
@@ -152,7 +165,9 @@ def layer_panels(
     across = "layer" if structure.same_shape else "depth"
     said = "norm" if quantity == "norm" else unit
     scale = alt.Scale(type="log") if quantity == "norm" else alt.Scale(zero=False)
-    x = alt.X(f"{across}:Q", title=across, axis=alt.Axis(grid=False, tickMinStep=1 if across == "layer" else 0))
+    x = alt.X(
+        f"{across}:Q", title=across, axis=alt.Axis(grid=False, tickMinStep=1 if across == "layer" else 0)
+    )
     sides = alt.Color(
         "side:N",
         title=None,
@@ -163,7 +178,12 @@ def layer_panels(
     curves = (
         alt.Chart(frame)
         .mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=1.6)
-        .encode(x=x, y=alt.Y("value:Q", title=said, scale=scale, axis=alt.Axis(tickCount=4)), color=sides, tooltip=hover)
+        .encode(
+            x=x,
+            y=alt.Y("value:Q", title=said, scale=scale, axis=alt.Axis(tickCount=4)),
+            color=sides,
+            tooltip=hover,
+        )
         .properties(height=170, width="container")
     )
     if not structure.same_shape:

@@ -42,7 +42,10 @@ STRIP_HTML = """
 
 
 _component = st.components.v2.component(
-    "logitscope.token_strip", html=STRIP_HTML, css=style("token_strip"), js=script("strip_view", "token_strip")
+    "logitscope.token_strip",
+    html=STRIP_HTML,
+    css=style("token_strip"),
+    js=script("strip_view", "token_strip"),
 )
 
 

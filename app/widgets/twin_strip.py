@@ -20,7 +20,9 @@ def twin_identity(twin: TwinStrip) -> str:
     return f"{text_identity(twin.a)}{text_identity(twin.b)}"
 
 
-def pack_twin(twin: TwinStrip, selected: int | None = None, *, revision: int = 0, room: int = 0, key: str = "") -> bytes:
+def pack_twin(
+    twin: TwinStrip, selected: int | None = None, *, revision: int = 0, room: int = 0, key: str = ""
+) -> bytes:
     """Pack A, B and their differences: the lengths of the first two (u32 each), then three payloads of a strip.
 
     Parameters

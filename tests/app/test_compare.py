@@ -21,6 +21,10 @@ def compared(at) -> Comparison:
     return at.session_state[state.COMPARISON]
 
 
+def held(at, key):
+    return at.session_state[key] if key in at.session_state else None  # noqa: SIM401 - it has no get
+
+
 def n_strips(at) -> int:
     return sum("twin_strip" in drawn.proto.component_name for drawn in at.get("bidi_component"))
 
@@ -57,7 +61,10 @@ def test_a_first_visit_shows_the_stored_example_and_starts_nothing(open_page, su
     assert all(check.passed for check in c.checks) and c.checks
     metrics = {metric.label: metric.value for metric in at.metric}
     known = c.rows.has_context
-    assert metrics["same first choice"] == f"{int((c.rows.first_differs[known] == 0).sum())} of {int(known.sum())}"
+    assert (
+        metrics["same first choice"]
+        == f"{int((c.rows.first_differs[known] == 0).sum())} of {int(known.sum())}"
+    )
     assert float(metrics["KL(A‖B)"].split()[0]) == pytest.approx(float(c.rows.kl_ab[known].mean()), rel=0.006)
 
 
@@ -66,7 +73,9 @@ def test_units_follow_the_sidebar(open_page):
     metrics = {metric.label: metric.value for metric in at.metric}
     c = running.example_comparison()
     mean = float(np.nanmean(c.rows.kl_ab)) / np.log(2)
-    assert metrics["KL(A‖B)"].endswith(" bits") and float(metrics["KL(A‖B)"].split()[0]) == pytest.approx(mean, rel=0.006)
+    assert metrics["KL(A‖B)"].endswith(" bits") and float(metrics["KL(A‖B)"].split()[0]) == pytest.approx(
+        mean, rel=0.006
+    )
 
 
 @pytest.mark.parametrize("view", ["tokens", "layers", "rules", "summary", "engine"])
@@ -179,10 +188,10 @@ def test_a_clicked_item_is_the_token_of_all_pages(page):
 
 
 def test_a_token_that_only_b_has_is_shown_and_no_other_page_hears_of_it(page):
-    before = page.session_state[state.TOKEN] if state.TOKEN in page.session_state else None
+    before = held(page, state.TOKEN)
     at = choose(page, 0)
     assert "Only one side has this token here" in shown(at)
-    assert (at.session_state[state.TOKEN] if state.TOKEN in at.session_state else None) == before
+    assert held(at, state.TOKEN) == before
 
 
 def test_clicks_in_the_charts_choose_too(page):
@@ -225,7 +234,10 @@ def test_a_run_of_a_file_is_side_b(page, open_page, finish):
     at = open_page("compare")
     field = at.file_uploader(key=f"{state.SECOND_UPLOAD}_field")
     at = field.set_value([("other.trace", content, "application/octet-stream")]).run()
-    assert at.session_state[state.CHANGE_KIND] == "file" and at.session_state[state.SECOND_RUN][1] == "other.trace"
+    assert (
+        at.session_state[state.CHANGE_KIND] == "file"
+        and at.session_state[state.SECOND_RUN][1] == "other.trace"
+    )
     at = finish(press_run(at, TEXT, "file"))
     assert not at.exception and not at.error
     assert compared(at).b.text == compared(page).b.text
@@ -241,5 +253,5 @@ def test_cancel_ends_it_and_keeps_what_is_there(open_page, finish, monkeypatch):
 
 
 def running_job(at):
-    request = at.session_state[state.COMPARE_REQUEST] if state.COMPARE_REQUEST in at.session_state else None
+    request = held(at, state.COMPARE_REQUEST)
     return None if request is None else runs.find(request)

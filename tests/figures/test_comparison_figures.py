@@ -62,7 +62,9 @@ def test_a_divergence_is_faint_at_zero_and_ink_at_its_end_and_a_change_is_neutra
 def test_what_one_side_lacks_is_absent_and_not_compared():
     c = made_comparison(6, ahead=2)
     twin = twin_strip(c)
-    assert (twin.a.flags & ABSENT).tolist() == [ABSENT, ABSENT, 0, 0, 0, 0, 0, 0] and not (twin.b.flags & ABSENT).any()
+    assert (twin.a.flags & ABSENT).tolist() == [ABSENT, ABSENT, 0, 0, 0, 0, 0, 0] and not (
+        twin.b.flags & ABSENT
+    ).any()
     assert np.isnan(twin.change.values[:3]).all() and not np.isnan(twin.change.values[3:]).any()
     assert "nothing here" in twin.change.details[0] and "B: token 0" in twin.change.details[0]
     np.testing.assert_allclose(twin.b.values[1], c.b.tokens.surprisal[1])
@@ -72,7 +74,9 @@ def test_units(c):
     nats, bits = twin_strip(c, "kl_ab"), twin_strip(c, "kl_ab", unit="bits")
     np.testing.assert_allclose(bits.change.values, nats.change.values / LN2, rtol=1e-5)
     np.testing.assert_allclose(bits.a.values, nats.a.values / LN2, rtol=1e-5)
-    np.testing.assert_array_equal(twin_strip(c, "tv", unit="bits").change.values, twin_strip(c, "tv").change.values)
+    np.testing.assert_array_equal(
+        twin_strip(c, "tv", unit="bits").change.values, twin_strip(c, "tv").change.values
+    )
     assert bits.change.unit == "bits" and twin_strip(c, "tv").change.unit == ""
 
 
@@ -87,14 +91,18 @@ def test_spans_have_sums_and_no_divergence():
         twin_strip(c, "kl_ab")
 
 
-@pytest.mark.parametrize(("value", "end"), [(0, 1), (0.011, 0.02), (0.02, 0.02), (0.3, 0.5), (0.97, 1), (4, 5), (60, 100)])
+@pytest.mark.parametrize(
+    ("value", "end"), [(0, 1), (0.011, 0.02), (0.02, 0.02), (0.3, 0.5), (0.97, 1), (4, 5), (60, 100)]
+)
 def test_a_scale_ends_at_one_two_or_five(value, end):
     assert rounded_up(value) == pytest.approx(end)
     assert last_colour(np.array([value, -value, np.nan])) == pytest.approx(end)
 
 
 def test_hostile_tokens_are_escaped_in_the_html(c):
-    tokens = replace(c.a.tokens, text=HOSTILE, cell_text=HOSTILE, cell=np.arange(len(HOSTILE), dtype=np.int32))
+    tokens = replace(
+        c.a.tokens, text=HOSTILE, cell_text=HOSTILE, cell=np.arange(len(HOSTILE), dtype=np.int32)
+    )
     short = made_comparison(len(HOSTILE))
     hostile = replace(short.a, tokens=replace(short.a.tokens, text=tokens.text, cell_text=tokens.cell_text))
     html = compared_strips(replace(short, a=hostile, b=hostile)).html

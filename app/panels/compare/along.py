@@ -78,7 +78,9 @@ def quadrants_card(on_screen: Shown) -> None:
     with altair_card(
         "Quadrants",
         "Each mark is a token, B against A.",
-        lambda: figures.change_quadrants(c, unit=unit, theme_name=theme_name, token=chosen_position(on_screen)),
+        lambda: figures.change_quadrants(
+            c, unit=unit, theme_name=theme_name, token=chosen_position(on_screen)
+        ),
         alt="Change of entropy against change of surprisal, the chosen token outlined",
         key=state.COMPARE_QUADRANTS,
         name="change_quadrants",

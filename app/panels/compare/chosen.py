@@ -56,14 +56,20 @@ def _places(on_screen: Shown, item: int) -> None:
     """Where it is on both sides, and both sides' entropy and surprisal."""
     c, items, unit = on_screen.c, on_screen.items, state.unit()
     lines = []
-    for letter, index, start, has in (("A", 0, items.start_a, items.has_a), ("B", 1, items.start_b, items.has_b)):
+    for letter, index, start, has in (
+        ("A", 0, items.start_a, items.has_a),
+        ("B", 1, items.start_b, items.has_b),
+    ):
         if not has[item]:
             lines.append(f"<tr><th>{letter}</th><td colspan=3>nothing here</td></tr>")
             continue
         entropy, surprisal = (
-            significant(float(side_values(c, items, name, unit)[index][item])) for name in ("entropy", "surprisal")
+            significant(float(side_values(c, items, name, unit)[index][item]))
+            for name in ("entropy", "surprisal")
         )
-        lines.append(f"<tr><th>{letter}</th><td>{int(start[item])}</td><td>{entropy}</td><td>{surprisal}</td></tr>")
+        lines.append(
+            f"<tr><th>{letter}</th><td>{int(start[item])}</td><td>{entropy}</td><td>{surprisal}</td></tr>"
+        )
     st.html(
         f"<table class=compared-places><tr><th></th><td>token</td><td>entropy, {unit}</td><td>surprisal, {unit}</td></tr>"
         f"{''.join(lines)}</table>"

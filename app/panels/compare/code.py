@@ -45,6 +45,4 @@ def _sides(request: object) -> str:
     }  # fmt: skip
     model, words, more = own[change.kind]
     more = more if change.kind == "bos" else bos + more
-    return (
-        f"model = an.load_model({source})\ntext = {text}\na = an.Side(model, text{bos})\nb = an.Side({model}, {words}{more})\n"
-    )
+    return f"model = an.load_model({source})\ntext = {text}\na = an.Side(model, text{bos})\nb = an.Side({model}, {words}{more})\n"

@@ -6,10 +6,10 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import streamlit as st
-
-from analysis import figures
 from analysis.comparison.rollout_file import EXAMPLE, read_rollouts, rollouts_from_bytes
 from analysis.comparison.rollouts import RolloutMismatch, Rollouts
+
+from analysis import figures
 from analysis.drawing.numbers import count, significant
 from analysis.errors import AnalysisError
 from app import state
@@ -33,11 +33,18 @@ def engine_cards() -> None:
     """Draw what asks for a file, and the pictures once it is read."""
     with st.container(border=True, key="panel_engine"):
         st.markdown(f"**{TITLE}**", help=explained.ENGINE)
-        st.caption("Rows of `tokens` and `logprobs`, as an engine wrote them, against the model chosen in the bar.")
-        upload = st.file_uploader(
-            "Rollout file", type=["jsonl", "json", "parquet"], key=state.ROLLOUT_FILE, max_upload_size=_MAX_UPLOAD_MB
+        st.caption(
+            "Rows of `tokens` and `logprobs`, as an engine wrote them, against the model chosen in the bar."
         )
-        if st.button("Measure example", key="measure_rollouts", help="Drawn by the embedded model in bfloat16."):
+        upload = st.file_uploader(
+            "Rollout file",
+            type=["jsonl", "json", "parquet"],
+            key=state.ROLLOUT_FILE,
+            max_upload_size=_MAX_UPLOAD_MB,
+        )
+        if st.button(
+            "Measure example", key="measure_rollouts", help="Drawn by the embedded model in bfloat16."
+        ):
             st.session_state[state.ROLLOUT_EXAMPLE] = True
         wanted = _wanted(upload)
         found = None if wanted is None else _measured(*wanted)

@@ -51,7 +51,9 @@ def compare_files() -> None:
 
 def _new_upload(label: str, ending: str, seen: str, tip: str) -> Any:
     """A file that was not opened yet; None while there is none."""
-    upload = st.file_uploader(label, type=ending, key=f"{seen}_field", max_upload_size=_MAX_UPLOAD_MB, help=tip)
+    upload = st.file_uploader(
+        label, type=ending, key=f"{seen}_field", max_upload_size=_MAX_UPLOAD_MB, help=tip
+    )
     if upload is None:
         st.session_state.pop(seen, None)
         return None

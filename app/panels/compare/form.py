@@ -98,8 +98,12 @@ def _rounded() -> None:
 def _visibility() -> None:
     left, right = st.columns(2)
     # floats, because Streamlit fails on a link with an infinite whole number
-    left.number_input("Last tokens seen", 1.0, 1e6, float(asked.WINDOW), 1.0, "%.0f", key=state.CHANGE_WINDOW, **_BOUND)
-    right.number_input("First tokens seen", 0.0, 1e4, float(asked.SINKS), 1.0, "%.0f", key=state.CHANGE_SINKS, **_BOUND)
+    left.number_input(
+        "Last tokens seen", 1.0, 1e6, float(asked.WINDOW), 1.0, "%.0f", key=state.CHANGE_WINDOW, **_BOUND
+    )
+    right.number_input(
+        "First tokens seen", 0.0, 1e4, float(asked.SINKS), 1.0, "%.0f", key=state.CHANGE_SINKS, **_BOUND
+    )
 
 
 def _eviction() -> None:

@@ -53,10 +53,17 @@ def _cells(found: Headline) -> list[tuple[str, str, str]]:
         "Surprisal of the compared text in bits over its UTF-8 bytes: the same measure whatever the tokenizer.",
     )
     if found.entropy[0] != found.entropy[0]:  # vocabularies differ
-        return [per_byte, ("spans", count(found.n), "Shortest stretches that both tokenizers cut out of the text.")]
+        return [
+            per_byte,
+            ("spans", count(found.n), "Shortest stretches that both tokenizers cut out of the text."),
+        ]
     least = "at least " if found.at_least else ""
     return [
-        ("entropy A → B", _both(found.entropy, unit), "Mean entropy of the predictions, over the compared tokens."),
+        (
+            "entropy A → B",
+            _both(found.entropy, unit),
+            "Mean entropy of the predictions, over the compared tokens.",
+        ),
         ("surprisal A → B", _both(found.surprisal, unit), "Mean surprisal of the text's tokens."),
         (
             "KL(A‖B)",

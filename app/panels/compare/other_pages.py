@@ -30,7 +30,9 @@ def _open(on_screen: Shown, side: str, slug: str) -> None:
     """Put a side on the other pages, as an opened run is, and go there."""
     items, item = on_screen.items, running.chosen_item(on_screen)
     trace, has, start = (
-        (on_screen.c.a, items.has_a, items.start_a) if side == "A" else (on_screen.c.b, items.has_b, items.start_b)
+        (on_screen.c.a, items.has_a, items.start_a)
+        if side == "A"
+        else (on_screen.c.b, items.has_b, items.start_b)
     )
     st.session_state[state.OPENED] = trace
     if has[item]:

@@ -68,7 +68,9 @@ def compare_request() -> CompareRequest | AnalysisError:
         change = Change(kind_chosen(), _options(kind_chosen()))
     except AnalysisError as problem:
         return problem
-    return CompareRequest(None if run is None else without_lens(run), change, "" if trace is None else id_of(trace))
+    return CompareRequest(
+        None if run is None else without_lens(run), change, "" if trace is None else id_of(trace)
+    )
 
 
 def without_lens(run: runs.RunRequest) -> runs.RunRequest:
@@ -95,7 +97,10 @@ def _options(kind: str) -> tuple[tuple[str, Any], ...]:
             window, sinks = held(state.CHANGE_WINDOW, WINDOW), held(state.CHANGE_SINKS, SINKS)
             return (("window", int(window)), ("sinks", int(sinks)))
         case "eviction":
-            return (("method", held(state.CHANGE_METHOD, METHOD)), ("kept", float(held(state.CHANGE_KEPT, KEPT))))
+            return (
+                ("method", held(state.CHANGE_METHOD, METHOD)),
+                ("kept", float(held(state.CHANGE_KEPT, KEPT))),
+            )
         case "model":
             return _other_model((held(state.CHANGE_MODEL) or "").strip())
         case "file":
@@ -105,7 +110,9 @@ def _options(kind: str) -> tuple[tuple[str, Any], ...]:
 
 def _other_model(source: str) -> tuple[tuple[str, Any], ...]:
     if not source:
-        raise AnalysisError("Side B has no model yet.", "Type a hub id, a folder or a .gguf file behind Edit.")
+        raise AnalysisError(
+            "Side B has no model yet.", "Type a hub id, a folder or a .gguf file behind Edit."
+        )
     own = model_spec()
     replace(own, source=source, revision=None, adapter=None)  # says what is wrong with it
     revision = (st.session_state.get(state.CHANGE_REVISION) or "").strip() or None

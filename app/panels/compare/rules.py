@@ -37,7 +37,11 @@ def rules_card(on_screen: Shown) -> None:
         _without(rule, why_not)
         return
     try:
-        found = _measured(on_screen, rule) if rule.needs == "heads" else lay(rule.name, on_screen.c, **_constants(rule))
+        found = (
+            _measured(on_screen, rule)
+            if rule.needs == "heads"
+            else lay(rule.name, on_screen.c, **_constants(rule))
+        )
     except AnalysisError as problem:
         _without(rule, f"{problem.message} {problem.hint}")
         return
@@ -59,11 +63,14 @@ def _measured(on_screen: Shown, rule: Rule) -> Laid | None:
     request = st.session_state.get(state.COMPARED_REQUEST)
     if request is None or request.run is None:
         raise AnalysisError(
-            "This rule asks for both sides' whole distributions, and a file holds no model.", "Press Run both first."
+            "This rule asks for both sides' whole distributions, and a file holds no model.",
+            "Press Run both first.",
         )
     c, constants = on_screen.c, _constants(rule)
     options = (rule.name, on_screen.swapped, *sorted(constants.items()))
-    experiment = runs.Experiment(runs.OfModel(request.run.model, request.key), "compare_rule", (("of", options),))
+    experiment = runs.Experiment(
+        runs.OfModel(request.run.model, request.key), "compare_rule", (("of", options),)
+    )
     job = runs.find(experiment)
     if job is not None and job.state == "done":
         result: Laid = job.result
@@ -79,7 +86,9 @@ def _measured(on_screen: Shown, rule: Rule) -> Laid | None:
         _choice(rule)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.caption("Asks for both sides' whole distributions: both heads run once more.", width="stretch")
-            if st.button("Measure distributions", key="compare_rule_button", disabled=job is not None and job.is_live):
+            if st.button(
+                "Measure distributions", key="compare_rule_button", disabled=job is not None and job.is_live
+            ):
                 job = try_submit(runs.submit_experiment, experiment, compute)
         if job is not None:
             outcome(job, (180,))

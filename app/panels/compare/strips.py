@@ -36,7 +36,7 @@ def strips_card(on_screen: Shown) -> None:
     quantity = there[named if named in there else next(iter(there))]
     with html_card(
         "Both texts, token under token",
-        said(finding(c, on_screen.items)),
+        said(finding(c)),
         lambda: figures.compared_strips(c, quantity.name, unit=unit, theme_name=state.theme_name()),
         name="twin_strip",
         table=lambda: c.to_frame(unit),

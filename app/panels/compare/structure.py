@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import streamlit as st
-
 from analysis import figures
 from analysis.comparison.structure import structure_of
 from analysis.comparison.structure_figures import (
@@ -38,7 +36,9 @@ def structure_cards(on_screen: Shown) -> None:
     if found.same_shape:
         _heads(found)
     else:
-        unavailable("Heads side by side", "The models have other layers or heads, so none is the same as another.")
+        unavailable(
+            "Heads side by side", "The models have other layers or heads, so none is the same as another."
+        )
     _layers(found)
 
 
@@ -71,7 +71,9 @@ def _layers(found: Structure) -> None:
     quantity = chosen(there, state.COMPARED_LAYERS)
     with altair_card(
         "Layer by layer",
-        "Lines: A and B. Bars: B less A." if found.same_shape else "Both over their relative depth: other numbers of layers.",
+        "Lines: A and B. Bars: B less A."
+        if found.same_shape
+        else "Both over their relative depth: other numbers of layers.",
         lambda: figures.layer_changes(found, quantity, unit=unit, theme_name=theme_name),
         alt="A and B over the layers, and their difference",
         name="layer_changes",
