@@ -223,9 +223,14 @@ def pack(
 
 def picked_token(strip: Strip, *, key: str, selected: int | None = None) -> int | None:
     """The token that :func:`token_strip` is about to show as selected, for a strip that is drawn from it."""
+    return about_to_show(text_identity(strip), strip.n_tokens, key=key, selected=selected)
+
+
+def about_to_show(text_id: str, n: int, *, key: str, selected: int | None) -> int | None:
+    """The token that :func:`mounted` is about to show as selected; arguments as there."""
     raw = (st.session_state.get(key) or {}).get("token")
     before = st.session_state.get(state.strip_selection(key), Selection())
-    return resolve(before, raw, selected, text_identity(strip), strip.n_tokens).current
+    return resolve(before, raw, selected, text_id, n).current
 
 
 def token_strip(

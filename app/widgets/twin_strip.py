@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.comparison.strips import TwinStrip
 from app.widgets.canvas import script, style
-from app.widgets.token_strip import STRIP_HTML, Selection, mounted, pack, text_identity
+from app.widgets.token_strip import STRIP_HTML, Selection, about_to_show, mounted, pack, text_identity
 
 _component = st.components.v2.component(
     "logitscope.twin_strip", html=STRIP_HTML, css=style("token_strip"), js=script("strip_view", "twin_strip")
@@ -35,6 +35,11 @@ def pack_twin(
     a = pack(twin.a, selected, revision=revision, room=room, key=key, text_id=twin_identity(twin))
     b, change = pack(twin.b), pack(twin.change)
     return struct.pack("<II", len(a), len(b)) + a + b + change
+
+
+def picked_item(twin: TwinStrip, *, key: str, selected: int | None = None) -> int | None:
+    """The item that :func:`twin_strip_view` is about to show as selected."""
+    return about_to_show(twin_identity(twin), twin.a.n_tokens, key=key, selected=selected)
 
 
 def twin_strip_view(twin: TwinStrip, *, key: str, selected: int | None = None, room: int = 0) -> int | None:

@@ -110,7 +110,14 @@ def test_odd_parameters_never_raise(query, open_page, submitted):
 
 
 def test_an_address_restores_kind_and_options(open_page):
-    at = open_page("compare", b="adapter", b_strength="0.75", change="jsd", token="26", swapped="on")
+    at = open_page(
+        "compare",
+        b=KINDS["adapter"].label,
+        b_strength="0.75",
+        change="Jensen-Shannon divergence",
+        token="26",
+        swapped="on",
+    )
     assert at.selectbox(key=state.CHANGE_KIND).value == "adapter"
     assert at.slider(key=state.CHANGE_STRENGTH).value == 0.75
     assert at.selectbox(key=state.COMPARED_QUANTITY).value == "jsd"
@@ -119,7 +126,7 @@ def test_an_address_restores_kind_and_options(open_page):
 
 @pytest.mark.parametrize("kind", list(KINDS))
 def test_every_kind_has_its_form(kind, open_page, submitted):
-    at = open_page("compare", b=kind)
+    at = open_page("compare", b=KINDS[kind].label)
     assert not at.exception and submitted == []
     assert KINDS[kind].help in shown(at)
 
@@ -216,7 +223,7 @@ def test_a_row_of_the_table_chooses_its_token(page):
 def test_a_saved_comparison_opens_again(page, open_page):
     content = comparison_bytes(compared(page))
     at = open_page("compare")
-    field = at.file_uploader(key=f"{state.COMPARE_UPLOAD}_field")
+    field = at.file_uploader(key=state.COMPARE_UPLOAD)
     at = field.set_value([("kept.compare", content, "application/octet-stream")]).run()
     assert not at.exception and not at.error
     np.testing.assert_array_equal(compared(at).rows.kl_ab, compared(page).rows.kl_ab)
@@ -224,7 +231,7 @@ def test_a_saved_comparison_opens_again(page, open_page):
 
 def test_a_broken_file_says_so_and_keeps_what_is_there(page):
     before = compared(page)
-    field = page.file_uploader(key=f"{state.COMPARE_UPLOAD}_field")
+    field = page.file_uploader(key=state.COMPARE_UPLOAD)
     at = field.set_value([("kept.compare", b"nothing", "application/octet-stream")]).run()
     assert not at.exception and len(at.error) == 1 and compared(at) is before
 
@@ -232,7 +239,7 @@ def test_a_broken_file_says_so_and_keeps_what_is_there(page):
 def test_a_run_of_a_file_is_side_b(page, open_page, finish):
     content = trace_bytes(compared(page).b)
     at = open_page("compare")
-    field = at.file_uploader(key=f"{state.SECOND_UPLOAD}_field")
+    field = at.file_uploader(key=state.SECOND_UPLOAD)
     at = field.set_value([("other.trace", content, "application/octet-stream")]).run()
     assert (
         at.session_state[state.CHANGE_KIND] == "file"

@@ -40,10 +40,10 @@ def along_card(on_screen: Shown) -> None:
     """Draw the card of the curves."""
     c, unit, theme_name, token = on_screen.c, state.unit(), state.theme_name(), chosen_position(on_screen)
     there = list(quantities_between(c))
-    named = st.session_state.get(state.ALONG_QUANTITY, st.query_params.get(state.ALONG_QUANTITY))
+    named = st.session_state.get(state.ALONG_QUANTITY)
     first = _FIRST if _FIRST in there else there[0]
     quantity = named if named in there else first
-    log = bool(st.session_state.get(state.ALONG_LOG, st.query_params.get(state.ALONG_LOG) == "true"))
+    log = bool(st.session_state.get(state.ALONG_LOG))
     with altair_card(
         "Along the text",
         "Lines: both sides before each token. Below: how far apart they are. Dotted: where the texts part.",
@@ -67,6 +67,8 @@ def along_card(on_screen: Shown) -> None:
                 width=210,
             )
             st.toggle("Logarithmic", key=state.ALONG_LOG, bind="query-params", persist_state="session")
+        if (st.session_state[state.ALONG_QUANTITY], st.session_state[state.ALONG_LOG]) != (quantity, log):
+            st.rerun()  # first said by the address
         panels = along_panels(c, quantity, unit=unit, theme_name=theme_name, log=log, token=token, pick=True)
         for panel, key in zip(panels, (state.COMPARE_ALONG, state.COMPARE_BELOW), strict=True):
             draw(styled(panel, theme_name), key=key, on_select="rerun", selection_mode="pick")

@@ -28,7 +28,7 @@ def most_changed_card(on_screen: Shown) -> None:
     """Draw the card."""
     c, unit = on_screen.c, state.unit()
     there = list(quantities_between(c))
-    named = st.session_state.get(state.CHANGED_BY, st.query_params.get(state.CHANGED_BY))
+    named = st.session_state.get(state.CHANGED_BY)
     by = named if named in there else there[0]
     frame = most_changed(c, by, _ROWS, unit=unit)
     with html_card(
@@ -49,6 +49,8 @@ def most_changed_card(on_screen: Shown) -> None:
             label_visibility="collapsed",
             format_func=lambda name: f"by {COMPARED_QUANTITIES[name].label}",
         )
+        if st.session_state[state.CHANGED_BY] != by:
+            st.rerun()  # first said by the address
         shown = _shown(frame, by, unit)
         st.dataframe(
             shown,

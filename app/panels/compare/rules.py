@@ -11,7 +11,6 @@ from analysis.comparison.rules.laid import Laid
 from analysis.comparison.rules.registry import RULES, Rule, lay
 from analysis.errors import AnalysisError
 from app import state
-from app.choice import chosen
 from app.compute import requests as runs
 from app.panels.compare import running
 from app.panels.compare.code import comparison_code
@@ -31,7 +30,7 @@ TITLE = "Rules from papers, for two models"
 
 def rules_card(on_screen: Shown) -> None:
     """Draw the card of the chosen rule."""
-    rule = RULES[chosen(list(RULES), state.COMPARE_RULE)]
+    rule = RULES[st.session_state.get(state.COMPARE_RULE) or next(iter(RULES))]
     why_not = rule.why_not(on_screen.c)
     if why_not:
         _without(rule, why_not)
@@ -107,6 +106,8 @@ def _choice(rule: Rule) -> None:
             format_func=lambda name: RULES[name].label,
             width=300,
         )
+        if st.session_state[state.COMPARE_RULE] != rule.name:
+            st.rerun()  # first said by the address
         if rule.origin.constants:
             with st.popover("Constants", key="rule_constants"):
                 for constant in rule.origin.constants:

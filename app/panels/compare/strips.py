@@ -19,11 +19,12 @@ from app.panels.compare import running
 from app.panels.compare.code import comparison_code
 from app.widgets.figure_card import html_card
 from app.widgets.plain import plain
-from app.widgets.twin_strip import twin_strip_view
+from app.widgets.twin_strip import picked_item, twin_strip_view
 
 if TYPE_CHECKING:
     from app.panels.compare.running import Shown
 
+_KEY = "compared_strip"
 _CONTROLS = 232
 """Pixels of the control that stands in the legend's line, see ``app/style.css``."""
 
@@ -32,7 +33,7 @@ def strips_card(on_screen: Shown) -> None:
     """Draw the card; a click chooses the token."""
     c, unit = on_screen.c, state.unit()
     there = quantities_between(c)
-    named = st.session_state.get(state.COMPARED_QUANTITY, st.query_params.get(state.COMPARED_QUANTITY))
+    named = st.session_state.get(state.COMPARED_QUANTITY)
     quantity = there[named if named in there else next(iter(there))]
     with html_card(
         "Both texts, token under token",
@@ -54,11 +55,14 @@ def strips_card(on_screen: Shown) -> None:
                 label_visibility="collapsed",
                 format_func=lambda name: COMPARED_QUANTITIES[name].label,
             )
-        chosen = running.chosen_item(on_screen)
+        if st.session_state[state.COMPARED_QUANTITY] != quantity.name:
+            st.rerun()  # first said by the address
         strip = twin_strip(c, quantity.name, unit=unit, items=on_screen.items)
-        picked = twin_strip_view(strip, key="compared_strip", selected=chosen, room=_CONTROLS)
-    if picked is not None and picked != chosen and picked < len(on_screen.items):
-        running.choose_item(picked)
+        chosen = running.chosen_item(on_screen)
+        picked = picked_item(strip, key=_KEY, selected=chosen)
+        if picked is not None and picked != chosen:
+            running.choose_item(picked)
+        twin_strip_view(strip, key=_KEY, selected=picked, room=_CONTROLS)
 
 
 def said(found: Finding) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import streamlit as st
+
 from analysis import figures
 from analysis.comparison.structure import structure_of
 from analysis.comparison.structure_figures import (
@@ -15,7 +17,7 @@ from analysis.comparison.structure_figures import (
 )
 from analysis.drawing.charts import styled
 from app import state
-from app.choice import choose, chosen
+from app.choice import choose
 from app.panels.compare import help as explained
 from app.panels.compare.code import comparison_code
 from app.widgets.figure_card import altair_card
@@ -43,7 +45,7 @@ def structure_cards(on_screen: Shown) -> None:
 
 
 def _heads(found: Structure) -> None:
-    quantity = chosen(list(HEAD_CHANGES), state.COMPARED_HEADS)
+    quantity = st.session_state.get(state.COMPARED_HEADS) or "sink"
     with altair_card(
         "Heads, B less A",
         f"Orange: more on side B. {HEAD_CHANGES[quantity].help[:1].upper()}{HEAD_CHANGES[quantity].help[1:]}.",
@@ -62,13 +64,16 @@ def _heads(found: Structure) -> None:
             titled=False,
             format_func=lambda name: HEAD_CHANGES[name].label,
         )
+        if st.session_state[state.COMPARED_HEADS] != quantity:
+            st.rerun()  # first said by the address
         draw()
 
 
 def _layers(found: Structure) -> None:
     unit, theme_name = state.unit(), state.theme_name()
     there = [name for name in LAYER_CURVES if name == "norm" or _has_spectra(found)]
-    quantity = chosen(there, state.COMPARED_LAYERS)
+    held = st.session_state.get(state.COMPARED_LAYERS)
+    quantity = held if held in there else there[0]
     with altair_card(
         "Layer by layer",
         "Lines: A and B. Bars: B less A."
@@ -89,6 +94,8 @@ def _layers(found: Structure) -> None:
             titled=False,
             format_func=lambda name: LAYER_CURVES[name],
         )
+        if st.session_state[state.COMPARED_LAYERS] != quantity:
+            st.rerun()  # first said by the address
         for k, panel in enumerate(layer_panels(found, quantity, unit=unit, theme_name=theme_name)):
             draw(styled(panel, theme_name), key=f"layer_changes_{k}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -11,14 +11,13 @@ from app.choice import choose
 from app.panels.compare import running
 from app.panels.compare.along import along_card, quadrants_card, take_clicks
 from app.panels.compare.chosen import chosen_panel
-from app.panels.compare.engine import engine_cards
 from app.panels.compare.most_changed import most_changed_card, take_row
 from app.panels.compare.numbers import numbers
-from app.panels.compare.rules import rules_card
 from app.panels.compare.strips import strips_card
-from app.panels.compare.structure import structure_cards
-from app.panels.compare.summary import summary_cards
 from app.widgets.layout import picture_and_choice, side_by_side
+
+if TYPE_CHECKING:
+    from app.panels.compare.running import Shown
 
 VIEWS = ("tokens", "layers", "rules", "summary", "engine")
 
@@ -39,20 +38,34 @@ def compare_view(view: str) -> None:
     strips_card(on_screen)
     left, right = picture_and_choice("compare")
     with left:
-        if view == "layers":
-            structure_cards(on_screen)
-        elif view == "summary":
-            summary_cards(on_screen)
-        elif view == "rules":
-            rules_card(on_screen)
-        elif view == "engine":
-            engine_cards()
-        else:
+        if view == "tokens":
             along_card(on_screen)
             changed, quadrants = side_by_side("changed", 2)
             with changed:
                 most_changed_card(on_screen)
             with quadrants:
                 quadrants_card(on_screen)
+        else:
+            _deeper(on_screen, view)
     with right:
         chosen_panel(on_screen)
+
+
+def _deeper(on_screen: Shown, view: str) -> None:
+    """The other views, each imported when it is first drawn."""
+    if view == "layers":
+        from app.panels.compare.structure import structure_cards
+
+        structure_cards(on_screen)
+    elif view == "rules":
+        from app.panels.compare.rules import rules_card
+
+        rules_card(on_screen)
+    elif view == "summary":
+        from app.panels.compare.summary import summary_cards
+
+        summary_cards(on_screen)
+    else:
+        from app.panels.compare.engine import engine_cards
+
+        engine_cards()
