@@ -100,7 +100,7 @@ def along_panels(
         height=150, width="container"
     )
     lower = alt.layer(_bars(drawn, quantity, unit, x, log, colours), *common)
-    return upper, lower.properties(height=96, width="container")
+    return upper, lower.properties(height=150, width="container")
 
 
 def _pooled(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:

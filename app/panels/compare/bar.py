@@ -65,15 +65,17 @@ def _what_happens(wanted: CompareRequest | AnalysisError) -> None:
         watch_run(job.key)
         return
     st.markdown(":blue[**A**]", width="content")
-    words("opened run" if is_file_opened() else st.session_state.get(state.TEXT) or "")
+    words("an opened run" if is_file_opened() else st.session_state.get(state.TEXT) or "")
     st.markdown(":orange[**B**]", width="content")
-    st.caption(f"A {KINDS[kind_chosen()].label}", width="content")
+    kind = kind_chosen()
+    own = st.session_state.get(state.change_text("text")) or "" if kind == "text" else f"A, {KINDS[kind].label}"
+    words(own, "b")
     if running.is_example():
-        st.caption("The pictures show an example. Press Run both for yours.", width="content")
+        st.caption("Example shown", width="content", help="Press Run both for yours.")
         return
     c = running.shown().c
     if wanted != st.session_state.get(state.COMPARED_REQUEST):
-        st.caption("Changed: the pictures show the last comparison.", width="content")
+        st.caption("Changed: last comparison shown", width="content")
     else:
         st.caption(f"{count(len(c.a.tokens))} + {count(len(c.b.tokens))} tokens", width="content")
     place = checks_popover(

@@ -13,7 +13,6 @@ from app import state
 from app.panels.compare import running
 from app.panels.compare.other_pages import read_on
 from app.widgets.layout import number_line
-from app.widgets.plain import plain
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
@@ -34,15 +33,6 @@ def numbers(on_screen: Shown) -> None:
             help="A becomes B and B becomes A; nothing is computed again.",
         )
         read_on(on_screen)
-    st.caption(f"What differs: {plain(differs_said(c))}")
-
-
-def differs_said(c: Comparison) -> str:
-    """In what the sides differ, in words."""
-    if not c.differs:
-        return "nothing, both sides are the same"
-    more = len(c.differs) > 1
-    return ", ".join(c.differs) + (": no difference can be put down to one of these alone" if more else "")
 
 
 def _cells(found: Headline) -> list[tuple[str, str, str]]:

@@ -22,6 +22,7 @@ from app.widgets.plain import plain
 from app.widgets.twin_strip import picked_item, twin_strip_view
 
 if TYPE_CHECKING:
+    from analysis.comparison.results import Comparison
     from app.panels.compare.running import Shown
 
 _KEY = "compared_strip"
@@ -37,7 +38,7 @@ def strips_card(on_screen: Shown) -> None:
     quantity = there[named if named in there else next(iter(there))]
     with html_card(
         "Both texts, token under token",
-        said(finding(c)),
+        f"What differs: {plain(differs_said(c))}. {said(finding(c))}",
         lambda: figures.compared_strips(c, quantity.name, unit=unit, theme_name=state.theme_name()),
         name="twin_strip",
         table=lambda: c.to_frame(unit),
@@ -63,6 +64,14 @@ def strips_card(on_screen: Shown) -> None:
         if picked is not None and picked != chosen:
             running.choose_item(picked)
         twin_strip_view(strip, key=_KEY, selected=picked, room=_CONTROLS)
+
+
+def differs_said(c: Comparison) -> str:
+    """In what the sides differ, in words."""
+    if not c.differs:
+        return "nothing, both sides are the same"
+    more = len(c.differs) > 1
+    return ", ".join(c.differs) + (": no difference can be put down to one of these alone" if more else "")
 
 
 def said(found: Finding) -> str:
