@@ -135,7 +135,8 @@ def _sides(
     from analysis.comparison.sides import Side
     from analysis.progress import part
 
-    slot, report = runs.engine().model_slot, job.report
+    slot = runs.engine().model_slot
+    report: Callable[[float, str], None] = job.report
     if request.run is not None:
         model: LanguageModel | None = slot.get(request.run.model, job.report)
         a = a or _finished(request.run)
