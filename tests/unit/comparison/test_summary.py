@@ -177,7 +177,7 @@ def test_the_published_rows_have_their_names_order_and_values():
 
 
 def test_published_rows_need_whole_distributions():
-    with pytest.raises(AnalysisError, match="not compared. other vocabularies"):
+    with pytest.raises(AnalysisError, match=r"not compared\. other vocabularies"):
         published_rows(replace(C, rows=None, unavailable={"rows": "other vocabularies"}))
     with pytest.raises(AnalysisError, match="lower bound"):
         published_rows(replace(C, rows=replace(C.rows, rest_a=C.rows.tv)))
