@@ -151,12 +151,11 @@ def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> Comparis
 
 
 def _alignment(plain: dict[str, Any], arrays: dict[str, np.ndarray], a: Trace, b: Trace) -> Alignment:
-    found = Alignment(
-        plain["kind"],
-        *(arrays[f"alignment.{name}"] for name in ("pairs", "span_a", "span_b", "span_bytes")),
-        int(plain["dropped"]),
-        tuple(str(note) for note in plain["notes"]),
+    pairs, span_a, span_b, span_bytes = (
+        arrays[f"alignment.{name}"] for name in ("pairs", "span_a", "span_b", "span_bytes")
     )
+    notes = tuple(str(note) for note in plain["notes"])
+    found = Alignment(plain["kind"], pairs, span_a, span_b, span_bytes, int(plain["dropped"]), notes)
     require(found.kind in get_args(AlignmentKind), "alignment")
     n, sizes = len(found.pairs), (len(a.tokens), len(b.tokens))
     _check(found.pairs, np.int64, (n, 2), "pairs")

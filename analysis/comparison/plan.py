@@ -55,7 +55,11 @@ class ComparisonPlan:
     @property
     def fits(self) -> bool:
         """Whether the peak stays within what is free."""
-        return self.bytes_needed <= _USABLE * self.bytes_free
+        return self.fits_with(0)
+
+    def fits_with(self, n_bytes: int) -> bool:
+        """Whether it would, if so many bytes more were free: those of a model that is dropped first."""
+        return self.bytes_needed <= _USABLE * (self.bytes_free + n_bytes)
 
 
 def plan_comparison(a: Side, b: Side) -> ComparisonPlan:

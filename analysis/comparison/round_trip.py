@@ -102,18 +102,12 @@ def rounded_weights(model: LanguageModel, rounding: Rounding) -> Iterator[None]:
 
 def grids_that_round(model: LanguageModel) -> tuple[Rounding, ...]:
     """The grids that change a weight of the model's first layer."""
-    matrices = [weight for _, weight in _matrices(model.anatomy.layers[0])]
-    return (
-        tuple(
-            name
-            for name in ROUNDINGS
-            if any(
-                not torch.equal(_rounded(owner, weight, bits_of(name)), weight) for owner, weight in matrices
-            )
-        )
-        if matrices
-        else ()
-    )
+    matrices = _matrices(model.anatomy.layers[0])
+
+    def changes(bits: int) -> bool:
+        return any(not torch.equal(_rounded(owner, weight, bits), weight) for owner, weight in matrices)
+
+    return tuple(name for name in ROUNDINGS if changes(bits_of(name)))
 
 
 @dataclass(eq=False)

@@ -76,7 +76,8 @@ def submit_comparison(request: CompareRequest, *, a: Trace | None = None, b: Tra
     -------
     Job
         Its result is a :class:`~analysis.comparison.results.Comparison`. The second model is dropped at the end; the
-        first one stays loaded, whatever happens.
+        first one stays loaded, whatever happens, but where the two do not fit into the memory together: then it is
+        dropped for the second, and loaded again when it is asked for.
 
     Raises
     ------
@@ -88,6 +89,7 @@ def submit_comparison(request: CompareRequest, *, a: Trace | None = None, b: Tra
         from analysis.comparison.compare import compare
 
         one, other, report = _sides(request, a, b, job)
+        one = _with_room(one, other)
         return compare(one, other, on_progress=report)
 
     return runs.engine().worker.submit(request.key, work, owner=runs.owner())
@@ -133,7 +135,8 @@ def _sides(
     from analysis.comparison.sides import Side
     from analysis.progress import part
 
-    slot, report = runs.engine().model_slot, job.report
+    slot = runs.engine().model_slot
+    report: Callable[[float, str], None] = job.report
     if request.run is not None:
         model: LanguageModel | None = slot.get(request.run.model, job.report)
         a = a or _finished(request.run)
@@ -148,6 +151,24 @@ def _sides(
             raise AnalysisError("The file of side B is not there any more.", "Open it again.")
         return one, Side(None, trace=b), report
     return one, side_b(request.change, one), report
+
+
+def _with_room(one: Side, other: Side) -> Side:
+    """Side A by the name of its model where that must go for the second model; its run is there already."""
+    from dataclasses import replace
+
+    from analysis.comparison.plan import plan_comparison
+    from analysis.models.loading import LanguageModel
+
+    if not isinstance(one.model, LanguageModel) or one.trace is None or plan_comparison(one, other).fits:
+        return one
+    named = replace(one, model=one.model.spec)
+    if not isinstance(other.model, ModelSpec) or not plan_comparison(named, other).fits_with(
+        one.model.info.bytes_held
+    ):
+        return one
+    runs.engine().model_slot.unload()
+    return named
 
 
 def _side_a(request: CompareRequest, model: LanguageModel | None, run: Trace | None) -> Side:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import analysis as an
 from analysis.comparison import measured, sides
+from analysis.comparison import plan as planning
 from analysis.errors import AnalysisError, OutOfMemoryError
 from analysis.models.spec import ModelSpec
 from app.compute import comparing
@@ -140,6 +142,24 @@ def test_memory_that_runs_out_leaves_the_first_model_loaded(tmp_path, monkeypatc
     assert job.wait(PATIENCE) and job.state == "failed"
     assert job.error.message == "Side B: The weights need 9 GiB. Side A stays loaded."
     assert runs.engine().model_slot.info is model and runs.find(RUN).state == "done"
+
+
+def test_where_two_models_do_not_fit_the_first_goes_for_the_second(tmp_path, monkeypatch, llama):
+    finished(runs.submit(RUN))
+    folder = str(save_tiny("llama", tmp_path / "other", seed=1))
+    request = CompareRequest(RUN, Change("model", (("source", folder),)))
+    order = []
+
+    def load(spec):
+        order.append(spec.source)
+        return llama if spec.kind == "embedded" else an.load_model(spec)
+
+    monkeypatch.setattr(sides, "load_model", load)
+    slot = runs.engine().model_slot
+    monkeypatch.setattr(llama, "info", replace(llama.info, bytes_held=1 << 40))
+    monkeypatch.setattr(planning, "free_bytes", lambda _device: 0 if slot.info is not None else 1 << 40)
+    c = finished(submit_comparison(request))
+    assert order == ["embedded", folder] and c.rows is not None and slot.spec is None
 
 
 def test_a_model_that_is_not_there_is_one_sentence_and_the_first_stays(tmp_path):
