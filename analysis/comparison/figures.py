@@ -19,6 +19,8 @@ from analysis.units import Unit, from_nats
 LEAST_LOG = 1e-7
 """End of a log scale, nats: float32 says no less about a difference."""
 _MOST_EDGES = 60
+_EXTENT = 34
+"""Pixels left of both panels' axes, so that they stand under each other."""
 CORNERS = ("surer, and wrong", "less sure, worse", "surer, and right", "less sure, yet right")
 """Names of the quadrants: change of entropy below or above 0, change of surprisal above or below it."""
 
@@ -123,7 +125,7 @@ def _curves(frame: pd.DataFrame, side: str, unit: Unit, x: Any, across: Any) -> 
         .mark_line(strokeWidth=1.5, opacity=0.9)
         .encode(
             x=x,
-            y=alt.Y("value:Q", title=f"{side}, {unit}", axis=alt.Axis(tickCount=4)),
+            y=alt.Y("value:Q", title=f"{side}, {unit}", axis=alt.Axis(tickCount=4, minExtent=_EXTENT)),
             color=alt.Color(
                 "side:N",
                 title=None,
@@ -146,10 +148,12 @@ def _bars(frame: pd.DataFrame, quantity: str, unit: Unit, x: Any, log: bool, col
         scale = alt.Scale(
             type="log", domain=[least, last_colour(shown["size"].to_numpy(), lambda v: 10 * v or 1.0)]
         )
-        y = alt.Y("size:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4, format="~e"))
+        y = alt.Y(
+            "size:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4, format="~e", minExtent=_EXTENT)
+        )
         zero = alt.datum(least)
     else:
-        y, zero = alt.Y("size:Q", title=title, axis=alt.Axis(tickCount=3)), alt.datum(0)
+        y, zero = alt.Y("size:Q", title=title, axis=alt.Axis(tickCount=3, minExtent=_EXTENT)), alt.datum(0)
     hover = [
         alt.Tooltip("position:Q", title="token of A"),
         alt.Tooltip("token:N", title="text"),
@@ -219,7 +223,7 @@ def change_quadrants(
     pick = alt.selection_point(name="pick", fields=["position"], on="click", empty=False)
     marks = (
         alt.Chart(drawn)
-        .mark_circle(size=28, opacity=0.7, clip=True)
+        .mark_circle(size=28, opacity=0.7)
         .encode(
             x=x,
             y=y,
@@ -232,7 +236,7 @@ def change_quadrants(
     )
     layers = [_axis_lines(colours), marks, *_corners(counts, across, up, colours)]
     if len(chosen):
-        ring = alt.Chart(chosen).mark_point(size=130, stroke=colours.ink, strokeWidth=2, opacity=1, clip=True)
+        ring = alt.Chart(chosen).mark_point(size=130, stroke=colours.ink, strokeWidth=2, opacity=1)
         layers.append(ring.encode(x=x, y=y, tooltip=hover))
     return styled(alt.layer(*layers).properties(height=270, width="container"), theme_name)
 

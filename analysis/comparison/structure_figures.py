@@ -25,6 +25,8 @@ class HeadChange:
     help: str
 
 
+_EXTENT = 40
+"""Pixels left of both panels' axes, so that they stand under each other."""
 HEAD_CHANGES = {
     "sink": HeadChange("sink mass", "attention on each side's own first token, less what uniform attention gives it"),
     "row_entropy": HeadChange("row entropy", "entropy of the rows of aligned tokens over the logarithm of the keys they see"),
@@ -95,8 +97,8 @@ def head_changes(structure: Structure, quantity: str = "sink", *, theme_name: st
             ],
         )
     )
-    height = min(22 * (int(frame["head"].max()) + 1) + 40, 420)
-    return styled(chart.properties(width="container", height=max(150, height)), theme_name)
+    height = min(22 * (int(frame["head"].max()) + 1) + 110, 480)
+    return styled(chart.properties(width="container", height=max(200, height)), theme_name)
 
 
 def layer_changes_frame(
@@ -166,13 +168,18 @@ def layer_panels(
     said = "norm" if quantity == "norm" else unit
     scale = alt.Scale(type="log") if quantity == "norm" else alt.Scale(zero=False)
     x = alt.X(
-        f"{across}:Q", title=across, axis=alt.Axis(grid=False, tickMinStep=1 if across == "layer" else 0)
+        f"{across}:Q",
+        title=across,
+        scale=alt.Scale(
+            domain=[-0.5, frame["layer"].max() + 0.5] if structure.same_shape else [0, 1], nice=False
+        ),
+        axis=alt.Axis(grid=False, tickMinStep=1 if structure.same_shape else 0),
     )
     sides = alt.Color(
         "side:N",
         title=None,
         scale=alt.Scale(domain=list(SIDE_COLOURS), range=list(SIDE_COLOURS.values())),
-        legend=alt.Legend(orient="top-right", direction="horizontal", offset=0),
+        legend=alt.Legend(orient="top-right", direction="horizontal", offset=0, symbolType="stroke"),
     )
     hover = ["side:N", "layer:Q", alt.Tooltip("value:Q", format=".5g", title=said)]
     curves = (
@@ -180,11 +187,11 @@ def layer_panels(
         .mark_line(point=alt.OverlayMarkDef(size=18), strokeWidth=1.6)
         .encode(
             x=x,
-            y=alt.Y("value:Q", title=said, scale=scale, axis=alt.Axis(tickCount=4)),
+            y=alt.Y("value:Q", title=said, scale=scale, axis=alt.Axis(tickCount=4, minExtent=_EXTENT)),
             color=sides,
             tooltip=hover,
         )
-        .properties(height=170, width="container")
+        .properties(height=200, width="container")
     )
     if not structure.same_shape:
         return [curves]
@@ -195,10 +202,10 @@ def layer_panels(
         .mark_bar(width=6)
         .encode(
             x=x,
-            y=alt.Y("change:Q", title="B less A", axis=alt.Axis(tickCount=3)),
+            y=alt.Y("change:Q", title="B less A", axis=alt.Axis(tickCount=3, minExtent=_EXTENT)),
             color=alt.condition("datum.change < 0", alt.value(colours.negative), alt.value(colours.positive)),
             tooltip=["layer:Q", alt.Tooltip("change:Q", format="+.5g")],
         )
-        .properties(height=80, width="container")
+        .properties(height=140, width="container")
     )
     return [curves, bars]

@@ -21,7 +21,13 @@ def twin_identity(twin: TwinStrip) -> str:
 
 
 def pack_twin(
-    twin: TwinStrip, selected: int | None = None, *, revision: int = 0, room: int = 0, key: str = ""
+    twin: TwinStrip,
+    selected: int | None = None,
+    *,
+    revision: int = 0,
+    height: int | None = None,
+    room: int = 0,
+    key: str = "",
 ) -> bytes:
     """Pack A, B and their differences: the lengths of the first two (u32 each), then three payloads of a strip.
 
@@ -29,10 +35,12 @@ def pack_twin(
     ----------
     twin : TwinStrip
         What to draw.
-    selected, revision, room, key
+    selected, revision, height, room, key
         As for :func:`app.widgets.token_strip.pack`; an item takes the place of a token.
     """
-    a = pack(twin.a, selected, revision=revision, room=room, key=key, text_id=twin_identity(twin))
+    a = pack(
+        twin.a, selected, revision=revision, height=height, room=room, key=key, text_id=twin_identity(twin)
+    )
     b, change = pack(twin.b), pack(twin.change)
     return struct.pack("<II", len(a), len(b)) + a + b + change
 
@@ -42,11 +50,13 @@ def picked_item(twin: TwinStrip, *, key: str, selected: int | None = None) -> in
     return about_to_show(twin_identity(twin), twin.a.n_tokens, key=key, selected=selected)
 
 
-def twin_strip_view(twin: TwinStrip, *, key: str, selected: int | None = None, room: int = 0) -> int | None:
+def twin_strip_view(
+    twin: TwinStrip, *, key: str, selected: int | None = None, height: int | None = None, room: int = 0
+) -> int | None:
     """Draw both strips and return the selected item, as :func:`app.widgets.token_strip.token_strip` does for a token."""
 
     def payload(now: Selection) -> bytes:
-        return pack_twin(twin, now.sent, revision=now.revision, room=room, key=key)
+        return pack_twin(twin, now.sent, revision=now.revision, height=height, room=room, key=key)
 
     identity = twin_identity(twin)
     return mounted(_component, payload, key=key, selected=selected, text_id=identity, n=twin.a.n_tokens)

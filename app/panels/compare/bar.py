@@ -68,7 +68,9 @@ def _what_happens(wanted: CompareRequest | AnalysisError) -> None:
     words("an opened run" if is_file_opened() else st.session_state.get(state.TEXT) or "")
     st.markdown(":orange[**B**]", width="content")
     kind = kind_chosen()
-    own = st.session_state.get(state.change_text("text")) or "" if kind == "text" else f"A, {KINDS[kind].label}"
+    own = (
+        st.session_state.get(state.change_text("text")) or "" if kind == "text" else f"A, {KINDS[kind].label}"
+    )
     words(own, "b")
     if running.is_example():
         st.caption("Example shown", width="content", help="Press Run both for yours.")

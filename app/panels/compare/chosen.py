@@ -45,7 +45,7 @@ def chosen_panel(on_screen: Shown) -> None:
         if row >= 0 and c.rows is not None and c.rows.has_context[row]:
             _distances(on_screen, row)
             st.html(_lists(*choices_on_both(c, row)))
-            st.caption("▲ B gives it more, ▼ less. In ink: the token that came.", help=explained.CHOSEN)
+            st.caption("▲ B gives it more, ▼ less; bold: it came.", help=explained.CHOSEN)
         elif int(items.span[item]) < 0:
             st.caption("Only one side has this token here: nothing is compared.")
         else:

@@ -25,7 +25,7 @@ KL divergence, unless A wrote that text.
 """
 
 CHOSEN = r"""
-The most probable tokens of A and of B in this place, each with what the other side gives it: ▲ B gives it more, ▼ less. In ink: the
+The most probable tokens of A and of B in this place, each with what the other side gives it: ▲ B gives it more, ▼ less. Bold: the
 token that came.
 """
 

@@ -12,10 +12,9 @@ from analysis.units import from_nats
 from app import state
 from app.panels.compare import running
 from app.panels.compare.other_pages import read_on
-from app.widgets.layout import number_line
+from app.widgets.layout import icons, number_line
 
 if TYPE_CHECKING:
-    from analysis.comparison.results import Comparison
     from app.panels.compare.running import Shown
 
 
@@ -24,15 +23,16 @@ def numbers(on_screen: Shown) -> None:
     c = on_screen.c
     with st.container(key="compare_numbers", horizontal=True, vertical_alignment="center", gap="small"):
         number_line("compare", _cells(headline(c)))
-        st.button(
-            "Swap sides",
-            icon=":material/swap_vert:",
-            type="tertiary",
-            key="swap_sides",
-            on_click=running.swap,
-            help="A becomes B and B becomes A; nothing is computed again.",
-        )
-        read_on(on_screen)
+        with icons("compare"):
+            st.button(
+                "Swap sides",
+                icon=":material/swap_vert:",
+                type="tertiary",
+                key="swap_sides",
+                on_click=running.swap,
+                help="Swap sides: A becomes B and B becomes A; nothing is computed again.",
+            )
+            read_on(on_screen)
 
 
 def _cells(found: Headline) -> list[tuple[str, str, str]]:

@@ -18,7 +18,13 @@ _READERS = tuple(entry.slug for entry in ENTRIES if entry.slug == "overview" or 
 
 def read_on(on_screen: Shown) -> None:
     """Draw the choice of a side and a page."""
-    with st.popover("Read on …", icon=":material/menu_book:", type="tertiary", key="compare_read_on"):
+    with st.popover(
+        "Read on other pages",
+        icon=":material/menu_book:",
+        type="tertiary",
+        key="compare_read_on",
+        help="Read a side on other pages",
+    ):
         side = st.segmented_control("Side", ("A", "B"), default="A", required=True, key="side_to_read")
         st.caption("The run of this side, with the chosen token.")
         for slug in _READERS:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _KEY = "compared_strip"
 _CONTROLS = 232
 """Pixels of the control that stands in the legend's line, see ``app/style.css``."""
+_HEIGHT = 340
+"""Pixels of five lines."""
 
 
 def strips_card(on_screen: Shown) -> None:
@@ -63,7 +65,7 @@ def strips_card(on_screen: Shown) -> None:
         picked = picked_item(strip, key=_KEY, selected=chosen)
         if picked is not None and picked != chosen:
             running.choose_item(picked)
-        twin_strip_view(strip, key=_KEY, selected=picked, room=_CONTROLS)
+        twin_strip_view(strip, key=_KEY, selected=picked, height=_HEIGHT, room=_CONTROLS)
 
 
 def differs_said(c: Comparison) -> str:

@@ -16,7 +16,6 @@ from app import state
 from app.panels.compare import help as explained
 from app.panels.compare.code import comparison_code
 from app.widgets.figure_card import html_card
-from app.widgets.layout import table_height
 from app.widgets.messages import unavailable
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def _card(name: str, title: str, found: Summary, said: str, phrase: str, call: s
                 "unit": frame["unit"],
             }
         )
-        st.dataframe(shown, hide_index=True, key=f"{name}_rows", height=table_height(len(shown), 30))
+        st.dataframe(shown, hide_index=True, key=f"{name}_rows", height="content")
 
 
 def _end(value: float) -> str:

@@ -30,10 +30,15 @@ def chosen_view(line: Any) -> str:
 
 @st.fragment
 def compare_view(view: str) -> None:
-    """Draw what is on screen; a choice draws this again and nothing else."""
+    """Draw what is on screen; a choice draws this again and nothing else. An engine's file has no sides."""
     take_clicks()
     take_row()
     on_screen = running.shown()
+    if view == "engine":
+        from app.panels.compare.engine import engine_cards
+
+        engine_cards()
+        return
     numbers(on_screen)
     strips_card(on_screen)
     left, right = picture_and_choice("compare")
@@ -61,11 +66,7 @@ def _deeper(on_screen: Shown, view: str) -> None:
         from app.panels.compare.rules import rules_card
 
         rules_card(on_screen)
-    elif view == "summary":
+    else:
         from app.panels.compare.summary import summary_cards
 
         summary_cards(on_screen)
-    else:
-        from app.panels.compare.engine import engine_cards
-
-        engine_cards()
