@@ -6,6 +6,8 @@ from .attention_sinks.experiments import surprisal_change as surprisal_change
 from .attention_sinks.extremes import extreme_tokens as extreme_tokens
 from .attention_sinks.maps import head_map_block as head_map_block
 from .attention_sinks.streaming import streaming_curves as streaming_curves
+from .comparison.rollout_file import read_rollouts as read_rollouts
+from .comparison.rollout_run import compare_rollouts as compare_rollouts
 from .entropy_collapse.labs.backcopy.results import BackcopySettings as BackcopySettings
 from .entropy_collapse.labs.backcopy.training import train_backcopy as train_backcopy
 from .entropy_collapse.labs.four_squares.grpo import run_lab as run_lab

@@ -5,6 +5,7 @@ from analysis.attention_sinks.experiment_figures import streaming_figure, surpri
 from analysis.attention_sinks.figures import head_difference, head_map, received
 from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.attention_sinks.state_figures import attention_scatter, massive_chart, state_sizes
+from analysis.comparison.rollout_figures import rollout_entropy, rollout_ratios, rollout_sequences
 from analysis.drawing.notebook import show_charts_as_pictures
 from analysis.entropy_collapse.labs.backcopy.figures import first_token_figure, forming_figure, risks_figure
 from analysis.entropy_collapse.labs.four_squares.exchange_figures import (
@@ -81,6 +82,9 @@ __all__ = [
     "received",
     "reward_against_entropy",
     "risks_figure",
+    "rollout_entropy",
+    "rollout_ratios",
+    "rollout_sequences",
     "rule_chart",
     "spectrum",
     "spent_chart",
