@@ -14,6 +14,8 @@ from .comparison.most_changed import most_changed as most_changed
 from .comparison.plan import plan_comparison as plan_comparison
 from .comparison.published import published_rows as published_rows
 from .comparison.results import Comparison as Comparison
+from .comparison.rollout_file import read_rollouts as read_rollouts
+from .comparison.rollout_run import compare_rollouts as compare_rollouts
 from .comparison.sides import Side as Side
 from .entropy_collapse.labs.backcopy.results import BackcopySettings as BackcopySettings
 from .entropy_collapse.labs.backcopy.training import train_backcopy as train_backcopy

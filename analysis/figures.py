@@ -6,6 +6,7 @@ from analysis.attention_sinks.figures import head_difference, head_map, received
 from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.attention_sinks.state_figures import attention_scatter, massive_chart, state_sizes
 from analysis.comparison.figures import change_quadrants, compared_along
+from analysis.comparison.rollout_figures import rollout_entropy, rollout_ratios, rollout_sequences
 from analysis.comparison.rules.figures import curve_chart as comparison_curve
 from analysis.comparison.rules.figures import laid_chart as comparison_rule
 from analysis.comparison.rules.figures import quadrant_chart as student_quadrants
@@ -94,6 +95,9 @@ __all__ = [
     "received",
     "reward_against_entropy",
     "risks_figure",
+    "rollout_entropy",
+    "rollout_ratios",
+    "rollout_sequences",
     "rule_chart",
     "spectrum",
     "spent_chart",
