@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -77,22 +77,24 @@ def twin_strip(
         if declared.side == "rank"
         else last_colour(np.concatenate([a, b]), np.ceil)
     )
-    ramp = {"low": 0.0, "high": high or 1.0}
     name = TOKEN_QUANTITIES[declared.side]
-    shown = {
-        "title": f"A and B: {name.label}",
-        "unit": name.drawn_unit or unit_label(unit, power=name.power),
-        "cell": items.column,
-        "light": amount_ramp("token_entropy", "light"),
-        "dark": amount_ramp("token_entropy", "dark"),
-        "missing": "no context, or on one side only",
-    }
-    return TwinStrip(
-        Strip(values=a, cell_text=items.text_a, flags=_flags(c.a.tokens, items.start_a, items.has_a), **shown, **ramp),
-        Strip(values=b, cell_text=items.text_b, flags=_flags(c.b.tokens, items.start_b, items.has_b), **shown, **ramp),
-        _change_strip(c, items, declared, unit),
-        items,
-    )  # fmt: skip
+    upper = Strip(
+        title=f"A and B: {name.label}",
+        unit=name.drawn_unit or unit_label(unit, power=name.power),
+        values=a,
+        cell=items.column,
+        cell_text=items.text_a,
+        flags=_flags(c.a.tokens, items.start_a, items.has_a),
+        low=0.0,
+        high=high or 1.0,
+        light=amount_ramp("token_entropy", "light"),
+        dark=amount_ramp("token_entropy", "dark"),
+        missing="no context, or on one side only",
+    )
+    lower = replace(
+        upper, values=b, cell_text=items.text_b, flags=_flags(c.b.tokens, items.start_b, items.has_b)
+    )
+    return TwinStrip(upper, lower, _change_strip(c, items, declared, unit), items)
 
 
 def side_values(c: Comparison, items: Items, side: str, unit: Unit) -> tuple[np.ndarray, np.ndarray]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 from analysis.comparison.rollout_file import EXAMPLE, read_rollouts, rollouts_from_bytes
@@ -22,6 +23,8 @@ from app.widgets.plain import plain
 from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from analysis.models.loading import LanguageModel
     from app.compute.job import Job
 
@@ -52,7 +55,7 @@ def engine_cards() -> None:
         _draw(found)
 
 
-def _wanted(upload) -> tuple[str, Rollouts] | None:  # type: ignore[no-untyped-def]
+def _wanted(upload: Any) -> tuple[str, Rollouts] | None:
     """What is to be measured, with its id; None while there is nothing."""
     try:
         if upload is not None:
@@ -83,38 +86,48 @@ def _measured(digest: str, rollouts: Rollouts) -> RolloutMismatch | None:
 
 
 def _draw(found: RolloutMismatch) -> None:
-    unit, theme_name = state.unit(), state.theme_name()
-    summary = found.summary()
+    unit, summary = state.unit(), found.summary()
     for note in found.notes:
         st.caption(plain(note))
-    for name, title, phrase, figure, said, table in (
-        ("rollout_ratios", "Log-ratio of every token", "model over engine", figures.rollout_ratios,
-         "At 0 both agree. Dashed: where ratios are truncated.", lambda: found.to_frame(unit)),
-        ("rollout_entropy", "Mismatch against entropy", "where the model is unsure", figures.rollout_entropy,
-         "Each mark is a token; the line is the mean of equally many.", lambda: found.by_entropy(unit=unit)),
-        ("rollout_sequences", "Whole sequences", "sum over the tokens", figures.rollout_sequences,
-         "Small differences add up over a sequence.", lambda: found.by_sequence(unit)),
-    ):  # fmt: skip
-        with altair_card(
-            title,
-            said,
-            lambda figure=figure: figure(found, unit=unit, theme_name=theme_name),
-            alt=title,
-            name=name,
-            phrase=phrase,
-            spec=f"{found.name} · {found.model}",
-            table=table,
-            code=_CODE.format(name=name),
-            more=explained.ENGINE,
-        ) as draw:
-            draw()
     with st.container(border=True, key="panel_rollout_summary"):
         st.markdown(f"**{count(len(found))} tokens of {count(len(found.lengths))} sequences**")
         shown = summary.assign(
             value=[significant(value) for value in summary["value"]],
             error=["" if error != error else f"± {significant(error)}" for error in summary["error"]],
         )
-        st.dataframe(shown, hide_index=True, key="rollout_summary")
+        st.dataframe(shown, hide_index=True, key="rollout_summary", height="content")
+    _card(
+        found, "rollout_ratios", "Log-ratio of every token", "model over engine",
+        "At 0 both agree. Dashed: where ratios are truncated.", lambda: found.to_frame(unit),
+    )  # fmt: skip
+    _card(
+        found, "rollout_entropy", "Mismatch against entropy", "where the model is unsure",
+        "Each mark is a token; the line is the mean of equally many.", lambda: found.by_entropy(unit=unit),
+    )  # fmt: skip
+    _card(
+        found, "rollout_sequences", "Whole sequences", "sum over the tokens",
+        "Small differences add up over a sequence.", lambda: found.by_sequence(unit),
+    )  # fmt: skip
+
+
+def _card(
+    found: RolloutMismatch, name: str, title: str, phrase: str, said: str, table: Callable[[], pd.DataFrame]
+) -> None:
+    """One picture, by its name among the figures."""
+    unit, theme_name = state.unit(), state.theme_name()
+    with altair_card(
+        title,
+        said,
+        lambda: getattr(figures, name)(found, unit=unit, theme_name=theme_name),
+        alt=title,
+        name=name,
+        phrase=phrase,
+        spec=f"{found.name} · {found.model}",
+        table=table,
+        code=_CODE.format(name=name),
+        more=explained.ENGINE,
+    ) as draw:
+        draw()
 
 
 _CODE = (
