@@ -1,0 +1,137 @@
+"""Both sides' whole distributions for a rule that asks for them: read again from kept states, a block of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from analysis.errors import AnalysisError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analysis.comparison.pairs import PairedStates
+    from analysis.comparison.results import Comparison
+
+
+class WholeRows(Protocol):
+    """Distributions of a block of rows, one column per token that both sides have."""
+
+    @property
+    def rows(self) -> slice:
+        """Which rows of all."""
+
+    @property
+    def log_p(self) -> Tensor:
+        """(m, V), nats: side A."""
+
+    @property
+    def p(self) -> Tensor:
+        """(m, V): side A."""
+
+    @property
+    def log_q(self) -> Tensor:
+        """(m, V), nats: side B."""
+
+    @property
+    def q(self) -> Tensor:
+        """(m, V): side B."""
+
+
+Measure = Callable[[WholeRows, "Tensor"], Sequence["Tensor"]]
+"""From a block and the ids of its tokens to numbers of every row."""
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """Where whole distributions come from."""
+
+    n: int
+    """Pairs of the comparison."""
+    of: np.ndarray
+    """int64, (m,): the pair that each row predicted."""
+    targets: Tensor
+    """int64, (m,): columns of the text's tokens."""
+    blocks: Callable[[], Iterator[WholeRows]]
+
+    def measured(self, count: int, measure: Measure) -> list[np.ndarray]:
+        """Numbers of every pair, float64, (n,) each; NaN where a side had no context.
+
+        Parameters
+        ----------
+        count : int
+            How many numbers ``measure`` gives.
+        measure : callable
+            Called once per block.
+        """
+        import torch
+
+        out = [np.full(self.n, np.nan) for _ in range(count)]
+        with torch.inference_mode():
+            for block in self.blocks():
+                found = measure(block, self.targets[block.rows].to(block.log_p.device))
+                for values, numbers in zip(out, found, strict=True):
+                    values[self.of[block.rows]] = numbers.double().cpu().numpy()
+        return out
+
+
+def whole_of(c: Comparison, paired: PairedStates, on_rows: Callable[[int], None] = lambda _: None) -> Whole:
+    """Distributions of a comparison, from both heads and the states that its runs kept.
+
+    Parameters
+    ----------
+    c : Comparison
+        Of two sides with one vocabulary, its ids in whatever order.
+    paired : PairedStates
+        From :func:`analysis.comparison.pairs.paired_states`; the models must stay loaded while rules read it.
+    on_rows : callable, optional
+        Told the number of rows of each finished block.
+
+    Raises
+    ------
+    AnalysisError
+        If a side has tokens that the other one does not have.
+    """
+    from analysis.comparison.columns import columns_of
+    from analysis.comparison.two_heads import blocks
+
+    if c.vocabulary.kind not in ("identical", "permuted"):
+        raise AnalysisError(
+            f"This rule takes whole distributions over one vocabulary. {c.vocabulary.why}",
+            "Choose two sides with one vocabulary.",
+        )
+    head_a, head_b = paired.a.head, paired.b.head
+    columns = columns_of(c.vocabulary, head_a.vocab_size, head_b.vocab_size, head_a.weight.device)
+    targets = columns.of_a(paired.targets_a.to(head_a.weight.device))
+    n = len(c.alignment.pairs)
+    return Whole(n, paired.of, targets, lambda: blocks(paired.a, paired.b, c.vocabulary, on_rows))
+
+
+def mixed(block: WholeRows, of_p: float | Tensor, of_q: float | Tensor) -> Tensor:
+    """Log-probabilities proportional to ``of_p ln p + of_q ln q``, (m, V), nats.
+
+    Parameters
+    ----------
+    block : WholeRows
+        Distributions.
+    of_p, of_q : float or Tensor of shape (m, 1)
+        Weights. They act on logits as on log-probabilities: the difference is one number per row, which normalising
+        takes away.
+    """
+    scores = block.log_p * of_p
+    scores += block.log_q * of_q
+    scores -= scores.logsumexp(-1, keepdim=True)
+    return scores
+
+
+def at(log_probs: Tensor, ids: Tensor) -> Tensor:
+    """Log-probability of an id per row, (m,)."""
+    return log_probs.gather(-1, ids[:, None])[:, 0]
+
+
+def entropy_of(log_probs: Tensor) -> Tensor:
+    """Entropy of every row, (m,), nats."""
+    return -(log_probs.exp() * log_probs).sum(-1)
