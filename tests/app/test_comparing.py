@@ -26,8 +26,9 @@ RUN = runs.RunRequest(ModelSpec(), TEXT)
 
 
 @pytest.fixture(autouse=True)
-def _tiny(loads):
-    """The embedded model is a tiny one."""
+def _tiny(loads, monkeypatch):
+    """The embedded model is a tiny one, and all requests come from one tab."""
+    monkeypatch.setattr(runs, "owner", lambda: "tab")
 
 
 @pytest.fixture
@@ -152,14 +153,14 @@ def test_where_two_models_do_not_fit_the_first_goes_for_the_second(tmp_path, mon
 
     def load(spec):
         order.append(spec.source)
-        return llama if spec.kind == "embedded" else an.load_model(spec)
+        return an.load_model(spec)
 
     monkeypatch.setattr(sides, "load_model", load)
     slot = runs.engine().model_slot
     monkeypatch.setattr(llama, "info", replace(llama.info, bytes_held=1 << 40))
     monkeypatch.setattr(planning, "free_bytes", lambda _device: 0 if slot.info is not None else 1 << 40)
     c = finished(submit_comparison(request))
-    assert order == ["embedded", folder] and c.rows is not None and slot.spec is None
+    assert order == [llama.spec.source, folder] and c.rows is not None and slot.spec is None
 
 
 def test_a_model_that_is_not_there_is_one_sentence_and_the_first_stays(tmp_path):

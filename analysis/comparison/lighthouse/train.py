@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -56,18 +57,20 @@ class Measured:
     unrelated_entropy: float
 
 
-def train(model: LanguageModel, recipe: Recipe) -> dict[str, Tensor]:
+def train(model: LanguageModel, texts: Sequence[str], recipe: Recipe) -> dict[str, Tensor]:
     """The matrices of an adapter by peft's names, in float16; the model is left as it was.
 
     Parameters
     ----------
     model : LanguageModel
         The embedded one, in float32.
+    texts : sequence of str
+        Entries to train on, a multiple of the recipe's batch.
     recipe : Recipe
         What to do.
     """
     noise = torch.Generator().manual_seed(recipe.seed)
-    entries = [torch.tensor(model.tokenizer(text)["input_ids"]) for text in training()]
+    entries = [torch.tensor(model.tokenizer(text)["input_ids"]) for text in texts]
     matrices: dict[str, tuple[nn.Parameter, nn.Parameter]] = {}
     handles = []
     with model.lock:
@@ -217,7 +220,7 @@ def make() -> None:
     torch.set_num_threads(1)
     model, recipe = load_model(device="cpu", dtype="float32"), Recipe()
     started = time.process_time()
-    matrices = train(model, recipe)
+    matrices = train(model, training(), recipe)
     took = time.process_time() - started
     store(matrices, recipe, FOLDER)
     measured = [measure(model, FOLDER, strength) for strength in STRENGTHS]
