@@ -6,6 +6,15 @@ from .attention_sinks.experiments import surprisal_change as surprisal_change
 from .attention_sinks.extremes import extreme_tokens as extreme_tokens
 from .attention_sinks.maps import head_map_block as head_map_block
 from .attention_sinks.streaming import streaming_curves as streaming_curves
+from .comparison.compare import align as align
+from .comparison.compare import compare as compare
+from .comparison.comparison_file import load_comparison as load_comparison
+from .comparison.evicted import Eviction as Eviction
+from .comparison.most_changed import most_changed as most_changed
+from .comparison.plan import plan_comparison as plan_comparison
+from .comparison.published import published_rows as published_rows
+from .comparison.results import Comparison as Comparison
+from .comparison.sides import Side as Side
 from .entropy_collapse.labs.backcopy.results import BackcopySettings as BackcopySettings
 from .entropy_collapse.labs.backcopy.training import train_backcopy as train_backcopy
 from .entropy_collapse.labs.four_squares.grpo import run_lab as run_lab
