@@ -14,6 +14,9 @@ from .comparison.most_changed import most_changed as most_changed
 from .comparison.plan import plan_comparison as plan_comparison
 from .comparison.published import published_rows as published_rows
 from .comparison.results import Comparison as Comparison
+from .comparison.rules.cascades import deferral_curve as deferral_curve
+from .comparison.rules.routing import routing_curve as routing_curve
+from .comparison.rules.tip import quadrants as quadrants
 from .comparison.sides import Side as Side
 from .entropy_collapse.labs.backcopy.results import BackcopySettings as BackcopySettings
 from .entropy_collapse.labs.backcopy.training import train_backcopy as train_backcopy
