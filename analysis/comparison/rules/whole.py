@@ -57,6 +57,8 @@ class Whole:
     targets: Tensor
     """int64, (m,): columns of the text's tokens."""
     blocks: Callable[[], Iterator[WholeRows]]
+    top_logits: Callable[[], np.ndarray] | None = None
+    """Gives A's 10 largest logits for every pair, float64, (n, 10), which no distribution tells; None where unknown."""
 
     def measured(self, count: int, measure: Measure) -> list[np.ndarray]:
         """Numbers of every pair, float64, (n,) each; NaN where a side had no context.
@@ -97,6 +99,7 @@ def whole_of(c: Comparison, paired: PairedStates, on_rows: Callable[[int], None]
         If a side has tokens that the other one does not have.
     """
     from analysis.comparison.columns import columns_of
+    from analysis.comparison.rules.r2r import top_logits
     from analysis.comparison.two_heads import blocks
 
     if c.vocabulary.kind not in ("identical", "permuted"):
@@ -108,7 +111,13 @@ def whole_of(c: Comparison, paired: PairedStates, on_rows: Callable[[int], None]
     columns = columns_of(c.vocabulary, head_a.vocab_size, head_b.vocab_size, head_a.weight.device)
     targets = columns.of_a(paired.targets_a.to(head_a.weight.device))
     n = len(c.alignment.pairs)
-    return Whole(n, paired.of, targets, lambda: blocks(paired.a, paired.b, c.vocabulary, on_rows))
+    return Whole(
+        n,
+        paired.of,
+        targets,
+        lambda: blocks(paired.a, paired.b, c.vocabulary, on_rows),
+        lambda: top_logits(paired.a, paired.of, n, on_rows),
+    )
 
 
 def whole_of_sides(c: Comparison, a: Side, b: Side, on_rows: Callable[[int], None] = lambda _: None) -> Whole:
