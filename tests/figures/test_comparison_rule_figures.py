@@ -44,8 +44,8 @@ def test_every_rule_is_drawn(name, theme_name):
     svg = chart_svg(chart).decode()
     assert "<path" in svg and "NaN" not in svg
     assert for_projector(chart, theme_name).height > chart.height
-    if laid.curve is not None:
-        assert "<path" in chart_svg(curve_chart(laid.curve, theme_name=theme_name)).decode()
+    for curve in laid.curves:
+        assert "<path" in chart_svg(curve_chart(curve, theme_name=theme_name)).decode()
 
 
 def test_marks_stand_at_their_values_in_the_unit():
@@ -103,7 +103,7 @@ def test_deferral_and_acceptance_have_curves():
     deferral = DeferralCurve(small, small - 1, {"Chow-Sum": small, "Chow-Average": small})
     spec = curve_chart(deferral.curve(), unit="bits").to_dict()
     assert axes(spec) == {"share of texts deferred", "mean surprisal per byte (bits)"}
-    one = curve_chart(dyspec.acceptance_by_entropy(made_comparison(24)), unit="bits").to_dict()
+    one = curve_chart(dyspec.by_entropy(made_comparison(24)), unit="bits").to_dict()
     assert axes(one) == {"entropy of A (bits)", "acceptance by B"}
     assert one["layer"][0]["encoding"]["color"]["legend"] is None, "one line needs no legend"
 

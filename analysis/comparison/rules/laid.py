@@ -1,4 +1,4 @@
-"""What a rule says about two sides: numbers and marks along the aligned tokens, single numbers, and a curve."""
+"""What a rule says about two sides: numbers and marks along the aligned tokens, single numbers, and curves."""
 
 from __future__ import annotations
 
@@ -118,8 +118,13 @@ class Laid:
     numbers: tuple[Number, ...] = ()
     limit: float | None = None
     """What the drawn quantity is held against, in its own unit."""
-    curve: Curve | None = None
+    curves: tuple[Curve, ...] = ()
     over: Over = "pairs"
+
+    @property
+    def curve(self) -> Curve | None:
+        """The first curve, if there is one."""
+        return self.curves[0] if self.curves else None
 
     @property
     def positions(self) -> tuple[int, ...]:

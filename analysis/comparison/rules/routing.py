@@ -123,6 +123,11 @@ class RoutingCurve:
             Number("different", "first choices differ", float(self.different.sum() / self.n_compared)),
             Number("recall", "of these routed", recall),
         )
+        curves = [self.against_loss(), self.against_threshold()]
+        if self.different.any():
+            curves.append(self.against_recall())
+        if self.router != "EAD":
+            curves = curves[1:] + curves[:1]
         quantities = (
             Quantity("signal", self.router, self.signal, 1),
             Quantity("surprisal_change", "surprisal change", self.change, 1),
@@ -135,7 +140,7 @@ class RoutingCurve:
             "written by B",
             numbers,
             limit=self.threshold,
-            curve=self.against_loss() if self.router == "EAD" else self.against_threshold(),
+            curves=tuple(curves),
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -226,7 +231,7 @@ def routing_curve(
         different=different,
         change=change,
         loss_small=loss_small,
-        origin=ead.ORIGIN if name == "EAD" else r2r.ORIGIN,
+        origin={"EAD": ead.ORIGIN, "LogU": r2r.OF_LOGU}.get(name, r2r.ORIGIN),
     )
 
 

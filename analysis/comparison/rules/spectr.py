@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,8 @@ ORIGIN = Origin(
     sides="A drafts, B accepts.",
     constants=(Constant("length", "Tokens in a draft", LENGTH, 1, 16, 1, "tokens"),),
 )
+OF_MANY = replace(ORIGIN, constants=())
+"""The same for many drafts, which has nothing to be set."""
 
 
 def expected_tokens(acceptance: float, length: int = LENGTH) -> float:
@@ -113,4 +116,4 @@ def acceptance_of_many(c: Comparison, whole: Whole, drafts: tuple[int, ...] = DR
         "drafts", "mean acceptance", (Line("best choice among them", np.array(drafts, float), means),)
     )
     nothing = np.zeros(len(rows), bool)
-    return Laid(ORIGIN, quantities, nothing, "", numbers, curve=curve)
+    return Laid(ORIGIN, quantities, nothing, "", numbers, curves=(curve,))
