@@ -14,6 +14,8 @@ from .comparison.most_changed import most_changed as most_changed
 from .comparison.plan import plan_comparison as plan_comparison
 from .comparison.published import published_rows as published_rows
 from .comparison.results import Comparison as Comparison
+from .comparison.rollout_file import read_rollouts as read_rollouts
+from .comparison.rollout_run import compare_rollouts as compare_rollouts
 from .comparison.rules.cascades import deferral_curve as deferral_curve
 from .comparison.rules.routing import routing_curve as routing_curve
 from .comparison.rules.tip import quadrants as quadrants

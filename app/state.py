@@ -76,6 +76,28 @@ WRITE_SEED, WRITE_SAMPLERS = "write_seed", "write_samplers"
 COMPARED_BRANCH, RULE, KEPT_ALONE, STRENGTH = "compared_branch", "rule", "kept_alone", "strength"
 ANSWER_BY, ANSWER_PATTERN, RIGHT_ANSWER, N_EACH = "answer_by", "answer_pattern", "right_answer", "each"
 
+# Compare: what is on screen, the request it came from, what is drawn of it, which way round, and the chosen item
+COMPARISON, COMPARED_REQUEST, SHOWN_COMPARISON = "comparison", "compared_request", "shown_comparison"
+SWAPPED, COMPARED_ITEM = "swapped", "compared_item"
+# ... the request that runs now, why the last one failed, the files opened last, the run of a file that is side B
+COMPARE_REQUEST, COMPARE_SAID = "compare_request", "compare_said"
+COMPARE_UPLOAD, SECOND_UPLOAD, SECOND_RUN = "compare_upload", "second_upload", "second_run"
+# ... its form: in what B differs, and the options of that
+CHANGE_KIND = "b"
+CHANGE_BOS, CHANGE_PRECISION, CHANGE_GRID = "b_bos", "b_precision", "b_grid"
+CHANGE_ADAPTER, CHANGE_STRENGTH = "b_adapter", "b_strength"
+CHANGE_WINDOW, CHANGE_SINKS = "b_window", "b_sinks"
+CHANGE_METHOD, CHANGE_KEPT = "b_method", "b_kept"
+CHANGE_MODEL, CHANGE_REVISION = "b_model", "b_revision"
+# ... and its cards
+COMPARE_VIEW, COMPARED_QUANTITY, CHANGED_BY = "compare", "change", "changed_by"
+ALONG_QUANTITY, ALONG_LOG = "along", "along_log"
+COMPARE_ALONG, COMPARE_BELOW, COMPARE_QUADRANTS = "compare_along", "compare_below", "compare_quadrants"
+CHANGED_TABLE, CHANGED_ROWS = "changed_table", "changed_rows"
+COMPARED_HEADS, COMPARED_LAYERS = "compared_heads", "compared_layers"
+COMPARE_RULE, RULE_CHART = "compare_rule", "compare_rule_chart"
+ROLLOUT_FILE, ROLLOUT_EXAMPLE = "rollout_file", "rollout_example"
+
 # Overview
 XRAY_COLOUR = "show"
 """What colours the text."""
@@ -221,6 +243,16 @@ def strip_selection(key: str) -> str:
 def turn(number: int) -> str:
     """Where the text of a turn of a chat is kept, counted from the one after the first message."""
     return f"turn_{number}"
+
+
+def change_text(kind: str) -> str:
+    """Where the text of side B is kept for a kind of change that needs one."""
+    return f"b_text_{kind}"
+
+
+def rule_constant(rule: str, name: str) -> str:
+    """Where a constant of a rule over two sides is kept."""
+    return f"rule_{rule}_{name}"
 
 
 def sampler(name: str) -> str:

@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import streamlit as st
 
@@ -204,7 +204,15 @@ def cancel(key: str) -> None:
     engine().worker.cancel(key, owner())
 
 
-def find(request: RunRequest | Experiment | Calculation) -> Job | None:
+class Keyed(Protocol):
+    """What can be asked for: its key is made of everything that decides the result."""
+
+    @property
+    def key(self) -> str:
+        """Id of it."""
+
+
+def find(request: Keyed) -> Job | None:
     """The job of a request, if it was asked for and not dropped since."""
     return engine().worker.get(request.key)
 
