@@ -141,12 +141,16 @@ class Laid:
 
     def on(self, c: Comparison, side: Literal["a", "b"]) -> np.ndarray:
         """bool, (T,): which tokens of a side are marked."""
+        return np.asarray(self.at_tokens(c, side, self.marks.astype(np.float64)) == 1)
+
+    def at_tokens(self, c: Comparison, side: Literal["a", "b"], values: np.ndarray) -> np.ndarray:
+        """float64, (T,): a number of every pair or span at the tokens of a side; NaN at those in none."""
+        number = np.full(len(c.a.tokens if side == "a" else c.b.tokens), -1)
         if self.over == "spans":
-            span = c.alignment.span_a if side == "a" else c.alignment.span_b
-            return np.isin(span, np.flatnonzero(self.marks))
-        out = np.zeros(len(c.a.tokens if side == "a" else c.b.tokens), bool)
-        out[c.alignment.pairs[self.marks, 0 if side == "a" else 1]] = True
-        return out
+            number = c.alignment.span_a if side == "a" else c.alignment.span_b
+        else:
+            number[c.alignment.pairs[:, 0 if side == "a" else 1]] = np.arange(len(values))
+        return np.where(number >= 0, values[number], np.nan)
 
     def says(self, unit: Unit = "nats") -> str:
         """The single numbers, and how many marks there are."""

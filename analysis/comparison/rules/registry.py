@@ -180,7 +180,11 @@ RULES: dict[str, Rule] = {
             differential_information.differential_information,
         ),
         Rule(
-            "edge_qat", "Heads under rounding (EdgeQAT)", "attention", edge_qat.ORIGIN, edge_qat.head_change
+            "edge_qat",
+            "Heads under rounding (EdgeQAT)",
+            "attention",
+            edge_qat.ORIGIN,
+            edge_qat.attention_change,
         ),
         Rule("f2c", "Variants of a prompt (F2C)", "variants", f2c.ORIGIN, f2c.variants),
     )

@@ -23,6 +23,8 @@ Router = Literal[
 ]
 """What decides: the mean entropy of the last tokens, or one of the routers that R2R is compared with."""
 ROUTERS: tuple[Router, ...] = get_args(Router)
+SIGNALS = {"EAD": "mean entropy of A", "entropy": "entropy of A", "LogU": "LogU of A"}
+"""What is held against the threshold, by the router's first word."""
 THRESHOLDS = 60
 """Thresholds that a curve is made of, at most."""
 
@@ -129,7 +131,7 @@ class RoutingCurve:
         if self.router != "EAD":
             curves = curves[1:] + curves[:1]
         quantities = (
-            Quantity("signal", self.router, self.signal, 1),
+            Quantity("signal", SIGNALS[self.router.partition(", ")[0]], self.signal, 1),
             Quantity("surprisal_change", "surprisal change", self.change, 1),
             Quantity("different", "first choices differ", self.different.astype(np.float64)),
         )

@@ -107,7 +107,10 @@ def acceptance_of_many(c: Comparison, whole: Whole, drafts: tuple[int, ...] = DR
 
     found = whole.measured(len(drafts), measure)
     means = np.array([float(np.nanmean(one[rows.has_context])) for one in found])
-    numbers = tuple(Number(f"k{k}", f"{k} drafts", float(m)) for k, m in zip(drafts, means, strict=True))
+    numbers = tuple(
+        Number(f"k{k}", f"{k} drafts" if k > 1 else "1 draft", float(m))
+        for k, m in zip(drafts, means, strict=True)
+    )
     quantities = tuple(
         Quantity(f"acceptance_{k}", f"acceptance with {k} drafts", one)
         for k, one in zip(drafts, found, strict=True)
@@ -116,4 +119,4 @@ def acceptance_of_many(c: Comparison, whole: Whole, drafts: tuple[int, ...] = DR
         "drafts", "mean acceptance", (Line("best choice among them", np.array(drafts, float), means),)
     )
     nothing = np.zeros(len(rows), bool)
-    return Laid(ORIGIN, quantities, nothing, "", numbers, curves=(curve,))
+    return Laid(OF_MANY, quantities, nothing, "", numbers, curves=(curve,))

@@ -13,10 +13,16 @@ from analysis.comparison.rules.origin import Knowledge
 from analysis.comparison.rules.r2r import log_u
 from analysis.comparison.rules.registry import RULES, lay
 from analysis.errors import AnalysisError
-from tests.comparisons import made_comparison, made_spans, made_truth
+from tests.comparisons import attention, made_comparison, made_spans, made_truth
 from tests.unit.comparison.whole_distributions import whole_of_truth
 
-ONE = [name for name, rule in RULES.items() if rule.needs in ("rows", "heads", "spans")]
+ONE = [name for name, rule in RULES.items() if rule.needs not in ("texts >= 30", "variants")]
+
+
+def with_attention(c):
+    """Both runs with attention."""
+    a, b = (replace(run, attention=attention(np.ones(len(run.tokens)))) for run in (c.a, c.b))
+    return replace(c, a=a, b=b)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -48,7 +54,7 @@ def test_what_is_a_guess_is_said():
 
 @pytest.mark.parametrize("name", ONE)
 def test_every_rule_runs_and_says(name):
-    c, whole = made_comparison(24, ahead=2), whole_of_truth(made_truth(24))
+    c, whole = with_attention(made_comparison(24, ahead=2)), whole_of_truth(made_truth(24))
     rule = RULES[name]
     found = lay(name, c, *([whole] if rule.needs == "heads" else []))
     assert isinstance(found, Laid) and found.origin is rule.origin
@@ -56,7 +62,8 @@ def test_every_rule_runs_and_says(name):
     assert found.marks.shape == (n,) and found.marks.dtype == bool
     for quantity in found.quantities:
         assert quantity.values.shape == (n,) and quantity.values.dtype == np.float64, quantity.name
-        assert np.isnan(quantity.values[0]) or quantity.name in ("different", "surprisal_b"), quantity.name
+        known = rule.needs == "attention" or quantity.name in ("different", "surprisal_b")
+        assert np.isnan(quantity.values[0]) or known, quantity.name
     assert not found.marks[0] or found.over == "spans"
     assert found.curve is (found.curves[0] if found.curves else None)
     assert len(found.to_frame(c)) == n and found.says("bits") and found.says() == found.says("nats")
@@ -71,6 +78,7 @@ def test_what_a_rule_needs_is_asked_for():
         behind = rule.why_not(made_comparison(24, ahead=2))
         assert bool(behind) == (rule.needs in ("texts >= 30", "variants", "attention")), name
         assert bool(rule.why_not(c)) >= rule.prompts, name
+    assert RULES["edge_qat"].why_not(with_attention(c)) == ""
     without = replace(c, b=replace(c.b, final_states=None))
     assert RULES["cdpo"].why_not(without) == "A side has no final states."
     assert RULES["spectr"].why_not(without) == ""

@@ -17,9 +17,9 @@ from analysis.comparison.rules.read_twice import read_twice
 from analysis.comparison.rules.t_reg import token_rewards
 from analysis.comparison.rules.tdpo import token_dpo
 from analysis.errors import AnalysisError
-from analysis.results.attention import AttentionTrace
 from tests.budget import EXACT
 from tests.comparisons import (
+    attention,
     comparison_of,
     kl_of,
     made_comparison,
@@ -157,22 +157,6 @@ def test_acceptance_in_bins_adds_up():
 
 
 # Selection of tokens ----------------------------------------------------------------------------------
-
-
-def attention(received, entropy=1.0, sink=0.3):
-    """One layer of two heads."""
-    n = len(received)
-    kv = np.ones((1, 1, n), np.float32)
-    return AttentionTrace(
-        entropy=np.full((1, 2, n), entropy, np.float32),
-        received=np.stack([received, received])[None].astype(np.float32),
-        sink_mass=np.full((1, 2), sink, np.float32),
-        sink_baseline=np.full(1, 0.1, np.float32),
-        distance=np.ones((1, 2), np.float32),
-        value_norm=kv,
-        key_norm=kv,
-        window=np.zeros(1, np.int32),
-    )
 
 
 def test_tokens_worth_training_on():
