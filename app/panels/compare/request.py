@@ -31,7 +31,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "text": Kind("with another text", "Matching stretches of the two texts are compared, the rest is marked."),
     "before": Kind("after another text", "The same text is read behind this one."),
-    "system": Kind("after a system message", "Both read the text as a chat's message; B behind this system message."),
+    "system": Kind("after a system message", "B reads the text as a chat's message, behind this system message."),
     "bos": Kind("with another beginning", "With or without the beginning-of-text token."),
     "adapter": Kind("with an adapter on", "A LoRA adapter beside the weights, at any strength; off again, nothing is left."),
     "precision": Kind("in another precision", "The same weights and states in fewer bits."),

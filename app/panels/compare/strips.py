@@ -87,7 +87,7 @@ def said(found: Finding) -> str:
     line = ", ".join(parts) + "." if parts else ""
     if found.calm_after is not None:
         kl = significant(from_nats(found.calm_kl, state.unit()))
-        line += f" After token {count(found.calm_after)} the difference is hard to see: KL is at most {kl} {state.unit()}."
+        line += f" After token {count(found.calm_after)} KL is under a twentieth of its largest: at most {kl} {state.unit()}."
     return line
 
 
