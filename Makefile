@@ -19,7 +19,7 @@ MODEL := $(VENV)/.installed-model
 NOTEBOOK := $(VENV)/.installed-notebook
 
 .DEFAULT_GOAL := help
-.PHONY: help app model check test test-kernels test-portable lint unit screens bench peers browser clean
+.PHONY: help app model check test test-kernels test-portable lint unit lighthouse screens bench peers browser clean
 
 # Kernels of a processor that knows SSE 4.2 only. numpy is asked for its own names of what comes after.
 SSE := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 MKL_CBWR=COMPATIBLE \
@@ -72,6 +72,9 @@ notebook: $(NOTEBOOK) ## Open the notebooks in JupyterLab
 
 notebooks: $(DEV) $(MODEL) ## Run the notebooks and store what they show
 	@$(BIN)/python -m tests.notebooks.stored
+
+lighthouse: $(MODEL) ## Train the adapter that is shipped again, and measure it (minutes)
+	@$(BIN)/python -m analysis.comparison.lighthouse.train
 
 screens: $(DEV) $(MODEL) browser ## Pictures of every page in both themes and three widths, in screens/
 	@$(BIN)/python -m tests.browser.screens screens

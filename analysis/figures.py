@@ -5,6 +5,13 @@ from analysis.attention_sinks.experiment_figures import streaming_figure, surpri
 from analysis.attention_sinks.figures import head_difference, head_map, received
 from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.attention_sinks.state_figures import attention_scatter, massive_chart, state_sizes
+from analysis.comparison.figures import change_quadrants, compared_along
+from analysis.comparison.rollout_figures import rollout_entropy, rollout_ratios, rollout_sequences
+from analysis.comparison.rules.figures import curve_chart as comparison_curve
+from analysis.comparison.rules.figures import laid_chart as comparison_rule
+from analysis.comparison.rules.figures import quadrant_chart as student_quadrants
+from analysis.comparison.strip_html import compared_strips
+from analysis.comparison.structure_figures import head_changes, layer_changes
 from analysis.drawing.notebook import show_charts_as_pictures
 from analysis.entropy_collapse.labs.backcopy.figures import first_token_figure, forming_figure, risks_figure
 from analysis.entropy_collapse.labs.four_squares.exchange_figures import (
@@ -44,7 +51,12 @@ __all__ = [
     "attention_scatter",
     "bill_chart",
     "branches",
+    "change_quadrants",
     "change_scatters",
+    "compared_along",
+    "compared_strips",
+    "comparison_curve",
+    "comparison_rule",
     "compression_curves",
     "compression_strip",
     "damage_tokens",
@@ -55,6 +67,7 @@ __all__ = [
     "expected_tokens",
     "first_token_figure",
     "forming_figure",
+    "head_changes",
     "head_difference",
     "head_map",
     "head_map_figure",
@@ -65,6 +78,7 @@ __all__ = [
     "kept_tokens",
     "lab_curves",
     "law_chart",
+    "layer_changes",
     "layer_drops",
     "lens_curve",
     "lens_heatmap",
@@ -81,6 +95,9 @@ __all__ = [
     "received",
     "reward_against_entropy",
     "risks_figure",
+    "rollout_entropy",
+    "rollout_ratios",
+    "rollout_sequences",
     "rule_chart",
     "spectrum",
     "spent_chart",
@@ -88,6 +105,7 @@ __all__ = [
     "state_sizes",
     "steering_chart",
     "streaming_figure",
+    "student_quadrants",
     "surprisal_change_figure",
     "surprisal_scatter",
     "token_strip",

@@ -16,6 +16,9 @@ UNITS: tuple[Unit, ...] = get_args(Unit)
 
 Number = TypeVar("Number", float, Any)
 
+BIT = math.log(2)
+"""One bit in nats: the largest Jensen-Shannon divergence."""
+
 
 def from_nats(value: Number, unit: Unit, *, power: int = 1) -> Number:
     """Convert a stored value to the unit a person chose.
@@ -42,7 +45,7 @@ def from_nats(value: Number, unit: Unit, *, power: int = 1) -> Number:
     """
     if unit not in UNITS:
         raise ValueError(f"unit must be one of {UNITS}, got {unit!r}")
-    return value if unit == "nats" else value / math.log(2) ** power
+    return value if unit == "nats" else value / BIT**power
 
 
 def table_in(frame: Any, columns: Iterable[str], unit: Unit) -> Any:

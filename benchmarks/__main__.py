@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import eviction_sweep, head_memory, passes, writing
+from benchmarks import comparison, eviction_sweep, head_memory, passes, writing
 from benchmarks.harness import Report, machine
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -51,6 +51,7 @@ def main() -> bool:
         head_memory.compare(1 if asked.quick else 3),
         eviction_sweep.compare(folder, peers, asked.quick, say),
         writing.compare(asked.quick, say),
+        comparison.compare(asked.quick, say),
     ]
     about = f"{machine()}. {time.strftime('%d %B %Y')}, {(time.monotonic() - begin) / 60:.1f} minutes in all."
     if not peers:

@@ -14,6 +14,7 @@ from analysis.units import Unit
 if TYPE_CHECKING:
     import pandas as pd
 
+    from analysis.comparison.structure import Structure
     from analysis.comparison.summary import Summary
 
 AlignmentKind = Literal["same", "suffix", "prefix", "spans", "diff"]
@@ -204,6 +205,12 @@ class Comparison:
         from analysis.comparison.summary import summary_of
 
         return summary_of(self)
+
+    def structure(self) -> Structure | None:
+        """Heads and layers of both sides; None where ``unavailable["structure"]`` says why."""
+        from analysis.comparison.structure import structure_of
+
+        return structure_of(self)
 
     def save(self, path: str | Path) -> Path:
         """Write both sides and the comparison to one file that :func:`analysis.load_comparison` opens."""

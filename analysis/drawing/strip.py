@@ -18,6 +18,8 @@ MARKED = 2
 """Flag: a marked token (a forking token on the entropy page)."""
 SPAN = 4
 """Flag: the token lies in a highlighted span (a high-entropy window)."""
+ABSENT = 8
+"""Flag: of two texts token under token, this one has nothing here."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Strip:
     cell_text: tuple[str, ...]
     """Text of each cell, shape (C,), exactly as in the source text."""
     flags: np.ndarray
-    """uint8, shape (T,), a sum of SPECIAL, MARKED and SPAN."""
+    """uint8, shape (T,), a sum of SPECIAL, MARKED, SPAN and ABSENT."""
     low: float
     """Value of the ramp's first colour."""
     high: float

@@ -47,9 +47,17 @@ class TraceSpec:
     weights: str = ""
     """How the weights were stored, in words such as "float8"; empty for plain ones."""
     adapter: str = ""
-    """Folder or hub id of the adapter that was merged into the weights; empty for none."""
+    """Folder, hub id or name of the adapter that was merged into the weights or stood beside them; empty for none."""
     ids_sha256: str = ""
     """Of the tokens where they were given and not the text; the text is what they spell. Empty where the text was."""
+    strength: float = 1.0
+    """Factor on the adapter's part of every weight."""
+    rounded: str = ""
+    """Grid that the weights of the layers were rounded to for this run, such as "4-bit"; empty for none."""
+    eviction: str = ""
+    """What was evicted from the cache before the rest of the text was read, in words; empty for nothing."""
+    n_before: int = 0
+    """Characters at the beginning of the text that were put in front of the one in question: a prompt, a template."""
 
     @property
     def subtitle(self) -> str:
@@ -62,8 +70,13 @@ class TraceSpec:
             parts.append(f"windows of {self.window}, stride {self.stride}")
         if self.ids_sha256:
             parts.append("ids given")
-        if self.visibility:
-            parts.append(self.visibility)
+        if self.n_before:
+            parts.append(f"{self.n_before:,} characters in front")
+        if self.rounded:
+            parts.append(f"round trip through {self.rounded}")
+        if self.strength != 1.0:
+            parts.append(f"adapter at strength {self.strength:g}")
+        parts += [words for words in (self.visibility, self.eviction) if words]
         return " · ".join(parts)
 
 

@@ -21,9 +21,9 @@ from analysis.results.tokens import NextToken, TokenTrace
 from analysis.results.trace import Check, Trace, TraceSpec
 from analysis.results.validate import check_trace
 
-SCHEMA_VERSION = max(4, *(quantity.since for quantity in stored_quantities()))
+SCHEMA_VERSION = max(5, *(quantity.since for quantity in stored_quantities()))
 """Higher when a file may hold what earlier versions do not know. 2: attention of some layers only, chunks, gates.
-3: ranks of the logit lens. 4: tokens that were given."""
+3: ranks of the logit lens. 4: tokens that were given. 5: what a side of a comparison was."""
 KEY = "logitscope"
 """Name of the header in the file."""
 

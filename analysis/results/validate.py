@@ -28,8 +28,10 @@ _SPEC_TYPES: dict[str, tuple[type, ...]] = {
         ("model", "source", "revision", "dtype", "device", "text_sha256", "bos", "visibility", "ids_sha256"),
         (str,),
     ),
-    **dict.fromkeys(("n_tokens", "vocab_size", "n_layers", "hidden_size", "top_k"), (int,)),
+    **dict.fromkeys(("rounded", "eviction"), (str,)),
+    **dict.fromkeys(("n_tokens", "vocab_size", "n_layers", "hidden_size", "top_k", "n_before"), (int,)),
     **dict.fromkeys(("window", "stride"), (int, type(None))),
+    "strength": (float, int),
     "parse_special": (bool,),
 }
 

@@ -11,7 +11,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import streamlit as st
 
@@ -25,6 +25,7 @@ from app.compute.worker import Worker
 if TYPE_CHECKING:
     from analysis.forward.plan import Plan
     from analysis.models.loading import LanguageModel
+    from analysis.progress import Progress
     from analysis.results.trace import Trace
     from analysis.token_entropy.samplers import SamplerView
 
@@ -92,21 +93,25 @@ def submit(request: RunRequest) -> Job:
     model_slot = engine().model_slot
 
     def work(job: Job) -> Trace:
-        model = model_slot.get(request.model, job.report)
-        from analysis.forward.trace import trace
-
-        return trace(
-            model,
-            request.text,
-            lens=_lens(request, model),
-            bos=request.bos,
-            parse_special=request.parse_special,
-            stride=request.stride,
-            spectra=["states", "query", "key", "value"] if request.all_spectra else True,
-            on_progress=job.report,
-        )
+        return run_of(request, model_slot.get(request.model, job.report), job.report)
 
     return engine().worker.submit(request.key, work, owner=owner())
+
+
+def run_of(request: RunRequest, model: LanguageModel, report: Progress) -> Trace:
+    """Read the text of a request; for work in the worker."""
+    from analysis.forward.trace import trace
+
+    return trace(
+        model,
+        request.text,
+        lens=_lens(request, model),
+        bos=request.bos,
+        parse_special=request.parse_special,
+        stride=request.stride,
+        spectra=["states", "query", "key", "value"] if request.all_spectra else True,
+        on_progress=report,
+    )
 
 
 def _lens(request: RunRequest, model: LanguageModel) -> bool | list[int]:
@@ -199,7 +204,15 @@ def cancel(key: str) -> None:
     engine().worker.cancel(key, owner())
 
 
-def find(request: RunRequest | Experiment | Calculation) -> Job | None:
+class Keyed(Protocol):
+    """What can be asked for: its key is made of everything that decides the result."""
+
+    @property
+    def key(self) -> str:
+        """Id of it."""
+
+
+def find(request: Keyed) -> Job | None:
     """The job of a request, if it was asked for and not dropped since."""
     return engine().worker.get(request.key)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 _HERE = Path(__file__).resolve().parent
 
 
-def script(name: str) -> str:
-    """Script of a component after the shared helpers."""
-    return _read("canvas.js") + _read(f"{name}.js")
+def script(*names: str) -> str:
+    """Script of a component after the shared helpers, and after what it builds on."""
+    return "".join(_read(f"{name}.js") for name in ("canvas", *names))
 
 
 def style(name: str) -> str:

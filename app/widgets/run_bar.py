@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.drawing.numbers import count, duration, size
+from analysis.drawing.numbers import count
 from analysis.errors import AnalysisError
 from analysis.models.spec import EMBEDDED
-from analysis.models.tokenization import BOS_CHOICES
 from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
-from app.examples import DEFAULT, EXAMPLES, example_of
+from app.examples import example_of
 from app.widgets.bar import bar, words
 from app.widgets.checks import checks
 from app.widgets.messages import show_error
-from app.widgets.model_choice import model_spec
 from app.widgets.plain import plain
 from app.widgets.run_status import finished_run, is_file_opened, run_again_if_dropped, wanted_job, watch_run
+from app.widgets.text_form import run_request, text_and_address, text_form, text_options
 from app.widgets.trace_files import trace_files
 
-_OWN = "own text"
 _MAX_TEXT_MB = 10
-_SLOW_SECONDS = 10
-_ESTIMATED_CHARACTERS = 200_000
-"""Longer texts are only tokenized when they are run: doing it twice would take seconds."""
 
 
 def run_bar(*, shows_run: bool = True) -> None:
@@ -37,15 +32,15 @@ def run_bar(*, shows_run: bool = True) -> None:
         pictures are of the text in it.
     """
     run_again_if_dropped()
-    _text_and_address()
-    middle, pressed = bar(_form, _options, _files)
-    wanted, problem = _request(), None
+    text_and_address()
+    middle, pressed = bar(text_form, text_options, _files)
+    wanted, problem = run_request(), None
     if isinstance(wanted, AnalysisError):
         if pressed:
             st.session_state[state.REFUSED] = wanted.message
         problem = wanted if st.session_state.get(state.REFUSED) == wanted.message else None
     elif pressed or (shows_run and _is_first_visit() and _is_safe_to_start(wanted)):
-        problem = _start(wanted)
+        problem = start_run(wanted)
     with middle:
         _what_happens(wanted, shows_run)
     job = wanted_job()
@@ -99,8 +94,8 @@ def _files() -> None:
     )
 
 
-def _start(request: runs.RunRequest) -> AnalysisError | None:
-    """Ask for a run, or say why it is refused."""
+def start_run(request: runs.RunRequest) -> AnalysisError | None:
+    """Ask for a run, which then is the one on screen, or say why it is refused."""
     try:
         runs.submit(request)
     except AnalysisError as error:
@@ -111,26 +106,6 @@ def _start(request: runs.RunRequest) -> AnalysisError | None:
     st.session_state[state.RUN] = request
     st.session_state.pop(state.OPENED, None)
     return None
-
-
-def _form() -> None:
-    """Example, text, and what a run of it will cost."""
-    st.menu_button(
-        "Fill in an example",
-        list(EXAMPLES),
-        key=state.FILL_IN,
-        format_func=lambda slug: EXAMPLES[slug].title,
-        on_click=_fill_in,
-    )
-    st.text_area(
-        "Text to read",
-        key=state.TEXT,
-        height=240,
-        label_visibility="collapsed",
-        placeholder="Type or paste a text, then press Run.",
-        persist_state="session",
-    )
-    _hint_or_estimate(_request())
 
 
 def _is_first_visit() -> bool:
@@ -150,23 +125,6 @@ def _is_safe_to_start(request: runs.RunRequest) -> bool:
     )
 
 
-def _fill_in() -> None:
-    st.session_state[state.TEXT] = EXAMPLES[st.session_state[state.FILL_IN]].text
-
-
-def _text_and_address() -> None:
-    """Begin with the example that the address names, and name in it the one that the text is."""
-    named = st.query_params.get(state.EXAMPLE, DEFAULT)
-    if state.TEXT not in st.session_state:
-        st.session_state[state.TEXT] = "" if named == _OWN else EXAMPLES.get(named, EXAMPLES[DEFAULT]).text
-    example = example_of(st.session_state[state.TEXT])
-    slug = _OWN if example is None else example.slug
-    if slug == DEFAULT:
-        st.query_params.pop(state.EXAMPLE, None)
-    elif slug != named:
-        st.query_params[state.EXAMPLE] = slug
-
-
 def _take_text() -> None:
     """Put an uploaded text into the form."""
     upload = st.session_state.get(state.TEXT_FILE)
@@ -180,73 +138,3 @@ def _take_text() -> None:
         )
         return
     st.session_state[state.TEXT] = text
-
-
-def _options() -> None:
-    st.selectbox(
-        "Beginning-of-text token",
-        BOS_CHOICES,
-        key=state.BOS,
-        bind="query-params",
-        help="auto: as the tokenizer does. Without one, the first token has nothing before it: no context, no number.",
-    )
-    st.toggle(
-        "Read special tokens in the text",
-        True,
-        key=state.PARSE_SPECIAL,
-        bind="query-params",
-        help="Off: <|im_end|> in the text is read as plain letters.",
-    )
-    windows = st.toggle(
-        "Read long texts in windows",
-        key=state.WINDOWS,
-        bind="query-params",
-        help="For texts beyond the model's context. Each token then sees only its own window.",
-    )
-    st.number_input(
-        "Stride, tokens",
-        1.0,  # floats, because Streamlit fails on a link with an infinite whole number
-        1e6,
-        2048.0,
-        1.0,
-        "%.0f",
-        key=state.STRIDE,
-        disabled=not windows,
-        bind="query-params",
-        help="From one window's start to the next. A token sees at least the window less the stride.",
-    )
-
-
-def _request() -> runs.RunRequest | AnalysisError:
-    try:
-        model = model_spec()
-    except AnalysisError as error:
-        return error
-    return runs.RunRequest(
-        model,
-        st.session_state.get(state.TEXT) or "",
-        st.session_state.get(state.BOS, "auto"),
-        bool(st.session_state.get(state.PARSE_SPECIAL, True)),
-        int(st.session_state.get(state.STRIDE, 2048)) if st.session_state.get(state.WINDOWS) else None,
-        runs.LENS_IF_CHEAP,
-    )
-
-
-def _hint_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
-    """One line beside the button: what a run will cost, else what to look for."""
-    is_short = isinstance(request, runs.RunRequest) and len(request.text) <= _ESTIMATED_CHARACTERS
-    if isinstance(request, runs.RunRequest) and is_short and runs.engine().model_slot.spec == request.model:
-        try:
-            plan = runs.estimate(request.key, 0, request)
-        except AnalysisError:
-            plan = None  # said in full when the person presses Run
-        if plan is not None:
-            note = f"{count(plan.n_tokens)} tokens · {duration(plan.seconds)} · {size(plan.bytes_needed)} beside the weights"
-            if not plan.fits:
-                note += " · does not fit into memory"
-            elif plan.seconds > _SLOW_SECONDS:
-                note = f"A longer run: {note}"
-            st.caption(note)
-            return
-    example = example_of(st.session_state.get(state.TEXT) or "")
-    st.caption(plain(example.hint) if example else "")

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from analysis.drawing.strip import Strip
 from app import state
 from app.widgets.canvas import script, style
 
-_HTML = """
+STRIP_HTML = """
 <div class="ls-strip">
   <div class="ls-head">
     <div class="ls-legend"></div>
@@ -42,7 +42,10 @@ _HTML = """
 
 
 _component = st.components.v2.component(
-    "logitscope.token_strip", html=_HTML, css=style("token_strip"), js=script("token_strip")
+    "logitscope.token_strip",
+    html=STRIP_HTML,
+    css=style("token_strip"),
+    js=script("strip_view", "token_strip"),
 )
 
 
@@ -139,6 +142,7 @@ def pack(
     height: int | None = None,
     room: int = 0,
     key: str = "",
+    text_id: str = "",
 ) -> bytes:
     """Pack a strip for the browser.
 
@@ -154,6 +158,8 @@ def pack(
         As for :func:`token_strip`.
     key : str, default ""
         Name under which the browser remembers selection and scroll position.
+    text_id : str, default ""
+        Identity of the text, where more than this strip is drawn.
 
     Returns
     -------
@@ -187,7 +193,7 @@ def pack(
         "height": height or 0,
         "room": room,
         "key": key,
-        "text_id": text_identity(strip),
+        "text_id": text_id or text_identity(strip),
     }
     head = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
     arrays = (
@@ -217,9 +223,14 @@ def pack(
 
 def picked_token(strip: Strip, *, key: str, selected: int | None = None) -> int | None:
     """The token that :func:`token_strip` is about to show as selected, for a strip that is drawn from it."""
+    return about_to_show(text_identity(strip), strip.n_tokens, key=key, selected=selected)
+
+
+def about_to_show(text_id: str, n: int, *, key: str, selected: int | None) -> int | None:
+    """The token that :func:`mounted` is about to show as selected; arguments as there."""
     raw = (st.session_state.get(key) or {}).get("token")
     before = st.session_state.get(state.strip_selection(key), Selection())
-    return resolve(before, raw, selected, text_identity(strip), strip.n_tokens).current
+    return resolve(before, raw, selected, text_id, n).current
 
 
 def token_strip(
@@ -247,11 +258,41 @@ def token_strip(
     int or None
         The token selected now, None while there is none.
     """
-    text_id, n = text_identity(strip), strip.n_tokens
-    raw = (st.session_state.get(key) or {}).get("token")
-    now = resolve(st.session_state.get(state.strip_selection(key), Selection()), raw, selected, text_id, n)
-    payload = pack(strip, now.sent, revision=now.revision, height=height, room=room, key=key)
-    result = _component(key=key, data=payload, default={"token": None}, on_token_change=lambda: None)
+    text_id = text_identity(strip)
+
+    def payload(now: Selection) -> bytes:
+        return pack(strip, now.sent, revision=now.revision, height=height, room=room, key=key)
+
+    return mounted(_component, payload, key=key, selected=selected, text_id=text_id, n=strip.n_tokens)
+
+
+def mounted(
+    component: Callable[..., Any],
+    payload: Callable[[Selection], bytes],
+    *,
+    key: str,
+    selected: int | None,
+    text_id: str,
+    n: int,
+) -> int | None:
+    """Draw a component that is told which token is selected, and answers; gives the one selected now.
+
+    Parameters
+    ----------
+    component : callable
+        Made by ``st.components.v2.component``.
+    payload : callable
+        What the browser gets for a selection.
+    key, selected
+        As for :func:`token_strip`.
+    text_id : str
+        Identity of what is drawn.
+    n : int
+        Number of tokens.
+    """
+    before = st.session_state.get(state.strip_selection(key), Selection())
+    now = resolve(before, (st.session_state.get(key) or {}).get("token"), selected, text_id, n)
+    result = component(key=key, data=payload(now), default={"token": None}, on_token_change=lambda: None)
     now = resolve(now, result.get("token"), selected, text_id, n)
     st.session_state[state.strip_selection(key)] = now
     return now.current

@@ -299,7 +299,7 @@ VALID = (("text", "x"), ("checks", []), ("seconds", {"x": 1}))
     [
         (key, value)
         for key in ("schema", "spec", "text", "checks", "seconds", "versions", "plain")
-        for value in (..., None, 5, "x", [], ["x"], [[]], [{}], {"x": 1})
+        for value in (..., None, -5, "x", [], ["x"], [[]], [{}], {"x": 1})
         if (key, value) not in VALID
     ],
 )

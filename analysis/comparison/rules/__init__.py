@@ -1,0 +1,1 @@
+"""Rules from papers over two sides, one per file."""

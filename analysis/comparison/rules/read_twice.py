@@ -1,0 +1,55 @@
+"""A prompt read once against the same prompt read twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from analysis.comparison.rules.laid import Laid, Number, Quantity, answer_from, known, rows_of
+from analysis.comparison.rules.origin import Constant, Origin
+
+if TYPE_CHECKING:
+    from analysis.comparison.results import Comparison
+
+ORIGIN = Origin(
+    source="Just Read Twice: Closing the Recall Gap for Recurrent Language Models, arXiv:2407.05483.",
+    formula="surprisal after two readings less that after one, at each token of the answer; below 0 the second one helped",
+    known="abstract only",
+    note="The paper's gain of 11.0 points is that of recurrent models, whose state is too small for one pass. A model with "
+    "attention over all tokens sees the prompt anyway: what falls here is mostly copying, since the prompt's own tokens "
+    "are easy the second time. So look at the answer alone.",
+    sides="A has the prompt once, B twice.",
+    constants=(Constant("first", "First token of the answer", 0, 0, 100_000, 1, "tokens"),),
+)
+
+
+def read_twice(c: Comparison, first: int = 0) -> Laid:
+    """Surprisal that the second copy of a prompt takes from an answer.
+
+    Parameters
+    ----------
+    c : Comparison
+        Of one text, B with its prompt before it once more.
+    first : int, default 0
+        First token of A that is the answer's.
+
+    Raises
+    ------
+    AnalysisError
+        If tokens were not compared one to one, or none from ``first`` on.
+    """
+    there = answer_from(c, first)
+    rows = rows_of(c)
+    change = known(rows.surprisal_change, there)
+    entropy = known(rows.entropy_change, there)
+    numbers = (
+        Number("surprisal_change", "mean surprisal change", float(np.nanmean(change)), 1),
+        Number("entropy_change", "mean entropy change", float(np.nanmean(entropy)), 1),
+        Number("helped", "share of tokens that it helped", float((change[there] < 0).mean())),
+    )
+    quantities = (
+        Quantity("surprisal_change", "surprisal change", change, 1),
+        Quantity("entropy_change", "entropy change", entropy, 1),
+    )
+    return Laid(ORIGIN, quantities, change < 0, "less surprising after two readings", numbers, limit=0.0)

@@ -1,0 +1,1 @@
+"""Compare: two sides that differ in one thing, token by token."""
