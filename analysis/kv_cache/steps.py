@@ -36,11 +36,11 @@ class Steps(ABC):
         Parameters
         ----------
         on_step : callable
-            Called with the number of steps done, after a token was chosen, read and looked at. Raising from it ends
+            Called with the number of steps done, after a token was chosen, read and seen. Raising from it ends
             the writing.
         """
         with self.model.held("while writing"):
-            self.look(self.states)
+            self.see(self.states)
         for n_steps in count(1):
             with self.model.held("while writing"):
                 left = self.go_on()
@@ -49,16 +49,16 @@ class Steps(ABC):
                 if len(left) < len(self.states):
                     self.stream = self.stream.rows(left)
                 self.states = self.stream.read(self.choose()[:, None])[:, -1]
-                self.look(self.states)
+                self.see(self.states)
             on_step(n_steps)
 
     @abstractmethod
-    def look(self, states: Tensor) -> None:
+    def see(self, states: Tensor) -> None:
         """Take what the head gets after the newest token of every row, (B, D)."""
 
     @abstractmethod
     def go_on(self) -> Sequence[int]:
-        """Let go of the rows that have ended; the places of the others among those that :meth:`look` saw."""
+        """Let go of the rows that have ended; the places of the others among those that :meth:`see` saw."""
 
     @abstractmethod
     def choose(self) -> Tensor:
@@ -92,7 +92,7 @@ class Greedy(Steps):
         """Tokens of every row."""
         self._alive = self.written
 
-    def look(self, states: Tensor) -> None:
+    def see(self, states: Tensor) -> None:
         """Take the most probable token of every row."""
         for ids, token in zip(self._alive, self.model.anatomy.head.logits(states).argmax(-1), strict=True):
             ids.append(int(token))

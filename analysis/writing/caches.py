@@ -1,4 +1,4 @@
-"""Caches of what was written, bounded in bytes; they belong to a model and go with it. The texts are elsewhere."""
+"""Caches of what was written, bounded in bytes but for the newest; they go with their model. The texts are elsewhere."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class Caches:
 def _same(some: Tensor, others: Tensor) -> Tensor:
     """How many of the first tokens of every one of some texts, (R, m), are those of others, (B, n); (R, B)."""
     n = min(some.shape[1], others.shape[1])
-    return (some[:, None, :n] == others[:, :n]).long().cumprod(-1).sum(-1)
+    return (some[:, None, :n] == others[:, :n]).cumprod(-1, dtype=torch.uint8).sum(-1)
 
 
 def caches(model: LanguageModel) -> Caches:

@@ -173,7 +173,7 @@ class Writer(Steps):
             with self.model.held("while writing"):
                 self._keep(range(len(self._alive)))
 
-    def look(self, states: Tensor) -> None:
+    def see(self, states: Tensor) -> None:
         """Count what the model expects after every line."""
         self._outlook = Outlook.after(self.model.anatomy.head, states)
         for row, line in enumerate(self._alive):

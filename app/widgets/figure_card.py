@@ -115,7 +115,11 @@ def show_chart(chart: Any, *, alt: str, key: str, place: Any = st, **selection: 
 @st.cache_data(max_entries=64, show_spinner=False)
 def known_spec(key: tuple[object, ...], _chart: Callable[[], Any]) -> dict[str, Any]:  # noqa: ARG001 - the cache's
     """Vega-Lite spec of a chart that is drawn again and again; made once for a key, which holds all that decides it."""
-    spec: dict[str, Any] = _chart().to_dict()
+    spec: dict[str, Any] = {}
+    while (
+        "datasets" not in spec
+    ):  # while Streamlit draws another session's chart, Altair hands data to it alone
+        spec = _chart().to_dict()
     return spec
 
 

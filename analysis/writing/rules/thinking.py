@@ -56,6 +56,11 @@ class ThinkingRuns:
     known: str = KNOWN
 
     @property
+    def fewest_and_most(self) -> tuple[int, int]:
+        """Thinking tokens of the runs with fewest and with most, whether they close or not."""
+        return int(self.thinking.min()), int(self.thinking.max())
+
+    @property
     def spread(self) -> float:
         """Most over fewest thinking tokens of the runs that think and close; NaN with fewer than two of them."""
         whole = self.thinking[np.isin(self.states, ("opened in the prompt", "opened in the text"))]

@@ -119,9 +119,9 @@ def _vote(writing: Writing, found: Answers, samples: list[int]) -> None:
 def _thinking(writing: Writing, samples: list[int]) -> None:
     """How many tokens each answer thinks, and how far they differ; nothing where none thinks."""
     found = thinking_of(writing, samples)
-    if not found.thinking.any():
+    fewest, most = found.fewest_and_most
+    if not most:
         return
-    fewest, most = int(found.thinking.min()), int(found.thinking.max())
     spread, cut = found.spread, found.n_cut
     with st.container(horizontal=True, vertical_alignment="center", key="thinking_line", gap="xsmall"):
         st.caption(

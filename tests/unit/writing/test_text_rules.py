@@ -148,6 +148,7 @@ def test_thinking_tokens_of_branches(llama):
     ends = [len("<think>a</think>"), len("<think>aa bb cc</think>"), 10**6, 0]
     assert found.thinking.tolist() == [int((a < end).sum()) for a, end in zip(at, ends, strict=True)]
     assert found.spread == found.thinking[1] / found.thinking[0] > 1
+    assert found.fewest_and_most == (0, found.thinking[1])
     assert thinking_of(w).states[0] == "none"
 
 
