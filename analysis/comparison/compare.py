@@ -219,14 +219,17 @@ def _aligned(a: Trace, b: Trace, match: VocabularyMatch) -> Alignment:
     tokens_b = b.tokens
     if match.b_of_a is not None:
         tokens_b = replace(tokens_b, token_id=ids_of_a(tokens_b.token_id, match))
-    return align_texts(
-        a.tokens,
-        tokens_b,
-        text_a=a.text,
-        text_b=b.text,
-        same_tokenizer=match.kind != "different",
-        kind="suffix" if match.kind != "different" and _only_what_comes_before(a, b) else None,
-    )
+    texts = {"text_a": a.text, "text_b": b.text}
+    if match.kind == "different":
+        return align_texts(a.tokens, tokens_b, **texts, same_tokenizer=False)
+    if _only_what_comes_before(a, b):
+        return align_texts(a.tokens, tokens_b, **texts, same_tokenizer=True, kind="suffix")
+    if match.b_of_a is None or a.text != b.text or np.array_equal(a.tokens.token_id, tokens_b.token_id):
+        return align_texts(a.tokens, tokens_b, **texts, same_tokenizer=True)
+    # One text that ids of one side alone split otherwise: spans of bytes lose none of it.
+    found = align_texts(a.tokens, tokens_b, **texts, same_tokenizer=False)
+    at_a, at_b = found.pairs.T
+    return replace(found, pairs=found.pairs[a.tokens.token_id[at_a] == tokens_b.token_id[at_b]])
 
 
 def _only_what_comes_before(a: Trace, b: Trace) -> bool:
