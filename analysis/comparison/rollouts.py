@@ -26,7 +26,7 @@ from analysis.comparison.sampled import (
     k3,
     of_sequences,
 )
-from analysis.units import Unit, table_in
+from analysis.units import Unit, from_nats, table_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,8 +165,13 @@ class RolloutMismatch:
         )
         return table_in(frame, ("entropy", "absolute_log_ratio", "k1", "k3"), unit)
 
-    def summary(self) -> pd.DataFrame:
+    def summary(self, unit: Unit = "nats") -> pd.DataFrame:
         """The numbers of the whole file, a row each: name, value, standard error of a mean, unit, and what it says.
+
+        Parameters
+        ----------
+        unit : {"nats", "bits"}
+            Unit of information.
 
         Notes
         -----
@@ -196,7 +201,10 @@ class RolloutMismatch:
             found = estimate(by_sequence[f"perplexity_{name}"].to_numpy())
             says = _SAYS["perplexity"]
             rows.append((f"perplexity, {name}", found.mean, found.standard_error, "", says))
-        return pd.DataFrame(rows, columns=["name", "value", "error", "unit", "says"])
+        frame = pd.DataFrame(rows, columns=["name", "value", "error", "unit", "says"])
+        stored = frame["unit"] == "nats"
+        frame.loc[stored, ["value", "error"]] = from_nats(frame.loc[stored, ["value", "error"]], unit)
+        return frame.assign(unit=np.where(stored, unit, ""))
 
     def _error_of_mean(self, values: np.ndarray) -> float:
         """Standard error of a mean over tokens whose sequences are independent."""

@@ -1,7 +1,7 @@
 """An invented lighthouse keeper's log, put together from our own sentences by a fixed seed.
 
-Sixty-four entries are for training, sixteen are held out. The entries that are held out are other days, and the ships
-and people in them appear in no entry for training; the frames of the sentences are the same.
+Sixty-four entries are for training, sixteen are held out: their ships and people appear in no entry for training; the
+frames of their sentences are the same.
 """
 
 from __future__ import annotations

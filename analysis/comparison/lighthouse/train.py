@@ -197,9 +197,9 @@ purpose: a tuned side that is small, free and known in every detail, to compare 
 
 - **Text**: the log of a lighthouse keeper who never lived, put together from our own sentences by a fixed seed
   (`passages.py`): {n_training} entries for training, {n_held_out} held out. Entries that are held out have the same
-  sentence frames, other days, and ships and people that no entry for training has.
+  sentence frames, and ships and people that no entry for training has.
 - **Recipe**: rank {rank}, alpha {alpha}, {targets} of all layers: {n} numbers. AdamW without decay, learning rate
-  {learning_rate:g} falling to 0 along a cosine, {batch} entries a step, {epochs} times through, {steps} steps, seed {seed}.
+  {learning_rate:g} falling to 0 along a cosine, {batch} entries a step, {steps} steps (epochs: {epochs}), seed {seed}.
   Stored in float16.
 - **What it took**: {seconds} seconds of one CPU thread (`make lighthouse`).
 - **Licence**: Apache-2.0, as its base and the project.
@@ -207,7 +207,8 @@ purpose: a tuned side that is small, free and known in every detail, to compare 
 ## What it does
 
 Strength is the factor of the low-rank product; 0 is the base. Nats per token over all tokens with context. Training is
-the first 16 entries of it; unrelated are {n_unrelated} passages of ours about other things.
+the first 16 entries of it; unrelated are {n_unrelated} passages of ours about other things. What falls on the entries held out is
+the gain, and what rises on unrelated passages is what it costs: forgetting.
 
 | strength | training: surprisal | held out: surprisal | held out: entropy | unrelated: surprisal | unrelated: entropy |
 |---|---|---|---|---|---|

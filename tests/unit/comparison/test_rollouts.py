@@ -82,6 +82,11 @@ def test_means_of_tokens_and_of_sequences_are_two_things():
     )
     assert value(found, "perplexity, engine") == pytest.approx((math.e + math.e**2) / 2)
     np.testing.assert_allclose(found.by_sequence("bits")["k1_bits"], np.array([0.3, 0.1]) / math.log(2))
+    bits = found.summary("bits").set_index("name")
+    assert bits["value"]["k1, mean of sequences"] == pytest.approx(0.2 / math.log(2))
+    assert bits["error"]["k1, mean of sequences"] == pytest.approx(0.1 / math.log(2))
+    assert bits["value"]["perplexity, engine"] == value(found, "perplexity, engine")
+    assert set(bits["unit"]) == {"bits", ""}
 
 
 def test_a_single_sequence_has_no_standard_error_and_a_long_one_no_overflow():
