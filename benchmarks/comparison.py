@@ -35,7 +35,9 @@ def compare(quick: bool, say: Callable[[str], None]) -> Report:
     report, n = Report(["### Comparing two sides\n"]), QUICK if quick else TOKENS
     with Worker("comparison") as worker:
         costs = take_turns({"pair": worker.ask}, n, 1 if quick else 3, say)["pair"]
-    seconds, cpu = (sorted(getattr(cost, name) for cost in costs)[len(costs) // 2] for name in ("seconds", "cpu"))
+    seconds, cpu = (
+        sorted(getattr(cost, name) for cost in costs)[len(costs) // 2] for name in ("seconds", "cpu")
+    )
     extra = max(cost.extra for cost in costs)
     report.lines.append(
         f"A pair of {n} tokens after loading, as they are and through a 4-bit round trip, everything measured on both "

@@ -246,7 +246,11 @@ def test_a_system_message_stands_before_the_text_and_nothing_after_it(chatty):
     np.testing.assert_array_equal(c.a.tokens.token_id[at_a], c.b.tokens.token_id[at_b])
     assert len(at_a) >= len(c.a.tokens) - 1 and at_b[-1] == len(c.b.tokens) - 1
     without = an.compare(an.Side(chatty, TEXT, system=""), an.Side(chatty, TEXT, system="be terse"))
-    assert without.a.text == f"<user>{TEXT}" and len(without.alignment.pairs) > len(c.alignment.pairs)
+    assert without.a.text == f"<user>{TEXT}"
+    first_a, first_b = without.alignment.pairs[0]
+    assert without.a.tokens.start[first_a] == 6 and without.b.text[without.b.tokens.start[first_b] :] == TEXT
+    assert without.alignment.span_a.tolist() == [*[-1] * first_a, *range(len(without.alignment.pairs))]
+    assert len(without.alignment.span_bytes) == len(without.alignment.pairs)
 
 
 def test_a_model_without_a_template_says_so(llama):
