@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.comparison.summary import Wanted, Summary, mean, quantile, root_mean_square, summarised
+from analysis.comparison.summary import Summary, Wanted, mean, quantile, root_mean_square, summarised
 from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
