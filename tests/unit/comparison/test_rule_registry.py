@@ -13,7 +13,7 @@ from analysis.comparison.rules.origin import Knowledge
 from analysis.comparison.rules.r2r import log_u
 from analysis.comparison.rules.registry import RULES, lay
 from analysis.errors import AnalysisError
-from tests.comparisons import attention, made_comparison, made_spans, made_truth
+from tests.comparisons import attention, made_comparison, made_spans, made_truth, reads_twice
 from tests.unit.comparison.whole_distributions import whole_of_truth
 
 ONE = [name for name, rule in RULES.items() if rule.needs not in ("texts >= 30", "variants")]
@@ -54,7 +54,7 @@ def test_what_is_a_guess_is_said():
 
 @pytest.mark.parametrize("name", ONE)
 def test_every_rule_runs_and_says(name):
-    c, whole = with_attention(made_comparison(24, ahead=2)), whole_of_truth(made_truth(24))
+    c, whole = with_attention(reads_twice(made_comparison(24, ahead=2))), whole_of_truth(made_truth(24))
     rule = RULES[name]
     found = lay(name, c, *([whole] if rule.needs == "heads" else []))
     assert isinstance(found, Laid) and found.origin is rule.origin
