@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -220,19 +219,16 @@ def _aligned(a: Trace, b: Trace, match: VocabularyMatch) -> Alignment:
     tokens_b = b.tokens
     if match.b_of_a is not None:
         tokens_b = replace(tokens_b, token_id=ids_of_a(tokens_b.token_id, match))
-    texts: dict[str, Any] = {"text_a": a.text, "text_b": b.text}
-    if match.kind == "different":
-        return align_texts(a.tokens, tokens_b, **texts, same_tokenizer=False)
-    if _only_what_comes_before(a, b):
-        return _within_the_text(
-            align_texts(a.tokens, tokens_b, **texts, same_tokenizer=True, kind="suffix"), a, b
-        )
-    if match.b_of_a is None or a.text != b.text or np.array_equal(a.tokens.token_id, tokens_b.token_id):
-        return align_texts(a.tokens, tokens_b, **texts, same_tokenizer=True)
-    # One text that ids of one side alone split otherwise: spans of bytes lose none of it.
-    found = align_texts(a.tokens, tokens_b, **texts, same_tokenizer=False)
-    at_a, at_b = found.pairs.T
-    return replace(found, pairs=found.pairs[a.tokens.token_id[at_a] == tokens_b.token_id[at_b]])
+    same, only_before = match.kind != "different", _only_what_comes_before(a, b)
+    found = align_texts(
+        a.tokens,
+        tokens_b,
+        text_a=a.text,
+        text_b=b.text,
+        same_tokenizer=same,
+        kind="suffix" if same and only_before else None,
+    )
+    return _within_the_text(found, a, b)
 
 
 def _within_the_text(found: Alignment, a: Trace, b: Trace) -> Alignment:
