@@ -275,6 +275,7 @@ def test_a_round_trip_against_an_independent_dense_script(llama, tiny_folder):
                 weight.data = torch.from_numpy((np.round(blocks / scale) * scale).reshape(weight.shape))
     c = an.compare(an.Side(llama, TEXT), an.Side(llama, TEXT, rounded="4-bit"))
     assert c.differs == ("round trip: none and 4-bit",) and c.b.spec.rounded == "4-bit"
+    assert "round trip through 4-bit" in c.b.spec.subtitle and "round trip" not in c.a.spec.subtitle
     expected = dense(llama, rounded, c.a.tokens.token_id.tolist())
     table, near = published_rows(c), 8 * rounding(expected["surprisal_a"])
     kl, change = expected["kl_ab"], expected["prob_change"]
