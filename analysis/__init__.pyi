@@ -16,6 +16,9 @@ from .comparison.published import published_rows as published_rows
 from .comparison.results import Comparison as Comparison
 from .comparison.rollout_file import read_rollouts as read_rollouts
 from .comparison.rollout_run import compare_rollouts as compare_rollouts
+from .comparison.rules.cascades import deferral_curve as deferral_curve
+from .comparison.rules.routing import routing_curve as routing_curve
+from .comparison.rules.tip import quadrants as quadrants
 from .comparison.sides import Side as Side
 from .entropy_collapse.labs.backcopy.results import BackcopySettings as BackcopySettings
 from .entropy_collapse.labs.backcopy.training import train_backcopy as train_backcopy

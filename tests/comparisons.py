@@ -6,7 +6,7 @@ would come next. The final states of either side are its log-probabilities, so t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from analysis.comparison.results import (
     Comparison,
     VocabularyMatch,
 )
+from analysis.results.attention import AttentionTrace
 from analysis.results.layers import LayerTrace
 from analysis.results.tokens import NextToken, TokenTrace
 from analysis.results.trace import Trace, TraceSpec
@@ -279,6 +280,27 @@ def made_spans(seed: int = 0) -> Comparison:
         spans=spans,
         rows=None,
         unavailable={"rows": why, "structure": why},
+    )
+
+
+def reads_twice(c: Comparison, n_chars: int | None = None) -> Comparison:
+    """The same, where B's text begins with the first characters of A's, all of them by default."""
+    return replace(c, b=replace(c.b, text=c.a.text[:n_chars] + c.a.text))
+
+
+def attention(received: np.ndarray, entropy: float = 1.0, sink: float = 0.3) -> AttentionTrace:
+    """Attention of one layer with two heads that do the same."""
+    n = len(received)
+    kv = np.ones((1, 1, n), np.float32)
+    return AttentionTrace(
+        entropy=np.full((1, 2, n), entropy, np.float32),
+        received=np.stack([received, received])[None].astype(np.float32),
+        sink_mass=np.full((1, 2), sink, np.float32),
+        sink_baseline=np.full(1, 0.1, np.float32),
+        distance=np.ones((1, 2), np.float32),
+        value_norm=kv,
+        key_norm=kv,
+        window=np.zeros(1, np.int32),
     )
 
 

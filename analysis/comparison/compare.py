@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -219,13 +220,32 @@ def _aligned(a: Trace, b: Trace, match: VocabularyMatch) -> Alignment:
     tokens_b = b.tokens
     if match.b_of_a is not None:
         tokens_b = replace(tokens_b, token_id=ids_of_a(tokens_b.token_id, match))
-    return align_texts(
-        a.tokens,
-        tokens_b,
-        text_a=a.text,
-        text_b=b.text,
-        same_tokenizer=match.kind != "different",
-        kind="suffix" if match.kind != "different" and _only_what_comes_before(a, b) else None,
+    texts: dict[str, Any] = {"text_a": a.text, "text_b": b.text}
+    if match.kind == "different":
+        return align_texts(a.tokens, tokens_b, **texts, same_tokenizer=False)
+    if _only_what_comes_before(a, b):
+        return _within_the_text(
+            align_texts(a.tokens, tokens_b, **texts, same_tokenizer=True, kind="suffix"), a, b
+        )
+    if match.b_of_a is None or a.text != b.text or np.array_equal(a.tokens.token_id, tokens_b.token_id):
+        return align_texts(a.tokens, tokens_b, **texts, same_tokenizer=True)
+    # One text that ids of one side alone split otherwise: spans of bytes lose none of it.
+    found = align_texts(a.tokens, tokens_b, **texts, same_tokenizer=False)
+    at_a, at_b = found.pairs.T
+    return replace(found, pairs=found.pairs[a.tokens.token_id[at_a] == tokens_b.token_id[at_b]])
+
+
+def _within_the_text(found: Alignment, a: Trace, b: Trace) -> Alignment:
+    """The alignment without the ends that two prompts share, such as what a template prints before the text."""
+    before = np.zeros(len(found.pairs), bool)
+    for run, at in ((a, found.pairs[:, 0]), (b, found.pairs[:, 1])):
+        before |= run.tokens.start[at] < run.spec.n_before
+    if not (found.kind == "suffix" and a.spec.n_before and b.spec.n_before and before.any()):
+        return found
+    first = int(np.flatnonzero(before)[-1]) + 1
+    span_a, span_b = (np.maximum(span - first, -1) for span in (found.span_a, found.span_b))
+    return replace(
+        found, pairs=found.pairs[first:], span_a=span_a, span_b=span_b, span_bytes=found.span_bytes[first:]
     )
 
 

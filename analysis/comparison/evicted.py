@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -125,7 +125,7 @@ def evicted_trace(
     top_logprobs = np.where(known, about_tokens(read.top_logprobs.T, np.nan), np.float32(np.nan)).T.copy()
     shown = {*tokens.token_id.tolist(), *top_ids.ravel().tolist(), *read.top_ids[-1].tolist()} - {-1}
     names = token_texts(model.tokenizer, shown)
-    last = {name: float(getattr(read, name)[-1]) for name in ("entropy", "varentropy", "max_prob")}
+    last = {f.name: float(getattr(read, f.name)[-1]) for f in fields(NextToken) if f.type == "float"}
     info = model.info
     report(1.0, "done")
     return Trace(

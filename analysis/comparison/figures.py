@@ -12,12 +12,13 @@ from analysis.comparison.quantities import COMPARED_QUANTITIES, last_colour, qua
 from analysis.comparison.results import Comparison
 from analysis.comparison.strips import SIDE_COLOURS, change_values, side_values
 from analysis.drawing.charts import MAX_POINTS, alt, styled
+from analysis.drawing.decades import decades
 from analysis.drawing.labels import visible
 from analysis.drawing.theme import Theme, theme
 from analysis.units import Unit, from_nats
 
 LEAST_LOG = 1e-7
-"""End of a log scale, nats: float32 says no less about a difference."""
+"""Smaller than this, in nats, nothing is drawn on a log scale: float32 says no less about a difference."""
 _MOST_EDGES = 60
 _EXTENT = 34
 """Pixels left of both panels' axes, so that they stand under each other."""
@@ -145,13 +146,11 @@ def _bars(frame: pd.DataFrame, quantity: str, unit: Unit, x: Any, log: bool, col
     title = declared.label_with_unit(unit)
     if log:
         shown = shown[shown["size"] > least]
-        scale = alt.Scale(
-            type="log", domain=[least, last_colour(shown["size"].to_numpy(), lambda v: 10 * v or 1.0)]
-        )
-        y = alt.Y(
-            "size:Q", title=title, scale=scale, axis=alt.Axis(tickCount=4, format="~e", minExtent=_EXTENT)
-        )
-        zero = alt.datum(least)
+        low, high = (float(shown["size"].agg(end)) if len(shown) else 1.0 for end in ("min", "max"))
+        low = 10.0 ** np.floor(np.log10(low))
+        axis = alt.Axis(**decades(low, 1.1 * high), minExtent=_EXTENT)
+        y = alt.Y("size:Q", title=title, scale=alt.Scale(type="log", domain=[low, 1.1 * high]), axis=axis)
+        zero = alt.datum(low)
     else:
         y, zero = alt.Y("size:Q", title=title, axis=alt.Axis(tickCount=3, minExtent=_EXTENT)), alt.datum(0)
     hover = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.comparison.summary import Asked, Summary, mean, quantile, root_mean_square, summarised
+from analysis.comparison.summary import Summary, Wanted, mean, quantile, root_mean_square, summarised
 from analysis.errors import AnalysisError
 
 if TYPE_CHECKING:
@@ -57,15 +57,15 @@ def published_rows(c: Comparison) -> Summary:
     return Summary(tuple(summarised([*_perplexities(c), *_divergences(c), *_probabilities(c)])))
 
 
-def _perplexities(c: Comparison) -> Iterator[Asked]:
+def _perplexities(c: Comparison) -> Iterator[Wanted]:
     assert c.rows is not None
     known = c.rows.has_context
     base, other = (s[known].astype(np.float64) for s in (c.rows.surprisal_a, c.rows.surprisal_b))
     both, change = np.stack([base, other]), other - base
     said = "exp of the mean surprisal."
-    yield Asked("Mean PPL(Q)", "perplexity of B", "", said, other, _perplexity)
-    yield Asked("Mean PPL(base)", "perplexity of A", "", said, base, _perplexity)
-    yield Asked(
+    yield Wanted("Mean PPL(Q)", "perplexity of B", "", said, other, _perplexity)
+    yield Wanted("Mean PPL(base)", "perplexity of A", "", said, base, _perplexity)
+    yield Wanted(
         "Cor(ln(PPL(Q)), ln(PPL(base)))",
         "correlation of the surprisals",
         "",
@@ -73,33 +73,33 @@ def _perplexities(c: Comparison) -> Iterator[Asked]:
         both,
         _correlation,
     )
-    yield Asked("Mean ln(PPL(Q)/PPL(base))", "change of surprisal, mean", "nats", "B less A.", change, mean)
-    yield Asked("Mean PPL(Q)/PPL(base)", "perplexity of B over A", "", "exp of that.", change, _perplexity)
-    yield Asked(
+    yield Wanted("Mean ln(PPL(Q)/PPL(base))", "change of surprisal, mean", "nats", "B less A.", change, mean)
+    yield Wanted("Mean PPL(Q)/PPL(base)", "perplexity of B over A", "", "exp of that.", change, _perplexity)
+    yield Wanted(
         "Mean PPL(Q)-PPL(base)", "perplexity of B less A", "", "Of the whole text.", both, _difference
     )
 
 
-def _divergences(c: Comparison) -> Iterator[Asked]:
+def _divergences(c: Comparison) -> Iterator[Wanted]:
     assert c.rows is not None
     kld = c.rows.kl_ab[c.rows.has_context].astype(np.float64)
     said = "KL(A‖B): the base is the truth."
-    yield Asked("Mean KLD", "KL(A‖B), mean", "nats", said, kld, mean)
+    yield Wanted("Mean KLD", "KL(A‖B), mean", "nats", said, kld, mean)
     yield from _quantiles("KLD", "KL(A‖B)", "nats", said, kld, KLD_QUANTILES)
 
 
-def _probabilities(c: Comparison) -> Iterator[Asked]:
+def _probabilities(c: Comparison) -> Iterator[Wanted]:
     assert c.rows is not None
     known = c.rows.has_context
     change = c.rows.prob_change[known].astype(np.float64)
     said = "Probability of the text's token on side B less that on side A."
-    yield Asked("Mean Δp", "change of probability, mean", "share", said, change, mean)
+    yield Wanted("Mean Δp", "change of probability, mean", "share", said, change, mean)
     yield from _quantiles("Δp", "change of probability", "share", said, change, PROB_QUANTILES)
-    yield Asked(
+    yield Wanted(
         "RMS Δp", "change of probability, root of mean square", "share", said, change, root_mean_square
     )
     same = 1 - c.rows.first_differs[known].astype(np.float64)
-    yield Asked(
+    yield Wanted(
         "Same top p",
         "same first choice",
         "share",
@@ -111,13 +111,13 @@ def _probabilities(c: Comparison) -> Iterator[Asked]:
 
 def _quantiles(
     name: str, label: str, unit: str, said: str, values: np.ndarray, quantiles: tuple[float, ...]
-) -> Iterator[Asked]:
+) -> Iterator[Wanted]:
     """Largest, quantiles in falling order, smallest; the ends have no interval."""
-    yield Asked(f"Maximum {name}", f"{label}, largest", unit, said, values, quantile(1), has_interval=False)
+    yield Wanted(f"Maximum {name}", f"{label}, largest", unit, said, values, quantile(1), has_interval=False)
     for q in quantiles:
         shown = f"Median {name}" if q == 0.5 else f"{100 * q:.1f}% {name}"
-        yield Asked(shown, f"{label}, {100 * q:g} % quantile", unit, said, values, quantile(q))
-    yield Asked(f"Minimum {name}", f"{label}, smallest", unit, said, values, quantile(0), has_interval=False)
+        yield Wanted(shown, f"{label}, {100 * q:g} % quantile", unit, said, values, quantile(q))
+    yield Wanted(f"Minimum {name}", f"{label}, smallest", unit, said, values, quantile(0), has_interval=False)
 
 
 def _perplexity(samples: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wanted:
     """A number that a summary is to hold."""
 
     name: str
@@ -125,14 +125,14 @@ def summary_of(c: Comparison) -> Summary:
     Summary
         Intervals as :data:`METHOD` says.
     """
-    asked = [*(_of_rows(c.rows) if c.rows is not None else ()), *_of_spans(c)]
-    return Summary(tuple(summarised(asked)))
+    wanted = [*(_of_rows(c.rows) if c.rows is not None else ()), *_of_spans(c)]
+    return Summary(tuple(summarised(wanted)))
 
 
-def summarised(asked: list[Asked]) -> Iterator[SummaryRow]:
+def summarised(wanted: list[Wanted]) -> Iterator[SummaryRow]:
     """Every number with its interval; those of equally many values are resampled alike."""
     draws: dict[int, np.ndarray] = {}
-    for one in asked:
+    for one in wanted:
         n = one.values.shape[-1]
         if not n:
             continue
@@ -194,7 +194,7 @@ def interval(values: np.ndarray, statistic: Statistic, draws: np.ndarray) -> tup
     return float(low), float(high)
 
 
-def _of_rows(rows: ComparedRows) -> Iterator[Asked]:
+def _of_rows(rows: ComparedRows) -> Iterator[Wanted]:
     known = rows.has_context
     of = {
         name: getattr(rows, name)[known].astype(np.float64)
@@ -207,16 +207,16 @@ def _of_rows(rows: ComparedRows) -> Iterator[Asked]:
     back = "The same with A and B exchanged." + least
     for name, said in (("kl_ab", price), ("kl_ba", back)):
         label = "KL(A‖B)" if name == "kl_ab" else "KL(B‖A)"
-        yield Asked(f"mean_{name}", f"{label}, mean", "nats", said, of[name], mean)
-        yield Asked(f"median_{name}", f"{label}, median", "nats", said, of[name], quantile(0.5))
-        yield Asked(f"p99_{name}", f"{label}, 99 % quantile", "nats", said, of[name], quantile(0.99))
-        yield Asked(f"max_{name}", f"{label}, largest", "nats", said, of[name], _largest, has_interval=False)
+        yield Wanted(f"mean_{name}", f"{label}, mean", "nats", said, of[name], mean)
+        yield Wanted(f"median_{name}", f"{label}, median", "nats", said, of[name], quantile(0.5))
+        yield Wanted(f"p99_{name}", f"{label}, 99 % quantile", "nats", said, of[name], quantile(0.99))
+        yield Wanted(f"max_{name}", f"{label}, largest", "nats", said, of[name], _largest, has_interval=False)
     half = "Half-way between both directions of KL, at most ln 2." + least
-    yield Asked("mean_jsd", "Jensen-Shannon divergence, mean", "nats", half, of["jsd"], mean)
+    yield Wanted("mean_jsd", "Jensen-Shannon divergence, mean", "nats", half, of["jsd"], mean)
     event = "Largest change of the probability of any event." + least
-    yield Asked("mean_tv", "total variation, mean", "share", event, of["tv"], mean)
+    yield Wanted("mean_tv", "total variation, mean", "share", event, of["tv"], mean)
     same = 1 - rows.first_differs[known].astype(np.float64)
-    yield Asked(
+    yield Wanted(
         "same_first",
         "same first choice",
         "share",
@@ -225,22 +225,22 @@ def _of_rows(rows: ComparedRows) -> Iterator[Asked]:
         mean,
     )
     flips = (rows.rank_a != rows.rank_b)[known].astype(np.float64)
-    yield Asked(
+    yield Wanted(
         "rank_flips", "other rank of the text's token", "share", "Tokens whose rank changed.", flips, mean
     )
     more = "Above 0: B is less sure before the token."
-    yield Asked("mean_entropy_change", "change of entropy, mean", "nats", more, of["entropy_change"], mean)
+    yield Wanted("mean_entropy_change", "change of entropy, mean", "nats", more, of["entropy_change"], mean)
     worse = "Above 0: B finds the text more unexpected. On a given text this is no KL."
-    yield Asked(
+    yield Wanted(
         "mean_surprisal_change", "change of surprisal, mean", "nats", worse, of["surprisal_change"], mean
     )
     times = "Perplexity of B over that of A: exp of the mean change of surprisal."
-    yield Asked("perplexity_ratio", "perplexity of B over A", "", times, of["surprisal_change"], _exp_mean)
+    yield Wanted("perplexity_ratio", "perplexity of B over A", "", times, of["surprisal_change"], _exp_mean)
     shift = "Probability of the text's token on side B less that on side A."
     for q in (0.01, 0.05, 0.5, 0.95, 0.99):
         name, label = f"prob_change_p{round(100 * q)}", f"change of probability, {q:.0%} quantile"
-        yield Asked(name, label, "share", shift, of["prob_change"], quantile(q))
-    yield Asked(
+        yield Wanted(name, label, "share", shift, of["prob_change"], quantile(q))
+    yield Wanted(
         "prob_change_rms",
         "change of probability, root of mean square",
         "share",
@@ -250,7 +250,7 @@ def _of_rows(rows: ComparedRows) -> Iterator[Asked]:
     )
 
 
-def _of_spans(c: Comparison) -> Iterator[Asked]:
+def _of_spans(c: Comparison) -> Iterator[Wanted]:
     """What any two tokenizers allow: bits per byte over the spans that both sides predicted."""
     spans, known = c.spans, c.spans.has_context
     n_bytes = spans.n_bytes[known].astype(np.float64)
@@ -260,7 +260,7 @@ def _of_spans(c: Comparison) -> Iterator[Asked]:
     for side in "ab":
         surprisal = getattr(spans, f"surprisal_{side}")[known]
         values = np.stack([surprisal, n_bytes])
-        yield Asked(
+        yield Wanted(
             f"bits_per_byte_{side}",
             f"bits per byte of {side.upper()}",
             "bits per byte",
@@ -270,7 +270,7 @@ def _of_spans(c: Comparison) -> Iterator[Asked]:
         )
     if c.rows is None:
         change = spans.surprisal_change[known]
-        yield Asked(
+        yield Wanted(
             "mean_span_surprisal_change",
             "change of surprisal of a span, mean",
             "nats",

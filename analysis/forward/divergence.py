@@ -1,20 +1,18 @@
 """How far two distributions are from each other, by forms that stay exact when they are close.
 
 ``sum p (ln p - ln q)`` adds large terms of both signs: in float32 it is noise, often negative, once the sides differ
-in the fourth digit. As both distributions sum to 1, the same number is the sum of ``p (e^d - 1 - d)`` with ``d = ln q -
-ln p``, and no term of it is ever negative. With M the larger of p and q, ``a = |d|`` and ``w = 1 - e^-a``, every term of
-every divergence is M times a function of a alone, so nothing overflows either:
+in the fourth digit. As both distributions sum to 1, the same number is the sum of ``q - p - p d`` with ``d = ln q -
+ln p``, and no term of it is ever negative. With ``a = |d|``, ``w = 1 - e^-a``, ``l = -ln(1 - w/2)`` and ``q - p`` taken
+as ``max(p, q) w`` with the sign of d, nothing overflows either:
 
-=====================  ===========================  ==========================
-term of                function of a                for small a
-=====================  ===========================  ==========================
-KL(larger || smaller)  a - w                        a²/2 - a³/6 + a⁴/24 - ...
-KL(smaller || larger)  w - a (1 - w)                a²/2 - a³/3 + a⁴/8 - ...
-Jensen-Shannon         (2 - w) l - a (1 - w)        a²/4 - a³/8 + a⁴/32 - ...
-total variation        w / 2
-=====================  ===========================  ==========================
-
-where ``l = -ln(1 - w/2)``.
+===============  ============================  =====================================
+term of          for large a                   for small a
+===============  ============================  =====================================
+KL(p || q)       (q - p) - p d                 p d² (1/2 + d/6 + d²/24 + d³/120)
+KL(q || p)       q d - (q - p)                 q d² (1/2 - d/6 + d²/24 - d³/120)
+Jensen-Shannon   ((p + q) l - min(p, q) a)/2   √(pq) d²/8
+total variation  |q - p|/2                     the same
+===============  ============================  =====================================
 """
 
 from __future__ import annotations
@@ -25,7 +23,7 @@ import torch
 from torch import Tensor
 
 _SMALL = 0.05
-"""Below it the series serves: what it leaves out is 1e-7 of it, and a difference of functions would lose more."""
+"""Below it the series serve: what they leave out is 1e-7 of them, where the differences would lose more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,32 +52,23 @@ def divergences(log_p: Tensor, p: Tensor, log_q: Tensor, q: Tensor) -> Divergenc
 
     Notes
     -----
-    Takes about eight blocks of this size for a moment.
+    Takes about twelve blocks of this size for a moment. Small and large are chosen by ``lerp`` with weights 1 and 0,
+    which is exact: ``torch.where`` takes ten times as long as a product.
     """
     d = log_q - log_p
     a = d.abs()
     w = torch.neg(a).expm1_().neg_()
-    larger = torch.maximum(p, q)
-    tv = torch.mul(larger, w).sum(-1) / 2
-    small = a < _SMALL
-    rest = a * (1 - w)  # a e^-a
-    tail = torch.mul(w, -0.5).log1p_().neg_().mul_(2 - w).sub_(rest)
-    jsd = torch.where(small, _series(a, 1 / 4, -1 / 8, 1 / 32, -1 / 192), tail).mul_(larger).sum(-1)
-    of_larger = torch.where(small, _series(a, 1 / 2, -1 / 6, 1 / 24, -1 / 120), a - w).mul_(larger)
-    of_smaller = torch.where(small, _series(a, 1 / 2, -1 / 3, 1 / 8, -1 / 30), w - rest).mul_(larger)
-    p_larger = d < 0
-    return Divergences(
-        kl_pq=torch.where(p_larger, of_larger, of_smaller).sum(-1),
-        kl_qp=torch.where(p_larger, of_smaller, of_larger).sum(-1),
-        jsd=jsd / 2,
-        tv=tv,
-    )
-
-
-def _series(a: Tensor, *factors: float) -> Tensor:
-    """``a² (f0 + f1 a + f2 a² + ...)``, by Horner's rule."""
-    *first, last = factors
-    total = a * last
-    for factor in reversed(first[1:]):
-        total.add_(factor).mul_(a)
-    return total.add_(first[0]).mul_(a).mul_(a)
+    more = torch.maximum(p, q).mul_(w)
+    tv = more.sum(-1) / 2
+    more = more.copysign_(d)  # q - p
+    small = (a < _SMALL).to(d.dtype)
+    square = d * d
+    large = w.mul_(-0.5).log1p_().neg_().mul_(p + q).addcmul_(torch.minimum(p, q), a, value=-1)
+    jsd = large.lerp_(torch.mul(p, q).sqrt_().mul_(square).div_(4), small).sum(-1) / 2
+    even = (square / 24).add_(1 / 2)
+    odd = (square / 120).add_(1 / 6).mul_(d)
+    near_p = (even + odd).mul_(square).mul_(p)
+    near_q = even.sub_(odd).mul_(square).mul_(q)
+    kl_pq = torch.addcmul(more, p, d, value=-1).lerp_(near_p, small).sum(-1)
+    kl_qp = more.neg_().addcmul_(q, d).lerp_(near_q, small).sum(-1)
+    return Divergences(kl_pq, kl_qp, jsd, tv)

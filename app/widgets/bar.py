@@ -84,9 +84,9 @@ def close_form() -> None:
     st.session_state[state.EDIT] = False
 
 
-def words(text: str, name: str = "") -> None:
-    """The beginning of what the model gets, in one line; of a second text in the bar, under a name."""
+def words(text: str, name: str = "", *, quoted: bool = True) -> None:
+    """The beginning of what the model gets, in one line; of a second text in the bar, under a name, quoted if it is one."""
     text = " ".join(text.split())
     shown = f"“{text[:_SHOWN_CHARACTERS]}{'…' * (len(text) > _SHOWN_CHARACTERS)}”" if text else "no text"
     with st.container(key=f"run_bar_words{name}"):
-        st.text(shown, wrap=False)
+        st.text(shown if quoted else text, wrap=False)

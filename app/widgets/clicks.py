@@ -9,18 +9,18 @@ import streamlit as st
 from app import state
 
 
-def take_click(chart: str, choose: Callable[[int], None] = state.choose_token) -> None:
+def take_click(chart: str, then: Callable[[int], None] = state.choose_token) -> None:
     """Let the newest click in a chart choose the token that it names, before the chart is drawn.
 
     Parameters
     ----------
     chart : str
         Key of :mod:`app.state` of a chart that has a click selection called ``pick`` on ``position``.
-    choose : callable
+    then : callable
         Chooses the token at a position.
     """
     rows = (st.session_state.get(chart) or {}).get("selection", {}).get("pick", [])
     taken = st.session_state.setdefault(state.PICKED, {})
     if rows and rows[0] != taken.get(chart):
         taken[chart] = dict(rows[0])
-        choose(int(rows[0]["position"]))
+        then(int(rows[0]["position"]))

@@ -16,7 +16,7 @@ from app.widgets.checks import checks
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
 from app.widgets.run_status import finished_run, is_file_opened, run_again_if_dropped, wanted_job, watch_run
-from app.widgets.text_form import reading_options, run_request, text_and_address, text_form
+from app.widgets.text_form import run_request, text_and_address, text_form, text_options
 from app.widgets.trace_files import trace_files
 
 _MAX_TEXT_MB = 10
@@ -33,7 +33,7 @@ def run_bar(*, shows_run: bool = True) -> None:
     """
     run_again_if_dropped()
     text_and_address()
-    middle, pressed = bar(text_form, reading_options, _files)
+    middle, pressed = bar(text_form, text_options, _files)
     wanted, problem = run_request(), None
     if isinstance(wanted, AnalysisError):
         if pressed:

@@ -56,7 +56,7 @@ def text_and_address() -> None:
         st.query_params[state.EXAMPLE] = slug
 
 
-def reading_options() -> None:
+def text_options() -> None:
     """How the text is read: what begins it, its special tokens, and windows."""
     st.selectbox(
         "Beginning-of-text token",

@@ -8,12 +8,14 @@ import pytest
 
 from analysis.comparison.rules import dyspec
 from analysis.comparison.rules.cascades import DeferralCurve
-from analysis.comparison.rules.figures import curve_chart, laid_chart, quadrant_chart
+from analysis.comparison.rules.figures import curve_chart, laid_chart, laid_text, quadrant_chart
 from analysis.comparison.rules.registry import RULES, lay
 from analysis.comparison.rules.routing import routing_curve
+from analysis.comparison.rules.strips import laid_strip
 from analysis.comparison.rules.tip import quadrants
 from analysis.drawing.charts import chart_svg, for_projector
-from tests.comparisons import made_comparison, made_spans
+from analysis.drawing.strip import MARKED
+from tests.comparisons import made_comparison, made_spans, reads_twice
 from tests.figures.synthetic import data_of
 
 BIT = float(np.log(2))
@@ -33,7 +35,7 @@ def axes(spec):
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("theme_name", ["light", "dark"])
 def test_every_rule_is_drawn(name, theme_name):
-    c = made_comparison(24)
+    c = reads_twice(made_comparison(24))
     laid = lay(name, c)
     chart = laid_chart(c, laid, unit="bits", theme_name=theme_name, item=3)
     spec = chart.to_dict()
@@ -44,8 +46,8 @@ def test_every_rule_is_drawn(name, theme_name):
     svg = chart_svg(chart).decode()
     assert "<path" in svg and "NaN" not in svg
     assert for_projector(chart, theme_name).height > chart.height
-    if laid.curve is not None:
-        assert "<path" in chart_svg(curve_chart(laid.curve, theme_name=theme_name)).decode()
+    for curve in laid.curves:
+        assert "<path" in chart_svg(curve_chart(curve, theme_name=theme_name)).decode()
 
 
 def test_marks_stand_at_their_values_in_the_unit():
@@ -103,7 +105,7 @@ def test_deferral_and_acceptance_have_curves():
     deferral = DeferralCurve(small, small - 1, {"Chow-Sum": small, "Chow-Average": small})
     spec = curve_chart(deferral.curve(), unit="bits").to_dict()
     assert axes(spec) == {"share of texts deferred", "mean surprisal per byte (bits)"}
-    one = curve_chart(dyspec.acceptance_by_entropy(made_comparison(24)), unit="bits").to_dict()
+    one = curve_chart(dyspec.by_entropy(made_comparison(24)), unit="bits").to_dict()
     assert axes(one) == {"entropy of A (bits)", "acceptance by B"}
     assert one["layer"][0]["encoding"]["color"]["legend"] is None, "one line needs no legend"
 
@@ -132,3 +134,32 @@ def test_spans_are_drawn_by_their_number():
     c = made_spans()
     spec = laid_chart(c, lay("other_tokenizer", c)).to_dict()
     assert axes(spec) == {"span", "surprisal change per byte (nats)"}
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_a_strip_has_the_rule_s_numbers_and_marks_on_each_side(side):
+    c = made_comparison(24, ahead=2)
+    laid = lay("tdpo", c)
+    strip = laid_strip(c, laid, side, unit="bits")
+    first = 2 if side == "b" else 0
+    assert strip.n_tokens == 24 + first and np.isnan(strip.values[: first + 1]).all()
+    np.testing.assert_allclose(strip.values[first + 1 :], laid.values("reward")[1:] / BIT, rtol=1e-6)
+    marked = np.flatnonzero(strip.flags & MARKED) - first
+    assert marked.tolist() == list(laid.positions) and strip.marked == "rewarded"
+    assert strip.low == -strip.high and strip.unit == "bits", "a reward has a sign"
+    entropy = laid_strip(c, lay("dyspec", c), side)
+    assert entropy.low == 0 and entropy.unit == ""
+
+
+def test_tokens_of_a_span_have_its_number():
+    c = made_spans()
+    laid = lay("other_tokenizer", c)
+    value = laid.values("change_per_byte")
+    for side, spans in (("a", [0, 0, 1, 2, 2, 3]), ("b", [0, 1, 1, 2, 2, 3])):
+        np.testing.assert_allclose(laid_strip(c, laid, side).values, value[spans], rtol=1e-6)
+
+
+def test_the_text_of_a_rule_is_a_figure_of_its_own():
+    c = made_comparison(24)
+    html = laid_text(c, lay("ead", c), unit="bits").html
+    assert "keeper" in html and "mean entropy of A" in html and "A is the small model" in html

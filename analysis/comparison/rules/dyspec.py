@@ -54,8 +54,8 @@ def mean_by_bin(
     return centre, np.bincount(where, weight * y, bins) / there, total
 
 
-def acceptance_by_probability(c: Comparison) -> Laid:
-    """Acceptance of A's drafts by B, by the probability that A gave them and by A's entropy.
+def acceptance(c: Comparison) -> Laid:
+    """Acceptance of A's drafts by B, by A's entropy and by the probability that A gave them.
 
     Parameters
     ----------
@@ -69,16 +69,8 @@ def acceptance_by_probability(c: Comparison) -> Laid:
     """
     rows = rows_of(c)
     there = rows.has_context
-    log_p, log_q = (x[there].astype(np.float64) for x in (rows.top_logprobs_a, rows.top_a_in_b))
-    drafted = ~np.isnan(log_p + log_q)
-    p = np.exp(log_p[drafted])
-    ratio = np.exp(np.minimum(log_q[drafted] - log_p[drafted], 0))
-    centre, accepted, _ = mean_by_bin(p, ratio, p, PROBABILITIES)
-    filled = ~np.isnan(accepted)
-    by_probability = Line("by probability of the draft", centre[filled], accepted[filled])
     whole = 1 - known(rows.tv, there)
     entropy = known(rows.entropy_a, there)
-    curve = Curve("probability under A", "acceptance by B", (by_probability,))
     first = np.exp(known(rows.top_logprobs_a[:, 0], there))
     sure = there & (first >= 0.9)
     numbers = (
@@ -94,10 +86,32 @@ def acceptance_by_probability(c: Comparison) -> Laid:
         Quantity("draft_probability", "probability of A's first choice", first),
         Quantity("draft_entropy", "entropy of A", entropy, 1),
     )
-    return Laid(ORIGIN, quantities, sure, "A gives 0.9 or more", numbers, curve=curve)
+    return Laid(
+        ORIGIN, quantities, sure, "A gives 0.9 or more", numbers, curves=(by_entropy(c), by_probability(c))
+    )
 
 
-def acceptance_by_entropy(c: Comparison, bins: int = ENTROPY_BINS) -> Curve:
+def by_probability(c: Comparison) -> Curve:
+    """Mean acceptance over the probability that A gave a draft, every draft as often as A would make it.
+
+    Parameters
+    ----------
+    c : Comparison
+        Of a draft model and a target.
+    """
+    rows = rows_of(c)
+    there = rows.has_context
+    log_p, log_q = (x[there].astype(np.float64) for x in (rows.top_logprobs_a, rows.top_a_in_b))
+    drafted = ~np.isnan(log_p + log_q)
+    p = np.exp(log_p[drafted])
+    ratio = np.exp(np.minimum(log_q[drafted] - log_p[drafted], 0))
+    centre, accepted, total = mean_by_bin(p, ratio, p, PROBABILITIES)
+    filled = total > 0
+    line = Line("drafts of A", centre[filled], accepted[filled])
+    return Curve("probability under A", "acceptance by B", (line,))
+
+
+def by_entropy(c: Comparison, bins: int = ENTROPY_BINS) -> Curve:
     """Mean acceptance over the draft model's entropy, in bins of as many tokens each.
 
     Parameters

@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.comparison.rules.laid import Curve, Laid, places
+from analysis.comparison.rules.strips import laid_strip
 from analysis.comparison.rules.tip import QUADRANTS, Quadrants
 from analysis.drawing.charts import MAX_POINTS, styled
 from analysis.drawing.labels import visible
+from analysis.drawing.strip_html import HtmlFigure, strip_html
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.units import Unit, from_nats, unit_label
 
@@ -80,6 +82,18 @@ def laid_chart(
         here = pd.DataFrame({"position": [int(frame["position"].iloc[item])]})
         layers.append(alt.Chart(here).mark_rule(color=colours.ink, strokeWidth=1.3).encode(x=x))
     return styled(alt.layer(*layers).properties(height=HEIGHT, width="container"), theme_name)
+
+
+def laid_text(c: Comparison, laid: Laid, *, unit: Unit = "nats", theme_name: str = "light") -> HtmlFigure:
+    """The text of A coloured by a rule's number, with its marks, as HTML for a notebook or a file.
+
+    Parameters
+    ----------
+    c, laid, unit, theme_name
+        As for :func:`laid_chart`.
+    """
+    strip = laid_strip(c, laid, unit=unit)
+    return HtmlFigure(strip_html(strip, theme_name=theme_name, caption=laid.origin.sides))
 
 
 def curve_chart(curve: Curve, *, unit: Unit = "nats", theme_name: str = "light") -> alt.LayerChart:

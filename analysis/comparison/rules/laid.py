@@ -1,4 +1,4 @@
-"""What a rule says about two sides: numbers and marks along the aligned tokens, single numbers, and a curve."""
+"""What a rule says about two sides: numbers and marks along the aligned tokens, single numbers, and curves."""
 
 from __future__ import annotations
 
@@ -118,8 +118,13 @@ class Laid:
     numbers: tuple[Number, ...] = ()
     limit: float | None = None
     """What the drawn quantity is held against, in its own unit."""
-    curve: Curve | None = None
+    curves: tuple[Curve, ...] = ()
     over: Over = "pairs"
+
+    @property
+    def curve(self) -> Curve | None:
+        """The first curve, if there is one."""
+        return self.curves[0] if self.curves else None
 
     @property
     def positions(self) -> tuple[int, ...]:
@@ -136,12 +141,16 @@ class Laid:
 
     def on(self, c: Comparison, side: Literal["a", "b"]) -> np.ndarray:
         """bool, (T,): which tokens of a side are marked."""
+        return np.asarray(self.at_tokens(c, side, self.marks.astype(np.float64)) == 1)
+
+    def at_tokens(self, c: Comparison, side: Literal["a", "b"], values: np.ndarray) -> np.ndarray:
+        """float64, (T,): a number of every pair or span at the tokens of a side; NaN at those in none."""
+        number = np.full(len(c.a.tokens if side == "a" else c.b.tokens), -1)
         if self.over == "spans":
-            span = c.alignment.span_a if side == "a" else c.alignment.span_b
-            return np.isin(span, np.flatnonzero(self.marks))
-        out = np.zeros(len(c.a.tokens if side == "a" else c.b.tokens), bool)
-        out[c.alignment.pairs[self.marks, 0 if side == "a" else 1]] = True
-        return out
+            number = c.alignment.span_a if side == "a" else c.alignment.span_b
+        else:
+            number[c.alignment.pairs[:, 0 if side == "a" else 1]] = np.arange(len(values))
+        return np.where(number >= 0, values[number], np.nan)
 
     def says(self, unit: Unit = "nats") -> str:
         """The single numbers, and how many marks there are."""

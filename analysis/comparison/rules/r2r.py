@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -35,6 +36,11 @@ ORIGIN = Origin(
     sides="A is the small model, B the large one.",
     constants=(Constant("threshold", "Threshold", ENTROPY, 0.0, 8.0, 0.05, "nats", "code read"),),
 )
+OF_LOGU = replace(
+    ORIGIN,
+    constants=(Constant("threshold", "Threshold", LOGU, 0.0, 2.31, 0.005, "nats", "code read"),),
+)
+"""The same for routers by LogU, which is at most ln 10."""
 
 
 def log_u(top_logits: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ from analysis.comparison.rules import (
 )
 from analysis.comparison.rules.laid import Laid
 from analysis.comparison.rules.origin import Origin
+from analysis.comparison.rules.whole import Whole
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
@@ -93,6 +94,11 @@ def _routed(c: Comparison, threshold: float, router: routing.Router = "EAD", **c
     return routing.routing_curve(c, router, threshold, **constants).laid
 
 
+def _routed_by_logu(c: Comparison, whole: Whole, threshold: float) -> Laid:
+    logits = None if whole.top_logits is None else whole.top_logits()
+    return routing.routing_curve(c, "LogU", threshold, top_logits=logits).laid
+
+
 def _quadrants(c: Comparison, **constants: Any) -> Laid:
     return tip.quadrants(c, **constants).laid
 
@@ -102,6 +108,15 @@ RULES: dict[str, Rule] = {
     for rule in (
         Rule("ead", "Routing by entropy (EAD)", "rows", ead.ORIGIN, _routed),
         Rule("r2r", "Differing positions (R2R)", "rows", r2r.ORIGIN, _routed, more={"router": "entropy"}),
+        Rule(
+            "r2r_momentum",
+            "Differing positions, with momentum (R2R)",
+            "rows",
+            r2r.ORIGIN,
+            _routed,
+            more={"router": "entropy, momentum"},
+        ),
+        Rule("r2r_logu", "Differing positions by LogU (R2R)", "heads", r2r.OF_LOGU, _routed_by_logu),
         Rule(
             "cascades",
             "Deferral of texts (cascades)",
@@ -135,11 +150,18 @@ RULES: dict[str, Rule] = {
         Rule("read_twice", "Read once, read twice", "rows", read_twice.ORIGIN, read_twice.read_twice, True),
         Rule("spectr", "Acceptance of drafts (SpecTr)", "rows", spectr.ORIGIN, spectr.acceptance),
         Rule(
+            "spectr_many",
+            "Acceptance of many drafts (SpecTr)",
+            "heads",
+            spectr.OF_MANY,
+            spectr.acceptance_of_many,
+        ),
+        Rule(
             "dyspec",
-            "Acceptance by probability (DySpec)",
+            "Acceptance by entropy (DySpec)",
             "rows",
             dyspec.ORIGIN,
-            dyspec.acceptance_by_probability,
+            dyspec.acceptance,
         ),
         Rule("sstoken", "Selection of tokens (ssToken)", "rows", sstoken.ORIGIN, sstoken.token_selection),
         Rule(
@@ -158,7 +180,11 @@ RULES: dict[str, Rule] = {
             differential_information.differential_information,
         ),
         Rule(
-            "edge_qat", "Heads under rounding (EdgeQAT)", "attention", edge_qat.ORIGIN, edge_qat.head_change
+            "edge_qat",
+            "Heads under rounding (EdgeQAT)",
+            "attention",
+            edge_qat.ORIGIN,
+            edge_qat.attention_change,
         ),
         Rule("f2c", "Variants of a prompt (F2C)", "variants", f2c.ORIGIN, f2c.variants),
     )

@@ -23,6 +23,8 @@ Router = Literal[
 ]
 """What decides: the mean entropy of the last tokens, or one of the routers that R2R is compared with."""
 ROUTERS: tuple[Router, ...] = get_args(Router)
+SIGNALS = {"EAD": "mean entropy of A", "entropy": "entropy of A", "LogU": "LogU of A"}
+"""What is held against the threshold, by the router's first word."""
 THRESHOLDS = 60
 """Thresholds that a curve is made of, at most."""
 
@@ -123,8 +125,13 @@ class RoutingCurve:
             Number("different", "first choices differ", float(self.different.sum() / self.n_compared)),
             Number("recall", "of these routed", recall),
         )
+        curves = [self.against_loss(), self.against_threshold()]
+        if self.different.any():
+            curves.append(self.against_recall())
+        if self.router != "EAD":
+            curves = curves[1:] + curves[:1]
         quantities = (
-            Quantity("signal", self.router, self.signal, 1),
+            Quantity("signal", SIGNALS[self.router.partition(", ")[0]], self.signal, 1),
             Quantity("surprisal_change", "surprisal change", self.change, 1),
             Quantity("different", "first choices differ", self.different.astype(np.float64)),
         )
@@ -135,7 +142,7 @@ class RoutingCurve:
             "written by B",
             numbers,
             limit=self.threshold,
-            curve=self.against_loss() if self.router == "EAD" else self.against_threshold(),
+            curves=tuple(curves),
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -226,7 +233,7 @@ def routing_curve(
         different=different,
         change=change,
         loss_small=loss_small,
-        origin=ead.ORIGIN if name == "EAD" else r2r.ORIGIN,
+        origin={"EAD": ead.ORIGIN, "LogU": r2r.OF_LOGU}.get(name, r2r.ORIGIN),
     )
 
 

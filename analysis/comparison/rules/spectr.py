@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +30,8 @@ ORIGIN = Origin(
     sides="A drafts, B accepts.",
     constants=(Constant("length", "Tokens in a draft", LENGTH, 1, 16, 1, "tokens"),),
 )
+OF_MANY = replace(ORIGIN, constants=())
+"""The same for many drafts, which has nothing to be set."""
 
 
 def expected_tokens(acceptance: float, length: int = LENGTH) -> float:
@@ -104,7 +107,10 @@ def acceptance_of_many(c: Comparison, whole: Whole, drafts: tuple[int, ...] = DR
 
     found = whole.measured(len(drafts), measure)
     means = np.array([float(np.nanmean(one[rows.has_context])) for one in found])
-    numbers = tuple(Number(f"k{k}", f"{k} drafts", float(m)) for k, m in zip(drafts, means, strict=True))
+    numbers = tuple(
+        Number(f"k{k}", f"{k} drafts" if k > 1 else "1 draft", float(m))
+        for k, m in zip(drafts, means, strict=True)
+    )
     quantities = tuple(
         Quantity(f"acceptance_{k}", f"acceptance with {k} drafts", one)
         for k, one in zip(drafts, found, strict=True)
@@ -113,4 +119,4 @@ def acceptance_of_many(c: Comparison, whole: Whole, drafts: tuple[int, ...] = DR
         "drafts", "mean acceptance", (Line("best choice among them", np.array(drafts, float), means),)
     )
     nothing = np.zeros(len(rows), bool)
-    return Laid(ORIGIN, quantities, nothing, "", numbers, curve=curve)
+    return Laid(OF_MANY, quantities, nothing, "", numbers, curves=(curve,))

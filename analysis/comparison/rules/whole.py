@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from analysis.comparison.pairs import PairedStates
     from analysis.comparison.results import Comparison
+    from analysis.comparison.sides import Side
 
 
 class WholeRows(Protocol):
@@ -56,6 +57,8 @@ class Whole:
     targets: Tensor
     """int64, (m,): columns of the text's tokens."""
     blocks: Callable[[], Iterator[WholeRows]]
+    top_logits: Callable[[], np.ndarray] | None = None
+    """Gives A's 10 largest logits for every pair, float64, (n, 10), which no distribution tells; None where unknown."""
 
     def measured(self, count: int, measure: Measure) -> list[np.ndarray]:
         """Numbers of every pair, float64, (n,) each; NaN where a side had no context.
@@ -96,6 +99,7 @@ def whole_of(c: Comparison, paired: PairedStates, on_rows: Callable[[int], None]
         If a side has tokens that the other one does not have.
     """
     from analysis.comparison.columns import columns_of
+    from analysis.comparison.rules.r2r import top_logits
     from analysis.comparison.two_heads import blocks
 
     if c.vocabulary.kind not in ("identical", "permuted"):
@@ -107,7 +111,50 @@ def whole_of(c: Comparison, paired: PairedStates, on_rows: Callable[[int], None]
     columns = columns_of(c.vocabulary, head_a.vocab_size, head_b.vocab_size, head_a.weight.device)
     targets = columns.of_a(paired.targets_a.to(head_a.weight.device))
     n = len(c.alignment.pairs)
-    return Whole(n, paired.of, targets, lambda: blocks(paired.a, paired.b, c.vocabulary, on_rows))
+    return Whole(
+        n,
+        paired.of,
+        targets,
+        lambda: blocks(paired.a, paired.b, c.vocabulary, on_rows),
+        lambda: top_logits(paired.a, paired.of, n, on_rows),
+    )
+
+
+def whole_of_sides(c: Comparison, a: Side, b: Side, on_rows: Callable[[int], None] = lambda _: None) -> Whole:
+    """Distributions of a comparison, from the sides that it was made of; neither reads its text again.
+
+    Parameters
+    ----------
+    c : Comparison
+        From :func:`analysis.compare`, or from a file.
+    a, b : Side
+        Its sides, with their models. One that is loaded for this goes again, but for its vocabulary head.
+    on_rows : callable, optional
+        Told the number of rows of each finished block, whenever a rule reads them.
+
+    Raises
+    ------
+    AnalysisError
+        If a side has no model, its run kept no states or is another model's, or the vocabularies are different.
+    """
+    from analysis.comparison.measured import head_on, made_by
+    from analysis.comparison.pairs import paired_states
+    from analysis.comparison.sides import opened
+
+    heads = []
+    for name, side, run in (("A", a, c.a), ("B", b, c.b)):
+        if side.model is None:
+            raise AnalysisError(f"Side {name} has no model.", "Give the model that made its run.")
+        with opened(side) as model:
+            heads.append(model.anatomy.head)
+        if not made_by(heads[-1], run):
+            raise AnalysisError(
+                f"The run of side {name} kept no states, or another model made it.",
+                "Compare the two sides again.",
+            )
+    device = heads[1].weight.device
+    one, other = (head_on(head, device) for head in heads)
+    return whole_of(c, paired_states(c.a, c.b, c.alignment, one, other), on_rows)
 
 
 def mixed(block: WholeRows, of_p: float | Tensor, of_q: float | Tensor) -> Tensor:

@@ -69,9 +69,12 @@ def along_card(on_screen: Shown) -> None:
             st.toggle("Logarithmic", key=state.ALONG_LOG, bind="query-params", persist_state="session")
         if (st.session_state[state.ALONG_QUANTITY], st.session_state[state.ALONG_LOG]) != (quantity, log):
             st.rerun()  # first said by the address
-        panels = along_panels(c, quantity, unit=unit, theme_name=theme_name, log=log, token=token, pick=True)
-        for panel, key in zip(panels, (state.COMPARE_ALONG, state.COMPARE_BELOW), strict=True):
-            draw(styled(panel, theme_name), key=key, on_select="rerun", selection_mode="pick")
+        upper, lower = along_panels(
+            c, quantity, unit=unit, theme_name=theme_name, log=log, token=token, pick=True
+        )
+        pick = {"on_select": "rerun", "selection_mode": "pick"}
+        draw(styled(upper, theme_name), key=state.COMPARE_ALONG, **pick)
+        draw(styled(lower, theme_name), key=state.COMPARE_BELOW, **pick)
 
 
 def quadrants_card(on_screen: Shown) -> None:

@@ -19,7 +19,7 @@ from app.widgets.checks import checks_popover
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
 from app.widgets.run_status import is_file_opened, watch_run
-from app.widgets.text_form import reading_options, text_and_address
+from app.widgets.text_form import text_and_address, text_options
 
 
 def compare_bar() -> None:
@@ -27,7 +27,7 @@ def compare_bar() -> None:
     text_and_address()
     begin_form()
     running.take_finished()
-    middle, pressed = bar(_form, reading_options, compare_files, button="Run both")
+    middle, pressed = bar(_form, text_options, compare_files, button="Run both")
     wanted = compare_request()
     if pressed:
         if isinstance(wanted, CompareRequest):
@@ -68,10 +68,10 @@ def _what_happens(wanted: CompareRequest | AnalysisError) -> None:
     words("an opened run" if is_file_opened() else st.session_state.get(state.TEXT) or "")
     st.markdown(":orange[**B**]", width="content")
     kind = kind_chosen()
-    own = (
-        st.session_state.get(state.change_text("text")) or "" if kind == "text" else f"A, {KINDS[kind].label}"
-    )
-    words(own, "b")
+    if kind == "text":
+        words(st.session_state.get(state.change_text(kind)) or "", "b")
+    else:
+        words(f"A, {KINDS[kind].label}", "b", quoted=False)
     if running.is_example():
         st.caption("Example shown", width="content", help="Press Run both for yours.")
         return

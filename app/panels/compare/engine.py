@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from analysis.comparison.rollout_file import EXAMPLE, read_rollouts, rollouts_from_bytes
-from analysis.comparison.rollouts import RolloutMismatch, Rollouts
 
 from analysis import figures
+from analysis.comparison.rollout_file import EXAMPLE, read_rollouts, rollouts_from_bytes
+from analysis.comparison.rollouts import RolloutMismatch, Rollouts
 from analysis.drawing.numbers import count, significant
 from analysis.errors import AnalysisError
 from app import state

@@ -8,8 +8,18 @@ import streamlit as st
 
 from analysis.models.spec import PRECISIONS
 from app import state
-from app.panels.compare import request as asked
-from app.panels.compare.request import KINDS
+from app.panels.compare.request import (
+    GRID,
+    KEPT,
+    KINDS,
+    METHOD,
+    OTHER_WORD,
+    SHIPPED,
+    SINKS,
+    STRENGTH,
+    STRENGTHS,
+    WINDOW,
+)
 from app.widgets.plain import plain
 from app.widgets.run_status import is_file_opened
 from app.widgets.text_form import text_form
@@ -54,7 +64,7 @@ def begin_form() -> None:
     """The other text begins as A's with one word changed."""
     if not st.session_state.get(state.change_text("text")):
         text = st.session_state.get(state.TEXT) or ""
-        for word, other in asked.OTHER_WORD.items():
+        for word, other in OTHER_WORD.items():
             text = text.replace(word, other, 1)
         st.session_state[state.change_text("text")] = text
 
@@ -67,17 +77,17 @@ def _adapter() -> None:
     st.text_input(
         "Adapter",
         key=state.CHANGE_ADAPTER,
-        placeholder=f"{asked.SHIPPED}: tuned by us on 64 invented passages",
+        placeholder=f"{SHIPPED}: tuned by us on 64 invented passages",
         max_chars=500,
         help="A folder or hub id of a LoRA adapter; empty for the one that comes with the project.",
         **_BOUND,
     )
-    low, high, step = asked.STRENGTHS
+    low, high, step = STRENGTHS
     st.slider(
         "Strength",
         low,
         high,
-        asked.STRENGTH,
+        STRENGTH,
         step,
         key=state.CHANGE_STRENGTH,
         help="Factor on what the adapter adds to the weights; 0 is A itself.",
@@ -92,17 +102,17 @@ def _precision() -> None:
 def _rounded() -> None:
     from analysis.comparison.round_trip import ROUNDINGS  # torch comes with it
 
-    st.selectbox("Grid", ROUNDINGS, index=ROUNDINGS.index(asked.GRID), key=state.CHANGE_GRID, **_BOUND)
+    st.selectbox("Grid", ROUNDINGS, index=ROUNDINGS.index(GRID), key=state.CHANGE_GRID, **_BOUND)
 
 
 def _visibility() -> None:
     left, right = st.columns(2)
     # floats, because Streamlit fails on a link with an infinite whole number
     left.number_input(
-        "Last tokens seen", 1.0, 1e6, float(asked.WINDOW), 1.0, "%.0f", key=state.CHANGE_WINDOW, **_BOUND
+        "Last tokens seen", 1.0, 1e6, float(WINDOW), 1.0, "%.0f", key=state.CHANGE_WINDOW, **_BOUND
     )
     right.number_input(
-        "First tokens seen", 0.0, 1e4, float(asked.SINKS), 1.0, "%.0f", key=state.CHANGE_SINKS, **_BOUND
+        "First tokens seen", 0.0, 1e4, float(SINKS), 1.0, "%.0f", key=state.CHANGE_SINKS, **_BOUND
     )
 
 
@@ -113,12 +123,12 @@ def _eviction() -> None:
     st.selectbox(
         "Method",
         names,
-        index=names.index(asked.METHOD),
+        index=names.index(METHOD),
         format_func=lambda name: POLICIES[name].label,
         key=state.CHANGE_METHOD,
         **_BOUND,
     )
-    st.slider("Share kept", 0.05, 1.0, asked.KEPT, 0.05, key=state.CHANGE_KEPT, **_BOUND)
+    st.slider("Share kept", 0.05, 1.0, KEPT, 0.05, key=state.CHANGE_KEPT, **_BOUND)
 
 
 def _model() -> None:

@@ -31,7 +31,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "text": Kind("with another text", "Matching stretches of the two texts are compared, the rest is marked."),
     "before": Kind("after another text", "The same text is read behind this one."),
-    "system": Kind("after a system message", "Both read the text as a chat's message; B behind this system message."),
+    "system": Kind("after a system message", "B reads the text as a chat's message, behind this system message."),
     "bos": Kind("with another beginning", "With or without the beginning-of-text token."),
     "adapter": Kind("with an adapter on", "A LoRA adapter beside the weights, at any strength; off again, nothing is left."),
     "precision": Kind("in another precision", "The same weights and states in fewer bits."),
@@ -80,32 +80,35 @@ def without_lens(run: runs.RunRequest) -> runs.RunRequest:
 
 
 def _options(kind: str) -> tuple[tuple[str, Any], ...]:
-    held = st.session_state.get
     match kind:
         case "text" | "before" | "system":
-            return (("text", held(state.change_text(kind)) or ""),)
+            return (("text", _held(state.change_text(kind)) or ""),)
         case "bos":
-            return (("bos", held(state.CHANGE_BOS, "never")),)
+            return (("bos", _held(state.CHANGE_BOS, "never")),)
         case "adapter":
-            name = (held(state.CHANGE_ADAPTER) or "").strip() or SHIPPED
-            return (("adapter", name), ("strength", float(held(state.CHANGE_STRENGTH, STRENGTH))))
+            name = (_held(state.CHANGE_ADAPTER) or "").strip() or SHIPPED
+            return (("adapter", name), ("strength", float(_held(state.CHANGE_STRENGTH, STRENGTH))))
         case "precision":
-            return (("dtype", held(state.CHANGE_PRECISION, PRECISIONS[2])),)
+            return (("dtype", _held(state.CHANGE_PRECISION, PRECISIONS[2])),)
         case "rounded":
-            return (("grid", held(state.CHANGE_GRID, GRID)),)
+            return (("grid", _held(state.CHANGE_GRID, GRID)),)
         case "visibility":
-            window, sinks = held(state.CHANGE_WINDOW, WINDOW), held(state.CHANGE_SINKS, SINKS)
+            window, sinks = _held(state.CHANGE_WINDOW, WINDOW), _held(state.CHANGE_SINKS, SINKS)
             return (("window", int(window)), ("sinks", int(sinks)))
         case "eviction":
             return (
-                ("method", held(state.CHANGE_METHOD, METHOD)),
-                ("kept", float(held(state.CHANGE_KEPT, KEPT))),
+                ("method", _held(state.CHANGE_METHOD, METHOD)),
+                ("kept", float(_held(state.CHANGE_KEPT, KEPT))),
             )
         case "model":
-            return _other_model((held(state.CHANGE_MODEL) or "").strip())
+            return _other_model((_held(state.CHANGE_MODEL) or "").strip())
         case "file":
             return _opened_file()
     return ()
+
+
+def _held(key: str, default: Any = None) -> Any:
+    return st.session_state.get(key, default)
 
 
 def _other_model(source: str) -> tuple[tuple[str, Any], ...]:

@@ -9,15 +9,18 @@ import streamlit as st
 from analysis import figures
 from analysis.comparison.rules.laid import Laid
 from analysis.comparison.rules.registry import RULES, Rule, lay
+from analysis.comparison.rules.strips import laid_strip
 from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
 from app.panels.compare import running
+from app.panels.compare.along import chosen_position
 from app.panels.compare.code import comparison_code
 from app.widgets.figure_card import altair_card
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
 from app.widgets.run_status import outcome, try_submit
+from app.widgets.token_strip import picked_token, token_strip
 
 if TYPE_CHECKING:
     from analysis.comparison.rules.origin import Constant
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from app.compute.job import Job
     from app.panels.compare.running import Shown
 
+_STRIP_HEIGHT = 150
 TITLE = "Rules from papers, for two models"
 
 
@@ -159,6 +163,12 @@ def _along(on_screen: Shown, rule: Rule, found: Laid) -> None:
         more=_about(rule),
     ) as draw:
         _choice(rule)
+        strip, chosen = laid_strip(c, found, unit=unit), chosen_position(on_screen)
+        picked = picked_token(strip, key="rule_strip", selected=chosen)
+        if picked is not None and picked != chosen:
+            running.choose_position(picked)
+            st.rerun()  # what is above is drawn already
+        token_strip(strip, key="rule_strip", selected=picked, height=_STRIP_HEIGHT)
         draw()
 
 

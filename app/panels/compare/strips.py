@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
     from app.panels.compare.running import Shown
 
-_KEY = "compared_strip"
 _CONTROLS = 232
 """Pixels of the control that stands in the legend's line, see ``app/style.css``."""
 _HEIGHT = 340
@@ -62,10 +61,10 @@ def strips_card(on_screen: Shown) -> None:
             st.rerun()  # first said by the address
         strip = twin_strip(c, quantity.name, unit=unit, items=on_screen.items)
         chosen = running.chosen_item(on_screen)
-        picked = picked_item(strip, key=_KEY, selected=chosen)
+        picked = picked_item(strip, key="compared_strip", selected=chosen)
         if picked is not None and picked != chosen:
             running.choose_item(picked)
-        twin_strip_view(strip, key=_KEY, selected=picked, height=_HEIGHT, room=_CONTROLS)
+        twin_strip_view(strip, key="compared_strip", selected=picked, height=_HEIGHT, room=_CONTROLS)
 
 
 def differs_said(c: Comparison) -> str:
@@ -88,7 +87,7 @@ def said(found: Finding) -> str:
     line = ", ".join(parts) + "." if parts else ""
     if found.calm_after is not None:
         kl = significant(from_nats(found.calm_kl, state.unit()))
-        line += f" After token {count(found.calm_after)} the difference is hard to see: KL is at most {kl} {state.unit()}."
+        line += f" After token {count(found.calm_after)} KL is under a twentieth of its largest: at most {kl} {state.unit()}."
     return line
 
 

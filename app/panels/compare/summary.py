@@ -21,7 +21,7 @@ from app.widgets.messages import unavailable
 if TYPE_CHECKING:
     from app.panels.compare.running import Shown
 
-PUBLISHED = "As quantisers publish it"
+PUBLISHED = "Published statistics"
 
 
 def summary_cards(on_screen: Shown) -> None:

@@ -30,15 +30,10 @@ def chosen_view(line: Any) -> str:
 
 @st.fragment
 def compare_view(view: str) -> None:
-    """Draw what is on screen; a choice draws this again and nothing else. An engine's file has no sides."""
+    """Draw what is on screen; a choice draws this again and nothing else."""
     take_clicks()
     take_row()
     on_screen = running.shown()
-    if view == "engine":
-        from app.panels.compare.engine import engine_cards
-
-        engine_cards()
-        return
     numbers(on_screen)
     strips_card(on_screen)
     left, right = picture_and_choice("compare")
@@ -66,7 +61,11 @@ def _deeper(on_screen: Shown, view: str) -> None:
         from app.panels.compare.rules import rules_card
 
         rules_card(on_screen)
-    else:
+    elif view == "summary":
         from app.panels.compare.summary import summary_cards
 
         summary_cards(on_screen)
+    else:
+        from app.panels.compare.engine import engine_cards
+
+        engine_cards()

@@ -114,9 +114,21 @@ def test_texts_without_a_common_stretch_are_refused():
         by_bytes("abcdefgh", tokens_of([4, 4]), tokens_of([4, 4]), "hgfedcba")
 
 
-def test_a_short_text_that_both_read_is_matched_however_short():
+def test_one_text_that_is_split_otherwise_in_between_loses_nothing():
+    """As where one side reads a special token in the text, and the other its letters."""
+    a = tokens_of([1, 1, 1, 3, 1, 1], [1, 2, 3, 70, 4, 5])
+    b = tokens_of([1, 1, 1, 1, 1, 1, 1, 1], [1, 2, 3, 60, 61, 60, 4, 5])
+    found = align(a, b, text_a="abc<s>de", text_b="abc<s>de", same_tokenizer=True)
+    assert found.kind == "spans" and found.span_b.tolist() == [0, 1, 2, 3, 3, 3, 4, 5]
+    assert found.pairs.tolist() == [[0, 0], [1, 1], [2, 2], [4, 6], [5, 7]]
+    other = tokens_of([1, 1, 1, 3, 1, 1], [1, 2, 3, 71, 4, 5])  # as many bytes, another token
+    found = align(a, other, text_a="abc<s>de", text_b="abc<s>de", same_tokenizer=True)
+    assert found.n_spans == 6 and [3, 3] not in found.pairs.tolist()
+
+
+def test_a_short_text_with_a_token_more_at_either_end():
     found = by_ids([0, 1, 2], [1, 2, 0])
-    assert len(found.pairs) == 2 < LEAST_RUN
+    assert found.pairs.tolist() == [[1, 0], [2, 1]] and len(found.pairs) < LEAST_RUN
 
 
 # Two tokenizers ---------------------------------------------------------------------------------------

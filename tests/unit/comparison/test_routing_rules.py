@@ -84,6 +84,9 @@ def test_share_loss_and_recall_by_counting():
     at = np.interp(share, found.best.x, found.best.y)
     assert at <= loss + EXACT
     assert (np.interp(found.share, found.best.x, found.best.y) <= found.loss + EXACT).all()
+    gains = sorted(float(x) for x in found.change[1:])
+    assert found.best.y[3] == pytest.approx(found.loss[0] + sum(gains[:3]) / 39, rel=EXACT)
+    assert found.best.y[-1] == pytest.approx(found.loss[-1], rel=1e-6)
 
 
 def test_a_router_that_sees_the_difference_finds_it_all():

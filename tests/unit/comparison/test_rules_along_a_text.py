@@ -17,14 +17,15 @@ from analysis.comparison.rules.read_twice import read_twice
 from analysis.comparison.rules.t_reg import token_rewards
 from analysis.comparison.rules.tdpo import token_dpo
 from analysis.errors import AnalysisError
-from analysis.results.attention import AttentionTrace
 from tests.budget import EXACT
 from tests.comparisons import (
+    attention,
     comparison_of,
     kl_of,
     made_comparison,
     made_spans,
     made_truth,
+    reads_twice,
 )
 from tests.unit.comparison.whole_distributions import one_row
 
@@ -89,15 +90,24 @@ def test_what_the_second_reading_takes_away():
         entropy_a=[NAN, 1, 1, 1, 1],
         entropy_b=[NAN, 0.5, 1, 1, 1.5],
     )
+    with pytest.raises(AnalysisError, match="once more"):
+        read_twice(c)
+    c = reads_twice(c)
     found = read_twice(c)
     assert found.values("surprisal_change")[1:].tolist() == [-2, 1, 0, -2] and found.positions == (1, 4)
     assert found.number("surprisal_change") == -0.75 and found.number("helped") == 0.5
     assert found.number("entropy_change") == 0
     assert read_twice(c, first=4).number("surprisal_change") == -2
+    prompt = int(c.a.tokens.end[2])
+    answer = read_twice(reads_twice(c, prompt))
+    assert np.isnan(answer.values("surprisal_change")[:3]).all() and answer.number("surprisal_change") == -1
+    other = replace(c, b=replace(c.b, text="Something else. " + c.a.text))
+    with pytest.raises(AnalysisError, match="once more"):
+        read_twice(other)
 
 
 def test_marks_stand_on_each_side_at_its_own_place():
-    c = made_comparison(10, ahead=3)
+    c = reads_twice(made_comparison(10, ahead=3))
     found = read_twice(c)
     on_a, on_b = found.on(c, "a"), found.on(c, "b")
     assert len(on_a) == 10 and len(on_b) == 13
@@ -138,41 +148,25 @@ def test_means_within_bins():
 def test_a_draft_is_accepted_by_the_smaller_of_one_and_the_quotient():
     """Drafts (.7, .3) of a target (.35, .65): the first is accepted every second time, the second always."""
     c, _ = one_row([0.7, 0.3], [0.35, 0.65])
-    line = dyspec.acceptance_by_probability(c).curve.lines[0]
+    line = dyspec.by_probability(c).lines[0]
     assert line.x[-2:].tolist() == pytest.approx([0.3, 0.7], rel=1e-5)
     assert line.y[-2:].tolist() == pytest.approx([1.0, 0.5], rel=1e-5)
-    by_entropy = dyspec.acceptance_by_entropy(c).lines[0]
+    by_entropy = dyspec.by_entropy(c).lines[0]
     assert by_entropy.y.tolist() == pytest.approx([0.65], rel=1e-5), "1 - TV"
 
 
 def test_acceptance_in_bins_adds_up():
     c = made_comparison(60)
-    found = dyspec.acceptance_by_probability(c)
+    found = dyspec.acceptance(c)
     assert c.rows is not None
     assert found.number("acceptance") == pytest.approx(1 - float(np.nanmean(c.rows.tv.astype(float))))
-    curve = dyspec.acceptance_by_entropy(c, 5)
+    curve = dyspec.by_entropy(c, 5)
     assert len(curve.lines[0].x) == 5 and (np.diff(curve.lines[0].x) > 0).all()
     sure = np.exp(c.rows.top_logprobs_a[:, 0]) >= 0.9
     assert found.positions == tuple(np.flatnonzero(sure))
 
 
 # Selection of tokens ----------------------------------------------------------------------------------
-
-
-def attention(received, entropy=1.0, sink=0.3):
-    """One layer of two heads."""
-    n = len(received)
-    kv = np.ones((1, 1, n), np.float32)
-    return AttentionTrace(
-        entropy=np.full((1, 2, n), entropy, np.float32),
-        received=np.stack([received, received])[None].astype(np.float32),
-        sink_mass=np.full((1, 2), sink, np.float32),
-        sink_baseline=np.full(1, 0.1, np.float32),
-        distance=np.ones((1, 2), np.float32),
-        value_norm=kv,
-        key_norm=kv,
-        window=np.zeros(1, np.int32),
-    )
 
 
 def test_tokens_worth_training_on():

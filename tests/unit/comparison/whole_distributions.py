@@ -35,7 +35,8 @@ def whole_of_truth(truth: Truth, per_block: int = 5) -> Whole:
             both = log_p[rows].clone(), log_q[rows].clone()
             yield Dense(rows, both[0], both[0].exp(), both[1], both[1].exp())
 
-    return Whole(n, np.arange(1, n), torch.from_numpy(truth.ids[1:].copy()), blocks)
+    logits = 20 - np.sort(-truth.log_p[:n], -1)[:, :10]
+    return Whole(n, np.arange(1, n), torch.from_numpy(truth.ids[1:].copy()), blocks, lambda: logits)
 
 
 def one_row(p: list[float], q: list[float], target: int = 0) -> tuple[Comparison, Whole]:
