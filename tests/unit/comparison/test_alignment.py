@@ -194,12 +194,13 @@ def assert_tiles(text, a, b):
     # No smaller spans: within one, no token of A ends where one of B does
     ends = [set(np.cumsum(tokens.n_bytes)[tokens.n_bytes > 0].tolist()) for tokens in (a, b)]
     assert set(np.cumsum(found.span_bytes).tolist()) == ends[0] & ends[1]
-    for i, j in found.pairs.tolist():
-        assert found.span_a[i] == found.span_b[j] and a.n_bytes[i] == b.n_bytes[j]
+    i, j = found.pairs.T
+    np.testing.assert_array_equal(found.span_a[i], found.span_b[j])
+    np.testing.assert_array_equal(a.n_bytes[i], b.n_bytes[j])
     drawn = drawn_together(found, a.cell, b.cell)
     for tokens, span in ((a, found.span_a), (b, found.span_b)):
-        for cell in range(tokens.cell[-1] + 1):
-            assert len(set(drawn[span[(tokens.cell == cell) & (span >= 0)]].tolist())) <= 1, "a cell is split"
+        group, cell = drawn[span[span >= 0]], tokens.cell[span >= 0]
+        assert (group[1:] == group[:-1])[cell[1:] == cell[:-1]].all(), "a cell is split"
     assert (np.diff(drawn) >= 0).all() and (np.diff(drawn) <= 1).all()
 
 
@@ -222,7 +223,7 @@ def test_spans_of_random_texts_tile_them(name, n):
 
 
 @pytest.mark.embedded
-@pytest.mark.parametrize("n", [100, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [100, pytest.param(2_000, marks=pytest.mark.slow)])
 def test_spans_of_random_texts_under_the_embedded_tokenizer(smollm2, n):
     plain, draw = byte_tokenizer(), np.random.default_rng(8)
     for _ in range(n):
