@@ -6,10 +6,10 @@ from .attention_sinks.experiments import surprisal_change as surprisal_change
 from .attention_sinks.extremes import extreme_tokens as extreme_tokens
 from .attention_sinks.maps import head_map_block as head_map_block
 from .attention_sinks.streaming import streaming_curves as streaming_curves
-from .comparison.compare import align as align
 from .comparison.compare import compare as compare
 from .comparison.comparison_file import load_comparison as load_comparison
 from .comparison.evicted import Eviction as Eviction
+from .comparison.matching import align as align
 from .comparison.most_changed import most_changed as most_changed
 from .comparison.plan import plan_comparison as plan_comparison
 from .comparison.published import published_rows as published_rows

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import comparison, eviction_sweep, head_memory, passes, writing
+from benchmarks import comparison, eviction_sweep, head_memory, passes, two_heads, writing
 from benchmarks.harness import Report, machine
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -49,6 +49,7 @@ def main() -> bool:
     reports = [
         passes.compare(folder, peers, asked.quick, say),
         head_memory.compare(1 if asked.quick else 3),
+        two_heads.compare(1 if asked.quick else 3),
         eviction_sweep.compare(folder, peers, asked.quick, say),
         writing.compare(asked.quick, say),
         comparison.compare(asked.quick, say),

@@ -6,7 +6,7 @@ would come next. The final states of either side are its log-probabilities, so t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -281,6 +281,11 @@ def made_spans(seed: int = 0) -> Comparison:
         rows=None,
         unavailable={"rows": why, "structure": why},
     )
+
+
+def reads_twice(c: Comparison, n_chars: int | None = None) -> Comparison:
+    """The same, where B's text begins with the first characters of A's, all of them by default."""
+    return replace(c, b=replace(c.b, text=c.a.text[:n_chars] + c.a.text))
 
 
 def attention(received: np.ndarray, entropy: float = 1.0, sink: float = 0.3) -> AttentionTrace:

@@ -77,8 +77,8 @@ def attached(model: LanguageModel, adapter: str | Path, strength: float = 1.0) -
         factors = lora_factors(model.model, folder, spec.adapter or "")
         handles: list[Any] = []
         try:
-            if strength:
-                handles += [f.module.register_forward_hook(_beside(f, strength)) for f in factors]
+            for pair in factors if strength else ():
+                handles.append(pair.module.register_forward_hook(_beside(pair, strength)))
             yield replace(model, spec=spec, info=_info(model, spec, folder, strength), found={})
         finally:
             for handle in handles:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +57,10 @@ def align(
     if np.array_equal(ids_a, ids_b):
         return _paired("same", a, b, [(0, 0, len(ids_a))])
     first, last = common_ends(ids_a, ids_b)[0], common_end(ids_a, ids_b)
+    if text_a == text_b:
+        n_bytes = int(a.n_bytes.sum())
+        if n_bytes not in (int(a.n_bytes[len(ids_a) - last :].sum()), int(a.n_bytes[:first].sum())):
+            return _equal_pairs(a, b, _by_bytes(a, b, text_a, text_b))  # it loses nothing in between
     kind = kind or _whole(text_a, text_b, first, last)
     if kind == "suffix" and last:
         dropped = _split_otherwise(a, b, text_a, text_b, last)
@@ -63,7 +68,7 @@ def align(
     if kind == "prefix" and first:
         return _paired("prefix", a, b, [(0, 0, first)])
     found = matching_stretches(ids_a, ids_b)
-    runs = [run for run in found if run[2] >= (1 if text_a == text_b else LEAST_RUN)]
+    runs = [run for run in found if run[2] >= LEAST_RUN]
     _require(runs)
     end = (len(ids_a) - last, len(ids_b) - last, last)
     if kind is None and runs in ([end], [(0, 0, first)]):
@@ -132,9 +137,7 @@ def _split_otherwise(a: TokenTrace, b: TokenTrace, text_a: str, text_b: str, las
     for tokens in (a, b):
         ahead = tokens.n_bytes[: len(tokens) - last].astype(np.int64)
         behind = int(tokens.n_bytes[len(tokens) - last :].sum())
-        reach = (
-            np.cumsum(ahead[::-1]) + behind
-        )  # bytes from the beginning of each token to the end of the text
+        reach = np.cumsum(ahead[::-1]) + behind  # bytes from each token's beginning to the end of the text
         most = max(most, int(((reach <= shared) & (ahead[::-1] > 0)).sum()))
     return most
 
@@ -167,6 +170,12 @@ def _by_bytes(a: TokenTrace, b: TokenTrace, text_a: str, text_b: str) -> Alignme
     one = (np.bincount(span_a[span_a >= 0]) == 1) & (np.bincount(span_b[span_b >= 0]) == 1)
     at = [np.flatnonzero((span >= 0) & one[np.maximum(span, 0)]) for span in (span_a, span_b)]
     return Alignment("spans", np.stack(at, 1).astype(np.int64), span_a, span_b, span_bytes)
+
+
+def _equal_pairs(a: TokenTrace, b: TokenTrace, found: Alignment) -> Alignment:
+    """Only pairs of tokens with one id."""
+    at_a, at_b = found.pairs.T
+    return replace(found, pairs=found.pairs[a.token_id[at_a] == b.token_id[at_b]])
 
 
 def _edges(tokens: TokenTrace, end: np.ndarray) -> np.ndarray:

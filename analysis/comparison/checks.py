@@ -76,9 +76,9 @@ def _dense(
     if vocabulary.kind != "identical":
         return ()
     log_p, log_q = (
-        torch.log_softmax(side.head.logits(side.states).double(), -1) for side in (pairs.a, pairs.b)
+        torch.log_softmax(side.head.logits(side.states).cpu().double(), -1) for side in (pairs.a, pairs.b)
     )
-    dense = ((log_p.exp() * (log_p - log_q)).nan_to_num().sum(-1)).cpu().numpy()
+    dense = ((log_p.exp() * (log_p - log_q)).nan_to_num().sum(-1)).numpy()
     error = float(np.abs(dense - rows.kl_ab[picked]).max())
     allowed = 2e-6 + 2e-3 * float(np.abs(dense).max())
     return (Check(f"KL equals a float64 sum at {len(picked)} tokens", error, allowed),)

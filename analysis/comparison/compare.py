@@ -10,18 +10,17 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from analysis.comparison.alignment import align as align_texts
 from analysis.comparison.checks import checks_of_rows, checks_of_sides
 from analysis.comparison.differences import differences
+from analysis.comparison.matching import aligned, vocabulary_of_sides
 from analysis.comparison.measured import Measured, head_on, measure
 from analysis.comparison.pairs import about_pairs, paired_states
 from analysis.comparison.plan import ComparisonPlan, plan_comparison, require_room
-from analysis.comparison.results import Alignment, Comparison, VocabularyMatch
+from analysis.comparison.results import Comparison
 from analysis.comparison.sides import Side, free_unused, opened, same_source, second_model, spec_of
 from analysis.comparison.spans import compared_spans
 from analysis.comparison.structure import why_no_structure
 from analysis.comparison.two_heads import compare_rows
-from analysis.comparison.vocabulary import ids_of_a, match_vocabularies, vocabulary_of
 from analysis.comparison.waiting import on_host
 from analysis.errors import OutOfMemoryError
 from analysis.models.loading import LanguageModel, load_model
@@ -87,41 +86,6 @@ def compare(
     return _compared(measured_a, measured_b, top_k, seconds, part(report, 2 * _RUN, 1, of=1 - 2 * _RUN))
 
 
-def align(a: Trace, b: Trace) -> Alignment:
-    """Which tokens of two runs are the same ones; no model is needed.
-
-    Parameters
-    ----------
-    a, b : Trace
-        Two runs, of one text or of two.
-
-    Returns
-    -------
-    Alignment
-
-    Raises
-    ------
-    AnalysisError
-        If the texts have no stretch in common.
-    """
-    return _aligned(a, b, vocabulary_of_runs(a, b))
-
-
-def vocabulary_of_runs(a: Trace, b: Trace) -> VocabularyMatch:
-    """What two runs tell about their vocabularies where no tokenizer is at hand."""
-    one, other = a.spec, b.spec
-    if (one.source, one.revision, one.vocab_size) == (other.source, other.revision, other.vocab_size):
-        return VocabularyMatch("identical", "Both runs are of one model.", n_shared=one.vocab_size)
-    both = a.tokens.names.keys() & b.tokens.names.keys()
-    if one.vocab_size == other.vocab_size and all(a.tokens.names[i] == b.tokens.names[i] for i in both):
-        return VocabularyMatch(
-            "identical",
-            f"The vocabularies are equally large, and the {len(both):,} ids that both runs show stand for the same.",
-            n_shared=one.vocab_size,
-        )
-    return VocabularyMatch("different", f"{one.model} and {other.model} have other vocabularies.")
-
-
 def _side(side: Side | Trace) -> Side:
     if isinstance(side, Side):
         return side
@@ -175,8 +139,8 @@ def _compared(
     a: Measured, b: Measured, top_k: int, seconds: dict[str, float], report: Progress
 ) -> Comparison:
     began = time.perf_counter()
-    vocabulary = _vocabulary(a, b)
-    alignment = _aligned(a.trace, b.trace, vocabulary)
+    vocabulary = vocabulary_of_sides(a, b)
+    alignment = aligned(a.trace, b.trace, vocabulary)
     found = Comparison(
         a=a.trace,
         b=b.trace,
@@ -203,38 +167,6 @@ def why_no_rows(a: Measured, b: Measured, c: Comparison) -> str:
         return "No token of one side is a token of the other."
     missing = {name: side.missing for name, side in (("A", a), ("B", b)) if side.missing}
     return " ".join(f"Side {name}: {why}" for name, why in missing.items())
-
-
-def _vocabulary(a: Measured, b: Measured) -> VocabularyMatch:
-    if a.tokenizer is None or b.tokenizer is None:
-        return vocabulary_of_runs(a.trace, b.trace)
-    sizes = a.trace.spec.vocab_size, b.trace.spec.vocab_size
-    if a.tokenizer is b.tokenizer and sizes[0] == sizes[1]:
-        return VocabularyMatch("identical", "Both sides have one vocabulary.", n_shared=sizes[0])
-    one, other = (vocabulary_of(side.tokenizer, n) for side, n in zip((a, b), sizes, strict=True))
-    return match_vocabularies(one, other)
-
-
-def _aligned(a: Trace, b: Trace, match: VocabularyMatch) -> Alignment:
-    tokens_b = b.tokens
-    if match.b_of_a is not None:
-        tokens_b = replace(tokens_b, token_id=ids_of_a(tokens_b.token_id, match))
-    return align_texts(
-        a.tokens,
-        tokens_b,
-        text_a=a.text,
-        text_b=b.text,
-        same_tokenizer=match.kind != "different",
-        kind="suffix" if match.kind != "different" and _only_what_comes_before(a, b) else None,
-    )
-
-
-def _only_what_comes_before(a: Trace, b: Trace) -> bool:
-    """Whether the text is the same, and only a prompt or a beginning-of-text token in front of it differs."""
-    one, other = a.spec, b.spec
-    same_text = a.text[one.n_before :] == b.text[other.n_before :]
-    fronts = a.text[: one.n_before] != b.text[: other.n_before]
-    return same_text and (fronts or one.bos != other.bos)
 
 
 def _with_rows(c: Comparison, a: Measured, b: Measured, top_k: int, report: Progress) -> Comparison:

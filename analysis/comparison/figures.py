@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.comparison.items import Items, items_of
 from analysis.comparison.quantities import COMPARED_QUANTITIES, last_colour, quantities_between
 from analysis.comparison.results import Comparison
-from analysis.comparison.strips import SIDE_COLOURS, change_values, side_values
+from analysis.comparison.strips import change_values, side_values
 from analysis.drawing.charts import MAX_POINTS, alt, styled
 from analysis.drawing.decades import decades
 from analysis.drawing.labels import visible
@@ -99,7 +99,7 @@ def along_panels(
     x = alt.X("position:Q", title=f"token of A{every}", scale=across, axis=axis)
     side = "entropy" if declared.side == "rank" else declared.side
     common = [*_rules(c, items, token, x, colours), *_spots(drawn, x, pick)]
-    upper = alt.layer(_curves(drawn, side, unit, x, across), *common).properties(
+    upper = alt.layer(_curves(drawn, side, unit, across, colours), *common).properties(
         height=150, width="container"
     )
     lower = alt.layer(_bars(drawn, quantity, unit, x, log, colours), *common)
@@ -112,7 +112,7 @@ def _pooled(frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return frame.iloc[::step], step
 
 
-def _curves(frame: pd.DataFrame, side: str, unit: Unit, x: Any, across: Any) -> Any:
+def _curves(frame: pd.DataFrame, side: str, unit: Unit, across: Any, colours: Theme) -> Any:
     """A and B, a line each; broken where a side has nothing."""
     long = pd.concat(
         [
@@ -130,7 +130,7 @@ def _curves(frame: pd.DataFrame, side: str, unit: Unit, x: Any, across: Any) -> 
             color=alt.Color(
                 "side:N",
                 title=None,
-                scale=alt.Scale(domain=list(SIDE_COLOURS), range=list(SIDE_COLOURS.values())),
+                scale=alt.Scale(domain=list(colours.sides), range=list(colours.sides.values())),
                 legend=alt.Legend(orient="top-right", direction="horizontal", offset=0),
             ),
         )

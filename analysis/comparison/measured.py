@@ -77,8 +77,8 @@ def made_by(head: Head, run: Trace) -> bool:
         known[np.unique(np.linspace(0, len(known) - 1, _TRIED_ROWS).astype(int))] if len(known) else known
     )
     with torch.inference_mode():
-        dense = head.logits(torch.from_numpy(run.final_states[picked - 1])).double().log_softmax(-1)
-        entropy = -(dense.exp() * dense).nan_to_num().sum(-1).cpu().numpy()
+        dense = head.logits(torch.from_numpy(run.final_states[picked - 1])).cpu().double().log_softmax(-1)
+        entropy = -(dense.exp() * dense).nan_to_num().sum(-1).numpy()
     return bool(np.abs(entropy - run.tokens.entropy[picked]).max(initial=0.0) <= _READOUT)
 
 

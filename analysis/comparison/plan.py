@@ -30,9 +30,9 @@ WAYS: dict[Way, str] = {
     "A waits": "The first model waits in the host's memory while the second one is on the device.",
 }
 """How two sides share the memory of a device, in a sentence."""
-_BLOCKS = 9
+_BLOCKS = 4
 """Blocks of logits that exist at a time while both heads run, as measured."""
-_ROWS = 4.0
+_ROWS = 3.0
 """What both heads and all sums cost against one head's readout, as measured."""
 _USABLE = 0.9
 """Share of the free memory that a comparison may plan to take."""

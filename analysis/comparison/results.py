@@ -164,6 +164,11 @@ class ComparedSpans:
         return self.surprisal_b - self.surprisal_a
 
     @property
+    def entropy_change(self) -> np.ndarray:
+        """float64, (S,), nats: of the choices of tokens on the way through the span, which other tokenizers make otherwise."""
+        return self.entropy_b - self.entropy_a
+
+    @property
     def has_context(self) -> np.ndarray:
         """bool, (S,): whether both sides predicted all of it."""
         return ~np.isnan(self.surprisal_a + self.surprisal_b)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.comparison.strips import SIDE_COLOURS, TwinStrip, twin_strip
+from analysis.comparison.strips import TwinStrip, twin_strip
 from analysis.drawing.labels import runs
 from analysis.drawing.numbers import exact
 from analysis.drawing.strip import ABSENT, Strip
@@ -65,7 +65,7 @@ def twin_html(twin: TwinStrip, *, theme_name: str = "light", caption: str = "") 
         parts.append(f"<span class=c>{''.join(lines)}</span>")
     scope = "lt" + hashlib.blake2b("".join(parts).encode(), digest_size=4).hexdigest()
     legend = "".join(_legend(strip, colours) for strip in (twin.a, twin.change))
-    sides = "".join(f'<b style="color:{colour}">{side}</b>' for side, colour in SIDE_COLOURS.items())
+    sides = "".join(f'<b style="color:{colour}">{side}</b>' for side, colour in colours.sides.items())
     note = f"<div class=n>{escape(caption)}</div>" if caption else ""
     return (
         f"<style>{_style(scope, colours)}</style><div class={scope}><div class=l>{sides} under each other {legend}</div>"

@@ -17,7 +17,7 @@ from analysis.comparison.quantities import (
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import exact
 from analysis.drawing.strip import ABSENT, MARKED, SPECIAL, Strip
-from analysis.drawing.theme import OKABE_ITO, RAMP_STEPS, amount_ramp, ramp_through, signed_ramp, theme
+from analysis.drawing.theme import RAMP_STEPS, amount_ramp, ramp_through, signed_ramp, theme
 from analysis.errors import AnalysisError
 from analysis.results.token_quantities import TOKEN_QUANTITIES
 from analysis.units import Unit, from_nats, unit_label
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
     from analysis.results.tokens import TokenTrace
 
-SIDE_COLOURS = {"A": OKABE_ITO[0], "B": OKABE_ITO[5]}
-"""Of the two sides, in every picture."""
 OTHER_CHOICE = "another first choice"
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis.comparison.strips import SIDE_COLOURS
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import rgb_to_hex, signed_ramp, theme
 from analysis.units import Unit, from_nats
@@ -178,7 +177,7 @@ def layer_panels(
     sides = alt.Color(
         "side:N",
         title=None,
-        scale=alt.Scale(domain=list(SIDE_COLOURS), range=list(SIDE_COLOURS.values())),
+        scale=alt.Scale(domain=list(colours.sides), range=list(colours.sides.values())),
         legend=alt.Legend(orient="top-right", direction="horizontal", offset=0, symbolType="stroke"),
     )
     hover = ["side:N", "layer:Q", alt.Tooltip("value:Q", format=".5g", title=said)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from typing import TypeVar
 
@@ -15,7 +16,6 @@ from analysis.comparison.results import (
     Comparison,
     VocabularyMatch,
 )
-from analysis.results.trace import Check
 
 Both = TypeVar("Both", ComparedRows, ComparedSpans)
 
@@ -40,9 +40,12 @@ def swapped(c: Comparison) -> Comparison:
         vocabulary=_vocabulary(c.vocabulary, c.b.spec.vocab_size),
         spans=_exchanged(c.spans),
         rows=None if c.rows is None else _exchanged(c.rows),
-        unavailable={part: _renamed(why, "Side A", "Side B") for part, why in c.unavailable.items()},
-        checks=tuple(replace(check, name=_check(check)) for check in c.checks),
-        seconds={_renamed(part, "A", "B") if part in "AB" else part: s for part, s in c.seconds.items()},
+        unavailable={
+            part: _renamed(why, *(() if why == c.vocabulary.why else (r"\bSide [AB]\b",)))
+            for part, why in c.unavailable.items()
+        },
+        checks=tuple(replace(check, name=_renamed(check.name, r"^[AB]\b")) for check in c.checks),
+        seconds={_renamed(part): s for part, s in c.seconds.items()},
     )
 
 
@@ -58,7 +61,7 @@ def _vocabulary(match: VocabularyMatch, size_b: int) -> VocabularyMatch:
         inverse = np.full(size_b, -1, np.int64)
         known = np.flatnonzero(match.b_of_a >= 0)
         inverse[match.b_of_a[known]] = known
-    return replace(match, b_of_a=inverse, only_a=match.only_b, only_b=match.only_a)
+    return replace(match, why=_renamed(match.why), b_of_a=inverse, only_a=match.only_b, only_b=match.only_a)
 
 
 def _exchanged(both: Both) -> Both:
@@ -73,11 +76,6 @@ def _exchanged(both: Both) -> Both:
     return type(both)(**found)
 
 
-def _check(check: Check) -> str:
-    side, colon, rest = check.name.partition(": ")
-    return f"{_renamed(side, 'A', 'B')}{colon}{rest}" if colon and side in ("A", "B") else check.name
-
-
-def _renamed(text: str, one: str, other: str) -> str:
-    """Both names exchanged wherever they stand."""
-    return text.replace(one, "\0").replace(other, one).replace("\0", other)
+def _renamed(text: str, where: str = r"\b[AB]\b") -> str:
+    """A and B exchanged wherever they stand as names of sides."""
+    return re.sub(where, lambda found: found[0][:-1] + ("B" if found[0][-1] == "A" else "A"), text)

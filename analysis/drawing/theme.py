@@ -51,6 +51,8 @@ class Theme:
     """End of the signed ramp below zero (blue)."""
     positive: str
     """End of the signed ramp above zero (orange)."""
+    sides: dict[str, str]
+    """A and B of a comparison, in letters, lines and bars."""
     buckets: tuple[str, str, str, str]
     """Four steps for rank buckets, from expected to surprising."""
 
@@ -71,6 +73,7 @@ LIGHT = Theme(
     },
     negative="#2C6FBB",
     positive="#C65A00",
+    sides={"A": "#0072B2", "B": "#B84E00"},
     buckets=("#F3F1EA", "#F6D48F", "#E08A00", "#8A3A00"),
 )
 
@@ -90,6 +93,7 @@ DARK = Theme(
     },
     negative="#6FB1FF",
     positive="#FF9D4D",
+    sides={"A": "#56B4E9", "B": "#FF9D4D"},
     buckets=("#2A2D36", "#6B5120", "#C98A2B", "#FFE0A8"),
 )
 

@@ -7,12 +7,14 @@ import pytest
 
 from analysis.comparison.comparison_file import comparison_bytes
 from analysis.comparison.results import Comparison
+from analysis.comparison.rules.registry import RULES
 from analysis.results.trace_file import trace_bytes
 from app import state
 from app.compute import requests as runs
 from app.panels.compare import running
 from app.panels.compare.request import KINDS
 from tests.app.conftest import shown
+from tests.comparisons import made_spans
 
 TEXT = "the tin in the inn is thin and the thin tin is in the inn"
 
@@ -262,3 +264,79 @@ def test_cancel_ends_it_and_keeps_what_is_there(open_page, finish, monkeypatch):
 def running_job(at):
     request = held(at, state.COMPARE_REQUEST)
     return None if request is None else runs.find(request)
+
+
+# Sides of other kinds ---------------------------------------------------------------------------------
+
+
+def showing(open_page, c, **query):
+    """The page with a comparison that was made elsewhere."""
+    at = open_page("compare", **query)
+    at.session_state[state.COMPARISON] = c
+    at.session_state[state.COMPARED_REQUEST] = None
+    return at.run()
+
+
+@pytest.mark.parametrize("view", ["tokens", "layers", "rules", "summary"])
+def test_two_vocabularies_have_bits_per_byte_and_no_divergence(view, open_page):
+    at = showing(open_page, made_spans(), compare=view, change="KL(A‖B)")
+    assert not at.exception and not at.error
+    metrics = {metric.label: metric.value for metric in at.metric}
+    assert set(metrics) == {"bits per byte", "spans"} and " → " in metrics["bits per byte"]
+    assert at.selectbox(key=state.COMPARED_QUANTITY).value == "surprisal_change"
+    assert "The vocabularies are different." in shown(at)
+
+
+def test_a_side_with_itself_says_that_nothing_differs(open_page, finish):
+    at = finish(press_run(open_page("compare"), TEXT, "text", b_text_text=TEXT))
+    assert not at.exception and not at.error
+    c = compared(at)
+    assert "every difference is exactly 0" in shown(at) and "nothing, both sides are the same" in shown(at)
+    assert np.nanmax(np.abs(c.rows.kl_ab)) == 0 == np.nanmax(np.abs(c.rows.surprisal_change))
+
+
+def test_an_adapter_that_does_not_fit_says_so_and_the_model_stays(open_page, finish, loads):
+    at = finish(press_run(open_page("compare"), TEXT, "adapter"))
+    assert not at.exception and len(at.error) == 1 and state.COMPARISON not in at.session_state
+    assert runs.engine().model_slot.spec == loads[0] and len(loads) == 1
+
+
+@pytest.mark.parametrize("kind", ["rounded", "untrained", "visibility", "eviction", "before"])
+def test_one_model_gives_both_sides(kind, open_page, finish, loads):
+    options = {"before": {"b_text_before": "an inn. "}, "visibility": {"b_window": 4.0}}.get(kind, {})
+    at = finish(press_run(open_page("compare"), TEXT, kind, **options))
+    assert not at.exception and not at.error and len(loads) == 1
+    c = compared(at)
+    assert c.rows is not None and float(np.nanmax(c.rows.kl_ab)) > 0 and len(c.differs) == 1
+
+
+def test_a_rule_on_whole_distributions_is_measured_when_asked_for(page, finish, submitted):
+    name = next(rule.name for rule in RULES.values() if rule.needs == "heads" and not rule.prompts)
+    page.segmented_control(key=state.COMPARE_VIEW).set_value("rules")
+    at = page.run()
+    at.selectbox(key=state.COMPARE_RULE).set_value(name)
+    at = at.run()
+    assert submitted == [] and not at.exception
+    at.button(key="compare_rule_button").click()
+    at = finish(at.run())
+    assert not at.exception and not at.error and len(submitted) == 1
+    assert (
+        RULES[name].origin.sides in shown(at)
+        and len(at.get("vega_lite_chart")) + len(at.get("arrow_vega_lite_chart")) >= 1
+    )
+
+
+@pytest.mark.parametrize("name", list(RULES))
+def test_every_rule_is_drawn_or_says_what_it_needs(name, open_page):
+    at = open_page("compare", compare="rules")
+    at.selectbox(key=state.COMPARE_RULE).set_value(name)
+    at = at.run()
+    assert not at.exception and not at.error
+
+
+def test_the_engine_example_is_measured_with_the_chosen_model(open_page, finish):
+    at = open_page("compare", compare="engine")
+    at.button(key="measure_rollouts").click()
+    at = finish(at.run())
+    assert not at.exception
+    assert len(at.error) == 1, "the tiny model has fewer ids than the example"

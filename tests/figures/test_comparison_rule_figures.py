@@ -15,7 +15,7 @@ from analysis.comparison.rules.strips import laid_strip
 from analysis.comparison.rules.tip import quadrants
 from analysis.drawing.charts import chart_svg, for_projector
 from analysis.drawing.strip import MARKED
-from tests.comparisons import made_comparison, made_spans
+from tests.comparisons import made_comparison, made_spans, reads_twice
 from tests.figures.synthetic import data_of
 
 BIT = float(np.log(2))
@@ -35,7 +35,7 @@ def axes(spec):
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("theme_name", ["light", "dark"])
 def test_every_rule_is_drawn(name, theme_name):
-    c = made_comparison(24)
+    c = reads_twice(made_comparison(24))
     laid = lay(name, c)
     chart = laid_chart(c, laid, unit="bits", theme_name=theme_name, item=3)
     spec = chart.to_dict()

@@ -28,6 +28,9 @@ def colours(theme: t.Theme) -> list[str]:
         theme.panel,
         theme.ground,
         theme.quiet,
+        theme.negative,
+        theme.positive,
+        *theme.sides.values(),
         *theme.pictures.values(),
     ]
 

@@ -11,8 +11,10 @@ from analysis.comparison.results import VocabularyMatch
 from analysis.comparison.two_heads import HeadStates, compare_rows
 from analysis.models.anatomy import Head
 from benchmarks.two_heads import LIMIT_MIB, SHAPES, measure
+from tests import budget
 
 pytestmark = pytest.mark.kernels
+OWN = ("entropy_a", "entropy_b", "surprisal_a", "surprisal_b")
 TEXT = (
     "The ferry leaves at six, and whoever is late waits an hour on the pier. Die Fähre kommt um sieben zurück; "
     "船は六時に出ます。 def wait(hours):\n    return [60 * hour for hour in range(hours)]\n"
@@ -51,6 +53,7 @@ def dense(a, b, ids):
         "entropy_b": -(q * lq).sum(-1),
         "surprisal_a": -lp[at],
         "surprisal_b": -lq[at],
+        "largest": lp.abs().max(),
         "first_differs": (lp.argmax(-1) != lq.argmax(-1)).double(),
     }
 
@@ -80,9 +83,10 @@ def test_rows_equal_dense_float64(run, smollm2, what):
         assert (values > 0).all(), name
         assert (np.abs(values - expected) <= np.maximum(2e-6, 2e-3 * expected)).all(), name
         assert np.median(np.abs(values / expected - 1)) < 0.02, name
-    assert np.abs(found.tv - true["tv"]).max() <= 1e-5
-    for name in ("entropy_a", "entropy_b", "surprisal_a", "surprisal_b"):
-        assert np.abs(getattr(found, name) - true[name]).max() <= 5e-5, name
+    near = budget.rounding(true["largest"])
+    for name, most in (("tv", 1e-5), *((name, 5e-5) for name in OWN)):
+        error = np.abs(getattr(found, name) - true[name])
+        assert error.mean() <= most and error.max() <= near, name
     assert (found.first_differs != true["first_differs"]).mean() <= 0.01  # near ties
 
 

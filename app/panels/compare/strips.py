@@ -12,6 +12,7 @@ from analysis.comparison.quantities import COMPARED_QUANTITIES, quantities_betwe
 from analysis.comparison.strips import twin_strip
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
+from analysis.drawing.theme import PROJECTOR_SCALE
 from analysis.units import from_nats
 from app import state
 from app.panels.compare import help as explained
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from app.panels.compare.running import Shown
 
 _CONTROLS = 232
-"""Pixels of the control that stands in the legend's line, see ``app/style.css``."""
+"""Pixels of the control that stands in the legend's line, see ``app/style.css``; more where type is larger."""
 _HEIGHT = 340
 """Pixels of five lines."""
 
@@ -64,7 +65,8 @@ def strips_card(on_screen: Shown) -> None:
         picked = picked_item(strip, key="compared_strip", selected=chosen)
         if picked is not None and picked != chosen:
             running.choose_item(picked)
-        twin_strip_view(strip, key="compared_strip", selected=picked, height=_HEIGHT, room=_CONTROLS)
+        room = round(_CONTROLS * PROJECTOR_SCALE) if state.is_projector() else _CONTROLS
+        twin_strip_view(strip, key="compared_strip", selected=picked, height=_HEIGHT, room=room)
 
 
 def differs_said(c: Comparison) -> str:

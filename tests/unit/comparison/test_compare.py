@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 import analysis as an
 from analysis.comparison import compare as comparing
@@ -17,6 +20,7 @@ from analysis.errors import AnalysisError, OutOfMemoryError
 from analysis.forward.visibility import Visibility
 from tests.budget import PLAINLY, rounding
 from tests.tiny_models.families import save_tiny
+from tests.tiny_models.splitters import byte_fallback
 
 TEXT = "the tin in the inn is thin and the hen is in it, and he sat at the fire on a moor"
 
@@ -242,7 +246,11 @@ def test_a_system_message_stands_before_the_text_and_nothing_after_it(chatty):
     np.testing.assert_array_equal(c.a.tokens.token_id[at_a], c.b.tokens.token_id[at_b])
     assert len(at_a) >= len(c.a.tokens) - 1 and at_b[-1] == len(c.b.tokens) - 1
     without = an.compare(an.Side(chatty, TEXT, system=""), an.Side(chatty, TEXT, system="be terse"))
-    assert without.a.text == f"<user>{TEXT}" and len(without.alignment.pairs) > len(c.alignment.pairs)
+    assert without.a.text == f"<user>{TEXT}"
+    first_a, first_b = without.alignment.pairs[0]
+    assert without.a.tokens.start[first_a] == 6 and without.b.text[without.b.tokens.start[first_b] :] == TEXT
+    assert without.alignment.span_a.tolist() == [*[-1] * first_a, *range(len(without.alignment.pairs))]
+    assert len(without.alignment.span_bytes) == len(without.alignment.pairs)
 
 
 def test_a_model_without_a_template_says_so(llama):
@@ -267,6 +275,7 @@ def test_a_round_trip_against_an_independent_dense_script(llama, tiny_folder):
                 weight.data = torch.from_numpy((np.round(blocks / scale) * scale).reshape(weight.shape))
     c = an.compare(an.Side(llama, TEXT), an.Side(llama, TEXT, rounded="4-bit"))
     assert c.differs == ("round trip: none and 4-bit",) and c.b.spec.rounded == "4-bit"
+    assert "round trip through 4-bit" in c.b.spec.subtitle and "round trip" not in c.a.spec.subtitle
     expected = dense(llama, rounded, c.a.tokens.token_id.tolist())
     table, near = published_rows(c), 8 * rounding(expected["surprisal_a"])
     kl, change = expected["kl_ab"], expected["prob_change"]
@@ -322,6 +331,63 @@ def test_a_longer_text_in_windows_is_a_side(llama):
     )
     assert c.rows is not None and len(c.alignment.pairs) == len(run.tokens)
     assert "structure" in c.unavailable
+
+
+# Vocabularies ------------------------------------------------------------------------------------------
+
+
+def with_ids(model, folder, new_of_old):
+    """The same model with its ids renamed, saved and loaded again."""
+    tokenizer = model.tokenizer
+    found = json.loads(tokenizer.backend_tokenizer.to_str())
+    found["model"]["vocab"] = {piece: int(new_of_old[i]) for piece, i in found["model"]["vocab"].items()}
+    for token in found["added_tokens"]:
+        token["id"] = int(new_of_old[token["id"]])
+    names = {"bos_token": tokenizer.bos_token, "eos_token": tokenizer.eos_token}
+    backend = Tokenizer.from_str(json.dumps(found))
+    PreTrainedTokenizerFast(tokenizer_object=backend, **names).save_pretrained(folder)
+    copy = deepcopy(model.model)
+    for weight in (copy.get_input_embeddings().weight, copy.get_output_embeddings().weight):
+        weight.data[torch.from_numpy(new_of_old)] = weight.data.clone()
+    copy.save_pretrained(folder)
+    return an.load_model(str(folder))
+
+
+def test_renamed_ids_change_nothing(llama, tmp_path):
+    """Token for token what a side with itself gives, whatever its ids are called."""
+    n = llama.info.vocab_size - llama.info.n_padded_ids
+    new_of_old = np.arange(llama.info.vocab_size)
+    new_of_old[:n] = np.random.default_rng(0).permutation(n)
+    renamed = with_ids(llama, tmp_path, new_of_old)
+    c = an.compare(an.Side(llama, TEXT), an.Side(renamed, TEXT))
+    assert c.vocabulary.kind == "permuted" and (c.a.tokens.token_id != c.b.tokens.token_id).any()
+    known = c.rows.has_context
+    assert known.sum() == len(c.a.tokens) - 1
+    for name in ("kl_ab", "kl_ba", "jsd", "tv"):
+        assert np.abs(getattr(c.rows, name)[known]).max() <= 1e-6, name
+    assert (c.rows.first_differs[known] == 0).all() and (c.rows.rank_of_a_in_b[known] == 1).all()
+    back = c.swapped().swapped()
+    np.testing.assert_array_equal(back.vocabulary.b_of_a, c.vocabulary.b_of_a)
+    frame = c.to_frame()
+    assert frame.first_choice_a[1] == frame.first_choice_b[1]
+
+
+def test_another_tokenizer_leaves_spans_and_bits_per_byte(llama, tmp_path):
+    save_tiny("llama", tmp_path, seed=1, vocab_size=400)
+    byte_fallback().save_pretrained(tmp_path)
+    other = an.load_model(str(tmp_path))
+    c = an.compare(an.Side(llama, TEXT), an.Side(other, TEXT))
+    assert c.vocabulary.kind == "different" and c.alignment.kind == "spans"
+    assert c.rows is None and c.unavailable["rows"] == c.vocabulary.why
+    known = c.spans.has_context
+    s = c.summary()
+    for side, run in (("a", c.a), ("b", c.b)):
+        inside = getattr(c.alignment, f"span_{side}")
+        by_hand = run.tokens.surprisal[np.isin(inside, np.flatnonzero(known))].astype(float).sum()
+        expected = by_hand / np.log(2) / c.spans.n_bytes[known].sum()
+        assert s[f"bits_per_byte_{side}"].value == pytest.approx(expected, rel=1e-6)
+    assert c.spans.n_bytes.sum() == len(TEXT.encode()) and "".join(c.spans.text) == TEXT
+    assert "mean_kl_ab" not in s and len(c.to_frame()) == c.alignment.n_spans
 
 
 # Files -------------------------------------------------------------------------------------------------

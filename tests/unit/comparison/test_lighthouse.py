@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -106,8 +107,11 @@ def test_it_does_what_it_was_made_for(smollm2):
         return sum(float(run.surprisal[1:].sum()) for run in runs) / sum(len(run) - 1 for run in runs)
 
     log, other = held_out()[:4], UNRELATED[:2]
+    before = an.trace(smollm2, log[0], attention=False, spectra=False)
     assert mean(log, 0.5) < mean(log, 0.0) - 0.5
     assert mean(other, 1.0) > mean(other, 0.5) + 0.02
+    after = an.trace(smollm2, log[0], attention=False, spectra=False)
+    np.testing.assert_array_equal(after.final_states, before.final_states)
 
 
 @pytest.mark.embedded

@@ -12,8 +12,18 @@ from analysis.comparison.rules.laid import Laid
 from analysis.comparison.rules.origin import Knowledge
 from analysis.comparison.rules.r2r import log_u
 from analysis.comparison.rules.registry import RULES, lay
+from analysis.comparison.rules.strips import laid_strip
 from analysis.errors import AnalysisError
-from tests.comparisons import attention, made_comparison, made_spans, made_truth
+from tests.comparisons import (
+    Truth,
+    V,
+    attention,
+    comparison_of,
+    made_comparison,
+    made_spans,
+    made_truth,
+    reads_twice,
+)
 from tests.unit.comparison.whole_distributions import whole_of_truth
 
 ONE = [name for name, rule in RULES.items() if rule.needs not in ("texts >= 30", "variants")]
@@ -54,7 +64,7 @@ def test_what_is_a_guess_is_said():
 
 @pytest.mark.parametrize("name", ONE)
 def test_every_rule_runs_and_says(name):
-    c, whole = with_attention(made_comparison(24, ahead=2)), whole_of_truth(made_truth(24))
+    c, whole = with_attention(reads_twice(made_comparison(24, ahead=2))), whole_of_truth(made_truth(24))
     rule = RULES[name]
     found = lay(name, c, *([whole] if rule.needs == "heads" else []))
     assert isinstance(found, Laid) and found.origin is rule.origin
@@ -109,3 +119,32 @@ def test_logu_is_laid_over_with_the_logits_of_a():
     np.testing.assert_array_equal(found.marks, value >= np.nanmedian(value))
     with pytest.raises(AnalysisError, match="largest logits"):
         lay("r2r_logu", c, replace(whole, top_logits=None))
+
+
+def apart():
+    """Sides that give everything to different tokens, as near to nothing as arrays of the test can say."""
+    log_p, log_q = (np.full((7, V), -600.0) for _ in range(2))
+    log_p[:, 3], log_q[:, 4] = 0.0, 0.0
+    log_p[0] = log_q[0] = np.nan
+    return Truth(np.full(6, 3), log_p, log_q)
+
+
+@pytest.mark.parametrize(
+    "truth",
+    [made_truth(2), replace(made_truth(12), log_q=made_truth(12).log_p), apart()],
+    ids=["two tokens", "equal sides", "nothing in common"],
+)
+@pytest.mark.parametrize("name", [name for name in ONE if name != "r2r_logu"])
+def test_short_texts_equal_sides_and_sides_apart_have_numbers(name, truth):
+    c, rule = with_attention(reads_twice(comparison_of(truth))), RULES[name]
+    found = lay(name, c, *([whole_of_truth(truth)] if rule.needs == "heads" else []))
+    assert np.isfinite(found.quantities[0].values[1:]).all()
+    assert np.isfinite(laid_strip(c, found, "b").values[1:]).all() and found.says()
+
+
+def test_a_text_without_a_predicted_token_is_refused():
+    whole = whole_of_truth(made_truth(1))
+    for name in ONE:
+        if RULES[name].needs != "attention":
+            with pytest.raises(AnalysisError):
+                lay(name, comparison_of(made_truth(1)), *([whole] if RULES[name].needs == "heads" else []))

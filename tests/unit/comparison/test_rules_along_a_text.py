@@ -25,6 +25,7 @@ from tests.comparisons import (
     made_comparison,
     made_spans,
     made_truth,
+    reads_twice,
 )
 from tests.unit.comparison.whole_distributions import one_row
 
@@ -89,15 +90,24 @@ def test_what_the_second_reading_takes_away():
         entropy_a=[NAN, 1, 1, 1, 1],
         entropy_b=[NAN, 0.5, 1, 1, 1.5],
     )
+    with pytest.raises(AnalysisError, match="once more"):
+        read_twice(c)
+    c = reads_twice(c)
     found = read_twice(c)
     assert found.values("surprisal_change")[1:].tolist() == [-2, 1, 0, -2] and found.positions == (1, 4)
     assert found.number("surprisal_change") == -0.75 and found.number("helped") == 0.5
     assert found.number("entropy_change") == 0
     assert read_twice(c, first=4).number("surprisal_change") == -2
+    prompt = int(c.a.tokens.end[2])
+    answer = read_twice(reads_twice(c, prompt))
+    assert np.isnan(answer.values("surprisal_change")[:3]).all() and answer.number("surprisal_change") == -1
+    other = replace(c, b=replace(c.b, text="Something else. " + c.a.text))
+    with pytest.raises(AnalysisError, match="once more"):
+        read_twice(other)
 
 
 def test_marks_stand_on_each_side_at_its_own_place():
-    c = made_comparison(10, ahead=3)
+    c = reads_twice(made_comparison(10, ahead=3))
     found = read_twice(c)
     on_a, on_b = found.on(c, "a"), found.on(c, "b")
     assert len(on_a) == 10 and len(on_b) == 13

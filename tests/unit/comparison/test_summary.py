@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from analysis.comparison.bootstrap import block_length, interval, resampled
 from analysis.comparison.published import published_rows
-from analysis.comparison.summary import block_length, interval, mean, quantile, resampled, summary_of
+from analysis.comparison.summary import mean, quantile, summary_of
 from analysis.errors import AnalysisError
 from tests.comparisons import made_comparison
 

@@ -15,6 +15,7 @@ from analysis.comparison import comparison_file as files
 from analysis.comparison.results import VocabularyMatch
 from analysis.errors import AnalysisError, BrokenFileError
 from analysis.results.file_parts import bytes_of, header_of
+from analysis.results.trace import Check
 from tests.comparisons import made_comparison, made_spans
 
 TEXT = "the tin in the inn is thin and the hen is in it"
@@ -78,12 +79,20 @@ def test_exchanged_sides_are_those_of_a_comparison_the_other_way(llama, pair):
 
 @MADE
 def test_twice_exchanged_is_as_before(c):
-    c = replace(
-        c, seconds={"A": 1.0, "B": 2.0, "comparison": 3.0}, unavailable={"rows": "Side A: why. Side B: no."}
-    )
+    checks = tuple(Check(name, 0.0, 0.0) for name in ("A: sums", "B compared with itself", "a sum over A"))
+    c = replace(c, seconds={"A": 1.0, "B": 2.0, "comparison": 3.0}, checks=checks)
+    c = replace(c, unavailable={"rows": c.vocabulary.why, "structure": "Side A: A reason. Side B: none."})
     assert_same(c.swapped().swapped(), replace(c, differs=c.swapped().swapped().differs))
     assert c.swapped().seconds == {"A": 2.0, "B": 1.0, "comparison": 3.0}
-    assert c.swapped().unavailable == {"rows": "Side B: why. Side A: no."}
+    assert c.swapped().unavailable == {
+        "rows": c.swapped().vocabulary.why,
+        "structure": "Side B: A reason. Side A: none.",
+    }
+    assert [check.name for check in c.swapped().checks] == [
+        "B: sums",
+        "A compared with itself",
+        "a sum over A",
+    ]
 
 
 def test_a_vocabulary_is_turned_round():
@@ -91,11 +100,12 @@ def test_a_vocabulary_is_turned_round():
     size = c.a.spec.vocab_size
     b_of_a = np.roll(np.arange(size), 3).astype(np.int64)
     b_of_a[5] = -1
-    match = VocabularyMatch("extended", "one is missing", b_of_a, size - 1, 1, 2)
+    match = VocabularyMatch("extended", "A has 1 more and B 2.", b_of_a, size - 1, 1, 2)
     turned = replace(c, vocabulary=match).swapped().vocabulary
     for a, b in enumerate(b_of_a):
         assert b < 0 or turned.b_of_a[b] == a
     assert (turned.b_of_a == -1).sum() == 1 and (turned.only_a, turned.only_b) == (2, 1)
+    assert turned.why == "B has 1 more and A 2."
 
 
 def test_divergences_change_places():
