@@ -30,6 +30,12 @@ class VisualView:
         (n, H, d): of the layer before, after positions.
     attention : torch.Tensor, optional
         (m, n): attention of the question's rows on the visual tokens in the layer before, mean over heads.
+    text_features : torch.Tensor, optional
+        (m, D): embeddings of the question's tokens.
+    transitions : torch.Tensor, optional
+        (n,): sum over sublayers of :func:`analysis.visual_tokens.measures.transition_scores`.
+    sensitivity : torch.Tensor, optional
+        (n,): of :func:`analysis.visual_tokens.policies.zoo.sensitivity`.
     """
 
     features: Tensor
@@ -40,6 +46,9 @@ class VisualView:
     text_keys: Tensor | None = None
     queries: Tensor | None = None
     attention: Tensor | None = None
+    text_features: Tensor | None = None
+    transitions: Tensor | None = None
+    sensitivity: Tensor | None = None
 
     @property
     def n(self) -> int:

@@ -17,8 +17,21 @@ from analysis.visual_tokens.policies.divprune import DivPrune
 from analysis.visual_tokens.policies.entropyprune import EntropyPrune, head_entropy
 from analysis.visual_tokens.policies.fastv import FastV
 from analysis.visual_tokens.policies.random import RandomTokens
+from analysis.visual_tokens.policies.sparsevlm import SparseVLM, raters
+from analysis.visual_tokens.policies.transprune import TransPrune
+from analysis.visual_tokens.policies.zoo import ZooPrune, sensitivity
 
-METHODS = [RandomTokens(), DivPrune(), CDPrunerLike(), Dart(), FastV(), EntropyPrune()]
+METHODS = [
+    RandomTokens(),
+    DivPrune(),
+    CDPrunerLike(),
+    Dart(),
+    FastV(),
+    EntropyPrune(),
+    SparseVLM(),
+    TransPrune(),
+    ZooPrune(),
+]
 by_method = pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
 
 
@@ -34,6 +47,9 @@ def some_view(n: int = 24, m: int = 5, width: int = 8) -> VisualView:
         text_keys=one(m, 6),
         queries=one(n, 4, 6),
         attention=one(m, n).softmax(-1),
+        text_features=one(m, width),
+        transitions=one(n).exp(),
+        sensitivity=one(n).exp(),
     )
 
 
@@ -174,3 +190,45 @@ def test_entropy_of_heads_by_hand():
     released = head_entropy(queries[2:], released=True)
     assert float(released) == pytest.approx(0.75, abs=1e-6)
     assert np.sign(float(head_entropy(7 * queries[2:], released=True))) == -1, "no entropy is negative"
+
+
+def test_words_that_belong_to_the_image_rate():
+    """Both visual tokens lie along the first word: its share is above a half, and its row alone decides."""
+    view = VisualView(
+        torch.tensor([[2.0, 0], [3.0, 0], [2.0, 0]]),
+        text_features=torch.tensor([[1.0, 0], [0, 1.0]]),
+        attention=torch.tensor([[0.1, 0.5, 0.4], [0.9, 0.05, 0.05]]),
+    )
+    assert view.text_features is not None
+    assert raters(view.features, view.text_features).tolist() == [True, False]
+    assert chosen(SparseVLM().keep(view, 1)) == [1]
+
+
+def test_transitions_and_attention_are_added_as_shares():
+    """Shares .5 .3 .2 and .1 .3 .6: sums .6 .6 .8; without attention the first."""
+    view = VisualView(
+        torch.zeros(3, 2),
+        transitions=torch.tensor([50.0, 30.0, 20.0]),
+        attention=torch.tensor([[0.1, 0.2, 0.4], [0.1, 0.4, 0.8]]),
+    )
+    assert chosen(TransPrune().keep(view, 1)) == [2]
+    assert chosen(TransPrune().keep(view, 2)) == [0, 2], "of equals the first stays"
+    assert chosen(TransPrune(with_attention=False).keep(view, 1)) == [0]
+
+
+def test_sensitivity_of_a_linear_projector_is_the_mean_length_of_its_noise():
+    """M(x) = 3 x in two dimensions: 3 times the mean length of a standard normal pair, sqrt(pi / 2)."""
+    states = torch.zeros(50, 2, dtype=torch.float64)
+    found = sensitivity(lambda x: 3 * x, states, draws=400)
+    assert float(found.mean()) == pytest.approx(3 * math.sqrt(math.pi / 2), rel=0.02)
+    deaf = sensitivity(lambda x: x * torch.tensor([0] + [1] * 48 + [9])[:, None], states)
+    assert float(deaf[0]) == 0 and int(deaf.argmax()) == 49
+
+
+def test_zoo_weighs_sensitivity_with_distance():
+    """The strongest first; its copy is as strong and comes last; the weakest weighs nothing."""
+    view = VisualView(
+        torch.tensor([[1.0, 0], [1.0, 0], [0, 1.0], [-1.0, 0]]),
+        sensitivity=torch.tensor([10.0, 9.0, 5.0, 0.0]),
+    )
+    assert chosen(ZooPrune().keep(view, 2)) == [0, 2]
