@@ -76,7 +76,7 @@ def visual_sinks(states: np.ndarray, dimensions: np.ndarray, threshold: float = 
     """
     if not len(dimensions):
         return np.zeros(len(states), bool)
-    return (_normalised(states)[:, dimensions] > threshold).any(1)
+    return np.any(_normalised(states)[:, dimensions] > threshold, axis=1, keepdims=False)
 
 
 def _normalised(states: np.ndarray) -> np.ndarray:
