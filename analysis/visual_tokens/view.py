@@ -16,6 +16,8 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from analysis.errors import AnalysisError
 from analysis.forward.attention_adapter import AttentionCall, attending
+from analysis.models.body import first_tensor, hooks
+from analysis.visual_tokens.measures import transition_scores
 from analysis.visual_tokens.parts import language_layers, language_part, visual_positions
 from analysis.visual_tokens.policies.base import VisualView
 from analysis.visual_tokens.tower import read_image_once
@@ -23,7 +25,12 @@ from analysis.visual_tokens.tower import read_image_once
 
 @torch.no_grad()
 def view_before(
-    model: Any, inputs: Mapping[str, Any], layer: int, positions: Tensor | None = None
+    model: Any,
+    inputs: Mapping[str, Any],
+    layer: int,
+    positions: Tensor | None = None,
+    *,
+    transitions_from: int = 0,
 ) -> VisualView:
     """Look at the visual tokens as they are before layer l.
 
@@ -37,11 +44,13 @@ def view_before(
         l, from 0. Keys, queries and attention are those of layer l - 1; before layer 0 there are none.
     positions : torch.Tensor, optional
         (n,) of int64: positions of the visual tokens, without newlines; all by default.
+    transitions_from : int, default 0
+        First of the layers before l whose transitions are added up; TransPrune takes a stretch in the middle.
 
     Returns
     -------
     VisualView
-        Everything but ``transitions`` and ``sensitivity``.
+        Everything but ``sensitivity``; ``transitions`` where each layer has ``self_attn`` and ``mlp``.
 
     Raises
     ------
@@ -82,13 +91,24 @@ def view_before(
 
         return hook
 
-    handles = [layers[i].register_forward_pre_hook(before(i), with_kwargs=True) for i in sorted({0, layer})]
-    try:
+    def changes(_module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
+        given = (arguments[0] if arguments else keywords["hidden_states"])[0, visual]
+        added = first_tensor(output)[0, visual]
+        score = transition_scores(given.float().cpu().numpy(), added.float().cpu().numpy())
+        seen["transitions"] = seen.get("transitions", torch.zeros(len(visual))) + torch.from_numpy(score)
+
+    parts = [
+        getattr(one, name, None) for one in layers[transitions_from:layer] for name in ("self_attn", "mlp")
+    ]
+    with hooks() as handles:
+        for i in sorted({0, layer}):
+            handles.append(layers[i].register_forward_pre_hook(before(i), with_kwargs=True))
+        if None not in parts:
+            handles += [
+                part.register_forward_hook(changes, with_kwargs=True) for part in parts if part is not None
+            ]
         with attending(language_part(model), SimpleNamespace(layers=layers), attend, library_masks=True):
             model.model(**once, use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
     seen["question"] = seen["text_features"].mean(0)
     return VisualView(**{name: part.float() for name, part in seen.items()})
 

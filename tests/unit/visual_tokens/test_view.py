@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 import analysis as an
 from analysis.models.attention_choice import attention_name
+from analysis.visual_tokens.measures import transition_scores
 from analysis.visual_tokens.parts import language_part, visual_positions
 from analysis.visual_tokens.policies.dart import Dart
 from analysis.visual_tokens.policies.entropyprune import EntropyPrune
 from analysis.visual_tokens.policies.fastv import FastV
 from analysis.visual_tokens.policies.sparsevlm import SparseVLM
+from analysis.visual_tokens.policies.transprune import TransPrune
 from analysis.visual_tokens.view import view_before
 from tests.tiny_models.vision import FAMILIES, build_vision, vision_inputs
 
@@ -63,9 +66,29 @@ def test_the_view_is_what_the_library_says(prepared, family):
 def test_methods_run_on_it(prepared, family):
     model, inputs = prepared(family)
     view = view_before(model, inputs, 2)
-    for method in (Dart(), FastV(), EntropyPrune(), SparseVLM()):
+    for method in (Dart(), FastV(), EntropyPrune(), SparseVLM(), TransPrune()):
         assert int(method.keep(view, 3).sum()) == 3
     assert view.keys.shape == (view.n, 2 * 8) and view.queries.shape == (view.n, 4, 8)
+
+
+@torch.no_grad()
+def test_transitions_are_those_of_attention_and_of_the_mlp(prepared):
+    """Layer 1 by its own parts: what its norms give, and what it adds to its states."""
+    model, inputs = prepared("llava")
+    visual = visual_positions(model, inputs["input_ids"][0])
+    block, caught = language_part(model).layers[1], []
+    handle = block.post_attention_layernorm.register_forward_hook(
+        lambda _, given, out: caught.append((given[0], out))
+    )
+    states = model(**inputs, output_hidden_states=True, use_cache=False).hidden_states
+    handle.remove()
+    (middle, to_mlp) = (part[0, visual] for part in caught[0])
+    start, end = states[1][0, visual], states[2][0, visual]
+    expected = transition_scores(block.input_layernorm(start).numpy(), (middle - start).numpy())
+    expected += transition_scores(to_mlp.numpy(), (end - middle).numpy())
+    found = view_before(model, inputs, 2, transitions_from=1).transitions
+    assert np.allclose(found, expected, rtol=1e-3)
+    assert int(TransPrune().keep(view_before(model, inputs, 2), 5).sum()) == 5
 
 
 def test_before_the_first_layer_there_is_no_attention(prepared):
