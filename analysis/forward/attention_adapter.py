@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
@@ -24,8 +24,14 @@ from analysis.models.attention_choice import attention_choice
 from analysis.models.body import hooks
 from analysis.models.library_parts import eager_mask
 
-if TYPE_CHECKING:
-    from analysis.models.anatomy import Anatomy
+
+class HasLayers(Protocol):
+    """What knows its decoder layers, such as an :class:`analysis.models.anatomy.Anatomy`."""
+
+    @property
+    def layers(self) -> Any:
+        """In order."""
+
 
 _NAME, _NAME_WITH_MASKS = "logitscope", "logitscope_with_masks"
 _UNDERSTOOD = {"scaling", "softcap", "sliding_window", "s_aux"}
@@ -200,14 +206,16 @@ def _register() -> None:
 
 
 @contextmanager
-def attending(model: Any, anatomy: Anatomy, attend: Attend, *, library_masks: bool = False) -> Iterator[None]:
+def attending(
+    model: Any, anatomy: HasLayers, attend: Attend, *, library_masks: bool = False
+) -> Iterator[None]:
     """Let a model attend through a function of ours; its own implementation comes back afterwards.
 
     Parameters
     ----------
     model
         transformers' model.
-    anatomy : Anatomy
+    anatomy : HasLayers
         Its parts: the layer that runs is told by its place in ``anatomy.layers``.
     attend : callable
         Gets every layer's :class:`AttentionCall`, at most one per layer and pass.

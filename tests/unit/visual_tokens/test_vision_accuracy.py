@@ -8,6 +8,7 @@ import torch
 
 from analysis.visual_tokens.intervals import paired_difference, wilson
 from analysis.visual_tokens.scenes.plan import SIDE
+from analysis.visual_tokens.shipped.__main__ import table
 from analysis.visual_tokens.shipped.accuracy import CONDITIONS, Answers, measure_answers, pool
 from analysis.visual_tokens.shipped.build import build_model, build_processor
 from analysis.visual_tokens.shipped.packed_pass import answer_logits, answered_right, patch_states, project
@@ -103,6 +104,17 @@ def test_what_is_lost_is_what_was_right_before():
     answers = Answers(np.arange(4), np.array(["count"] * 4), right)
     assert answers.lost("pooled").value == 0.5
     assert answers.share("pooled").value == 0.5 and np.isnan(answers.share("full", "reading").value)
+
+
+def test_the_table_says_what_was_measured():
+    right = {name: np.array([1, 0], bool) for name in (*CONDITIONS, "majority")} | {
+        "pooled": np.array([0, 0], bool)
+    }
+    text = table(Answers(np.arange(2), np.array(["count", "reading"]), right))
+    assert "| count | 1 | 100.0 (20.7 to 100.0) | 100.0 | 100.0 | 100.0 | 0.0 |" in text
+    assert "| reading | 1 | 0.0 (0.0 to 79.3) |" in text and "| all | 2 | 50.0" in text
+    assert "wrong when pooled: 50.0 %" in text and "wrong when blurred: 0.0 %" in text
+    assert "| relation | 0 | nan" in text
 
 
 def test_a_scene_is_square():

@@ -1,0 +1,1 @@
+"""Methods that choose which visual tokens stay: one a file, from formulas, each with its source and where it differs."""
