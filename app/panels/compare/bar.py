@@ -21,6 +21,9 @@ from app.widgets.plain import plain
 from app.widgets.run_status import is_file_opened, watch_run
 from app.widgets.text_form import text_and_address, text_options
 
+_BEFORE = 8
+"""Characters in front of the first difference that stay in sight."""
+
 
 def compare_bar() -> None:
     """Draw the bar; pressing Run both asks for a comparison."""
@@ -58,18 +61,31 @@ def _form() -> None:
     st.caption(f"Both sides: {time}{size(plan.bytes_needed)} beside the weights{fits}")
 
 
+def _parting(text: str, other: str) -> int:
+    """Where the word before the first difference of two texts begins; 0 where it is in sight anyway."""
+    both = min(len(text), len(other))
+    shared = next((i for i in range(both) if text[i] != other[i]), both)
+    return text.rfind(" ", 0, max(0, shared - _BEFORE)) + 1
+
+
+def _from(text: str, begin: int) -> str:
+    return f"…{text[begin:]}" if begin else text
+
+
 def _what_happens(wanted: CompareRequest | AnalysisError) -> None:
     """Progress while two sides are compared; else what both are, and whether the pictures are of it."""
     job = running.live_job()
     if job is not None:
         watch_run(job.key)
         return
-    st.markdown(":blue[**A**]", width="content")
-    words("an opened run" if is_file_opened() else st.session_state.get(state.TEXT) or "")
-    st.markdown(":orange[**B**]", width="content")
     kind = kind_chosen()
+    text, other = (st.session_state.get(key) or "" for key in (state.TEXT, state.change_text(kind)))
+    begin = _parting(text, other) if kind == "text" else 0
+    st.markdown(":blue[**A**]", width="content")
+    words("an opened run" if is_file_opened() else _from(text, begin))
+    st.markdown(":orange[**B**]", width="content")
     if kind == "text":
-        words(st.session_state.get(state.change_text(kind)) or "", "b")
+        words(_from(other, begin), "b")
     else:
         words(f"A, {KINDS[kind].label}", "b", quoted=False)
     if running.is_example():
