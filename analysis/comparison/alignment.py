@@ -81,30 +81,6 @@ def align(
     return _paired("diff", a, b, runs, notes=notes)
 
 
-def drawn_together(alignment: Alignment, cell_a: np.ndarray, cell_b: np.ndarray) -> np.ndarray:
-    """Which spans are drawn as one, because a character is split over them.
-
-    Parameters
-    ----------
-    alignment : Alignment
-        With S spans.
-    cell_a, cell_b : numpy.ndarray of int, shapes (Ta,) and (Tb,)
-        Cell of each token.
-
-    Returns
-    -------
-    numpy.ndarray of int32, shape (S,)
-        Number of the drawn group of each span, from 0, in order. Numbers stay those of spans.
-    """
-    together = np.zeros(max(alignment.n_spans, 1), bool)
-    for span, cell in ((alignment.span_a, cell_a), (alignment.span_b, cell_b)):
-        inside = span >= 0
-        span, cell = span[inside], cell[inside]
-        joins = (cell[1:] == cell[:-1]) & (span[1:] == span[:-1] + 1)
-        together[span[1:][joins]] = True
-    return np.cumsum(~together).astype(np.int32)[: alignment.n_spans] - 1
-
-
 def _whole(text_a: str, text_b: str, first: int, last: int) -> AlignmentKind | None:
     """How the sides belong together where one reads all that the other reads, and more at one end."""
     shorter, longer = sorted((text_a, text_b), key=len)

@@ -78,7 +78,7 @@ def rounded_weights(model: LanguageModel, rounding: Rounding) -> Iterator[None]:
     Raises
     ------
     AnalysisError
-        If there is no such grid.
+        If there is no such grid, or if it changes nothing.
     UnsupportedModelError
         If the weights are not plain numbers, or spread over devices.
 
@@ -88,6 +88,7 @@ def rounded_weights(model: LanguageModel, rounding: Rounding) -> Iterator[None]:
     """
     bits = bits_of(rounding)
     _require_plain(model)
+    _require_change(model, rounding)
     with model.lock, hooks() as handles:
         swaps = [_Swap(layer, bits) for layer in model.anatomy.layers]
         try:
@@ -100,14 +101,17 @@ def rounded_weights(model: LanguageModel, rounding: Rounding) -> Iterator[None]:
                 swap.end()
 
 
-def grids_that_round(model: LanguageModel) -> tuple[Rounding, ...]:
-    """The grids that change a weight of the model's first layer."""
-    matrices = _matrices(model.anatomy.layers[0])
-
-    def changes(bits: int) -> bool:
-        return any(not torch.equal(_rounded(owner, weight, bits), weight) for owner, weight in matrices)
-
-    return tuple(name for name in ROUNDINGS if changes(bits_of(name)))
+def _require_change(model: LanguageModel, rounding: Rounding) -> None:
+    """Refuse a grid on which the weights of the first layer are already."""
+    bits = bits_of(rounding)
+    if all(
+        torch.equal(_rounded(owner, weight, bits), weight)
+        for owner, weight in _matrices(model.anatomy.layers[0])
+    ):
+        raise AnalysisError(
+            f"The weights of {model.info.name} are on the {rounding} grid already: nothing would change.",
+            "Choose a grid of fewer bits.",
+        )
 
 
 @dataclass(eq=False)

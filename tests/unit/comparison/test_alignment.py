@@ -7,7 +7,7 @@ import unicodedata
 import numpy as np
 import pytest
 
-from analysis.comparison.alignment import LEAST_RUN, align, drawn_together
+from analysis.comparison.alignment import LEAST_RUN, align
 from analysis.errors import AnalysisError
 from analysis.models.tokenization import TokenizedText, encode
 from tests.tiny_models.splitters import SPLITTERS
@@ -148,14 +148,12 @@ def test_a_worked_example():
     assert found.span_b.tolist() == [0, 1, 1, 2, 3, 4, 5, 6]
     assert found.span_bytes.tolist() == [2, 4, 2, 1, 1, 4, 3] and found.span_bytes.sum() == len(text.encode())
     assert found.pairs.tolist() == [[0, 0], [2, 3], [3, 4], [4, 5], [8, 7]]
-    assert drawn_together(found, a.cell, b.cell).tolist() == [0, 1, 2, 2, 2, 3, 4]
 
 
 def test_tokens_without_bytes_are_in_no_span():
     found = by_bytes("abc", tokens_of([0, 1, 2, 0]), tokens_of([2, 0, 1]))
     assert found.span_a.tolist() == [-1, 0, 0, -1] and found.span_b.tolist() == [0, -1, 0]
     assert found.span_bytes.tolist() == [3] and len(found.pairs) == 0
-    assert drawn_together(found, np.arange(4), np.arange(3)).tolist() == [0]
 
 
 def test_two_tokenizers_and_a_prompt_on_one_side():
@@ -197,11 +195,6 @@ def assert_tiles(text, a, b):
     i, j = found.pairs.T
     np.testing.assert_array_equal(found.span_a[i], found.span_b[j])
     np.testing.assert_array_equal(a.n_bytes[i], b.n_bytes[j])
-    drawn = drawn_together(found, a.cell, b.cell)
-    for tokens, span in ((a, found.span_a), (b, found.span_b)):
-        group, cell = drawn[span[span >= 0]], tokens.cell[span >= 0]
-        assert (group[1:] == group[:-1])[cell[1:] == cell[:-1]].all(), "a cell is split"
-    assert (np.diff(drawn) >= 0).all() and (np.diff(drawn) <= 1).all()
 
 
 def random_text(draw):

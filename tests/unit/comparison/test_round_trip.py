@@ -11,7 +11,6 @@ from analysis.comparison.round_trip import (
     BLOCK,
     ROUNDINGS,
     bits_of,
-    grids_that_round,
     round_trip,
     rounded_weights,
 )
@@ -111,18 +110,23 @@ def test_fewer_bits_move_more(llama):
     assert 0 < moved[0] < moved[1] < moved[2]
 
 
-def test_grids_that_change_nothing_are_not_offered(fresh_llama):
-    assert grids_that_round(fresh_llama) == ROUNDINGS
+def test_a_grid_that_changes_nothing_is_refused(fresh_llama):
     for weight in fresh_llama.anatomy.layers.parameters():
         if weight.dim() >= 2:
             weight.data = torch.randint(-7, 8, weight.shape).float()
-            weight.data[..., ::BLOCK] = 7.0
-    assert grids_that_round(fresh_llama) == ("8-bit", "6-bit"), "whole numbers up to 7 are a grid of 4 bits"
+            weight.data[..., ::BLOCK] = 7.0  # whole numbers up to 7 are a grid of 4 bits
+    for rounding in ("8-bit", "6-bit"):
+        with rounded_weights(fresh_llama, rounding):
+            pass
+    with pytest.raises(AnalysisError, match="4-bit grid already"), rounded_weights(fresh_llama, "4-bit"):
+        pass
 
 
 @pytest.mark.embedded
 def test_the_embedded_weights_are_blocks_that_a_symmetric_grid_changes(smollm2):
-    assert grids_that_round(smollm2) == ROUNDINGS
+    for rounding in ROUNDINGS:
+        with rounded_weights(smollm2, rounding):
+            pass
 
 
 def test_what_cannot_be_rounded_is_said(fresh_llama):
