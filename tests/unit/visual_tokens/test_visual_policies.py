@@ -1,0 +1,433 @@
+"""Methods of visual token pruning on features whose right answer is known by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from analysis.errors import AnalysisError
+from analysis.visual_tokens.policies import POLICIES, VisualView, policy
+from analysis.visual_tokens.policies.base import cosines
+from analysis.visual_tokens.policies.cdpruner import determinantal
+from analysis.visual_tokens.policies.fastv import FastV
+from analysis.visual_tokens.policies.flowcut import flow, leaving
+from analysis.visual_tokens.policies.layers import same_depth, stage_counts
+from analysis.visual_tokens.policies.random import Random
+from analysis.visual_tokens.policies.sparsevlm import rating
+from analysis.visual_tokens.policies.transprune import transitions
+from analysis.visual_tokens.policies.view import TowerLayer
+
+
+def grid(features, columns: int = 4, n_layers: int = 8, **parts) -> VisualView:
+    """A view of tokens that stand row by row."""
+    features = torch.as_tensor(features, dtype=torch.float32)
+    number = torch.arange(len(features))
+    return VisualView(features, number // columns, number % columns, n_layers, **parts)
+
+
+def drawn(n: int = 16, width: int = 6, seed: int = 0) -> torch.Tensor:
+    return torch.randn(n, width, generator=torch.Generator().manual_seed(seed))
+
+
+def at(*degrees: float) -> torch.Tensor:
+    """Unit vectors in a plane."""
+    angle = torch.tensor(degrees) * torch.pi / 180
+    return torch.stack([angle.cos(), angle.sin()], 1)
+
+
+def kept(method, view: VisualView, n: int) -> list[int]:
+    return policy(method).choose(view, n).kept.tolist()
+
+
+# What holds for all -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_method_says_what_it_is(name):
+    method = policy(name)
+    assert method.name == name and method.label and method.source and method.formula
+    assert all(need in VisualView.__dataclass_fields__ for need in method.needs)
+    assert method == policy(method)
+
+
+def test_what_cannot_be_is_said():
+    with pytest.raises(AnalysisError, match="no method for visual tokens called 'none'"):
+        policy("none")
+    view = grid(drawn())
+    for n in (0, 17):
+        with pytest.raises(AnalysisError, match=f"Of 16 visual tokens, {n} cannot be kept"):
+            policy("random").choose(view, n)
+    with pytest.raises(AnalysisError, match="attention on the picture cannot be read"):
+        policy("fastv").choose(view, 4)
+    two = replace(view, n_layers=1, attention={1: torch.rand(2, 3, 16)})
+    assert "this model has 1" in policy("fastv").unsupported(two)
+
+
+# Controls ---------------------------------------------------------------------------------------------
+
+
+def test_random_keeps_what_it_kept_and_another_seed_another():
+    view = grid(drawn(64))
+    ten, twenty = (set(kept("random", view, n)) for n in (10, 20))
+    assert len(ten) == 10 and ten < twenty
+    assert ten != set(kept(Random(seed=1), view, 10))
+    counts = torch.zeros(64)
+    for seed in range(400):
+        counts[kept(Random(seed), view, 16)] += 1
+    assert counts.min() > 60 and counts.max() < 140  # 100 each, six standard deviations are 52
+
+
+def test_down_sampling_averages_four_patches_at_their_mean_place():
+    view = grid(drawn(16))
+    stage = policy("downsampling").choose(view, 4).stages[0]
+    square = view.features.reshape(2, 2, 2, 2, 6).mean((1, 3)).reshape(4, 6)
+    torch.testing.assert_close(stage.mixed(view.features), square)
+    assert stage.kept.tolist() == [0, 2, 8, 10]
+    assert stage.mean_of(torch.arange(16)).tolist() == [2.5, 4.5, 10.5, 12.5]
+    assert stage.mean_of(view.row).tolist() == [0.5, 0.5, 2.5, 2.5]
+    assert stage.mean_of(view.column).tolist() == [0.5, 2.5, 0.5, 2.5]
+
+
+def test_down_sampling_keeps_whole_blocks_only():
+    view = grid(drawn(16))
+    whole = policy("downsampling").choose(view, 16).stages[0]
+    assert torch.equal(whole.mixed(view.features), view.features)
+    with pytest.raises(AnalysisError, match="Blocks of this grid leave 1, 4, 16 tokens"):
+        policy("downsampling").choose(view, 5)
+    wide = grid(drawn(15), columns=5)  # 3 x 5 in blocks of 2: 2 x 3, those at the edge smaller
+    stage = policy("downsampling").choose(wide, 6).stages[0]
+    torch.testing.assert_close(stage.mixed(wide.features)[5], wide.features[14])
+    torch.testing.assert_close(stage.mixed(wide.features)[2], wide.features[[4, 9]].mean(0))
+
+
+def test_down_sampling_does_not_mix_crops():
+    crop = torch.tensor([0] * 4 + [1] * 4)
+    place = torch.tensor([0, 0, 1, 1] * 2), torch.tensor([0, 1] * 4)
+    view = VisualView(drawn(8), *place, 8, crop=crop)
+    stage = policy("downsampling").choose(view, 2).stages[0]
+    torch.testing.assert_close(stage.mixed(view.features), view.features.reshape(2, 4, 6).mean(1))
+
+
+# Methods ----------------------------------------------------------------------------------------------
+
+
+def test_fastv_takes_the_last_query_of_the_layer_before_and_the_mean_over_heads():
+    attention = torch.zeros(2, 3, 16)
+    attention[:, 0, 5] = 0.9  # an earlier query
+    attention[0, -1, 3] = 0.5  # mean .25
+    attention[:, -1, 7] = 0.3
+    attention[1, -1, 9] = 0.7  # mean .35
+    view = grid(drawn(), attention={1: attention, 2: attention.flip(2)})
+    choice = FastV().choose(view, 2)
+    assert choice.kept.tolist() == [7, 9] and choice.layer == 2
+    assert kept("fastv", view, 4) == [0, 3, 7, 9]  # all others are equal
+    assert FastV(k=3).choose(view, 1).kept.tolist() == [6]
+
+
+def test_divprune_starts_at_the_loneliest_and_spreads():
+    # nearest neighbours: 10, 10, 30, 30, 60 degrees; the fifth is alone
+    view = grid(at(0, 10, 40, 70, 130))
+    assert kept("divprune", view, 1) == [4]
+    # farthest from 130: 0; then 70, whose nearest is 60 away, before 40 (40 away)
+    assert kept("divprune", view, 2) == [0, 4]
+    assert kept("divprune", view, 3) == [0, 3, 4]
+    assert kept("divprune", view, 4) == [0, 2, 3, 4]
+
+
+def test_divprune_takes_copies_last_and_the_earlier_of_two():
+    base = drawn(5)
+    view = grid(torch.cat([base, 3 * base]))  # cosine is blind to length
+    assert kept("divprune", view, 5) == [0, 1, 2, 3, 4]
+    assert kept("divprune", view, 6) == [0, 1, 2, 3, 4, 5]
+
+
+def test_cosine_of_nothing_is_zero():
+    assert cosines(torch.tensor([[0.0, 0.0], [1.0, 0.0]])).tolist() == [[0, 0], [0, 1]]
+
+
+def pivots_and_copies(**changed) -> VisualView:
+    """Four pivots along one axis, four copies, and eight tokens along axes of their own; the text as the pivots."""
+    states = torch.eye(9)[[0] * 8 + [*range(1, 9)]]
+    keys = torch.ones(16, 3)
+    keys[:4] = 5.0
+    parts = {"keys": {1: keys}, "states": {2: states}}
+    text = {"text_keys": {1: torch.zeros(4, keys.shape[1])}, "text_states": {2: states[:4]}}
+    return grid(states, **parts | text | changed)
+
+
+def test_dart_copies_of_a_pivot_go_first():
+    view = pivots_and_copies()
+    assert kept("dart", view, 12) == [0, 1, 2, 3, *range(8, 16)]
+    assert policy("dart").choose(view, 12).layer == 2
+
+
+def test_dart_keeps_pivots_by_the_l1_norm():
+    keys = torch.zeros(16, 4)
+    keys[3] = 1.0  # L1 4, L2 2
+    keys[5, 0] = 3.0  # L1 3, L2 3
+    view = pivots_and_copies(keys={1: keys})
+    assert kept("dart", view, 1) == [3]
+    assert kept("dart", view, 2) == [3, 5]
+
+
+def test_dart_pivots_add_in_the_order_of_falling_norm_and_the_first_ones_more():
+    states = torch.cat([at(0, 90), at(170, 280, 100, 20)])
+    keys = torch.tensor([[1.0], [2.0], [0], [0], [0], [0]])
+    view = grid(
+        states,
+        keys={1: keys},
+        states={2: states},
+        text_keys={1: torch.zeros(1, 1)},
+        text_states={2: at(280)},
+    )
+    dart = replace(policy("dart"), image_pivots=2, text_pivots=1)
+    # token 1, at 90 degrees, has the longer key: the token at 280 is farthest from it, at 170 from token 0
+    assert dart.choose(view, 3).kept.tolist() == [0, 1, 3]
+    assert dart.choose(view, 4).kept.tolist() == [0, 1, 2, 3]
+    # then the text's pivot at 280: 100 is farthest from it
+    assert dart.choose(view, 5).kept.tolist() == [0, 1, 2, 3, 4]
+    for n in range(1, 7):
+        assert len(dart.choose(view, n).kept) == n
+
+
+def test_a_determinantal_choice_takes_one_of_two_equal_tokens():
+    features = torch.cat([torch.eye(4), torch.eye(4)])
+    question = torch.tensor([[0.1, 0.2, 0.3, 0.4]])
+    view = grid(features, question=question)
+    # the copies of the most relevant tokens come after the less relevant originals
+    assert kept("cdpruner_like", view, 1) == [3]
+    assert kept("cdpruner_like", view, 3) == [1, 2, 3]
+    for n in range(1, 9):
+        chosen = kept("cdpruner_like", view, n)
+        assert len({i % 4 for i in chosen}) == min(n, 4) and len(chosen) == n
+
+
+def test_the_greedy_choice_has_the_largest_gain_in_determinant():
+    x = drawn(7, 5).double()
+    kernel = x @ x.T
+    chosen = determinantal(kernel, 5)
+    for t in range(5):
+        sets = [[*chosen[:t], j] for j in range(7)]  # with one twice: 0
+        gains = [torch.linalg.det(kernel[one][:, one]).item() for one in sets]
+        assert chosen[t] == max(range(7), key=gains.__getitem__)
+
+
+def test_a_determinantal_choice_goes_on_past_the_rank():
+    view = grid(drawn(144, 16), columns=12, question=drawn(3, 16, seed=1))
+    assert len(determinantal(cosines(view.features), 144)) == 16
+    for n in (16, 17, 100, 144):
+        assert len(set(kept("cdpruner_like", view, n))) == n
+
+
+def test_relevance_is_negated_as_released_and_not_in_the_other():
+    parts = {"patch_embeddings": at(0, 30, 60, 90), "text_embedding": at(0)[0], "question": at(0)}
+    view = grid(at(0, 30, 60, 90), **parts)
+    assert kept("cdpruner", view, 1) == [3]
+    assert kept("cdpruner_like", view, 1) == [0]
+    assert replace(policy("cdpruner"), negated=False).choose(view, 1).kept.tolist() == [0]
+    with pytest.raises(AnalysisError, match="no text tower"):
+        policy("cdpruner").choose(replace(view, text_embedding=None), 1)
+
+
+@pytest.mark.parametrize("name", ["visionzip", "visionzip_received"])
+def test_visionzip_adds_the_mean_of_the_rest_to_its_targets(name):
+    heads = torch.zeros(2, 8)
+    heads[0, 1], heads[1, 6], heads[0, 2], heads[1, 2] = 0.9, 0.8, 0.45, 0.4  # sums .9, .8, .85
+    keys = at(0, 0, 0, 80, 90, 10, 0, 85)
+    parts = {"cls_attention": heads, "tower_attention": heads[:, None].expand(2, 8, 8)}
+    view = grid(drawn(8), tower_keys=keys, **parts)
+    zipped = replace(policy(name), contextual=0.5)
+    stage = zipped.choose(view, 4).stages[0]
+    # dominant 1 and 2; of the rest 0 3 4 5 6 7 every third is a target: 0 and 5... by keys 0 and 10 degrees
+    assert stage.kept.tolist() == [0, 1, 2, 5]
+    f = view.features
+    expected = torch.stack([f[0] + f[6], f[1], f[2], f[5] + (f[3] + f[4] + f[7]) / 3])
+    torch.testing.assert_close(stage.mixed(f), expected)
+    assert policy(name).choose(view, 8).kept.tolist() == list(range(8))
+    alone = policy(name).choose(view, 3).stages[0]  # less than one contextual token
+    assert alone.kept.tolist() == [1, 2, 6]
+    torch.testing.assert_close(alone.mixed(f), f[[1, 2, 6]])
+
+
+def queries_of(kinds: str) -> torch.Tensor:
+    """Queries (N, 4, 4): s spans three directions, l lies along one, w spans three but faintly."""
+    spans = torch.eye(4)
+    line = torch.zeros(4, 4)
+    line[:, 0] = torch.tensor([1.0, -1.0, 1.0, -1.0])
+    return torch.stack([{"s": 3 * spans, "l": 0.1 * line, "w": 0.01 * spans}[kind] for kind in kinds])
+
+
+def test_entropyprune_of_the_paper_counts_directions():
+    view = grid(drawn(4), queries={1: queries_of("slwl")})
+    score = policy("entropyprune").score(view)
+    # centred unit vectors span 3 directions evenly; a line is one direction
+    three = torch.log(torch.tensor(3.0)) / torch.log(torch.tensor(4.0))
+    torch.testing.assert_close(score, torch.tensor([three, 0, three, 0]), atol=1e-6, rtol=0)
+    assert kept("entropyprune", view, 2) == [0, 2]
+
+
+def test_entropyprune_as_released_is_no_entropy():
+    view = grid(drawn(4), queries={1: queries_of("slwl")})
+    score = policy("entropyprune_released").score(view)
+    nine, tiny, line = 9 / 4, 1e-4 / 4, 0.01
+    by_hand = torch.tensor([-3 * nine * math.log(nine), -line * math.log(line), -3 * tiny * math.log(tiny)])
+    torch.testing.assert_close(score[:3], by_hand / math.log(4))
+    assert kept("entropyprune_released", view, 2) == [1, 3]
+
+
+def test_a_token_whose_heads_agree_has_no_entropy():
+    view = grid(drawn(2), queries={1: torch.ones(2, 4, 3)})
+    assert policy("entropyprune").score(view).tolist() == [0, 0]
+
+
+# Several stages ---------------------------------------------------------------------------------------
+
+
+def test_counts_are_the_published_ones_and_lie_between_them():
+    lists = (
+        (30 / 576, 36 / 576, 110 / 576, 1.0),
+        (
+            (66 / 576, 303 / 576, 300 / 576, 1.0),
+            (30 / 576, 110 / 576, 200 / 576, 1.0),
+        ),
+    )
+    assert stage_counts(576, 30, *lists) == (66, 30, 30)
+    assert stage_counts(576, 36, *lists) == (303, 110, 36)
+    assert stage_counts(576, 110, *lists) == (300, 200, 110)
+    assert stage_counts(576, 32, *lists) == (145, 57, 32)  # a third of the way
+    assert stage_counts(576, 576, *lists) == (576, 576, 576)
+    for n in range(1, 145):
+        first, second, last = stage_counts(144, n, *lists)
+        assert 144 >= first >= second >= last == n
+
+
+def test_layers_keep_their_depth_and_never_fall_together():
+    assert same_depth((2, 6, 15), 32) == (2, 6, 15)
+    assert same_depth((2, 6, 15), 8) == (1, 2, 4)
+    assert same_depth((2, 6, 10, 14), 8) == (1, 2, 3, 4)
+    assert same_depth((6, 8, 11), 4) == (1, 2, 3)
+    assert same_depth((2, 6, 15), 2) == (1, 2, 3)  # too few layers: the method says so
+    assert "this model has 2" in policy("sparsevlm").unsupported(
+        grid(drawn(), n_layers=2, attention={1: torch.rand(1, 2, 16)}, question=drawn(2))
+    )
+
+
+def test_raters_are_the_words_that_visual_tokens_point_at():
+    features = 4 * torch.eye(3)[[0, 0, 1, 0]]
+    question = torch.eye(3)
+    assert rating(features, question).tolist() == [True, False, False]
+    assert rating(torch.zeros(4, 3), question).all()
+
+
+def test_sparsevlm_follows_its_raters_through_its_stages():
+    features = 4 * torch.eye(4)[torch.zeros(16, dtype=torch.int64)]
+    layers = {}
+    for layer, order in {1: range(16), 2: range(16), 4: [*range(15, -1, -1)]}.items():
+        rows = torch.rand(2, 4, 16, generator=torch.Generator().manual_seed(layer))  # words that do not rate
+        rows[:, 0] = torch.tensor([*order]) / 100
+        layers[layer] = rows
+    view = grid(features, attention=layers, question=torch.eye(4))
+    choice = policy("sparsevlm").choose(view, 3)
+    assert [s.layer for s in choice.stages] == [2, 3, 5]
+    # 3 of 16 lies close to 110 of 576: 8 and 5 before
+    assert [s.kept.tolist() for s in choice.stages] == [[*range(8, 16)], [*range(11, 16)], [11, 12, 13]]
+
+
+def test_a_transition_is_length_times_turn():
+    given = torch.tensor([[1.0, 0], [1, 0], [2, 0]])
+    made = torch.tensor([[1.0, 0], [0, 3], [-2, 0]])
+    # turns 0, 1, 2; lengths 1, 3, 1
+    weight = torch.tensor([0.0, 1, 2]).exp()
+    expected = torch.tensor([1.0, 3, 1]) * weight / weight.sum()
+    torch.testing.assert_close(transitions(((given, made),)), expected)
+    torch.testing.assert_close(transitions(((given, made), (given, made))), 2 * expected)
+
+
+def test_transprune_adds_both_shares():
+    n = 16
+    given = torch.eye(2)[torch.zeros(n, dtype=torch.int64)]
+    made = given * torch.ones(n, 1)
+    made[5] *= 4  # T: 4 against 1, no turns
+    attention = torch.ones(1, 2, n)
+    attention[:, :, 9] = 9.0  # I: 9 against 1
+    view = grid(
+        drawn(n),
+        n_layers=32,
+        sublayers={i: ((given, made), (given, made)) for i in range(6, 12)},
+        attention={i: attention for i in (6, 8, 11)},
+    )
+    method = policy("transprune")
+    assert method.layers_read(32) == (6, 7, 8, 9, 10, 11)
+    choice = method.choose(view, 2)
+    assert [len(s.kept) for s in choice.stages] == [14, 10, 2]  # 87.5, 62.5, 12.5 %
+    assert [s.layer for s in choice.stages] == [7, 9, 12]
+    assert choice.kept.tolist() == [5, 9] and method.choose(view, 1).kept.tolist() == [9]
+
+
+def test_mustdrop_merges_a_window_of_like_tokens_and_keeps_the_key_set():
+    features = torch.eye(36)
+    corner = [0, 1, 2, 6, 7, 8, 12, 13, 14]
+    features[corner] = features[0] + 0.01 * torch.eye(36)[corner]
+    cls = torch.zeros(1, 36)
+    cls[0, 8], cls[0, 35], cls[0, 20] = 0.5, 0.9, 0.3
+    attention = torch.full((1, 2, 36), 0.001)
+    attention[:, :, 30:33] = 0.2
+    attention[:, :, 35] = 0.0
+    view = grid(features, columns=6, cls_attention=cls, attention={i: attention for i in (1, 2, 3, 4)})
+    choice = policy("mustdrop").choose(view, 5)
+    merged = choice.stages[0]
+    assert len(merged.kept) == 28 and 8 in merged.kept and not set(corner) - {8} & set(merged.kept.tolist())
+    window = merged.mixed(features)[merged.kept.tolist().index(8)]
+    torch.testing.assert_close(window, features[corner].mean(0))
+    assert [s.layer for s in choice.stages] == [0, 2, 3, 4, 5]
+    # the key set, 3 of 36 by attention of the class token: 35, 20 and the window (.5 / 9); then the attended
+    assert choice.kept.tolist() == [8, 20, 30, 31, 35]
+    # no window merges where the number would not be left
+    assert len(policy("mustdrop").choose(view, 30).stages[0].kept) == 36
+
+
+def test_mustdrop_limits_the_sum_and_the_largest_weight():
+    rows = torch.tensor([[0.4, 0.0004, 0.5, 0.0], [0.6, 0.0004, 0.4, 0.002]])
+    score = policy("mustdrop").attended(rows)
+    assert (score < 1).tolist() == [False, True, False, False]
+    torch.testing.assert_close(score[1].item(), 0.4, atol=0.03, rtol=0)
+    torch.testing.assert_close(score[3].item(), 2.0)
+
+
+def tower_layer(attention, values=None) -> TowerLayer:
+    attention = torch.tensor(attention)
+    values = torch.ones(len(attention), 2) if values is None else values
+    return TowerLayer(attention, torch.zeros(2), values)
+
+
+def test_flowcut_score_by_hand():
+    values = torch.tensor([[1.0, 0], [0, 2], [0, -3]])
+    layer = TowerLayer(torch.tensor([0.1, 0.2, 0.1]), torch.tensor([1.0, 0]), values)
+    like = torch.tensor([1.0, 0, 0]).softmax(0)
+    expected = (torch.tensor([0.25, 0.5, 0.25]) + like) * torch.tensor([1.0, 2, 3])
+    torch.testing.assert_close(flow(layer, torch.tensor([0.25, 0.5, 0.25]), torch.arange(3)), expected)
+
+
+def test_flowcut_drops_more_where_attention_is_concentrated():
+    even, point = torch.full((16,), 1 / 16), torch.eye(16)[0]
+    assert leaving(even, 12, 4) == 0
+    assert leaving(point, 12, 4) == 6  # 12 / 2 * (1 - 0)
+    half = torch.tensor([0.25] * 4 + [0.0] * 12)
+    assert leaving(half, 8, 1) == 6  # 8 * (1 - (ln 4 / ln 16)^2)
+    assert leaving(point, 3, 1) == 3
+
+
+def test_flowcut_remembers_and_ends_exactly():
+    # alone, the last layer says token 3; half of the first layer's says token 0
+    view = grid(
+        drawn(4), tower_layers=(tower_layer([0.97, 0.01, 0.01, 0.01]), tower_layer([0.2, 0.2, 0.2, 0.4]))
+    )
+    assert kept("flowcut", view, 1) == [0]
+    assert kept(
+        replace(policy("flowcut"), memory=0.0), replace(view, tower_layers=view.tower_layers[1:]), 1
+    ) == [3]
+    for n in range(1, 5):
+        assert len(kept("flowcut", view, n)) == n
