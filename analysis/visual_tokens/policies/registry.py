@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analysis.errors import AnalysisError
 from analysis.visual_tokens.policies.base import VisualPolicy
+from analysis.visual_tokens.policies.bipartite import Bipartite
 from analysis.visual_tokens.policies.cdpruner import CDPruner, CDPrunerLike
 from analysis.visual_tokens.policies.dart import DART
 from analysis.visual_tokens.policies.divprune import DivPrune
@@ -11,11 +12,14 @@ from analysis.visual_tokens.policies.downsampling import DownSampling
 from analysis.visual_tokens.policies.entropyprune import EntropyPrune, EntropyPruneReleased
 from analysis.visual_tokens.policies.fastv import FastV
 from analysis.visual_tokens.policies.flowcut import FlowCut
+from analysis.visual_tokens.policies.hired import HiRED
 from analysis.visual_tokens.policies.mustdrop import MustDrop
+from analysis.visual_tokens.policies.pitome import PiToMe
 from analysis.visual_tokens.policies.random import Random
 from analysis.visual_tokens.policies.sparsevlm import SparseVLM
 from analysis.visual_tokens.policies.transprune import TransPrune
 from analysis.visual_tokens.policies.visionzip import VisionZip, VisionZipReceived
+from analysis.visual_tokens.policies.zeroth_order import ZerothOrder
 
 _ALL: tuple[type[VisualPolicy], ...] = (
     Random,
@@ -33,6 +37,10 @@ _ALL: tuple[type[VisualPolicy], ...] = (
     MustDrop,
     FlowCut,
     TransPrune,
+    ZerothOrder,
+    HiRED,
+    Bipartite,
+    PiToMe,
 )
 POLICIES: dict[str, type[VisualPolicy]] = {kind.name: kind for kind in _ALL}
 """Method classes by their names."""

@@ -11,14 +11,18 @@ import torch
 from analysis.errors import AnalysisError
 from analysis.visual_tokens.policies import POLICIES, VisualView, policy
 from analysis.visual_tokens.policies.base import cosines
+from analysis.visual_tokens.policies.bipartite import Groups, merged
 from analysis.visual_tokens.policies.cdpruner import determinantal
 from analysis.visual_tokens.policies.fastv import FastV
 from analysis.visual_tokens.policies.flowcut import flow, leaving
+from analysis.visual_tokens.policies.hired import crop_at, shares
 from analysis.visual_tokens.policies.layers import same_depth, stage_counts
+from analysis.visual_tokens.policies.pitome import energy
 from analysis.visual_tokens.policies.random import Random
 from analysis.visual_tokens.policies.sparsevlm import rating
 from analysis.visual_tokens.policies.transprune import transitions
 from analysis.visual_tokens.policies.view import TowerLayer
+from analysis.visual_tokens.policies.zeroth_order import sensitivity
 
 
 def grid(features, columns: int = 4, n_layers: int = 8, **parts) -> VisualView:
@@ -431,3 +435,97 @@ def test_flowcut_remembers_and_ends_exactly():
     ) == [3]
     for n in range(1, 5):
         assert len(kept("flowcut", view, n)) == n
+
+
+# Sensitivity, crops, merging --------------------------------------------------------------------------
+
+
+def test_sensitivity_of_a_linear_map_is_the_mean_length_of_its_images():
+    matrix = torch.tensor([[3.0, 0], [0, 4], [0, 0]])
+    directions = torch.eye(2)
+    found = sensitivity(lambda x: x @ matrix.T, drawn(4, 2), directions, 0.01)
+    torch.testing.assert_close(found, torch.full((4,), 3.5), rtol=1e-3, atol=0)
+    square = sensitivity(lambda x: x**2, torch.tensor([[1.0], [-3.0]]), torch.ones(5, 1), 0.01)
+    torch.testing.assert_close(square, torch.tensor([2.0, 6.0]), rtol=1e-3, atol=0)  # 2 |x|, not 4 |x|
+
+
+def test_zeroth_order_takes_the_sensitive_and_then_what_is_unlike_them():
+    # the projector cubes: sensitivity grows with the input; tokens 0 and 1 are alike, 2 stands across
+    inputs = torch.tensor([[3.0], [2.9], [1.5], [0.1]])
+    view = grid(at(0, 5, 90, 90), projector_inputs=inputs, projector=lambda x: x**3)
+    assert kept("zeroth_order", view, 1) == [0]
+    assert kept("zeroth_order", view, 2) == [0, 2]
+    assert len(kept("zeroth_order", view, 4)) == 4
+
+
+def crops() -> VisualView:
+    """The whole picture in 2 x 2 tokens, and two crops of 2 x 2 beside each other."""
+    crop = torch.tensor([0] * 4 + [1] * 4 + [2] * 4)
+    row = torch.tensor([0, 0, 1, 1] * 3)
+    column = torch.tensor([0, 1, 0, 1] * 2 + [2, 3, 2, 3])
+    return VisualView(drawn(12), row, column, 8, crop=crop)
+
+
+def test_hired_gives_crops_what_the_whole_picture_shows_there():
+    first = torch.tensor([[0.1, 0.9, 0.1, 0.8] + [1.0] * 8])  # both in the right half: crop 2
+    deep = torch.tensor([[4.0, 3, 2, 1, 9, 9, 9, 9, 1, 4, 2, 3]])
+    view = replace(crops(), first_cls_attention=first, cls_attention=deep)
+    assert crop_at(view, torch.arange(4)).tolist() == [1, 2, 1, 2]
+    assert kept("hired", view, 4) == [0, 1, 9, 11]
+    spread = replace(view, first_cls_attention=torch.tensor([[0.9, 0.8, 0.1, 0.1] + [0.0] * 8]))
+    assert kept("hired", spread, 4) == [0, 1, 4, 9]
+    for n in range(1, 13):
+        assert len(kept("hired", view, n)) == n
+    with pytest.raises(AnalysisError, match="without crops"):
+        policy("hired").choose(replace(view, crop=None), 4)
+
+
+def test_shares_sum_exactly_and_go_by_the_largest_remainder():
+    most = torch.tensor([100, 100, 100])
+    assert shares(10, torch.tensor([5, 3, 2]), most) == [5, 3, 2]
+    assert shares(10, torch.tensor([1, 1, 1]), most) == [4, 3, 3]
+    assert shares(7, torch.tensor([5, 3, 2]), most) == [4, 2, 1]  # 3.5, 2.1, 1.4
+    assert shares(10, torch.tensor([5, 3, 2]), torch.tensor([2, 100, 100])) == [2, 5, 3]  # 8 in 3 to 2
+    assert shares(5, torch.tensor([1, 0, 0]), torch.tensor([3, 4, 4])) == [3, 1, 1]
+    assert shares(0, torch.tensor([1, 0, 0]), most) == [0, 0, 0]
+
+
+def test_bipartite_merges_the_strongest_edges_weighted_by_size():
+    view = grid(drawn(6), tower_keys=at(0, 5, 90, 120, 200, 300))
+    stage = policy("bipartite").choose(view, 5).stages[0]
+    assert stage.kept.tolist() == [1, 2, 3, 4, 5]
+    torch.testing.assert_close(stage.mixed(view.features)[0], view.features[:2].mean(0))
+    # 2 goes to 3 (30 degrees) before 4 to 3 (80)
+    two = policy("bipartite").choose(view, 4).stages[0]
+    assert two.kept.tolist() == [1, 3, 4, 5] and two.mix[1].nonzero()[:, 0].tolist() == [2, 3]
+
+
+def test_bipartite_keeps_the_mean_of_all_and_loses_no_token():
+    view = grid(drawn(16), tower_keys=drawn(16, seed=3))
+    for name in ("bipartite", "pitome"):
+        for n in range(1, 17):
+            stage = policy(name).choose(view, n).stages[0]
+            assert ((stage.mix > 0).sum(0) == 1).all()
+            size = (stage.mix > 0).sum(1, keepdim=True)
+            torch.testing.assert_close((size * stage.mixed(view.features)).sum(0), view.features.sum(0))
+
+
+def test_a_group_counts_by_its_size():
+    groups = Groups(torch.tensor([[1.0, 1, 1, 0], [0, 0, 0, 1]]), torch.tensor([0, 3]))
+    one = merged(groups, torch.ones(2, 2), torch.tensor([0]), torch.tensor([1]), 1)
+    assert one.place.tolist() == [3]
+    assert one.mean(torch.tensor([[1.0], [1], [1], [5]])).tolist() == [[2.0]]
+
+
+def test_pitome_protects_the_lonely():
+    keys = at(0, 100, 1, 190, 2, 280, 3, 3)
+    view = grid(drawn(8), tower_keys=keys)
+    for n in (7, 6):
+        chosen = policy("pitome").choose(view, n).stages[0]
+        assert {1, 3, 5} <= set(chosen.kept.tolist())
+        shared = ((chosen.mix > 0) & (chosen.mix < 1)).any(0).nonzero()[:, 0].tolist()
+        assert shared and set(shared) <= {0, 2, 4, 6, 7}
+    by_hand = math.expm1(0 - 0.9)  # across; with itself 1 - margin
+    torch.testing.assert_close(
+        energy(torch.eye(2), 0.9), torch.full((2,), (0.1 + by_hand) / 2), rtol=0, atol=2e-6
+    )
