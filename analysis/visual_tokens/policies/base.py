@@ -96,6 +96,8 @@ class VisualPolicy:
     """Parts of the view that it reads besides features and places."""
     is_random: ClassVar[bool] = False
     """Whether every seed gives another choice."""
+    fewest: ClassVar[int] = 1
+    """Tokens that are left at least."""
     merges: ClassVar[bool] = False
     """Whether what goes is mixed into what stays."""
 
@@ -129,7 +131,7 @@ class VisualPolicy:
         ----------
         view : VisualView
         kept : int
-            Tokens left after the last stage, 1 to N. Merged ones count.
+            Tokens left after the last stage, :attr:`fewest` to N. Merged ones count.
 
         Raises
         ------
@@ -140,9 +142,9 @@ class VisualPolicy:
         if reason:
             raise AnalysisError(f"{self.label} cannot run here. {reason}", "Choose another method.")
         n = len(view)
-        if not 1 <= kept <= n:
+        if not self.fewest <= kept <= n:
             raise AnalysisError(
-                f"Of {n} visual tokens, {kept} cannot be kept.", f"Choose a number from 1 to {n}."
+                f"Of {n} visual tokens, {kept} cannot be kept.", f"Choose a number from {self.fewest} to {n}."
             )
         reason = self.refuses(view, kept)
         if reason:

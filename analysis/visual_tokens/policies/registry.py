@@ -6,6 +6,7 @@ from analysis.errors import AnalysisError
 from analysis.visual_tokens.policies.base import VisualPolicy
 from analysis.visual_tokens.policies.bipartite import Bipartite
 from analysis.visual_tokens.policies.cdpruner import CDPruner, CDPrunerLike
+from analysis.visual_tokens.policies.correlation import CorrelationGuided
 from analysis.visual_tokens.policies.dart import DART
 from analysis.visual_tokens.policies.divprune import DivPrune
 from analysis.visual_tokens.policies.downsampling import DownSampling
@@ -13,7 +14,9 @@ from analysis.visual_tokens.policies.entropyprune import EntropyPrune, EntropyPr
 from analysis.visual_tokens.policies.fastv import FastV
 from analysis.visual_tokens.policies.flowcut import FlowCut
 from analysis.visual_tokens.policies.hired import HiRED
+from analysis.visual_tokens.policies.horizon import DropAll, RandomAfterHorizon
 from analysis.visual_tokens.policies.mustdrop import MustDrop
+from analysis.visual_tokens.policies.pagerank import WeightedPageRank
 from analysis.visual_tokens.policies.pitome import PiToMe
 from analysis.visual_tokens.policies.random import Random
 from analysis.visual_tokens.policies.sparsevlm import SparseVLM
@@ -38,9 +41,13 @@ _ALL: tuple[type[VisualPolicy], ...] = (
     FlowCut,
     TransPrune,
     ZerothOrder,
+    CorrelationGuided,
     HiRED,
     Bipartite,
     PiToMe,
+    WeightedPageRank,
+    RandomAfterHorizon,
+    DropAll,
 )
 POLICIES: dict[str, type[VisualPolicy]] = {kind.name: kind for kind in _ALL}
 """Method classes by their names."""

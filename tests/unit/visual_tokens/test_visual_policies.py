@@ -13,6 +13,7 @@ from analysis.visual_tokens.policies import POLICIES, VisualView, policy
 from analysis.visual_tokens.policies.base import cosines
 from analysis.visual_tokens.policies.bipartite import Groups, merged
 from analysis.visual_tokens.policies.cdpruner import determinantal
+from analysis.visual_tokens.policies.correlation import distinct
 from analysis.visual_tokens.policies.fastv import FastV
 from analysis.visual_tokens.policies.flowcut import flow, leaving
 from analysis.visual_tokens.policies.hired import crop_at, shares
@@ -529,3 +530,63 @@ def test_pitome_protects_the_lonely():
     torch.testing.assert_close(
         energy(torch.eye(2), 0.9), torch.full((2,), (0.1 + by_hand) / 2), rtol=0, atol=2e-6
     )
+
+
+def test_keys_that_repeat_an_earlier_one_do_not_count():
+    assert distinct(at(0, 10, 90, 95, 50), 0.8) == 3  # 50 is 40 from both: cosine .77
+    assert distinct(at(0, 10, 90, 95, 50), 0.7) == 2
+
+
+def test_correlation_gives_a_crop_that_repeats_itself_less_and_takes_outliers_first():
+    keys = torch.eye(12)
+    keys[4:8] = keys[4]  # crop 1 is one patch four times
+    attention = torch.zeros(1, 12)
+    attention[0, 10] = 0.9
+    view = replace(crops(), tower_keys=keys, cls_attention=attention)
+    chosen = kept("correlation_guided", view, 9)  # 4, 1 and 4 of 9
+    assert chosen == [0, 1, 2, 3, 4, 8, 9, 10, 11]
+    # 1.33, .33 and 1.33: the first of equal remainders is rounded up, and its crop sampled evenly
+    assert kept("correlation_guided", view, 3) == [0, 2, 10]
+    for n in range(1, 13):
+        assert len(kept("correlation_guided", view, n)) == n
+
+
+def test_correlation_samples_the_rest_evenly():
+    attention = torch.zeros(1, 16)
+    attention[0, 5], attention[0, 6] = 0.9, 0.5
+    view = grid(drawn(), tower_keys=torch.eye(16), cls_attention=attention)
+    assert kept("correlation_guided", view, 1) == [5]
+    # without 5 and 6 fourteen are left: every seventh, 0 and 9
+    assert kept("correlation_guided", view, 4) == [0, 5, 6, 9]
+
+
+def test_pagerank_follows_attention_more_than_one_step():
+    # all attend to 1 and 1 to 2, a little to themselves: 2 gets from one token only, but from the important one
+    a = torch.tensor([[0.1, 0.9, 0, 0], [0, 0.1, 0.9, 0], [0.5, 0, 0.5, 0], [0, 0.9, 0, 0.1]])
+    view = grid(drawn(4), tower_attention=a[None])
+    score = policy("pagerank").score(view)
+    torch.testing.assert_close(score @ a, score, atol=1e-5, rtol=0)
+    assert score.argmax() == 2 and a.sum(0).argmax() == 1
+    two = replace(view, tower_attention=torch.stack([a, torch.full((4, 4), 5.0)]))
+    mean_square = (score.square() + 1 / 16) / 2
+    torch.testing.assert_close(policy("pagerank").score(two), mean_square.sqrt())
+
+
+def test_random_after_the_horizon_keeps_a_part_of_the_diverse():
+    view = grid(drawn(144), columns=12)
+    choice = policy("random_after_horizon").choose(view, 9)
+    first, last = choice.stages
+    assert (first.layer, last.layer) == (0, 5) and set(last.kept.tolist()) < set(first.kept.tolist())
+    assert first.kept.tolist() == kept("divprune", view, len(first.kept))
+    assert len(first.kept) == 68  # 36 of 576: 96 + 188 * 26 / 28 = 270.6, a quarter of it
+    other = replace(policy("random_after_horizon"), seed=1).choose(view, 9)
+    assert not torch.equal(other.kept, last.kept)
+
+
+def test_drop_all_leaves_none():
+    view = grid(drawn())
+    choice = policy("drop_all").choose(view, 0)
+    assert choice.kept.tolist() == [] and choice.layer == 5
+    assert choice.stages[0].mixed(view.features).shape == (0, 6)
+    with pytest.raises(AnalysisError, match="keeps none"):
+        policy("drop_all").choose(view, 1)
