@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -590,3 +591,114 @@ def test_drop_all_leaves_none():
     assert choice.stages[0].mixed(view.features).shape == (0, 6)
     with pytest.raises(AnalysisError, match="keeps none"):
         policy("drop_all").choose(view, 1)
+
+
+# What holds for all, with every part ------------------------------------------------------------------
+
+
+def everything(n_layers: int = 8) -> VisualView:
+    """A view with all parts: the whole picture in 4 x 4 tokens and two crops of 4 x 4 beside each other."""
+    g = torch.Generator().manual_seed(7)
+    draw = lambda *shape: torch.randn(*shape, generator=g)  # noqa: E731
+    weights = lambda *shape: draw(*shape).softmax(-1)  # noqa: E731
+    n, layers = 48, range(n_layers)
+    number = torch.arange(16)
+    matrix = draw(5, 6)
+    return VisualView(
+        features=draw(n, 6),
+        row=(number // 4).repeat(3),
+        column=torch.cat([number % 4, number % 4, 4 + number % 4]),
+        n_layers=n_layers,
+        crop=torch.arange(3).repeat_interleave(16),
+        tower_attention=weights(2, n, n),
+        cls_attention=weights(2, n),
+        first_cls_attention=weights(2, n),
+        tower_keys=draw(n, 4),
+        tower_layers=tuple(TowerLayer(weights(n), draw(4), draw(n, 4)) for _ in range(3)),
+        keys={i: draw(n, 4) for i in layers},
+        text_keys={i: draw(7, 4) for i in layers},
+        queries={i: draw(n, 3, 4) for i in layers},
+        states={i: draw(n, 6) for i in layers},
+        text_states={i: draw(7, 6) for i in layers},
+        attention={i: weights(2, 5, n) for i in layers},
+        question=draw(5, 6),
+        patch_embeddings=draw(n, 5),
+        text_embedding=draw(5),
+        sublayers={i: ((draw(n, 6), draw(n, 6)), (draw(n, 6), draw(n, 6))) for i in layers},
+        projector_inputs=draw(n, 5),
+        projector=lambda x: torch.tanh(x @ matrix),
+    )
+
+
+EVERYTHING = everything()
+USE_CROPS = {"downsampling", "mustdrop", "correlation_guided"}
+"""Methods that use crops where there are some."""
+
+
+@pytest.mark.parametrize("name", sorted(set(POLICIES) - {"drop_all"}))
+def test_every_number_is_kept_exactly_and_stages_lie_in_each_other(name):
+    method = policy(name)
+    for n in range(1, 49):
+        if method.refuses(EVERYTHING, n):
+            continue
+        choice = method.choose(EVERYTHING, n)
+        assert len(choice.kept) == n and choice.n == 48
+        before, layer = set(range(48)), -1
+        for stage in choice.stages:
+            places = stage.kept.tolist()
+            assert places == sorted(set(places)) and set(places) <= before and stage.layer > layer
+            assert stage.kept.dtype == torch.int64 and 0 <= stage.layer <= 8
+            if stage.mix is not None:
+                assert method.merges and stage.mix.shape == (len(places), 48)
+                assert (stage.mix[torch.arange(len(places)), stage.kept] > 0).all()
+            before, layer = set(places), stage.layer
+
+
+@pytest.mark.parametrize("name", sorted(set(POLICIES) - {"drop_all"}))
+def test_keeping_all_changes_nothing(name):
+    for stage in policy(name).choose(EVERYTHING, 48).stages:
+        assert torch.equal(stage.mixed(EVERYTHING.features), EVERYTHING.features)
+        assert stage.mean_of(torch.arange(48)).tolist() == list(range(48))
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_method_reads_no_more_than_it_says(name):
+    """Without the parts that it does not name it chooses the same; without one that it names it says why."""
+    method = policy(name)
+    read = method.layers_read(8)
+    by_layer = {"keys", "text_keys", "queries", "states", "text_states", "attention", "sublayers"}
+    empty = VisualView.__dataclass_fields__
+    always = {"features", "row", "column", "n_layers", *({"crop"} if name in USE_CROPS else set())}
+    parts = {
+        part: {i: getattr(EVERYTHING, part)[i] for i in read}
+        if part in by_layer
+        else getattr(EVERYTHING, part)
+        for part in empty
+        if part in always or part in method.needs
+    }
+    small = VisualView(**parts)
+    n = method.fewest if name == "drop_all" else 12
+    assert torch.equal(method.choose(small, n).kept, method.choose(EVERYTHING, n).kept)
+    for part in method.needs:
+        without = replace(
+            EVERYTHING, **{part: {} if part in by_layer else () if part == "tower_layers" else None}
+        )
+        with pytest.raises(AnalysisError, match=f"{re.escape(method.label)} cannot run here. .+"):
+            method.choose(without, n)
+
+
+@pytest.mark.parametrize("name", sorted(set(POLICIES) - {"drop_all", "downsampling"}))
+def test_a_picture_of_one_colour_gives_numbers(name):
+    """All tokens equal: no division by nothing, and exactly as many as were chosen."""
+    flat = replace(
+        EVERYTHING,
+        **{
+            part: torch.ones_like(getattr(EVERYTHING, part))
+            for part in ("features", "tower_keys", "patch_embeddings", "projector_inputs", "cls_attention")
+        },
+        queries={i: torch.ones(48, 3, 4) for i in range(8)},
+        states={i: torch.ones(48, 6) for i in range(8)},
+    )
+    for n in (1, 12, 47):
+        stage = policy(name).choose(flat, n).stages[-1]
+        assert stage.mixed(flat.features).isfinite().all()
