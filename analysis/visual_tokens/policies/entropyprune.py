@@ -26,7 +26,7 @@ class EntropyPrune(ScoredPolicy):
 
     name = "entropyprune"
     label = "EntropyPrune"
-    source = "EntropyPrune, score as in the paper."
+    source = "Wang et al. 2026 (arXiv 2602.17196), score as in the paper."
     formula = (
         "X = queries of layer K - 1, heads x width, less their mean over heads, each row at length 1; G = X X^T / trace; "
         "s = - sum of l ln l over its eigenvalues, divided by ln heads; K = 2."
@@ -63,7 +63,7 @@ class EntropyPruneReleased(EntropyPrune):
 
     name = "entropyprune_released"
     label = "EntropyPrune as released"
-    source = "EntropyPrune, score as in the released code."
+    source = "Wang et al. 2026 (arXiv 2602.17196), score as in the released code."
     formula = (
         "X as in the paper, rows as long as they are; G = X X^T / heads; s = - sum of l ln l over its eigenvalues, "
         "divided by ln heads. In effect it keeps the tokens whose queries differ least between heads."

@@ -141,6 +141,8 @@ def test_divprune_starts_at_the_loneliest_and_spreads():
     assert kept("divprune", view, 2) == [0, 4]
     assert kept("divprune", view, 3) == [0, 3, 4]
     assert kept("divprune", view, 4) == [0, 2, 3, 4]
+    # alone in the middle, though nearer on average than the two pairs
+    assert kept("divprune", grid(at(0, 1, 100, 101, 50)), 1) == [4]
 
 
 def test_divprune_takes_copies_last_and_the_earlier_of_two():
@@ -410,9 +412,9 @@ def tower_layer(attention, values=None) -> TowerLayer:
 
 
 def test_flowcut_score_by_hand():
-    values = torch.tensor([[1.0, 0], [0, 2], [0, -3]])
+    values = torch.tensor([[1.0, 0], [1, 1], [0, -3]])
     layer = TowerLayer(torch.tensor([0.1, 0.2, 0.1]), torch.tensor([1.0, 0]), values)
-    like = torch.tensor([1.0, 0, 0]).softmax(0)
+    like = torch.tensor([1.0, 1, 0]).softmax(0)
     expected = (torch.tensor([0.25, 0.5, 0.25]) + like) * torch.tensor([1.0, 2, 3])
     torch.testing.assert_close(flow(layer, torch.tensor([0.25, 0.5, 0.25]), torch.arange(3)), expected)
 
