@@ -1,4 +1,4 @@
-"""Numbers about visual tokens that need arrays alone: shares of attention, sinks, transitions."""
+"""Numbers about visual tokens that need arrays alone: shares of attention, and sinks."""
 
 from __future__ import annotations
 
@@ -84,26 +84,3 @@ def _normalised(states: np.ndarray) -> np.ndarray:
     states = np.asarray(states, np.float64)
     size = np.sqrt(np.square(states).mean(-1, keepdims=True))
     return np.abs(states) / np.maximum(size, np.finfo(np.float64).tiny)
-
-
-def transition_scores(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Score how much a sublayer changes each token (TransPrune's token transition, one sublayer).
-
-    ``(|after| / |before|) softmax over tokens of (1 - cosine)``; the method adds this up over sublayers.
-
-    Parameters
-    ----------
-    before, after : numpy.ndarray
-        (n, D): input of the sublayer after its norm, and its output before it is added.
-
-    Returns
-    -------
-    numpy.ndarray
-        (n,) of float64.
-    """
-    before, after = np.asarray(before, np.float64), np.asarray(after, np.float64)
-    tiny = np.finfo(np.float64).tiny
-    length, output = np.linalg.norm(before, axis=1), np.linalg.norm(after, axis=1)
-    turn = 1 - (before * after).sum(1) / np.maximum(length * output, tiny)
-    weight = np.exp(turn - turn.max())
-    return output / np.maximum(length, tiny) * weight / weight.sum()

@@ -1,4 +1,4 @@
-"""Parts of a vision-language model: its language model, that one's layers, and which positions hold the image."""
+"""Parts of a vision-language model: language model, its layers and theirs, projector, and which positions hold the image."""
 
 from __future__ import annotations
 
@@ -33,6 +33,30 @@ def language_layers(model: Any) -> Sequence[nn.Module]:
     """Return the decoder layers of the language model, in order."""
     part = language_part(model)
     return list(part.layers)[: part.config.num_hidden_layers]
+
+
+def sublayers(layer: nn.Module) -> list[tuple[nn.Module, nn.Module]]:
+    """Return what is given the normalised states, and what makes the change that is added: for attention and MLP.
+
+    The two are one module, but where a layer also normalises what it adds (Gemma 3). None where a layer has
+    no ``self_attn`` and ``mlp``.
+    """
+    first = [getattr(layer, name, None) for name in ("self_attn", "mlp")]
+    last = first
+    if hasattr(layer, "post_feedforward_layernorm"):
+        last = [layer.post_attention_layernorm, layer.post_feedforward_layernorm]
+    return [
+        (takes, makes)
+        for takes, makes in zip(first, last, strict=True)
+        if isinstance(takes, nn.Module) and isinstance(makes, nn.Module)
+    ]
+
+
+def token_projector(model: Any) -> nn.Module | None:
+    """Return what turns the tower's features into the language model's, if it may take token by token."""
+    inner = model.model
+    connector = getattr(inner, "connector", None)
+    return getattr(inner, "multi_modal_projector", None) or getattr(connector, "modality_projection", None)
 
 
 def image_token_id(model: Any) -> int:

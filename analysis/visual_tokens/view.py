@@ -1,4 +1,4 @@
-"""What the methods read of a model: one pass under its own masks, in which one layer is looked at.
+"""What the methods read of a model: one pass under its own masks, before any visual token is gone.
 
 Only the language model's attention goes through a function of ours, and only the question's rows of it are made:
 memory grows with the tokens, not with their square.
@@ -6,7 +6,9 @@ memory grows with the tokens, not with their square.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,113 +19,209 @@ from torch.nn.functional import scaled_dot_product_attention
 from analysis.errors import AnalysisError
 from analysis.forward.attention_adapter import AttentionCall, attending
 from analysis.models.body import first_tensor, hooks
-from analysis.visual_tokens.measures import transition_scores
-from analysis.visual_tokens.parts import language_layers, language_part, visual_positions
-from analysis.visual_tokens.policies.base import VisualView
+from analysis.visual_tokens.boxes import NEWLINE, WHOLE, TokenBoxes
+from analysis.visual_tokens.parts import (
+    language_layers,
+    language_part,
+    sublayers,
+    token_projector,
+    visual_positions,
+)
+from analysis.visual_tokens.policies.view import VisualView
 from analysis.visual_tokens.tower import read_image_once
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Positions in the text, each (n,) of int64: visual tokens with a place, all text, the text after the image."""
+
+    visual: Tensor
+    text: Tensor
+    question: Tensor
+
+
+@dataclass(eq=False)
+class _Seen:
+    """Parts of the view by name, those of each layer by its number."""
+
+    parts: dict[str, Any] = field(default_factory=dict)
+
+    def add(self, layer: int, **parts: Any) -> None:
+        for name, part in parts.items():
+            self.parts.setdefault(name, {})[layer] = part
 
 
 @torch.no_grad()
 def view_before(
-    model: Any,
-    inputs: Mapping[str, Any],
-    layer: int,
-    positions: Tensor | None = None,
-    *,
-    transitions_from: int = 0,
+    model: Any, inputs: Mapping[str, Any], boxes: TokenBoxes, layers: Collection[int] | None = None
 ) -> VisualView:
-    """Look at the visual tokens as they are before layer l.
+    """Look at the visual tokens before any of them is gone.
 
     Parameters
     ----------
     model : transformers.PreTrainedModel
         A vision-language model.
     inputs : mapping
-        What its processor made of one image and a question, or :func:`read_image_once` of that.
-    layer : int
-        l, from 0. Keys, queries and attention are those of layer l - 1; before layer 0 there are none.
-    positions : torch.Tensor, optional
-        (n,) of int64: positions of the visual tokens, without newlines; all by default.
-    transitions_from : int, default 0
-        First of the layers before l whose transitions are added up; TransPrune takes a stretch in the middle.
+        What its processor made of one image and a question, or :func:`read_image_once` of that; then what the
+        projector was given stays empty.
+    boxes : TokenBoxes
+        Of :func:`analysis.visual_tokens.positions.token_boxes`.
+    layers : collection of int, optional
+        Layers whose parts are kept, such as a method's ``layers_read``; all by default.
 
     Returns
     -------
     VisualView
-        Everything but ``sensitivity``; ``transitions`` where each layer has ``self_attn`` and ``mlp``.
+        Without the parts of the tower. ``sublayers`` where layers have ``self_attn`` and ``mlp``, the projector
+        where it takes token by token in the order of the text. Crops whose tokens run row by row over all of
+        them count as one.
 
     Raises
     ------
     AnalysisError
-        If there is no such layer, no image, or no text after it.
+        If there is no such layer, no image, no text after it, or the boxes are those of another input.
     UnsupportedModelError
         If the model attends in a way that is not known here.
     """
-    layers = language_layers(model)
-    if not 0 <= layer < len(layers):
-        raise AnalysisError(f"There is no layer {layer}.", f"Choose 0 to {len(layers) - 1}.")
-    ids = inputs["input_ids"][0]
-    every = visual_positions(model, ids)
-    visual = every if positions is None else positions
-    text = torch.arange(int(every[-1]) + 1, len(ids)) if len(every) else every
-    if not len(visual) or not len(text):
-        raise AnalysisError(
-            "There is no image with a question after it.", "Put the question behind the image."
-        )
-    once = dict(inputs) if "mm_encoder_outputs" in inputs else read_image_once(model, inputs)
-    seen: dict[str, Tensor] = {}
+    blocks = language_layers(model)
+    wanted = set(range(len(blocks)) if layers is None else layers)
+    if not wanted <= set(range(len(blocks))):
+        missing = min(wanted - set(range(len(blocks))))
+        raise AnalysisError(f"There is no layer {missing}.", f"Choose 0 to {len(blocks) - 1}.")
+    places = _places(visual_positions(model, inputs["input_ids"][0]), len(inputs["input_ids"][0]), boxes)
+    once, projected = _projected(model, inputs, boxes)
+    seen = _Seen()
 
     def attend(call: AttentionCall) -> Tensor:
-        if call.layer == layer - 1:
-            seen.update(_looked_at(call, visual, text))
+        if call.layer in wanted:
+            seen.add(call.layer, **_looked_at(call, places))
         grouped = call.query.shape[1] != call.key.shape[1]
         return scaled_dot_product_attention(
             call.query, call.key, call.value, attn_mask=call.mask, scale=call.scale, enable_gqa=grouped
         )
 
-    def before(index: int) -> Any:
-        def hook(_module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-            states = (arguments[0] if arguments else keywords["hidden_states"])[0]
-            if index == 0:
-                seen.update(features=states[visual], text_features=states[text])
-            if index == layer:
-                seen.update(states=states[visual], text_states=states[text])
-
-        return hook
-
-    def changes(_module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any], output: Any) -> None:
-        given = (arguments[0] if arguments else keywords["hidden_states"])[0, visual]
-        added = first_tensor(output)[0, visual]
-        score = transition_scores(given.float().cpu().numpy(), added.float().cpu().numpy())
-        seen["transitions"] = seen.get("transitions", torch.zeros(len(visual))) + torch.from_numpy(score)
-
-    parts = [
-        getattr(one, name, None) for one in layers[transitions_from:layer] for name in ("self_attn", "mlp")
-    ]
     with hooks() as handles:
-        for i in sorted({0, layer}):
-            handles.append(layers[i].register_forward_pre_hook(before(i), with_kwargs=True))
-        if None not in parts:
-            handles += [
-                part.register_forward_hook(changes, with_kwargs=True) for part in parts if part is not None
-            ]
-        with attending(language_part(model), SimpleNamespace(layers=layers), attend, library_masks=True):
+        for i in sorted({0, *wanted}):
+            handles.append(
+                blocks[i].register_forward_pre_hook(_enters(i, wanted, places, seen), with_kwargs=True)
+            )
+        for i in sorted(wanted):
+            handles += _watched(i, blocks[i], places, seen)
+        with attending(language_part(model), SimpleNamespace(layers=blocks), attend, library_masks=True):
             model.model(**once, use_cache=False)
-    seen["question"] = seen["text_features"].mean(0)
-    return VisualView(**{name: part.float() for name, part in seen.items()})
+    place = boxes.view != NEWLINE
+    return VisualView(
+        row=torch.as_tensor(boxes.row[place], dtype=torch.int64),
+        column=torch.as_tensor(boxes.column[place], dtype=torch.int64),
+        n_layers=len(blocks),
+        crop=_crops(boxes),
+        **seen.parts,
+        **projected,
+    )
 
 
-def _looked_at(call: AttentionCall, visual: Tensor, text: Tensor) -> dict[str, Tensor]:
-    """Keys and queries of one layer, and the text's rows of its attention."""
+def _places(visual: Tensor, n: int, boxes: TokenBoxes) -> _Places:
+    """Positions in a text of n tokens, from those that bear the image's id."""
+    if not len(visual) or int(visual[-1]) + 1 == n:
+        raise AnalysisError(
+            "There is no image with a question after it.", "Put the question behind the image."
+        )
+    if len(boxes) != len(visual):
+        raise AnalysisError(
+            f"There are {len(visual)} visual tokens and {len(boxes)} rectangles.",
+            "Make the rectangles of the same input.",
+        )
+    text = torch.ones(n, dtype=torch.bool)
+    text[visual.cpu()] = False
+    with_place = visual[torch.as_tensor(boxes.view != NEWLINE)]
+    return _Places(with_place, text.nonzero()[:, 0], torch.arange(int(visual[-1]) + 1, n))
+
+
+def _crops(boxes: TokenBoxes) -> Tensor | None:
+    """Crop of each token with a place: 0 for the whole picture seen small; None where it is seen once."""
+    small = boxes.view == WHOLE
+    if not small.any():
+        return None
+    crop = (~small).astype(int)
+    if not (boxes.view == NEWLINE).any():
+        # a crop's grid has the sides of the whole picture's
+        rows, columns = int(boxes.row[small].max()) + 1, int(boxes.column[small].max()) + 1
+        across = (int(boxes.column.max()) + 1) // columns
+        crop = crop * (1 + boxes.row // rows * across + boxes.column // columns)
+    return torch.as_tensor(crop[boxes.view != NEWLINE], dtype=torch.int64)
+
+
+def _projected(
+    model: Any, inputs: Mapping[str, Any], boxes: TokenBoxes
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The input with the image read once, and the projector with what it was given."""
+    if "mm_encoder_outputs" in inputs:
+        return dict(inputs), {}
+    projector, given = token_projector(model), []
+    with hooks() as handles:
+        if projector is not None:
+            handles.append(projector.register_forward_pre_hook(lambda _module, args: given.append(args[0])))
+        once = read_image_once(model, inputs)
+    rows = torch.cat([one.flatten(0, -2) for one in given]) if given else torch.zeros(0, 0)
+    if projector is None or len(rows) != len(boxes) or (boxes.view == NEWLINE).any():
+        return once, {}
+    # float32 as all parts are: in 16 bits the small steps of a sensitivity are lost
+    return once, {"projector_inputs": _part(rows), "projector": copy.deepcopy(projector).float().cpu()}
+
+
+def _enters(layer: int, wanted: Collection[int], places: _Places, seen: _Seen) -> Any:
+    """A hook that keeps what enters a layer."""
+
+    def hook(_module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        states = _given(arguments, keywords)
+        if layer == 0:
+            seen.parts.update(features=_part(states[places.visual]), question=_part(states[places.question]))
+        if layer in wanted:
+            seen.add(layer, states=_part(states[places.visual]), text_states=_part(states[places.text]))
+
+    return hook
+
+
+def _watched(layer: int, block: Any, places: _Places, seen: _Seen) -> list[Any]:
+    """Handles of hooks that keep what a layer's sublayers were given and what they add."""
+    handles, parts = [], sublayers(block)
+    given: list[Tensor] = []
+    pairs: list[tuple[Tensor, Tensor]] = []
+
+    def takes(_module: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        given.append(_part(_given(arguments, keywords)[places.visual]))
+
+    def makes(_module: Any, _arguments: Any, output: Any) -> None:
+        pairs.append((given[-1], _part(first_tensor(output)[0, places.visual])))
+        if len(pairs) == len(parts):
+            seen.add(layer, sublayers=tuple(pairs))
+
+    for first, last in parts:
+        handles.append(first.register_forward_pre_hook(takes, with_kwargs=True))
+        handles.append(last.register_forward_hook(makes))
+    return handles
+
+
+def _given(arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Tensor:
+    """States (S, D) of the one text that a module was given."""
+    return (arguments[0] if arguments else keywords["hidden_states"])[0]
+
+
+def _looked_at(call: AttentionCall, places: _Places) -> dict[str, Tensor]:
+    """Keys and queries of one layer, and the question's rows of its attention."""
     query, key = call.query[0], call.key[0]
     heads = key.repeat_interleave(query.shape[0] // key.shape[0], 0)
-    scores = (query[:, text] * call.scale) @ heads.mT
+    scores = (query[:, places.question] * call.scale) @ heads.mT
     if call.softcap is not None:
         scores = call.softcap * (scores / call.softcap).tanh()
-    weights = (scores + call.mask[0, :, text, : scores.shape[-1]]).softmax(-1)
+    weights = (scores + call.mask[0, :, places.question, : scores.shape[-1]]).softmax(-1)
     return {
-        "keys": key[:, visual].transpose(0, 1).flatten(1),
-        "text_keys": key[:, text].transpose(0, 1).flatten(1),
-        "queries": query[:, visual].transpose(0, 1),
-        "attention": weights[..., visual].mean(0),
+        "keys": _part(key[:, places.visual].transpose(0, 1).flatten(1)),
+        "text_keys": _part(key[:, places.text].transpose(0, 1).flatten(1)),
+        "queries": _part(query[:, places.visual].transpose(0, 1)),
+        "attention": _part(weights[..., places.visual]),
     }
+
+
+def _part(values: Tensor) -> Tensor:
+    return values.float().cpu()

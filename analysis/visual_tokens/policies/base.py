@@ -1,149 +1,206 @@
-"""What a method that prunes visual tokens is: it gets what a model made of an image, and marks exactly as many as asked."""
+"""What a method of visual token pruning is: from measured parts and a number to tokens that stay."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from analysis.errors import AnalysisError
+from analysis.ties import keep_top
+from analysis.visual_tokens.policies.view import WHY_MISSING
+
+if TYPE_CHECKING:
+    from analysis.visual_tokens.policies.view import VisualView
 
 
 @dataclass(frozen=True, eq=False)
-class VisualView:
-    """What is known about the n visual tokens of one image, newlines left out; all of it float32.
+class Stage:
+    """What is left of the visual tokens from one layer on.
 
     Parameters
     ----------
-    features : torch.Tensor
-        (n, D): as the language model gets them.
-    question : torch.Tensor, optional
-        (D,): mean embedding of the question's tokens.
-    states, keys : torch.Tensor, optional
-        (n, D) and (n, K): at the layer from which on tokens go; keys of all heads side by side, after positions.
-    text_states, text_keys : torch.Tensor, optional
-        (m, D) and (m, K): of the text's tokens there.
-    queries : torch.Tensor, optional
-        (n, H, d): of the layer before, after positions.
-    attention : torch.Tensor, optional
-        (m, n): attention of the question's rows on the visual tokens in the layer before, mean over heads.
-    text_features : torch.Tensor, optional
-        (m, D): embeddings of the question's tokens.
-    transitions : torch.Tensor, optional
-        (n,): sum over sublayers of :func:`analysis.visual_tokens.measures.transition_scores`.
-    sensitivity : torch.Tensor, optional
-        (n,): of :func:`analysis.visual_tokens.policies.zoo.sensitivity`.
+    layer : int
+        First layer of the language model that sees only these; 0: before the language model.
+    kept : torch.Tensor
+        (n,) of int64, rising: tokens that stay, or that stand for the patches merged into them.
+    mix : torch.Tensor, optional
+        (n, N), float32: weights of all tokens in each that is left; None where each is left as it was.
     """
 
-    features: Tensor
-    question: Tensor | None = None
-    states: Tensor | None = None
-    keys: Tensor | None = None
-    text_states: Tensor | None = None
-    text_keys: Tensor | None = None
-    queries: Tensor | None = None
-    attention: Tensor | None = None
-    text_features: Tensor | None = None
-    transitions: Tensor | None = None
-    sensitivity: Tensor | None = None
+    layer: int
+    kept: Tensor
+    mix: Tensor | None = None
+
+    def mixed(self, features: Tensor) -> Tensor:
+        """Features (n, D) of what is left, from those of all tokens, (N, D)."""
+        return features[self.kept] if self.mix is None else self.mix.to(features.dtype) @ features
+
+    def mean_of(self, values: Tensor) -> Tensor:
+        """Weighted mean of a value of each token, (N,), over what was merged into each that is left, (n,).
+
+        Of the tokens' numbers it is their place in the text, of their rows and columns that on the picture.
+        """
+        values = values.float()
+        if self.mix is None:
+            return values[self.kept]
+        return self.mix @ values / self.mix.sum(1)
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What a method leaves, stage after stage; each stage is a part of the one before.
+
+    Parameters
+    ----------
+    n : int
+        Tokens there were, N.
+    stages : tuple of Stage
+        By rising layer, at least one.
+    """
+
+    n: int
+    stages: tuple[Stage, ...]
 
     @property
-    def n(self) -> int:
-        """Visual tokens."""
-        return len(self.features)
+    def kept(self) -> Tensor:
+        """Tokens left after the last stage, (n,) of int64, rising."""
+        return self.stages[-1].kept
+
+    @property
+    def layer(self) -> int:
+        """First layer of the language model after the last stage."""
+        return self.stages[-1].layer
 
 
 @dataclass(frozen=True)
 class VisualPolicy:
-    """A method that chooses visual tokens. Frozen: its fields are its constants."""
+    """A method: its fields are its constants, as published.
+
+    A subclass gives the class variables and :meth:`stages`.
+    """
 
     name: ClassVar[str]
-    """Short word, for calls and tables."""
+    """Short word, for calls, tables and links."""
     label: ClassVar[str]
     """As a person reads it."""
     source: ClassVar[str]
-    """Where it is published, and where this one differs."""
-    needs: ClassVar[tuple[str, ...]] = ("features",)
-    """Parts of the view that it reads."""
+    """Where it is published."""
+    formula: ClassVar[str]
+    """What is computed, in one line."""
+    deviations: ClassVar[str] = ""
+    """In what this differs from what is published; empty if in nothing."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Parts of the view that it reads besides features and places."""
     is_random: ClassVar[bool] = False
     """Whether every seed gives another choice."""
+    fewest: ClassVar[int] = 1
+    """Tokens that are left at least."""
+    merges: ClassVar[bool] = False
+    """Whether what goes is mixed into what stays."""
 
-    def choose(self, view: VisualView, budget: int, seed: int) -> Tensor:
-        """Mark the tokens that stay: (n,) of bool. Called with 0 < budget < n."""
-        raise NotImplementedError
+    @property
+    def defaults(self) -> dict[str, object]:
+        """Its constants by name."""
+        return asdict(self)
 
-    def keep(self, view: VisualView, budget: int, seed: int = 0) -> Tensor:
-        """Mark the tokens that stay.
+    def layers_read(self, n_layers: int) -> tuple[int, ...]:
+        """Layers of the language model of which it reads parts, rising."""
+        return ()
+
+    def unsupported(self, view: VisualView) -> str:
+        """Why the model that was measured cannot run this method; empty if it can."""
+        for name in self.needs:
+            if not view.has(name):
+                return WHY_MISSING[name]
+        layers = self.layers_read(view.n_layers)
+        if layers and layers[-1] >= view.n_layers:
+            return f"It works in layer {layers[-1]}, and this model has {view.n_layers}."
+        return ""
+
+    def refuses(self, view: VisualView, kept: int) -> str:
+        """Why this number of tokens cannot be kept by this method; empty if it can."""
+        return ""
+
+    def choose(self, view: VisualView, kept: int) -> Choice:
+        """Choose exactly so many tokens.
 
         Parameters
         ----------
         view : VisualView
-        budget : int
-            How many stay, 0 to n.
-        seed : int, default 0
-            Of random methods.
-
-        Returns
-        -------
-        torch.Tensor
-            (n,) of bool, exactly ``budget`` of them set.
+        kept : int
+            Tokens left after the last stage, :attr:`fewest` to N. Merged ones count.
 
         Raises
         ------
         AnalysisError
-            If the budget is impossible, or the view lacks a part that the method reads.
+            If the model has not what the method needs, or this number cannot be kept.
         """
-        if not 0 <= budget <= view.n:
+        reason = self.unsupported(view)
+        if reason:
+            raise AnalysisError(f"{self.label} cannot run here. {reason}", "Choose another method.")
+        n = len(view)
+        if not self.fewest <= kept <= n:
             raise AnalysisError(
-                f"{budget} of {view.n} visual tokens cannot be kept.", f"Choose 0 to {view.n}."
+                f"Of {n} visual tokens, {kept} cannot be kept.", f"Choose a number from {self.fewest} to {n}."
             )
-        absent = [
-            part.name for part in fields(view) if part.name in self.needs and getattr(view, part.name) is None
-        ]
-        if absent:
+        reason = self.refuses(view, kept)
+        if reason:
             raise AnalysisError(
-                f"{self.label} needs {', '.join(absent)}, which this model or this run does not give.",
-                "Choose another method.",
+                f"{self.label} cannot keep {kept} of {n} tokens. {reason}", "Choose another number."
             )
-        if budget in (0, view.n):
-            return torch.full((view.n,), budget > 0, device=view.features.device)
-        kept = self.choose(view, budget, seed)
-        assert int(kept.sum()) == budget
-        return kept
+        stages = self.stages(view, kept)
+        assert len(stages[-1].kept) == kept
+        return Choice(n, stages)
+
+    def stages(self, view: VisualView, kept: int) -> tuple[Stage, ...]:
+        """What :meth:`choose` gives, for a view and a number that were found right."""
+        raise NotImplementedError
 
 
-def marked(indices: Tensor, n: int) -> Tensor:
-    """(n,) of bool, set at these indices."""
-    return torch.zeros(n, dtype=torch.bool, device=indices.device).index_fill_(0, indices, True)
+@dataclass(frozen=True)
+class ScoredPolicy(VisualPolicy):
+    """A method that scores every token once and keeps the highest."""
+
+    def score(self, view: VisualView) -> Tensor:
+        """Score of every token, (N,), float32; higher is kept, of equal ones the earlier."""
+        raise NotImplementedError
+
+    def first_layer(self) -> int:
+        """First layer of the language model that sees only what is kept; 0: before the language model."""
+        return 0
+
+    def stages(self, view: VisualView, kept: int) -> tuple[Stage, ...]:
+        """One stage with the highest scores."""
+        return (Stage(self.first_layer(), highest(self.score(view), kept)),)
 
 
-def cosines(rows: Tensor) -> Tensor:
-    """(n, n): cosine of every row with every other, in float64."""
-    unit = normalize(rows.double(), dim=-1)
-    return unit @ unit.T
+def highest(scores: Tensor, n: int) -> Tensor:
+    """Numbers of the n highest scores, rising; of equal ones the earlier. (N,) to (n,)."""
+    return keep_top(scores.float(), n).nonzero()[:, 0]
 
 
-def farthest(closeness: Tensor, chosen: list[int], budget: int) -> list[int]:
-    """Go on choosing the token that is least close to all chosen ones; the first of several.
+def best(scores: Tensor) -> int:
+    """Number of the highest score; of equal ones the earliest."""
+    return int(highest(scores, 1)[0])
+
+
+def cosines(one: Tensor, other: Tensor | None = None) -> Tensor:
+    """Cosine of every row with every row, (n, m), float64; 0 where a row has no length.
 
     Parameters
     ----------
-    closeness : torch.Tensor
-        (n, n).
-    chosen : list of int
-        At least one.
-    budget : int
-        How many there are in the end.
+    one, other : torch.Tensor
+        (n, D) and (m, D); without the other, of one with itself.
     """
-    nearest = closeness[chosen].amax(0)
-    chosen = list(chosen)
-    nearest[chosen] = torch.inf
-    while len(chosen) < budget:
-        new = int(nearest.argmin())
-        chosen.append(new)
-        nearest = torch.maximum(nearest, closeness[new])
-        nearest[new] = torch.inf
-    return chosen
+    a = torch.nn.functional.normalize(one.double(), dim=1)
+    b = a if other is None else torch.nn.functional.normalize(other.double(), dim=1)
+    return a @ b.T
+
+
+def relative(values: Tensor) -> Tensor:
+    """Values moved and stretched to 0 ... 1; all 1 where they are equal."""
+    low, high = values.min(), values.max()
+    return (values - low) / (high - low) if high > low else torch.ones_like(values)

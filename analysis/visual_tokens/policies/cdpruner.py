@@ -1,79 +1,103 @@
-"""CDPruner: tokens that differ from one another and belong to the question, as a determinantal point process."""
+"""CDPruner: tokens that are relevant to the question and unlike each other, by a determinantal point process."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor
-from torch.nn.functional import cosine_similarity
 
-from analysis.visual_tokens.policies.base import VisualPolicy, VisualView, cosines, farthest, marked
+from analysis.visual_tokens.policies.base import Stage, VisualPolicy, best, cosines, relative
+from analysis.visual_tokens.policies.divprune import spread
 
-_LEAST = 1e-8
-"""Below this a token adds nothing to the determinant but roundings."""
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analysis.visual_tokens.policies.view import VisualView
+
+_SMALLEST = 1e-8
+"""Gain below which nothing is left but rounding."""
+_ABOVE_ZERO = 1e-6
+"""Relevance of the least relevant token."""
 
 
 @dataclass(frozen=True)
-class CDPrunerLike(VisualPolicy):
-    """Greedy largest determinant of diag(r) S diag(r): S cosines of the features, r relevance to the question.
+class CDPruner(VisualPolicy):
+    """Greedy choice of the tokens whose kernel has the largest determinant; relevance from the text tower."""
 
-    Parameters
-    ----------
-    negated : bool
-        Whether low similarity to the question means relevant, as in the released code.
-    """
+    negated: bool = True
+    """Whether relevance is the negated cosine, as released."""
+
+    name = "cdpruner"
+    label = "CDPruner"
+    source = "Zhang et al. 2025 (arXiv 2506.10967, NeurIPS 2025, Apache-2.0)."
+    formula = (
+        "L = diag(r) S diag(r), S cosine of features, r relevance to the question between 0 and 1. Greedy: j = argmax "
+        "d2, e = (L_j - sum c_j c) / sqrt(d2_j), d2 = d2 - e^2."
+    )
+    deviations = (
+        "Past the rank of S, where the released code gives no numbers, the choice goes on by the largest distance. "
+        "Relevance is the negated cosine of patch and question, as in the code; the paper reads as if it were not."
+    )
+    needs: ClassVar[tuple[str, ...]] = ("patch_embeddings", "text_embedding")
+
+    def relevance(self, view: VisualView) -> Tensor:
+        """How relevant each token is to the question, (N,), before it is stretched."""
+        found = cosines(view.part("patch_embeddings"), view.part("text_embedding")[None])[:, 0]
+        return -found if self.negated else found
+
+    def stages(self, view: VisualView, kept: int) -> tuple[Stage, ...]:
+        """One stage before the language model."""
+        similar = cosines(view.features)
+        weight = relative(self.relevance(view).float()).clamp(min=_ABOVE_ZERO)
+        chosen = determinantal(similar * weight[:, None] * weight, kept)
+        return (Stage(0, torch.tensor(sorted(spread(1 - similar, kept, tuple(chosen))))),)
+
+
+@dataclass(frozen=True)
+class CDPrunerLike(CDPruner):
+    """The same with the question as the language model reads it, for models without a text tower."""
 
     negated: bool = False
 
-    name: ClassVar[str] = "cdpruner"
-    label: ClassVar[str] = "CDPruner-like"
-    source: ClassVar[str] = (
-        "Zhang et al. 2025, Beyond attention or similarity: maximizing conditional diversity (arXiv 2506.10967)."
-        " Relevance is the cosine with the mean embedding of the question in the language model, since most models have"
-        " no text tower; so only like the published one. Where the features' rank is used up, it goes on as DivPrune."
+    name = "cdpruner_like"
+    label = "CDPruner-like"
+    deviations = (
+        "There is no text tower: relevance is the cosine of a projected feature with the mean embedding of the question's "
+        "tokens in the language model. Past the rank of S the choice goes on by the largest distance."
     )
-    needs: ClassVar[tuple[str, ...]] = ("features", "question")
+    needs = ("question",)
 
-    def choose(self, view: VisualView, budget: int, seed: int) -> Tensor:
-        """Choose greedily, then by distance."""
-        assert view.question is not None
-        close = cosines(view.features)
-        relevance = cosine_similarity(view.features.double(), view.question.double()[None], dim=-1)
-        relevance = -relevance if self.negated else relevance
-        low, high = relevance.min(), relevance.max()
-        relevance = (relevance - low) / (high - low).clamp_min(1e-12) + 1e-6
-        chosen = largest_determinant(relevance[:, None] * close * relevance, budget)
-        return marked(torch.tensor(farthest(close, chosen, budget), device=close.device), view.n)
+    def relevance(self, view: VisualView) -> Tensor:
+        """Cosine with the mean of the question's embeddings."""
+        found = cosines(view.features, view.part("question").float().mean(0)[None])[:, 0]
+        return -found if self.negated else found
 
 
-def largest_determinant(kernel: Tensor, budget: int) -> list[int]:
-    """Choose tokens one by one so that the determinant of their part of a kernel grows most (Chen et al. 2018).
+def determinantal(kernel: Tensor, n: int) -> list[int]:
+    """Greedy search for the n rows and columns with the largest determinant, in the order of choice.
 
     Parameters
     ----------
     kernel : torch.Tensor
-        (n, n) of float64, positive semidefinite.
-    budget : int
-        At least 1.
+        (N, N), symmetric, without negative eigenvalues.
+    n : int
 
     Returns
     -------
     list of int
-        At least one and at most ``budget``: fewer where the kernel's rank is used up.
+        Fewer where the gain falls to 1e-8: past the kernel's rank.
     """
+    kernel = kernel.double()
     gain = kernel.diagonal().clone()
-    rows: list[Tensor] = []
+    rows = kernel.new_zeros(n, len(kernel))
     chosen: list[int] = []
-    while len(chosen) < budget:
-        new = int(gain.argmax())
-        if chosen and gain[new] < _LEAST:
+    for t in range(n):
+        j = best(gain.float())
+        if gain[j] < _SMALLEST:
             break
-        before = torch.stack(rows) if rows else kernel.new_zeros(0, len(kernel))
-        row = (kernel[new] - before[:, new] @ before) / gain[new].clamp_min(_LEAST**2).sqrt()
-        rows.append(row)
-        chosen.append(new)
-        gain = gain - row.square()
-        gain[chosen] = -torch.inf
+        rows[t] = (kernel[j] - rows[:t, j] @ rows[:t]) / gain[j].sqrt()
+        gain = gain - rows[t] ** 2
+        gain[j] = -float("inf")
+        chosen.append(j)
     return chosen

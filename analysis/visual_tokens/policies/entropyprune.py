@@ -1,67 +1,74 @@
-"""EntropyPrune: tokens whose heads say different things."""
+"""EntropyPrune: how many directions a token's queries span over the heads."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from analysis.ties import keep_top
-from analysis.visual_tokens.policies.base import VisualPolicy, VisualView
+from analysis.visual_tokens.policies.base import ScoredPolicy
 
-_LEAST = 1e-10
+if TYPE_CHECKING:
+    from analysis.visual_tokens.policies.view import VisualView
 
-
-def head_entropy(queries: Tensor, *, released: bool = False) -> Tensor:
-    """Entropy of the spectrum of each token's queries over heads.
-
-    Parameters
-    ----------
-    queries : torch.Tensor
-        (n, H, d).
-    released : bool, default False
-        As in the released code: eigenvalues are not divided by their sum, so that it is no entropy.
-
-    Returns
-    -------
-    torch.Tensor
-        (n,) of float64; 0 (all heads vary along one direction) to 1 (along all), in units of ln H. 0 where
-        the heads do not differ at all.
-    """
-    n_heads = queries.shape[1]
-    spread = queries.double() - queries.double().mean(1, keepdim=True)
-    values = torch.linalg.eigvalsh(spread @ spread.mT / n_heads).clamp_min(0)
-    if not released:
-        values = values / values.sum(-1, keepdim=True).clamp_min(torch.finfo(values.dtype).tiny)
-    values = values.clamp_min(_LEAST)
-    return -(values * values.log()).sum(-1) / math.log(n_heads)
+_SMALLEST = 1e-10
+"""Eigenvalues below this count as none, as published."""
 
 
 @dataclass(frozen=True)
-class EntropyPrune(VisualPolicy):
-    """Tokens with the highest entropy of their queries over heads stay.
+class EntropyPrune(ScoredPolicy):
+    """Matrix entropy of a token's queries, as in the paper; the others are gone from layer K on."""
 
-    Parameters
-    ----------
-    released : bool
-        Score of the released code instead of the paper's.
-    """
+    k: int = 2
+    """The collapse layer."""
 
-    released: bool = False
-
-    name: ClassVar[str] = "entropyprune"
-    label: ClassVar[str] = "EntropyPrune"
-    source: ClassVar[str] = (
-        "EntropyPrune: matrix entropy guided pruning of visual tokens. Queries of the layer before, mean over heads taken"
-        " off, dual Gram matrix, float64. The paper's score divides eigenvalues by their sum; the released code leaves that"
-        " out and then mostly keeps tokens whose queries vary least."
+    name = "entropyprune"
+    label = "EntropyPrune"
+    source = "Wang et al. 2026 (arXiv 2602.17196), score as in the paper."
+    formula = (
+        "X = queries of layer K - 1, heads x width, less their mean over heads, each row at length 1; G = X X^T / trace; "
+        "s = - sum of l ln l over its eigenvalues, divided by ln heads; K = 2."
     )
-    needs: ClassVar[tuple[str, ...]] = ("features", "queries")
+    needs = ("queries",)
 
-    def choose(self, view: VisualView, budget: int, seed: int) -> Tensor:
-        """Keep the highest."""
-        assert view.queries is not None
-        return keep_top(head_entropy(view.queries, released=self.released).float(), budget)
+    def layers_read(self, n_layers: int) -> tuple[int, ...]:
+        """The last layer that sees all."""
+        return (self.k - 1,)
+
+    def first_layer(self) -> int:
+        """K."""
+        return self.k
+
+    def gram(self, centred: Tensor) -> Tensor:
+        """Matrix whose eigenvalues count, (N, H, H), from (N, H, d)."""
+        rows = torch.nn.functional.normalize(centred, dim=2)
+        found = rows @ rows.mT
+        trace = found.diagonal(dim1=1, dim2=2).sum(1)
+        return found / trace.clamp(min=_SMALLEST)[:, None, None]
+
+    def score(self, view: VisualView) -> Tensor:
+        """Entropy per token, 0 to 1 (released: not bounded); computed in float64."""
+        x = view.queries[self.k - 1].double()
+        values = torch.linalg.eigvalsh(self.gram(x - x.mean(1, keepdim=True)))
+        found = torch.where(values < _SMALLEST, 0.0, values)
+        entropy = -torch.xlogy(found, found).sum(1)
+        return (entropy / max(torch.tensor(x.shape[1]).log().item(), _SMALLEST)).float()
+
+
+@dataclass(frozen=True)
+class EntropyPruneReleased(EntropyPrune):
+    """The score of the released code: nothing is normalised, so that it is no entropy."""
+
+    name = "entropyprune_released"
+    label = "EntropyPrune as released"
+    source = "Wang et al. 2026 (arXiv 2602.17196), score as in the released code."
+    formula = (
+        "X as in the paper, rows as long as they are; G = X X^T / heads; s = - sum of l ln l over its eigenvalues, "
+        "divided by ln heads. In effect it keeps the tokens whose queries differ least between heads."
+    )
+
+    def gram(self, centred: Tensor) -> Tensor:
+        """Without either normalisation."""
+        return centred @ centred.mT / centred.shape[1]

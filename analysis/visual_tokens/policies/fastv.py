@@ -1,29 +1,39 @@
-"""FastV: tokens that the last row attends to."""
+"""FastV: what the last token of the question attends to in an early layer."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+from analysis.visual_tokens.policies.base import ScoredPolicy
 
-from analysis.ties import keep_top
-from analysis.visual_tokens.policies.base import VisualPolicy, VisualView
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from analysis.visual_tokens.policies.view import VisualView
 
 
 @dataclass(frozen=True)
-class FastV(VisualPolicy):
-    """Attention of the last token of the text in the layer before, mean over heads."""
+class FastV(ScoredPolicy):
+    """Attention of the last query in layer K - 1, mean over heads; the others are gone from layer K on."""
 
-    name: ClassVar[str] = "fastv"
-    label: ClassVar[str] = "FastV"
-    source: ClassVar[str] = (
-        "Chen et al. 2024, An image is worth 1/2 tokens after layer 2 (arXiv 2403.06764). The last row, as in the released"
-        " code; the paper's text says the mean over all rows. Positions stay."
-    )
-    needs: ClassVar[tuple[str, ...]] = ("features", "attention")
+    k: int = 2
 
-    def choose(self, view: VisualView, budget: int, seed: int) -> Tensor:
-        """Keep what is attended to most."""
-        assert view.attention is not None
-        return keep_top(view.attention[-1], budget)
+    name = "fastv"
+    label = "FastV"
+    source = "Chen et al. 2024 (arXiv 2403.06764). No licence: from the formula."
+    formula = "s_i = mean over heads of A[K - 1, last query, i]; K = 2."
+    deviations = "The paper's text averages over all queries; as in its code, the last one counts."
+    needs = ("attention",)
+
+    def layers_read(self, n_layers: int) -> tuple[int, ...]:
+        """The last layer that sees all."""
+        return (self.k - 1,)
+
+    def first_layer(self) -> int:
+        """K."""
+        return self.k
+
+    def score(self, view: VisualView) -> Tensor:
+        """The last row's mean over heads."""
+        return view.attention[self.k - 1][:, -1].float().mean(0)

@@ -1,26 +1,36 @@
-"""Any tokens: what every other method must beat."""
+"""Random tokens: what every method has to beat."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from analysis.visual_tokens.policies.base import VisualPolicy, VisualView, marked
+from analysis.visual_tokens.policies.base import ScoredPolicy
+
+if TYPE_CHECKING:
+    from analysis.visual_tokens.policies.view import VisualView
 
 
 @dataclass(frozen=True)
-class RandomTokens(VisualPolicy):
-    """Every choice is equally likely."""
+class Random(ScoredPolicy):
+    """Uniformly random tokens. A larger number keeps what a smaller one keeps, for the same seed."""
 
-    name: ClassVar[str] = "random"
-    label: ClassVar[str] = "Random"
-    source: ClassVar[str] = "A control."
-    is_random: ClassVar[bool] = True
+    seed: int = 0
+    layer: int = 0
 
-    def choose(self, view: VisualView, budget: int, seed: int) -> Tensor:
-        """Draw without putting back, from the seed alone."""
-        order = torch.randperm(view.n, generator=torch.Generator().manual_seed(seed))
-        return marked(order[:budget].to(view.features.device), view.n)
+    name = "random"
+    label = "random"
+    source = "A control."
+    formula = "The highest of N uniform draws."
+    is_random = True
+
+    def first_layer(self) -> int:
+        """Where they go, before the language model by default."""
+        return self.layer
+
+    def score(self, view: VisualView) -> Tensor:
+        """Uniform draws of a generator of its own."""
+        return torch.rand(len(view), generator=torch.Generator().manual_seed(self.seed))

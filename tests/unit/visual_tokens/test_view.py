@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 import analysis as an
 from analysis.models.attention_choice import attention_name
-from analysis.visual_tokens.measures import transition_scores
-from analysis.visual_tokens.parts import language_part, visual_positions
-from analysis.visual_tokens.policies.dart import Dart
-from analysis.visual_tokens.policies.entropyprune import EntropyPrune
-from analysis.visual_tokens.policies.fastv import FastV
-from analysis.visual_tokens.policies.sparsevlm import SparseVLM
-from analysis.visual_tokens.policies.transprune import TransPrune
+from analysis.visual_tokens.boxes import NEWLINE, WHOLE
+from analysis.visual_tokens.parts import language_part, sublayers, visual_positions
+from analysis.visual_tokens.policies import policy
+from analysis.visual_tokens.positions import token_boxes
+from analysis.visual_tokens.tower import read_image_once
 from analysis.visual_tokens.view import view_before
-from tests.tiny_models.vision import FAMILIES, build_vision, vision_inputs
+from tests.tiny_models.vision import FAMILIES, build_vision, image_processor, vision_inputs
+
+ONE_BY_ONE = ("llava", "idefics3", "smolvlm", "internvl", "paligemma")
+"""Families whose projector takes token by token, in the order of the text."""
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,9 @@ def prepared():
 
     def make(family: str):
         if family not in made:
-            model = build_vision(family)
-            made[family] = model, vision_inputs(family, model, an.scene(4).image)
+            model, image = build_vision(family), an.scene(4).image
+            inputs = vision_inputs(family, model, image)
+            made[family] = model, inputs, token_boxes(model, image_processor(family), image.size, inputs)
         return made[family]
 
     return make
@@ -45,65 +46,104 @@ def states_and_maps(model, inputs):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_view_is_what_the_library_says(prepared, family):
-    """States, and the question's attention in the layer before: two-way blocks and windows included."""
-    model, inputs = prepared(family)
+    """States, and the question's attention: two-way blocks and windows included."""
+    model, inputs, boxes = prepared(family)
     out = states_and_maps(model, inputs)
     ids = inputs["input_ids"][0]
-    visual = visual_positions(model, ids)
-    text = torch.arange(int(visual[-1]) + 1, len(ids))
-    for layer in (1, 2):
-        view = view_before(model, inputs, layer)
-        expected = out.attentions[layer - 1][0][:, text][..., visual].mean(0)
-        assert torch.allclose(view.attention, expected, atol=2e-5)
-        scale = float(out.hidden_states[layer].abs().max())
-        if family != "qwen3_vl":  # adds features of its tower after a layer's output is recorded
-            assert torch.allclose(view.states, out.hidden_states[layer][0, visual], atol=2e-5 * scale)
-            assert torch.allclose(view.text_states, out.hidden_states[layer][0, text], atol=2e-5 * scale)
+    every = visual_positions(model, ids)
+    visual = every[torch.as_tensor(boxes.view != NEWLINE)]
+    text = torch.tensor([i for i in range(len(ids)) if i not in every])
+    view = view_before(model, inputs, boxes)
+    assert len(view) == len(visual) == len(view.row) and view.n_layers == 4
+    assert len(view.question) == len(ids) - 1 - int(every[-1])
+    for layer in range(4):
+        expected = out.attentions[layer][0][:, -len(view.question) :, visual]
+        assert torch.allclose(view.attention[layer], expected, atol=2e-5)
+        states = out.hidden_states[layer][0]
+        if family != "qwen3_vl" or not layer:  # adds features of its tower after a layer's output is recorded
+            near = {"atol": 2e-5 * float(states.abs().max()), "rtol": 0}
+            assert torch.allclose(view.states[layer], states[visual], **near)
+            assert torch.allclose(view.text_states[layer], states[text], **near)
+    assert torch.equal(view.features, view.states[0])
+    assert torch.equal(view.question, view.text_states[0][-len(view.question) :])
     assert attention_name(language_part(model)) == "sdpa"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_methods_run_on_it(prepared, family):
-    model, inputs = prepared(family)
-    view = view_before(model, inputs, 2)
-    for method in (Dart(), FastV(), EntropyPrune(), SparseVLM(), TransPrune()):
-        assert int(method.keep(view, 3).sum()) == 3
-    assert view.keys.shape == (view.n, 2 * 8) and view.queries.shape == (view.n, 4, 8)
+def test_sublayers_give_what_is_added(prepared, family):
+    """Layer 2 alone: its states and both changes are the states that enter layer 3."""
+    view = view_before(*prepared(family), layers=(2, 3))
+    assert set(view.sublayers) == set(view.queries) == {2, 3}
+    (to_attention, attended), (to_mlp, changed) = view.sublayers[2]
+    after = view.states[2] + attended + changed
+    assert torch.allclose(after, view.states[3], atol=2e-5 * float(after.abs().max()), rtol=0)
+    block = language_part(prepared(family)[0]).layers[2]
+    (_, _), (mlp, adds) = sublayers(block)
+    with torch.no_grad():
+        assert torch.allclose(to_attention, block.input_layernorm(view.states[2]), atol=2e-5)
+        again = mlp(to_mlp) if adds is mlp else adds(mlp(to_mlp))
+    assert torch.allclose(changed, again, atol=2e-5 * float(changed.abs().max()), rtol=0)
 
 
-@torch.no_grad()
-def test_transitions_are_those_of_attention_and_of_the_mlp(prepared):
-    """Layer 1 by its own parts: what its norms give, and what it adds to its states."""
-    model, inputs = prepared("llava")
-    visual = visual_positions(model, inputs["input_ids"][0])
-    block, caught = language_part(model).layers[1], []
-    handle = block.post_attention_layernorm.register_forward_hook(
-        lambda _, given, out: caught.append((given[0], out))
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", ["dart", "fastv", "sparsevlm", "entropyprune", "transprune"])
+def test_methods_run_on_it(prepared, family, name):
+    """On no more layers than they say, and as on all of them."""
+    method = policy(name)
+    view = view_before(*prepared(family), method.layers_read(4))
+    choice = method.choose(view, 3)
+    assert len(choice.kept) == 3 and torch.equal(
+        choice.kept, method.choose(view_before(*prepared(family)), 3).kept
     )
-    states = model(**inputs, output_hidden_states=True, use_cache=False).hidden_states
-    handle.remove()
-    (middle, to_mlp) = (part[0, visual] for part in caught[0])
-    start, end = states[1][0, visual], states[2][0, visual]
-    expected = transition_scores(block.input_layernorm(start).numpy(), (middle - start).numpy())
-    expected += transition_scores(to_mlp.numpy(), (end - middle).numpy())
-    found = view_before(model, inputs, 2, transitions_from=1).transitions
-    assert np.allclose(found, expected, rtol=1e-3)
-    assert int(TransPrune().keep(view_before(model, inputs, 2), 5).sum()) == 5
+    layer = max(view.keys)
+    assert view.keys[layer].shape == (len(view), 2 * 8) and view.queries[layer].shape == (len(view), 4, 8)
 
 
-def test_before_the_first_layer_there_is_no_attention(prepared):
-    model, inputs = prepared("llava")
-    view = view_before(model, inputs, 0)
-    assert view.attention is None and view.keys is None
-    assert torch.equal(view.features, view.states)
-    with pytest.raises(an.AnalysisError, match="needs attention"):
-        FastV().keep(view, 3)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_projector_gives_the_features_of_what_it_was_given(prepared, family):
+    view = view_before(*prepared(family), ())
+    if family not in ONE_BY_ONE:
+        assert view.projector_inputs is None
+        assert "cannot be read" in policy("zeroth_order").unsupported(view)
+        return
+    with torch.no_grad():
+        assert torch.allclose(view.projector(view.projector_inputs), view.features, atol=1e-4)
+    assert len(policy("zeroth_order").choose(view, 3).kept) == 3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_crops_are_told_apart(prepared, family):
+    """No two tokens with one place; tiles count in their order, a canvas that they lie on as one."""
+    _, _, boxes = prepared(family)
+    view = view_before(*prepared(family), ())
+    small = boxes.view[boxes.view != NEWLINE] == WHOLE
+    if not small.any():
+        assert view.crop is None
+        return
+    assert len(torch.unique(torch.stack([view.crop, view.row, view.column]), dim=1)[0]) == len(view)
+    assert ((view.crop == 0).numpy() == small).all()
+    number = view.crop[view.crop > 0].tolist()
+    assert number == sorted(number)
+    if family in ("idefics3", "smolvlm", "internvl"):
+        assert set(torch.bincount(view.crop).tolist()) == {int(small.sum())} and len(set(number)) > 1
+    else:
+        assert set(number) == {1}
+
+
+def test_an_image_that_was_read_is_not_read_again(prepared):
+    model, inputs, boxes = prepared("llava")
+    with torch.no_grad():
+        view = view_before(model, read_image_once(model, inputs), boxes, (1,))
+    assert torch.equal(view.attention[1], view_before(model, inputs, boxes, (1,)).attention[1])
+    assert view.projector is None and set(view.keys) == {1}
 
 
 def test_what_makes_no_sense_is_refused(prepared):
-    model, inputs = prepared("llava")
+    model, inputs, boxes = prepared("llava")
     with pytest.raises(an.AnalysisError, match="no layer 4"):
-        view_before(model, inputs, 4)
+        view_before(model, inputs, boxes, (1, 4))
     n = int(visual_positions(model, inputs["input_ids"][0])[-1]) + 1
     with pytest.raises(an.AnalysisError, match="behind the image"):
-        view_before(model, dict(inputs, input_ids=inputs["input_ids"][:, :n]), 1)
+        view_before(model, dict(inputs, input_ids=inputs["input_ids"][:, :n]), boxes)
+    with pytest.raises(an.AnalysisError, match="16 visual tokens and 4 rectangles"):
+        view_before(model, inputs, prepared("gemma3")[2])
