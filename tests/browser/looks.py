@@ -29,6 +29,14 @@ def settle(page: Any) -> None:
     page.wait_for_function(_CALM)
 
 
+def finished(page: Any) -> None:
+    """Wait until what is computed without being asked for is drawn as well."""
+    page.wait_for_function(
+        "() => !document.querySelector('[data-testid=stProgress]') && !document.body.innerText.includes('being computed')"
+    )
+    stand_still(page)
+
+
 _CALM = """() => document.fonts.status === "loaded" && document.getAnimations().every(
   moving => moving.playState !== "running" || moving.effect.getComputedTiming().endTime === Infinity) &&
   [...document.querySelectorAll("style")].some(sheet => sheet.textContent.includes("st-key-run_bar"))"""

@@ -14,7 +14,7 @@ from PIL import Image
 from tests.browser import harness, looks
 
 SIZES = (looks.WIDE, (900, 900), looks.NARROW)
-KEY_PAGES = ("overview", "attention_sinks", "write")
+KEY_PAGES = ("overview", "attention_sinks", "write", "compare")
 """Pages that open with a stored run, so that their numbers are the same on every machine."""
 
 
@@ -41,7 +41,7 @@ def main(folder: str, *, store: bool) -> None:
                         page.goto(f"{base}/{looks.address_of(slug)}")
                         looks.settle(page)
                         path = out / f"{slug}-{width}-{theme}.png"
-                        looks.stand_still(page)
+                        looks.finished(page)
                         page.screenshot(path=path)
                         print(path, flush=True)
                         if store and slug in KEY_PAGES and (width, height) == looks.WIDE:

@@ -26,8 +26,6 @@ LIGHTER = 14
 """Steps of 255 that the mean colour of a block may differ."""
 OTHERS = 0.04
 """Share of blocks that may differ by more."""
-LOOKS = 40
-"""How often a page is looked at before it counts as another one."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +50,7 @@ def share_of_others(shot: bytes, stored: Image.Image) -> float:
 def visited(page: Any, address: str, slug: str) -> bytes:
     page.goto(f"{address}/{looks.address_of(slug)}")
     looks.settle(page)
-    looks.stand_still(page)
+    looks.finished(page)
     return bytes(page.screenshot())
 
 
@@ -61,13 +59,7 @@ def visited(page: Any, address: str, slug: str) -> bytes:
 def test_a_key_screen_is_as_it_was(slug, theme, chromium, address):
     width, height = looks.WIDE
     with harness.page(chromium, viewport={"width": width, "height": height}, color_scheme=theme) as page:
-        kept, shot = Image.open(screens.stored(slug, theme)), visited(page, address, slug)
-        for _ in range(LOOKS):
-            found = share_of_others(shot, kept)
-            if found <= OTHERS / 2:
-                break
-            looks.stand_still(page)  # what is computed without being asked for comes later
-            shot = page.screenshot()
+        found = share_of_others(visited(page, address, slug), Image.open(screens.stored(slug, theme)))
     assert found <= OTHERS, f"{found:.1%} of the blocks differ"
 
 
