@@ -146,7 +146,7 @@ def test_sixteen_pictures_can_be_learned_by_heart(packer):
     """The whole road learns: the losses of patches and of answers, one question a picture, fall to less than half."""
     model, heads = build_model(), PatchHeads()
     scenes = [replace(s, questions=s.questions[:1]) for s in draw(range(16))]
-    stage = Stage("answers", 16 * 60, batch=16, warm_up=10)
+    stage = Stage("answers", 16 * 24, batch=16, warm_up=5)
     learner = Learner(model, heads, optimizer_for(model, heads, stage), 0, 0)
     losses = [learn(learner, stage, packer, scenes) for _ in range(stage.steps)]
     assert losses[-1]["answer"] < 0.3 * losses[0]["answer"]
