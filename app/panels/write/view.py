@@ -78,7 +78,7 @@ def _growing_answer(key: str) -> None:
     answer_card(writing, branch, own_tokens(writing, branch), grows=grows)
 
 
-@st.fragment(run_every=3 * _POLL_SECONDS)
+@st.fragment(run_every=5 * _POLL_SECONDS)
 def _growing_panel(key: str) -> None:
     """The newest token."""
     writing, branch, grows = _so_far(key)
