@@ -79,7 +79,8 @@ def _what_happens(wanted: CompareRequest | AnalysisError) -> None:
         watch_run(job.key)
         return
     kind = kind_chosen()
-    text, other = (st.session_state.get(key) or "" for key in (state.TEXT, state.change_text(kind)))
+    text = st.session_state.get(state.TEXT) or ""
+    other = st.session_state.get(state.change_text(kind)) or ""
     begin = _parting(text, other) if kind == "text" else 0
     st.markdown(":blue[**A**]", width="content")
     words("an opened run" if is_file_opened() else _from(text, begin))
