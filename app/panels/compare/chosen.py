@@ -81,9 +81,9 @@ def _distances(on_screen: Shown, row: int) -> None:
     rows, unit = on_screen.c.rows, state.unit()
     assert rows is not None
     ab, ba, jsd = (significant(from_nats(float(x[row]), unit)) for x in (rows.kl_ab, rows.kl_ba, rows.jsd))
-    least = "at least " if rows.at_least else ""
+    least = "At least: " if rows.at_least else ""
     st.caption(
-        f"KL(A‖B) **{least}{ab}** {unit} · KL(B‖A) **{ba}** · Jensen-Shannon **{jsd}** · total variation "
+        f"{least}KL(A‖B) **{ab}** {unit} · KL(B‖A) **{ba}** {unit} · Jensen-Shannon **{jsd}** {unit} · total variation "
         f"**{significant(float(rows.tv[row]))}** · rank {int(rows.rank_a[row])} → {int(rows.rank_b[row])}"
     )
 
