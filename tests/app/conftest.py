@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,6 +114,24 @@ def finish() -> Callable[[AppTest], AppTest]:
         return at.run()
 
     return wait
+
+
+@pytest.fixture
+def blocked(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """A job that keeps the worker busy until the test lets it go; nobody waits long for it."""
+    monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.2)
+    gate, began = threading.Event(), threading.Event()
+
+    def work(job: Job) -> None:
+        began.set()
+        while not gate.wait(0.01):
+            job.report(0.5)
+
+    worker = runs.engine().worker
+    worker.submit("blocker", work, owner="somebody else")
+    assert began.wait(PATIENCE)
+    yield gate
+    gate.set()
 
 
 @pytest.fixture

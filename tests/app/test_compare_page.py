@@ -252,18 +252,14 @@ def test_a_run_of_a_file_is_side_b(page, open_page, finish):
     assert compared(at).b.text == compared(page).b.text
 
 
-def test_cancel_ends_it_and_keeps_what_is_there(open_page, finish, monkeypatch):
+def test_cancel_ends_it_and_keeps_what_is_there(open_page, finish, blocked):
     at = press_run(open_page("compare"), b_bos="always")
-    job = running_job(at)
-    if job is not None and job.is_live:
-        runs.cancel(job.key)
+    next(b for b in at.button if b.label == "Cancel").click()
+    at = at.run()
+    blocked.set()
     at = finish(at)
     assert not at.exception and not at.error
-
-
-def running_job(at):
-    request = held(at, state.COMPARE_REQUEST)
-    return None if request is None else runs.find(request)
+    assert state.COMPARISON not in at.session_state and n_strips(at) == 1
 
 
 # Sides of other kinds ---------------------------------------------------------------------------------

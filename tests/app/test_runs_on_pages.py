@@ -25,24 +25,6 @@ def run_keys(submitted):
     return [key for key in submitted if key.startswith("run/")]
 
 
-@pytest.fixture
-def blocked(monkeypatch):
-    """A job that keeps the worker busy until the test lets it go; nobody waits long for it."""
-    monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.2)
-    gate, began = threading.Event(), threading.Event()
-
-    def work(job):
-        began.set()
-        while not gate.wait(0.01):
-            job.report(0.5)
-
-    worker = runs.engine().worker
-    worker.submit("blocker", work, owner="somebody else")
-    assert began.wait(PATIENCE)
-    yield gate
-    gate.set()
-
-
 # What costs a run ---------------------------------------------------------------------------------
 
 
