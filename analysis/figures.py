@@ -13,6 +13,7 @@ from analysis.comparison.rules.figures import quadrant_chart as student_quadrant
 from analysis.comparison.strip_html import compared_strips
 from analysis.comparison.structure_figures import head_changes, layer_changes
 from analysis.drawing.notebook import show_charts_as_pictures
+from analysis.drawing.paper import save
 from analysis.entropy_collapse.labs.backcopy.figures import first_token_figure, forming_figure, risks_figure
 from analysis.entropy_collapse.labs.four_squares.exchange_figures import (
     change_scatters,
@@ -99,6 +100,7 @@ __all__ = [
     "rollout_ratios",
     "rollout_sequences",
     "rule_chart",
+    "save",
     "spectrum",
     "spent_chart",
     "stability_chart",
