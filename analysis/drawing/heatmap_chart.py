@@ -1,4 +1,4 @@
-"""A heat map of Plotly as an Altair chart: one image of its cells, around it axes and letters that stay sharp."""
+"""Heat maps and maps of cells as Altair charts: one image of the cells, around it axes and letters that stay sharp."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.drawing.cells import CellAxis, Cells
 from analysis.drawing.charts import styled
+from analysis.drawing.labels import visible
 from analysis.drawing.theme import DARK
 from analysis.errors import AnalysisError
 
@@ -67,15 +69,45 @@ def heatmap_chart(figure: go.Figure) -> alt.HConcatChart:
     ticks = alt.Axis(
         title=scale.title.text, orient="right", format=scale.tickformat or "", tickCount=5, grid=False
     )
-    bar = _image(
-        coloured(np.linspace(1, 0, _BAR_STEPS)[:, None], heat.colorscale),
-        alt.X("x:Q", axis=None, scale=alt.Scale(domain=(0, 1))),
-        alt.Y("y:Q", axis=ticks, scale=alt.Scale(domain=amounts, nice=False)),
-        (0, 1),
-        amounts,
-    ).properties(width=_BAR, height=height)
+    bar = _bar(coloured(np.linspace(1, 0, _BAR_STEPS)[:, None], heat.colorscale), ticks, amounts, height)
     chart = alt.hconcat(cells, bar, spacing=12)
     return styled(chart, "dark" if layout.paper_bgcolor == DARK.ground else "light")
+
+
+def cells_chart(cells: Cells, theme_name: str = "light") -> alt.HConcatChart:
+    """A map of cells, row 0 on top, and its colour bar with the three amounts that the legend of the app writes."""
+    import altair as alt
+
+    n_rows, n_columns = cells.values.shape
+    ramp = cells.dark if theme_name == "dark" else cells.light
+    pixels = np.dstack([ramp[cells.codes()], np.where(np.isnan(cells.values), 0, 255).astype(np.uint8)])
+    columns, rows, height = (-0.5, n_columns - 0.5), (-0.5, n_rows - 0.5), min(420, max(80, 24 * n_rows))
+    picture = _image(
+        pixels,
+        alt.X(
+            "x:Q", axis=_cell_axis(cells.columns, _MOST_LABELS), scale=alt.Scale(domain=columns, nice=False)
+        ),
+        alt.Y(
+            "y:Q",
+            axis=_cell_axis(cells.rows, height // 16),
+            scale=alt.Scale(domain=rows, nice=False, reverse=True),
+        ),
+        columns,
+        rows,
+    ).properties(width=_WIDTH, height=height)
+    ends = f"{json.dumps(cells.marks)}[round(2 * datum.value)]"
+    ticks = alt.Axis(title=cells.title, orient="right", values=[0, 0.5, 1], labelExpr=ends, grid=False)
+    bar = _bar(np.dstack([ramp[::-1, None], np.full((len(ramp), 1), 255, np.uint8)]), ticks, (0, 1), height)
+    return styled(alt.hconcat(picture, bar, spacing=12), theme_name)
+
+
+def _bar(pixels: np.ndarray, ticks: alt.Axis, amounts: tuple[float, float], height: float) -> alt.Chart:
+    """Colours from the last one on top to the first, with the amounts they stand for."""
+    import altair as alt
+
+    x = alt.X("x:Q", axis=None, scale=alt.Scale(domain=(0, 1)))
+    y = alt.Y("y:Q", axis=ticks, scale=alt.Scale(domain=amounts, nice=False))
+    return _image(pixels, x, y, (0, 1), amounts).properties(width=_BAR, height=height)
 
 
 def coloured(shares: np.ndarray, scale: Sequence[tuple[float, str]]) -> np.ndarray:
@@ -115,8 +147,6 @@ def _image(
 
 def _axis(axis: Any, places: Any) -> alt.Axis:
     """Axis of cells by their number, with the labels that Plotly would write."""
-    import altair as alt
-
     if axis.tickmode == "array":
         known = np.asarray(places, dtype=float) if not isinstance(places[0], str) else np.arange(len(places))
         at = np.interp(np.asarray(axis.tickvals, dtype=float), known, np.arange(len(places)))
@@ -130,5 +160,18 @@ def _axis(axis: Any, places: Any) -> alt.Axis:
         )  # round numbers, where every number has a cell
         at = np.arange(-int(places[0]) % step if whole else 0, len(places), step)
         labels = [f"{places[k]:.0f}" for k in at]
-    shown = f"{json.dumps(labels)}[indexof({json.dumps(at.tolist())}, datum.value)]"
-    return alt.Axis(title=axis.title.text, values=at.tolist(), labelExpr=shown, grid=False, labelOverlap=True)
+    return _labelled(axis.title.text, at.tolist(), labels)
+
+
+def _cell_axis(axis: CellAxis, most: int) -> alt.Axis:
+    """Every 1, 2, 5, 10, ... label of an axis of cells, at most so many."""
+    step = next(s for s in _STEPS if len(axis.labels) <= most * s)
+    at = list(range(0, len(axis.labels), step))
+    return _labelled(axis.title, at, [visible(axis.labels[k]) for k in at])
+
+
+def _labelled(title: str, at: list[float] | list[int], labels: list[str]) -> alt.Axis:
+    import altair as alt
+
+    shown = f"{json.dumps(labels)}[indexof({json.dumps(at)}, datum.value)]"
+    return alt.Axis(title=title, values=at, labelExpr=shown, grid=False, labelOverlap=True)
