@@ -28,6 +28,8 @@ class Linked:
     """Horizontal field at which a line marks the chosen token, else a ring does at ``x`` and ``y``."""
     x: str = ""
     y: str = ""
+    places: tuple[int, ...] = ()
+    """The field's value for each choice of the page, -1 for none; the choice itself by default."""
 
 
 ALONE = Linked()
@@ -48,7 +50,7 @@ def compiled(draw: Draw, linked: Linked = ALONE) -> dict[str, Any]:
     -------
     dict
         ``light`` and ``dark``: Vega specs; ``values``: rows by the name of the data that have lost them; ``field``
-        as in :class:`Linked`; ``fits``: whether the chart may be made as wide as the page.
+        and ``places`` as in :class:`Linked`; ``fits``: whether the chart may be made as wide as the page.
     """
     import vl_convert
 
@@ -65,7 +67,12 @@ def compiled(draw: Draw, linked: Linked = ALONE) -> dict[str, Any]:
         values[name] = {data["name"]: data.pop("values") for data in specs[name]["data"] if "values" in data}
     if values["light"] != values["dark"]:
         raise ValueError("a chart has other numbers in the other theme")
-    return specs | {"values": values["light"], "field": linked.field, "fits": fits}
+    return specs | {
+        "values": values["light"],
+        "field": linked.field,
+        "places": list(linked.places) or None,
+        "fits": fits,
+    }
 
 
 def _with_choice(spec: dict[str, Any], linked: Linked, ink: str) -> dict[str, Any]:

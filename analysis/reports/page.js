@@ -45,13 +45,13 @@ function begin(piece) {
 // ---------------------------------------------------------------- pieces
 
 /** A text as coloured tokens, and the same as plain elements for paper. */
-function strip(root, { colours }, parts) {
+function strip(root, { colours, two }, parts) {
   const box = root.querySelector("select"), paper = element(root, "only-print paper");
   const piece = { choose: i => view.update({ selected: i < 0 ? null : i }), redraw: () => root.querySelector(".ls-strip")._redraw() };
   const data = () => parts[colours[box?.value ?? 0]];
-  const view = mounted(StripView, root.querySelector(".canvas"), { data: data(), send: ([i]) => choose(i, piece) });
+  const view = mounted(two ? TwinView : StripView, root.querySelector(".canvas"), { data: data(), send: ([i]) => choose(i, piece) });
   const onPaper = () => {
-    const text = parse(data()), ramp = palette(text.ramps.light, "rgb(0, 0, 0)");
+    const text = parse(two ? lastOf(data()) : data()), ramp = palette(text.ramps.light, "rgb(0, 0, 0)");
     const step = i => StripView.prototype.step.call(null, text.values[i], text);
     paper.replaceChildren(...text.text.map((shown, c) => {
       const made = document.createElement("span"), i = text.first[c];
@@ -68,6 +68,12 @@ function strip(root, { colours }, parts) {
   return piece;
 }
 
+/** Of two texts and what changed between them, the last. */
+function lastOf(data) {
+  const lengths = new DataView(data.buffer, data.byteOffset, 8);
+  return data.subarray(8 + lengths.getUint32(0, true) + lengths.getUint32(4, true));
+}
+
 function row(table, ...texts) {
   const line = table.insertRow();
   for (const text of texts) line.insertCell().textContent = text;
@@ -75,14 +81,15 @@ function row(table, ...texts) {
 }
 
 /** What is known about the chosen token: its numbers, and what the model expected. */
-function token(root, options, parts) {
-  const { quantities, top, digits } = options, texts = parts[options.texts], names = parts[options.names];
+function token(root, { at, quantities, places, digits }, parts) {
   const [head, numbers, expected] = [".name", ".numbers", ".expected"].map(name => root.querySelector(name));
+  const [texts, names] = [parts[`${at}.texts`], parts[`${at}.names`]];
+  const { values: ids, shape: [, k] } = parts[`${at}.top_ids`], chances = parts[`${at}.top_logprobs`].values;
   const bar = (line, share) => { element(line.insertCell(), "bar").style.setProperty("--share", share); };
-  const percent = p => `${exact(100 * p, 3, "")} %`;
   return {
-    choose(i) {
-      head.textContent = i < 0 ? "No token is chosen" : `Token ${i} “${texts[i]}”`;
+    choose(choice) {
+      const i = choice < 0 || !places ? choice : places[choice];
+      head.textContent = i < 0 ? (choice < 0 ? "No token is chosen" : "Nothing here") : `Token ${i} “${texts[i]}”`;
       for (const table of [numbers, expected]) table.tBodies[0].replaceChildren();
       if (i < 0) return;
       for (const { part, label, unit } of quantities) {
@@ -90,11 +97,10 @@ function token(root, options, parts) {
         const none = whole ? value === 0 : Number.isNaN(value);
         row(numbers.tBodies[0], label, none ? "no context" : whole ? String(value) : exact(value, digits, unit));
       }
-      const { values: ids, shape: [, k] } = parts[top.ids], chances = parts[top.logprobs].values;
       for (let j = i * k; j < (i + 1) * k; j++) {
         if (ids[j] < 0) continue;
-        const p = Math.exp(chances[j]), line = row(expected.tBodies[0], names[ids[j]], percent(p));
-        line.classList.toggle("came", ids[j] === parts[top.came].values[i]);
+        const p = Math.exp(chances[j]), line = row(expected.tBodies[0], names[ids[j]], `${exact(100 * p, 3, "")} %`);
+        line.classList.toggle("came", ids[j] === parts[`${at}.token_id`].values[i]);
         bar(line, p);
       }
     },
@@ -141,22 +147,23 @@ function heads(root, { map, received, layers }, parts) {
 
 /** A chart, once for each theme; the one that is not on screen comes later. */
 async function chart(root, { part }, parts) {
-  const { values, field, fits, ...specs } = parts[part], views = [];
+  const { values, field, places, fits, ...specs } = parts[part], views = [];
+  const place = i => (i < 0 || !places ? i : places[i]), choiceAt = at => (places ? places.indexOf(at) : at);
   const closed = { load: async () => { throw new Error("closed"); }, sanitize: async () => { throw new Error("closed"); } };
   const width = () => root.clientWidth;
   const piece = {
-    choose: i => { if (field) for (const view of views) view.signal("chosen", i).runAsync(); },
+    choose: i => { if (field) for (const view of views) view.signal("chosen", place(i)).runAsync(); },
     draw: async theme => {
       const spec = specs[theme];
       for (const data of spec.data) if (values[data.name]) data.values = values[data.name].map(row => ({ ...row }));
       if (fits) spec.width = width();
-      const { view } = await vegaEmbed(root.querySelector(`.in-${theme}`), spec, {
+      const { view } = await vegaEmbed(root.querySelector(`.in-${theme} .drawn`), spec, {
         mode: "vega", ast: true, actions: false, renderer: "svg", loader: closed, tooltip: { theme }, logLevel: 1,
       });
       if (spec.signals?.some(({ name }) => name === "pick") && field) {
-        view.addSignalListener("pick", (_, { [field]: picked }) => { if (picked?.length) choose(picked.at(-1)); });
+        view.addSignalListener("pick", (_, { [field]: picked }) => { if (picked?.length) choose(choiceAt(picked.at(-1))); });
       }
-      if (field) await view.signal("chosen", chosen).runAsync();
+      if (field) await view.signal("chosen", place(chosen)).runAsync();
       views.push(view);
     },
   };

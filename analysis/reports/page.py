@@ -88,14 +88,14 @@ class Page:
         self.n_charts += 1
         self.more[part] = compiled(draw, linked)
         hosts = "".join(
-            f'<div class="in-{name}" role="img" aria-label="{words(f"{title}. {caption}")}"></div>'
+            f'<div class="in-{name}" role="img" aria-label="{words(f"{title}. {caption}")}"><div class="drawn" aria-hidden="true"></div></div>'
             for name in ("light", "dark")
         )
         self.add(title, piece("chart", {"part": part}, hosts), caption=caption, place=place)
 
     def report(self) -> Report:
         """The finished page."""
-        own = f"{script('strip_view', 'map_view')}{_read('page.js')}"
+        own = f"{script('strip_view', 'twin_view', 'map_view')}{_read('page.js')}"
         blocks = {"first": self.first | {"chosen": self.chosen}, "more": self.more}
         data = [(name, packed(parts)) for name, parts in blocks.items()]
         allowed = [_hash(own)]

@@ -34,6 +34,19 @@ _KINDS = (
         "logitscope",
         "analysis.results.trace_file:trace_from_bytes",
     ),
+    _Kind(
+        "analysis.comparison.results:Comparison",
+        "analysis.reports.compared:comparison_report",
+        "logitscope-comparison",
+        "analysis.comparison.comparison_file:comparison_from_bytes",
+    ),
+    _Kind(
+        "analysis.writing.results:Writing",
+        "analysis.reports.written:writing_report",
+        "logitscope-writing",
+        "analysis.writing.writing_file:writing_from_bytes",
+    ),
+    _Kind("analysis.pruning_effects.eviction.results:Sweep", "analysis.reports.swept:sweep_report"),
 )
 
 
@@ -44,7 +57,7 @@ def report(result: Any, *, unit: Unit = "nats") -> Report:
 
     Parameters
     ----------
-    result : Trace
+    result : Trace, Comparison, Writing or sweep over evictions
         What was measured.
     unit : {"nats", "bits"}
         Unit of information.

@@ -8,21 +8,20 @@ import numpy as np
 
 from analysis.attention_sinks.figures import received_strip
 from analysis.drawing.cells import CellAxis, Cells
-from analysis.drawing.labels import visible
 from analysis.drawing.map_payload import pack_cells
-from analysis.drawing.numbers import EXACT_DIGITS, count, significant
+from analysis.drawing.numbers import count, significant
 from analysis.drawing.strip import Strip
 from analysis.drawing.theme import amount_ramp
 from analysis.entropy_collapse.layers.figures import matrix_entropy
 from analysis.reports.charts import Linked
 from analysis.reports.page import Page, Report, piece, table, words
-from analysis.reports.parts import add_checks, add_spec, add_strips
+from analysis.reports.parts import add_checks, add_spec, add_strips, add_token
 from analysis.results.token_quantities import quantities_of
 from analysis.results.trace import Trace
 from analysis.token_entropy.figures import along_text, surprisal_scatter
 from analysis.token_entropy.measures import summary
 from analysis.token_entropy.strips import entropy_strip, marked_tokens
-from analysis.units import Unit, from_nats, unit_label
+from analysis.units import Unit, from_nats
 
 TO_THREE_DIGITS, TO_A_BYTE = 1_000_000, 2_200_000
 """Numbers of heads at tokens up to which each is kept to three digits, or as one of 256 steps; beyond, the mean over
@@ -46,7 +45,7 @@ def run_report(trace: Trace, *, unit: Unit = "nats") -> Report:
         chosen=int(np.argmax(surprisal)) if len(surprisal) else -1,
     )
     add_text(page, trace, unit)
-    add_token(page, trace, unit)
+    add_token(page, "The chosen token", trace.tokens, unit, place="narrow tall")
     add_heads(page, trace)
     add_lens(page, trace, unit)
     predicted = bool(trace.tokens.has_context.any())
@@ -60,7 +59,7 @@ def run_report(trace: Trace, *, unit: Unit = "nats") -> Report:
         )
     if predicted:
         add_whole(page, trace, unit)
-    add_checks(page, trace.checks, trace.notes, trace.unavailable)
+    add_checks(page, trace.checks, trace.notes, trace.unavailable, place="beside" if predicted else "")
     add_spec(page, {**asdict(trace.spec), **{f"version of {name}": v for name, v in trace.versions.items()}})
     return page.report()
 
@@ -94,34 +93,6 @@ def add_text(page: Page, trace: Trace, unit: Unit) -> None:
     if trace.attention is not None:
         strips["attention received"] = received_strip(trace)
     add_strips(page, "The text, token by token", strips)
-
-
-def add_token(page: Page, trace: Trace, unit: Unit) -> None:
-    """The chosen token: its numbers, and what the model expected."""
-    tokens = trace.tokens
-    quantities = []
-    for name, quantity in quantities_of(tokens).items():
-        if quantity.stored is None:
-            continue
-        values = quantity.in_unit(tokens, unit)
-        page.first[f"tokens.{name}"] = values.astype(np.int32 if values.dtype.kind == "i" else np.float32)
-        said = unit_label(unit, power=quantity.power) if quantity.power else ""
-        quantities.append({"part": f"tokens.{name}", "label": quantity.label, "unit": said})
-    page.first["tokens.top_ids"] = tokens.top_ids.astype(np.int32)
-    page.first["tokens.top_logprobs"] = tokens.top_logprobs.astype(np.float32)
-    page.first["tokens.token_id"] = tokens.token_id.astype(np.int32)
-    page.first["tokens.texts"] = [visible(text) for text in tokens.text]
-    page.first["tokens.names"] = {int(i): visible(name) for i, name in tokens.names.items()}
-    options = {
-        "texts": "tokens.texts",
-        "names": "tokens.names",
-        "quantities": quantities,
-        "top": {"ids": "tokens.top_ids", "logprobs": "tokens.top_logprobs", "came": "tokens.token_id"},
-        "digits": EXACT_DIGITS,
-    }
-    body = '<h3 class="name"></h3>' + table(("", ""), [], kind="numbers")
-    body += table(("token", "probability", " "), [], caption="What the model expected", kind="expected")
-    page.add("The chosen token", piece("token", options, body), place="narrow tall")
 
 
 def add_lens(page: Page, trace: Trace, unit: Unit) -> None:
