@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import zlib
 from functools import lru_cache
 from importlib.metadata import version
 
@@ -31,7 +32,7 @@ def vega_script() -> str:
 
     folder = cache_folder()
     kept = folder / f"vega-{version('vl-convert-python')}.js.gz"
-    with contextlib.suppress(OSError, EOFError, UnicodeDecodeError):
+    with contextlib.suppress(OSError, EOFError, zlib.error, UnicodeDecodeError):
         return gzip.decompress(kept.read_bytes()).decode()
     script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     if "</script" in script.lower():

@@ -15,6 +15,7 @@ import analysis as an
 
 pytestmark = pytest.mark.browser
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
+from tests.figures.synthetic_large import full_size  # noqa: E402 - after the check for a browser
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,11 +47,6 @@ def opened(chromium: Any, address: str, **context: Any) -> Iterator[Any]:
 def chosen(page: Any, token: int) -> None:
     page.wait_for_selector(f"html[data-chosen='{token}']")
     page.wait_for_selector(f".ls-strip[data-selected='{token}']")
-
-
-def at(page: Any, theme: str, mark: str) -> str:
-    """Where a chart's mark is drawn."""
-    return str(page.locator(f".in-{theme} {mark}").last.get_attribute("transform"))
 
 
 def test_a_choice_in_one_picture_is_made_in_all(chromium, address, run):
@@ -111,6 +107,16 @@ def test_on_paper_the_whole_text_and_light_pictures(chromium, address, run):
         cells = page.locator(".paper span").all_text_contents()
         assert len(cells) == len(run.tokens.cell_text) and "unlocked" in "".join(cells)
         assert page.evaluate("() => getComputedStyle(document.body).color") == "rgb(28, 29, 34)"
+
+
+def test_eight_thousand_tokens_share_a_choice_too(chromium, tmp_path):
+    address = an.report(full_size(8000)).save(tmp_path / "run.html").as_uri()
+    with opened(chromium, address) as page:
+        page.locator(".ls-strip .ls-view").press("Control+End")
+        chosen(page, 7999)
+        assert page.locator(".name").inner_text().startswith("Token 7999 ")
+        page.locator(".ls-strip .ls-view").press("Control+Home")
+        chosen(page, 0)
 
 
 def test_the_policy_refuses_what_the_page_does_not_do(chromium, address):
