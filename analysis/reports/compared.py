@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -57,9 +59,7 @@ def comparison_report(c: Comparison, *, unit: Unit = "nats") -> Report:
         for k, title in enumerate(("Both sides along the text", "How far they are apart")):
             page.add_chart(
                 title,
-                lambda name, k=k: styled(
-                    along_panels(c, quantity, unit=unit, theme_name=name, pick=True)[k], name
-                ),
+                partial(_panel, c, quantity, unit, k),
                 caption="The line is the chosen token, by its place on side A. A click chooses a token.",
                 linked=Linked("position", across="position", places=places),
             )
@@ -78,18 +78,22 @@ def comparison_report(c: Comparison, *, unit: Unit = "nats") -> Report:
     return page.report()
 
 
+def _panel(c: Comparison, quantity: str, unit: Unit, number: int, theme_name: str) -> Any:
+    """One of the two panels along the text."""
+    return styled(along_panels(c, quantity, unit=unit, theme_name=theme_name, pick=True)[number], theme_name)
+
+
 def add_summary(page: Page, c: Comparison, unit: Unit) -> None:
     """The few numbers that say how far the sides are apart."""
-    frame = c.summary().to_frame(unit)
     rows: list[tuple[object, ...]] = [
         (
-            row.label,
-            f"{significant(row.value)} {row.unit}".strip(),
-            significant(row.low),
-            significant(row.high),
-            count(row.n),
+            row["label"],
+            f"{significant(row['value'])} {row['unit']}".strip(),
+            significant(row["low"]),
+            significant(row["high"]),
+            count(row["n"]),
         )
-        for row in frame.itertuples()
+        for row in c.summary().to_frame(unit).to_dict("records")
     ]
     head = ("", "value", "from", "to", "of")
     page.add("How far they are apart, in numbers", table(head, rows), caption=METHOD)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
+from typing import Any
 
 from analysis.drawing.numbers import significant
 from analysis.pruning_effects.eviction.figures import METRIC_TEXTS, Metric, pruning_curves
@@ -42,8 +44,8 @@ def sweep_report(sweep: Sweep, *, unit: Unit = "nats") -> Report:
             text = METRIC_TEXTS[metric]
             page.add_chart(
                 text.label[:1].upper() + text.label[1:],
-                lambda name, metric=metric: pruning_curves(sweep, metric, unit=unit, theme_name=name),
-                caption=f"{text.title}, against the share of the context that is kept.",
+                partial(_curves, sweep, metric, unit),
+                caption=f"{text.title[:1].upper()}{text.title[1:]}, against the share of the context that is kept.",
             )
     shown = [c for c in frame.columns if c != "policy"]
     rows: list[tuple[object, ...]] = [
@@ -58,3 +60,7 @@ def sweep_report(sweep: Sweep, *, unit: Unit = "nats") -> Report:
     add_checks(page, sweep.checks, unavailable=sweep.skipped)
     add_spec(page, {**asdict(sweep.spec), "context": sweep.context, "continuation": sweep.continuation})
     return page.report()
+
+
+def _curves(sweep: Sweep, metric: Metric, unit: Unit, theme_name: str) -> Any:
+    return pruning_curves(sweep, metric, unit=unit, theme_name=theme_name)
