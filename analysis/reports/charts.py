@@ -28,6 +28,8 @@ class Linked:
     """Horizontal field at which a line marks the chosen token, else a ring does at ``x`` and ``y``."""
     x: str = ""
     y: str = ""
+    points: tuple[dict[str, float], ...] = ()
+    """The three fields for every token, where the chart draws some tokens only; its own rows by default."""
     places: tuple[int, ...] = ()
     """The field's value for each choice of the page, -1 for none; the choice itself by default."""
 
@@ -89,7 +91,7 @@ def _with_choice(spec: dict[str, Any], linked: Linked, ink: str) -> dict[str, An
         }
     else:
         layer = {
-            "data": _data_with(spec, linked.field),
+            "data": {"values": list(linked.points)} if linked.points else _data_with(spec, linked.field),
             "transform": [{"filter": at}],
             "mark": {
                 "type": "point",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.comparison.figures import along_panels, change_quadrants
+from analysis.comparison.figures import along_panels, change_quadrants, compared_frame
 from analysis.comparison.items import items_of
 from analysis.comparison.quantities import quantities_between
 from analysis.comparison.results import Comparison
@@ -18,7 +18,7 @@ from analysis.drawing.charts import styled
 from analysis.drawing.numbers import count, significant
 from analysis.reports.charts import Linked
 from analysis.reports.page import Page, Report, table
-from analysis.reports.parts import add_checks, add_spec, add_strips, add_token
+from analysis.reports.parts import add_checks, add_spec, add_strips, add_token, ring
 from analysis.units import Unit
 
 
@@ -67,7 +67,7 @@ def comparison_report(c: Comparison, *, unit: Unit = "nats") -> Report:
             "Change of entropy against change of surprisal",
             lambda name: change_quadrants(c, unit=unit, theme_name=name),
             caption="A mark per token: to the right B was less sure, further up the token was more of a surprise to it.",
-            linked=Linked("position", x="entropy_change", y="surprisal_change", places=places),
+            linked=ring(compared_frame(c, items, unit), "entropy_change", "surprisal_change", places),
         )
         add_summary(page, c, unit)
     for side, trace in (("A", c.a), ("B", c.b)):

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from analysis.comparison.strips import TwinStrip
 from analysis.comparison.twin_payload import pack_twin
+from analysis.drawing.charts import MAX_POINTS
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import EXACT_DIGITS
 from analysis.drawing.strip import Strip
 from analysis.drawing.strip_payload import pack
+from analysis.reports.charts import Linked
 from analysis.reports.page import Page, piece, table, words
 from analysis.results.token_quantities import quantities_of
 from analysis.results.tokens import TokenTrace
@@ -125,3 +128,20 @@ def add_spec(page: Page, settings: dict[str, Any], *, title: str = "Settings") -
 
 def _said(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+
+
+def ring(frame: pd.DataFrame, x: str, y: str, places: tuple[int, ...] = ()) -> Linked:
+    """A ring at the chosen token of a scatter of two columns, which in a long text draws some tokens only.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        ``position`` and both columns, for every token.
+    x, y : str
+        Columns across and up.
+    places : tuple of int
+        As in :class:`~.charts.Linked`.
+    """
+    known = frame[["position", x, y]].dropna() if len(frame) > MAX_POINTS else frame[:0]
+    points = tuple({str(name): value for name, value in row.items()} for row in known.to_dict("records"))
+    return Linked("position", x=x, y=y, points=points, places=places)

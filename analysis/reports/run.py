@@ -15,7 +15,7 @@ from analysis.drawing.theme import amount_ramp
 from analysis.entropy_collapse.layers.figures import matrix_entropy
 from analysis.reports.charts import Linked
 from analysis.reports.page import Page, Report, piece, table, words
-from analysis.reports.parts import add_checks, add_spec, add_strips, add_token
+from analysis.reports.parts import add_checks, add_spec, add_strips, add_token, ring
 from analysis.results.token_quantities import quantities_of
 from analysis.results.trace import Trace
 from analysis.token_entropy.figures import along_text, surprisal_scatter
@@ -66,6 +66,8 @@ def run_report(trace: Trace, *, unit: Unit = "nats") -> Report:
 
 def add_curves(page: Page, trace: Trace, unit: Unit) -> None:
     """Entropy and surprisal along the text and against each other."""
+    columns = {f"entropy_{unit}": "entropy", f"surprisal_{unit}": "surprisal"}
+    frame = trace.tokens.to_frame(unit).rename(columns=columns)
     page.add_chart(
         "Along the text",
         lambda name: along_text(trace, unit=unit, theme_name=name, pick=True),
@@ -76,7 +78,7 @@ def add_curves(page: Page, trace: Trace, unit: Unit) -> None:
         "Entropy against surprisal",
         lambda name: surprisal_scatter(trace, unit=unit, theme_name=name),
         caption="A mark per token; on the diagonal it was as surprising as the model expected. A click chooses a token.",
-        linked=Linked("position", x="entropy", y="surprisal"),
+        linked=ring(frame, "entropy", "surprisal"),
     )
 
 

@@ -117,7 +117,18 @@ def test_it_stays_small(n, most):
     # half a step of 1/255 between roots that sum to at most 2
     np.testing.assert_allclose(received, trace.attention.received, atol=1 / 255 + 1e-6)
     drawn = [rows for name in ("chart.0", "chart.1") for rows in page["more"][name]["values"].values()]
-    assert max(map(len, drawn)) <= 4000, "what the browser draws does not grow with the text"
+    assert max(len(rows) for rows in drawn if "token" in rows[-1]) <= 4000, (
+        "its marks do not grow with the text"
+    )
+    ringed = max(
+        (rows for rows in page["more"]["chart.1"]["values"].values() if "surprisal" in rows[-1]), key=len
+    )
+    known = trace.tokens.has_context
+    assert {row["position"] for row in ringed} >= set(np.flatnonzero(known).tolist()), (
+        "every token can be ringed"
+    )
+    at = {row["position"]: row for row in ringed}
+    assert np.isclose(at[n - 2]["surprisal"], trace.tokens.surprisal[n - 2], rtol=1e-6)
 
 
 def test_beyond_the_longest_the_mean_over_heads_stands_for_them():
