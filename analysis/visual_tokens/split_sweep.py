@@ -7,6 +7,7 @@ killed goes on where it was.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -95,7 +96,7 @@ def sweep_split(
     tokens = [tokens_of(k, N_VISUAL) for k in kept]
     with vlm.held("while asking about scenes"):
         require_scenes(vlm)
-        settings = {
+        settings: dict[str, Any] = {
             "model": vlm.name,
             "revision": vlm.info.revision,
             "dtype": vlm.info.dtype,
@@ -106,6 +107,7 @@ def sweep_split(
             "questions": questions,
             "split": split,
         }
+        settings = json.loads(json.dumps(settings))  # as a file holds them: lists, no tuples
         sweep = _begin(settings, methods, tokens, file)
         asker = _Asker(vlm, methods, tokens, counting, seeds)
         for block in scenes_asked(split, questions, len(sweep)):
