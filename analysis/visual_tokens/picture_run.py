@@ -31,7 +31,7 @@ from analysis.visual_tokens.policies import VisualPolicy
 from analysis.visual_tokens.policies.base import Choice, Stage
 from analysis.visual_tokens.policies.view import VisualView
 from analysis.visual_tokens.sweep_results import VisualSetting
-from analysis.visual_tokens.tower_view import read_tower
+from analysis.visual_tokens.tower_view import TOWER_PARTS, read_tower
 from analysis.visual_tokens.view import view_before
 
 if TYPE_CHECKING:
@@ -75,10 +75,8 @@ def read_once(
 ) -> PictureRun:
     """Read a picture and a question, and what some methods need of them."""
     prepared = vlm.prepare(image, question)
-    reading = read_tower(vlm.model, prepared.inputs, prepared.boxes)
-    n_layers = len(language_layers(vlm.model))
-    layers = {layer for one in methods for layer in one.layers_read(n_layers) if layer < n_layers}
-    view = view_before(vlm.model, reading, prepared.boxes, layers)
+    reading = read_tower(vlm.model, prepared.inputs, prepared.boxes, parts_of_the_tower(methods))
+    view = view_before(vlm.model, reading, prepared.boxes, layers_read(vlm.model, methods))
     visual = visual_positions(vlm.model, prepared.inputs["input_ids"][0])
     with_place = torch.as_tensor(prepared.boxes.view != NEWLINE, device=visual.device)
     return PictureRun(
@@ -90,6 +88,17 @@ def read_once(
         len(visual) - len(view),
         prepared.n_prompt - len(visual),
     )
+
+
+def parts_of_the_tower(methods: Sequence[VisualPolicy]) -> set[str]:
+    """Parts of the tower that some methods need: its whole attention is large."""
+    return {part for one in methods for part in one.needs} & set(TOWER_PARTS)
+
+
+def layers_read(model: Any, methods: Sequence[VisualPolicy]) -> set[int]:
+    """Layers of the language model that some methods read, as far as it has them."""
+    n = len(language_layers(model))
+    return {layer for one in methods for layer in one.layers_read(n) if layer < n}
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,6 +20,7 @@ from torch import Tensor
 from analysis.errors import AnalysisError
 from analysis.progress import Progress, silent
 from analysis.visual_tokens.budgets import Counting, check_counting, choice_for, drawn_with, tokens_of
+from analysis.visual_tokens.picture_run import layers_read, parts_of_the_tower
 from analysis.visual_tokens.policies import VisualPolicy, policy
 from analysis.visual_tokens.policies.view import VisualView
 from analysis.visual_tokens.scenes.questions import Question
@@ -230,10 +231,10 @@ class _Asker:
     def _look(self, one: Scene, asked: Sequence[Question]) -> _Seen:
         """Read a scene once, and look at it with each question."""
         model = self.vlm.model
-        n_layers = model.config.text_config.num_hidden_layers
-        layers = {layer for m in self.methods for layer in m.layers_read(n_layers) if layer < n_layers}
+        layers = layers_read(model, self.methods)
         prepared = [self.vlm.prepare(one.image, question.text) for question in asked]
-        reading = read_tower(model, prepared[0].inputs, prepared[0].boxes)
+        parts = parts_of_the_tower(self.methods)
+        reading = read_tower(model, prepared[0].inputs, prepared[0].boxes, parts)
         views = [view_before(model, reading.asking(p.inputs), p.boxes, layers) for p in prepared]
         return _Seen(one.seed, reading.once["mm_encoder_outputs"]["image"].pooler_output[0], tuple(views))
 
