@@ -15,7 +15,6 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError, TooLongError
 from analysis.forward.attention_adapter import AttentionCall, attending
-from analysis.models.stops import stop_ids
 from analysis.models.token_names import special_ids, token_texts
 from analysis.models.tokenization import tokens_of_ids
 from analysis.progress import Progress, silent
@@ -130,7 +129,7 @@ def _measure(
         attending(part, SimpleNamespace(layers=blocks), attend, library_masks="fused"),
         layers.recording(on_layer),
     ):
-        written = write_greedily(model, once, stop_ids(vlm), most, top_k=top_k, on_token=on_token)
+        written = write_greedily(model, once, vlm.ends, most, top_k=top_k, on_token=on_token)
     measured = time.perf_counter()
     own = model(**once, use_cache=False, logits_to_keep=1).logits[0, -1]
     checks = (*looking.checks(), _same_logits(own, written.first_logits))
@@ -141,7 +140,7 @@ def _measure(
     }
     n = len(written.ids)
     trace = _trace(vlm, written, layers.written_norms(n), prepared.n_prompt)
-    ends = {*stop_ids(vlm)}
+    ends = vlm.ends
     said = [i for i in written.ids if i not in ends]
     report(1.0, "done")
     return VisualAnswer(
