@@ -67,7 +67,10 @@ def test_in_16_bits_too(folder):
     [
         ({"model_type": "gpt2"}, "family gpt2, whose visual tokens are not known"),
         ({"vision_config": {"model_type": "pixtral"}}, "has a Pixtral tower"),
-        ({"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}, "bitsandbytes|quantised"),
+        (
+            {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}},
+            "bitsandbytes|quantised",
+        ),
     ],
 )
 def test_what_is_not_known_is_refused_before_its_weights_are_read(folder, tmp_path, settings, message):
