@@ -16,8 +16,8 @@ from analysis.visual_tokens.shipped.packed_pass import patch_states, project
 from analysis.visual_tokens.shipped.packed_questions import (
     PackedQuestions,
     everything,
+    first_questions,
     require_scenes,
-    scenes_asked,
 )
 from analysis.visual_tokens.shipped.packing import pixels_of
 
@@ -54,7 +54,7 @@ def horizon_over_scenes(
     with vlm.held("while asking about scenes"):
         require_scenes(vlm)
         n_layers = len(language_layers(vlm.model))
-        for block in scenes_asked(split, questions):
+        for block in first_questions(split, questions):
             on_progress(len(picture) / questions, f"question {len(picture) + 1} of {questions}")
             pixels = pixels_of([one for one, _ in block])
             tokens = project(vlm.model, patch_states(vlm.model, pixels.to(vlm.model.dtype)))

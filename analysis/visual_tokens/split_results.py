@@ -89,10 +89,10 @@ class SplitSweep:
         """Whether all questions were asked."""
         return len(self) == int(self.settings["questions"])
 
-    def cell(self, policy: str, asked: int) -> int | None:
+    def cell(self, policy: str, tokens: int) -> int | None:
         """Number of a cell that was run."""
         for number, one in enumerate(self.cells):
-            if (one.policy, one.asked) == (policy, asked) and not one.why:
+            if (one.policy, one.asked) == (policy, tokens) and not one.why:
                 return number
         return None
 
@@ -118,16 +118,16 @@ class SplitSweep:
         before = np.zeros(len(self)) if a is None else self.right[a]
         return paired_difference(before[rows], self.right[b][rows], self.picture[rows])
 
-    def group(self, name: str, asked: int) -> np.ndarray | None:
+    def group(self, name: str, tokens: int) -> np.ndarray | None:
         """Questions of a group of VTC-Bench, (Q,) of bool; None where down-sampling leaves no such number of tokens.
 
         Parameters
         ----------
         name : {"a", "b"}
             Right with all tokens; and after down-sampling to the same number wrong ("a") or right ("b").
-        asked : int
+        tokens : int
         """
-        control = self.cell("downsampling", asked)
+        control = self.cell("downsampling", tokens)
         if control is None:
             return None
         full, small = self.right[0] > 0.5, self.right[control] > 0.5

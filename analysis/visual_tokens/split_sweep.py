@@ -31,8 +31,8 @@ from analysis.visual_tokens.shipped.packed_questions import (
     Block,
     PackedQuestions,
     everything,
+    first_questions,
     require_scenes,
-    scenes_asked,
 )
 from analysis.visual_tokens.split_results import CONTROLS, SplitCell, SplitSweep, load_split_sweep
 from analysis.visual_tokens.sweep import DEFAULT_KEPT
@@ -111,7 +111,7 @@ def sweep_split(
         settings = json.loads(json.dumps(settings))  # as a file holds them: lists, no tuples
         sweep = _begin(settings, methods, tokens, file)
         asker = _Asker(vlm, methods, tokens, counting, seeds)
-        for block in scenes_asked(split, questions, len(sweep)):
+        for block in first_questions(split, questions, len(sweep)):
             started = time.process_time()
             on_progress(len(sweep) / questions, f"question {len(sweep) + 1} of {questions}")
             report = _within(on_progress, len(sweep), questions, sum(len(asked) for _, asked in block))
@@ -210,7 +210,7 @@ class _Asker:
 
     def ask(self, block: Block, report: Progress) -> tuple[dict[str, np.ndarray], dict[int, str]]:
         """Numbers of all cells for the questions of a block, (C, q) each, and why a cell has none."""
-        seen = [self._look(*one) for one in block]
+        seen = [self._seen(*one) for one in block]
         questions = [list(asked) for _, asked in block]
         rows = PackedQuestions(self.vlm, [s.tokens for s in seen], questions)
         full = rows.measure([everything() for _ in seen], by_scene=True)
@@ -228,11 +228,11 @@ class _Asker:
                     found[name].append(cell[name])
         return {name: np.stack(parts) for name, parts in found.items()}, whys
 
-    def _look(self, one: Scene, asked: Sequence[Question]) -> _Seen:
+    def _seen(self, one: Scene, questions: Sequence[Question]) -> _Seen:
         """Read a scene once, and look at it with each question."""
         model = self.vlm.model
         layers = layers_read(model, self.methods)
-        prepared = [self.vlm.prepare(one.image, question.text) for question in asked]
+        prepared = [self.vlm.prepare(one.image, question.text) for question in questions]
         parts = parts_of_the_tower(self.methods)
         reading = read_tower(model, prepared[0].inputs, prepared[0].boxes, parts)
         views = [view_before(model, reading.asking(p.inputs), p.boxes, layers) for p in prepared]

@@ -111,10 +111,15 @@ def sweep_visual(
 
 
 def _setting(
-    run: PictureRun, reference: Reference, method: VisualPolicy, asked: float, tokens: int, counting: Counting
+    run: PictureRun,
+    reference: Reference,
+    method: VisualPolicy,
+    amount: float,
+    tokens: int,
+    counting: Counting,
 ) -> VisualSetting:
     """Numbers of one method and one number of tokens, or why there are none."""
-    empty = VisualSetting(method.name, method.label, int(getattr(method, "seed", 0)), asked)
+    empty = VisualSetting(method.name, method.label, int(getattr(method, "seed", 0)), amount)
     try:
         choice = choice_for(method, run.view, tokens, counting)
     except AnalysisError as error:

@@ -64,8 +64,8 @@ def summary(sweep: SplitSweep) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _cell(sweep: SplitSweep, name: str, asked: int, is_best: bool) -> str:
-    number, control = sweep.cell(name, asked), sweep.cell("downsampling", asked)
+def _cell(sweep: SplitSweep, name: str, tokens: int, is_best: bool) -> str:
+    number, control = sweep.cell(name, tokens), sweep.cell("downsampling", tokens)
     if number is None:
         return ""
     share = _percent(sweep.accuracy(number).value)
@@ -76,18 +76,18 @@ def _cell(sweep: SplitSweep, name: str, asked: int, is_best: bool) -> str:
     return f"{share}{arrow} @ {sweep.average[number].mean():.0f}"
 
 
-def winners(sweep: SplitSweep, asked: int, kind: str | None = None) -> list[str]:
+def winners(sweep: SplitSweep, tokens: int, kind: str | None = None) -> list[str]:
     """Methods by falling share of right answers with so many tokens kept, of equal ones the earlier.
 
     Parameters
     ----------
     sweep : SplitSweep
-    asked : int
+    tokens : int
     kind : str, optional
         Questions of one kind; all by default.
     """
     chosen = np.ones(len(sweep), bool) if kind is None else sweep.kind == kind
-    found = [(i, c.policy) for i, c in enumerate(sweep.cells) if i and c.asked == asked and not c.why]
+    found = [(i, c.policy) for i, c in enumerate(sweep.cells) if i and c.asked == tokens and not c.why]
     return [name for i, name in sorted(found, key=lambda one: -float(sweep.right[one[0]][chosen].mean()))]
 
 
@@ -114,14 +114,14 @@ def sentences(sweep: SplitSweep) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _prunes_inside(sweep: SplitSweep, name: str, asked: int) -> bool:
-    number = sweep.cell(name, asked)
+def _prunes_inside(sweep: SplitSweep, name: str, tokens: int) -> bool:
+    number = sweep.cell(name, tokens)
     return bool((sweep.average[number] > sweep.kept[number] + 0.5).any())
 
 
-def _against(sweep: SplitSweep, name: str, control: str, asked: int, labels: dict[str, str]) -> str:
+def _against(sweep: SplitSweep, name: str, control: str, tokens: int, labels: dict[str, str]) -> str:
     """What the paired interval against a control says."""
-    number, other = sweep.cell(name, asked), sweep.cell(control, asked)
+    number, other = sweep.cell(name, tokens), sweep.cell(control, tokens)
     assert number is not None
     if other is None:
         return f"{labels[control]} leaves no such number"

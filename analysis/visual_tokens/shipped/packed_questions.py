@@ -31,7 +31,7 @@ MEASURED = ("right", "answer_logp", "kl", "kept", "average", "flops")
 """Numbers of a question under a choice, as :class:`analysis.visual_tokens.split_results.SplitSweep` has them."""
 
 
-def scenes_asked(split: str, questions: int, done: int = 0) -> Iterator[Block]:
+def first_questions(split: str, questions: int, done: int = 0) -> Iterator[Block]:
     """First scenes of a split with their questions, a few scenes at a time.
 
     Parameters
