@@ -132,6 +132,6 @@ $(MODEL): $(RUNTIME)
 
 $(NOTEBOOK): $(MODEL)
 	@echo "Installing JupyterLab (once)"
-	@$(PIP_INSTALL) -c constraints.txt 'jupyterlab>=4.2,<5' ipykernel ipywidgets hatchling
+	@$(PIP_INSTALL) -c constraints.txt 'jupyterlab>=4.2,<5' ipykernel 'anywidget>=0.9' hatchling
 	@$(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@

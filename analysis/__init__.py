@@ -20,6 +20,7 @@ Map of the package
 ``comparison``        two sides of one thing, token by token
 ``writing``           what the model writes, and where it could have gone elsewhere
 ``figures``           every picture, as a function of a result
+``reports``           a result as one HTML file
 ``units``, ``errors``, ``drawing``  nats and bits; problems with a hint; colours and the strip
 
 Names are imported when they are first used, so that a figure needs no torch and a run

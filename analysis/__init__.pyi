@@ -53,6 +53,7 @@ from .pruning_effects.eviction.needle import needle_grid as needle_grid
 from .pruning_effects.eviction.physical_cache import physical_costs as physical_costs
 from .pruning_effects.eviction.stability import rank_stability as rank_stability
 from .pruning_effects.eviction.sweep import sweep_eviction as sweep_eviction
+from .reports.report import report as report
 from .results.trace import Trace as Trace
 from .results.trace_file import load_trace as load_trace
 from .token_entropy.measures import summary as summary

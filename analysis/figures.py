@@ -1,5 +1,6 @@
 """Every picture as a function of a result; the names a notebook uses after ``an.figures``."""
 
+from analysis.attention_sinks.cell_figures import attention_cell_map, head_cell_map
 from analysis.attention_sinks.curve_figures import entropy_against_position, triad_chart
 from analysis.attention_sinks.experiment_figures import streaming_figure, surprisal_change_figure
 from analysis.attention_sinks.figures import head_difference, head_map, received
@@ -13,6 +14,7 @@ from analysis.comparison.rules.figures import quadrant_chart as student_quadrant
 from analysis.comparison.strip_html import compared_strips
 from analysis.comparison.structure_figures import head_changes, layer_changes
 from analysis.drawing.notebook import show_charts_as_pictures
+from analysis.drawing.paper import save
 from analysis.entropy_collapse.labs.backcopy.figures import first_token_figure, forming_figure, risks_figure
 from analysis.entropy_collapse.labs.four_squares.exchange_figures import (
     change_scatters,
@@ -37,6 +39,7 @@ from analysis.pruning_effects.eviction.map_figures import kept_heatmap, phrase_h
 from analysis.pruning_effects.eviction.overlap_figures import kept_positions, overlap_matrix
 from analysis.token_entropy.expected_figures import expected_tokens
 from analysis.token_entropy.figures import along_text, entropy_histogram, surprisal_scatter, token_strip
+from analysis.token_entropy.lens_cell_figures import lens_cell_map
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 from analysis.token_entropy.lens_window_figures import lens_window
 from analysis.writing.answer_figures import difficulty_chart, steering_chart
@@ -48,6 +51,7 @@ show_charts_as_pictures()
 
 __all__ = [
     "along_text",
+    "attention_cell_map",
     "attention_scatter",
     "bill_chart",
     "branches",
@@ -67,6 +71,7 @@ __all__ = [
     "expected_tokens",
     "first_token_figure",
     "forming_figure",
+    "head_cell_map",
     "head_changes",
     "head_difference",
     "head_map",
@@ -80,6 +85,7 @@ __all__ = [
     "law_chart",
     "layer_changes",
     "layer_drops",
+    "lens_cell_map",
     "lens_curve",
     "lens_heatmap",
     "lens_window",
@@ -99,6 +105,7 @@ __all__ = [
     "rollout_ratios",
     "rollout_sequences",
     "rule_chart",
+    "save",
     "spectrum",
     "spent_chart",
     "stability_chart",

@@ -13,7 +13,7 @@ from analysis.attention_sinks.summary import mean_received
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.numbers import short
 from analysis.drawing.strip import MARKED, SPECIAL, Strip
-from analysis.drawing.strip_html import HtmlFigure, strip_html
+from analysis.drawing.strip_figure import StripFigure, strip_figure
 from analysis.drawing.theme import amount_ramp, rgb_to_hex, signed_ramp, theme
 
 if TYPE_CHECKING:
@@ -224,10 +224,10 @@ def received_strip(
 
 def received(
     trace: Trace, *, layer: int | None = None, head: int | None = None, theme_name: str = "light"
-) -> HtmlFigure:
+) -> StripFigure:
     """The text coloured by attention received, as HTML for a notebook or a file."""
     strip = received_strip(trace, layer=layer, head=head)
-    return HtmlFigure(strip_html(strip, theme_name=theme_name, caption=trace.spec.subtitle))
+    return strip_figure(strip, theme_name=theme_name, caption=trace.spec.subtitle)
 
 
 __all__ = [

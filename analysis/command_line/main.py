@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from analysis.command_line import measure, read, serve, sweep
+from analysis.command_line import measure, read, report, serve, sweep
 from analysis.errors import AnalysisError
 
 FAILED, STOPPED = 2, 130
@@ -86,7 +86,7 @@ def start(program: str = "logitscope") -> NoReturn:
 def _parse(arguments: Sequence[str], program: str) -> argparse.Namespace:
     parser = Parser(prog=program, description="Measure a text, read the run.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for part in (serve, measure, sweep, read):
+    for part in (serve, measure, sweep, read, report):
         part.add_to(commands)
     for command in commands.choices.values():
         command.add_argument("--json", action="store_true", help="print the answer, or the problem, as JSON")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from analysis.comparison.strips import TwinStrip, twin_strip
 from analysis.drawing.labels import runs
 from analysis.drawing.numbers import exact
 from analysis.drawing.strip import ABSENT, Strip
-from analysis.drawing.strip_html import HtmlFigure
+from analysis.drawing.strip_figure import DrawnFigure
+from analysis.drawing.strip_svg import strips_svg
 from analysis.drawing.theme import FONT, MONO_FONT, TEXT_SIZE, TOKEN_SIZE, Theme, inks_on, rgb_to_hex, theme
 from analysis.units import Unit
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 def compared_strips(
     c: Comparison, quantity: str = "surprisal_change", *, unit: Unit = "nats", theme_name: str = "light"
-) -> HtmlFigure:
+) -> DrawnFigure:
     """Both texts token under token, and what changed, as HTML.
 
     Parameters
@@ -42,7 +44,14 @@ def compared_strips(
         As :func:`analysis.comparison.strips.twin_strip`.
     """
     caption = f"A: {c.a.spec.subtitle}. B: {c.b.spec.subtitle}."
-    return HtmlFigure(twin_html(twin_strip(c, quantity, unit=unit), theme_name=theme_name, caption=caption))
+    twin = twin_strip(c, quantity, unit=unit)
+    rows = (twin.a, twin.b, replace(twin.change, cell_text=("",) * len(twin.change.cell_text)))
+    look = {"theme_name": theme_name, "caption": caption}
+
+    def drawn(width: float) -> str:
+        return strips_svg(rows, (twin.a, twin.change), "ABΔ", width=width, **look)
+
+    return DrawnFigure(twin_html(twin, **look), drawn)
 
 
 def twin_html(twin: TwinStrip, *, theme_name: str = "light", caption: str = "") -> str:

@@ -139,10 +139,10 @@ def spec_svg(spec: dict[str, Any]) -> str:
     """SVG of a chart's Vega-Lite spec, made without a browser."""
     import vl_convert
 
-    return vl_convert.vegalite_to_svg(_with_width(spec))
+    return vl_convert.vegalite_to_svg(with_width(spec))
 
 
-def _with_width(spec: Any) -> Any:
+def with_width(spec: Any) -> Any:
     """A chart's spec with a width in pixels wherever it, or a chart inside it, fills a container."""
     if not isinstance(spec, dict):
         return spec
@@ -151,9 +151,9 @@ def _with_width(spec: Any) -> Any:
         out["width"] = _FILE_WIDTH
     for key in ("vconcat", "hconcat", "concat", "layer"):
         if key in out:
-            out[key] = [_with_width(inner) for inner in out[key]]
+            out[key] = [with_width(inner) for inner in out[key]]
     if "spec" in out:
-        out["spec"] = _with_width(out["spec"])
+        out["spec"] = with_width(out["spec"])
     return out
 
 

@@ -67,7 +67,7 @@ def _shown(text: str) -> str:
     return "".join(out)
 
 
-def _steps(strip: Strip) -> np.ndarray:
+def ramp_steps(strip: Strip) -> np.ndarray:
     """Ramp index of each token, -1 where there is no value; int, shape (T,)."""
     values = np.asarray(strip.values, dtype=float)
     if strip.buckets:
@@ -175,7 +175,7 @@ def strip_html(strip: Strip, *, theme_name: str = "light", caption: str = "") ->
     """
     colours = theme(theme_name)
     ramp = np.asarray(strip.dark if colours.name == "dark" else strip.light)
-    steps, flags = _steps(strip).tolist(), np.asarray(strip.flags).tolist()
+    steps, flags = ramp_steps(strip).tolist(), np.asarray(strip.flags).tolist()
     inks = inks_on(ramp, colours)
     bounds = np.searchsorted(np.asarray(strip.cell), np.arange(len(strip.cell_text) + 1)).tolist()
     cells = []

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.drawing.charts import MAX_POINTS, styled
 from analysis.drawing.labels import visible
-from analysis.drawing.strip_html import HtmlFigure, strip_html
+from analysis.drawing.strip_figure import StripFigure, strip_figure
 from analysis.drawing.theme import theme
 from analysis.results.token_quantities import TOKEN_QUANTITIES
 from analysis.token_entropy.measures import (
@@ -60,7 +60,7 @@ def token_strip(
     share: float = FORKING_SHARE,
     window: int = TRIGGER_WINDOW,
     factor: float = TRIGGER_FACTOR,
-) -> HtmlFigure:
+) -> StripFigure:
     """The text with every token coloured by a quantity, as HTML for a notebook or a file.
 
     Parameters
@@ -85,7 +85,7 @@ def token_strip(
         marked=marked,
         marked_name=name,
     )
-    return HtmlFigure(strip_html(strip, theme_name=theme_name, caption=trace.spec.subtitle))
+    return strip_figure(strip, theme_name=theme_name, caption=trace.spec.subtitle)
 
 
 def _frame(tokens: TokenTrace, unit: Unit, *quantities: str) -> pd.DataFrame:

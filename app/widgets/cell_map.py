@@ -5,120 +5,17 @@ The browser gets one packed payload and answers with the cell a person picked.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import struct
-from collections.abc import Sequence
-from typing import Literal
-
 import streamlit as st
 
+from analysis.drawing.browser import module, module_style
 from analysis.drawing.cells import Cells
-from analysis.drawing.labels import spelled_all, visible
-from analysis.drawing.numbers import EXACT_DIGITS
+from analysis.drawing.map_payload import Outline, map_identity, pack_cells
 from app import state
-from app.widgets.canvas import script, style
 from app.widgets.token_strip import Selection, resolve
 
-Outline = Literal["cell", "row", "column"]
-
-_HTML = """
-<div class="ls-map">
-  <div class="ls-legend"></div>
-  <div class="ls-view" tabindex="0" role="application" aria-roledescription="map of cells"><canvas></canvas></div>
-  <div class="ls-tip" hidden></div>
-  <div class="ls-live" aria-live="polite"></div>
-</div>
-"""
-
 _component = st.components.v2.component(
-    "logitscope.cell_map", html=_HTML, css=style("cell_map"), js=script("cell_map")
+    "logitscope.cell_map", css=module_style("MapView"), js=module("MapView")
 )
-
-
-def _shown(texts: Sequence[str]) -> list[str]:
-    return [visible(text) if text else "" for text in texts]
-
-
-def map_identity(cells: Cells) -> str:
-    """Short hash of the names of rows and columns: the same for the same cells, whatever their values."""
-    names = json.dumps([cells.rows.names, cells.columns.names])
-    return hashlib.blake2b(names.encode("utf-8", "replace"), digest_size=12).hexdigest()
-
-
-def pack_cells(
-    cells: Cells,
-    selected: int | None = None,
-    *,
-    revision: int = 0,
-    outline: Outline = "cell",
-    height: int | None = 520,
-    row_height: int = 24,
-    aspect: float | None = None,
-    window: tuple[int, int] | None = None,
-    room: int = 0,
-    column_width: int = 0,
-    key: str = "",
-) -> bytes:
-    """Pack a map for the browser.
-
-    Parameters
-    ----------
-    cells : Cells
-        What to draw.
-    selected : int or None
-        Cell to select when ``revision`` is new to the browser: row times the number of columns, plus column.
-    revision : int, default 0
-        See :class:`~app.widgets.token_strip.Selection`.
-    outline, height, row_height, aspect, window, room, column_width, key
-        As for :func:`cell_map`.
-
-    Returns
-    -------
-    bytes
-        Little endian: u32 header length, header (JSON), f32 values, u8 codes, u8 whether a cell is framed if any
-        can be, u8 light and dark ramp (256 x 3 each). The same input gives the same bytes.
-    """
-    n_rows, n_columns = cells.values.shape
-    header = {
-        "rows": n_rows,
-        "columns": n_columns,
-        "title": cells.title,
-        "unit": cells.unit,
-        "marks": cells.marks,
-        "digits": EXACT_DIGITS,
-        "missing": cells.missing,
-        "row_title": cells.rows.title,
-        "row_labels": _shown(cells.rows.labels),
-        "row_names": spelled_all(cells.rows.names),
-        "column_title": cells.columns.title,
-        "column_labels": _shown(cells.columns.labels),
-        "column_names": spelled_all(cells.columns.names),
-        "texts": _shown(cells.texts),
-        "details": spelled_all(cells.details),
-        "framed": cells.outlined_name if cells.outlined is not None else "",
-        "selected": selected,
-        "outline": outline,
-        "revision": revision,
-        "height": height or 0,
-        "row_height": row_height,
-        "aspect": aspect or 0,
-        "window": window,
-        "room": room,
-        "column_width": column_width,
-        "key": key,
-        "map_id": map_identity(cells),
-    }
-    head = json.dumps(header, separators=(",", ":"), sort_keys=True).encode("utf-8", "replace")
-    blocks = [
-        struct.pack("<I", len(head)),
-        head,
-        cells.values.astype("<f4").tobytes(),
-        cells.codes().tobytes(),
-    ]
-    if header["framed"] and cells.outlined is not None:
-        blocks.append(cells.outlined.astype("u1").tobytes())
-    return b"".join([*blocks, cells.light.astype("u1").tobytes(), cells.dark.astype("u1").tobytes()])
 
 
 def wanted_cell(
@@ -184,21 +81,8 @@ def cell_map(
     selected : tuple of (row, column), optional
         Cell to select; None in place of the row or the column leaves that one to the person. It acts when it
         changes; a person's later pick wins until it changes again.
-    outline : {"cell", "row", "column"}
-        What is outlined around the selected cell.
-    height : int or None, default 520
-        Tallest the cells may get together, in pixels; None for 60 % of the window.
-    row_height : int, default 24
-        Pixels of a row while there are few.
-    aspect : float, optional
-        Most pixels of width for one of height; the whole width by default.
-    window : tuple of (int, int), optional
-        Columns that another picture shows, the last one excluded: the map is a bar without axes and legend on which
-        they are outlined in place of the selected cell.
-    room : int, default 0
-        Width from which on the legend shares its line with controls of the page; its title is left to them.
-    column_width : int, default 0
-        Least pixels of a column: in a narrow window only the columns around the selected cell are in sight.
+    outline, height, row_height, aspect, window, room, column_width
+        As for :func:`~analysis.drawing.map_payload.pack_cells`.
 
     Returns
     -------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,14 +10,14 @@ import pandas as pd
 import streamlit as st
 
 from analysis.drawing import charts
+from analysis.drawing.strip_html import HtmlFigure
 from app import state
+from app.widgets import card_actions
 from app.widgets.layout import icons
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from analysis.drawing.strip_html import HtmlFigure
 
 
 @contextmanager
@@ -31,6 +30,7 @@ def figure_card(
     figure: Callable[[], bytes],
     figure_ending: str,
     code: str,
+    printed: Callable[[], Any] | None = None,
     phrase: str = "",
     spec: str = "",
     more: str = "",
@@ -51,6 +51,8 @@ def figure_card(
         Ending of that file.
     code : str
         The notebook lines that give the same picture.
+    printed : callable, optional
+        Makes the figure itself, for files for print; none for a table.
     phrase : str
         A few words beside the title.
     spec : str
@@ -65,10 +67,10 @@ def figure_card(
             st.markdown(f"**{title}**", width="content")
             st.caption(phrase, width="stretch")
             with icons(name):
-                _table_action(name, table)
-                _download_action(name, table)
-                _figure_action(name, figure, figure_ending)
-                _code_action(name, code)
+                card_actions.table_action(name, table)
+                card_actions.download_action(name, table, printed)
+                card_actions.figure_action(name, figure, figure_ending)
+                card_actions.code_action(name, code)
                 with st.popover(
                     "How to read this",
                     icon=":material/help:",
@@ -158,7 +160,11 @@ def altair_card(
         options = {"alt": alt, "key": key or f"{name}_chart"} | options
         return show_chart(chart() if shown is None else shown, **options)
 
-    file: dict[str, Any] = {"figure": lambda: charts.chart_svg(chart()), "figure_ending": "svg"}
+    file: dict[str, Any] = {
+        "figure": lambda: charts.chart_svg(chart()),
+        "figure_ending": "svg",
+        "printed": chart,
+    }
     with figure_card(title, caption, name=name, **file, **card):
         yield draw
 
@@ -176,7 +182,11 @@ def plotly_card(
         config = {"displaylogo": False, "showSendToCloud": False}
         return st.plotly_chart(drawn, theme=None, key=f"{name}_chart", config=config, alt=alt)
 
-    file: dict[str, Any] = {"figure": lambda: charts.plotly_html(figure()), "figure_ending": "html"}
+    file: dict[str, Any] = {
+        "figure": lambda: charts.plotly_html(figure()),
+        "figure_ending": "html",
+        "printed": figure,
+    }
     with figure_card(title, caption, name=name, **file, **card):
         yield draw
 
@@ -185,75 +195,27 @@ def plotly_card(
 def html_card(
     title: str, caption: str, figure: Callable[[], HtmlFigure], *, name: str, **card: Any
 ) -> Iterator[None]:
-    """Frame for a strip or table whose file is a page: ``figure`` makes that, the rest is as for :func:`figure_card`."""
+    """Frame for a strip whose file is a page: ``figure`` makes it, the rest is as for :func:`figure_card`."""
     file: dict[str, Any] = {
         "figure": lambda: figure().document(title=title).encode(),
         "figure_ending": "html",
+        "printed": figure,
     }
     with figure_card(title, caption, name=name, **file, **card):
         yield
 
 
-def _table_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
-    with st.popover(
-        "Table",
-        icon=":material/table:",
-        type="tertiary",
-        key=f"{name}_table",
-        on_change="rerun",
-        help="Table",
-    ) as popover:
-        if popover.open:
-            st.dataframe(table(), hide_index=True, height=360, key=f"{name}_frame")
+@contextmanager
+def table_card(
+    title: str, caption: str, *, name: str, table: Callable[[], pd.DataFrame], **card: Any
+) -> Iterator[None]:
+    """Frame for a table, whose file is a page of it; otherwise as :func:`figure_card`."""
 
+    def page() -> bytes:
+        return HtmlFigure(table().to_html(index=False, escape=True)).document(title=title).encode()
 
-def _download_action(name: str, table: Callable[[], pd.DataFrame]) -> None:
-    with st.popover(
-        "Download", icon=":material/download:", type="tertiary", key=f"{name}_download", help="Download"
-    ):
-        st.download_button(
-            "CSV",
-            lambda: table().to_csv(index=False, lineterminator="\r\n").encode(),
-            file_name=f"{name}.csv",
-            mime="text/csv",
-            key=f"{name}_csv",
-            on_click="ignore",
-        )
-        st.download_button(
-            "Parquet",
-            lambda: _parquet(table()),
-            file_name=f"{name}.parquet",
-            mime="application/vnd.apache.parquet",
-            key=f"{name}_parquet",
-            on_click="ignore",
-        )
-
-
-def _figure_action(name: str, figure: Callable[[], bytes], ending: str) -> None:
-    mime = {"svg": "image/svg+xml", "html": "text/html"}[ending]
-    st.download_button(
-        "Figure",
-        figure,
-        file_name=f"{name}.{ending}",
-        mime=mime,
-        key=f"{name}_figure",
-        on_click="ignore",
-        type="tertiary",
-        icon=":material/image:",
-        help=f"Figure: this picture as one {ending.upper()} file",
-    )
-
-
-def _code_action(name: str, code: str) -> None:
-    with st.popover("Code", icon=":material/code:", type="tertiary", key=f"{name}_code", help="Code"):
-        st.caption("The same picture in a notebook:")
-        st.code(code, language="python")
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
-    return buffer.getvalue()
+    with figure_card(title, caption, name=name, table=table, figure=page, figure_ending="html", **card):
+        yield
 
 
 def notebook_code(trace: Any, call: str) -> str:

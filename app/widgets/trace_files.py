@@ -9,6 +9,7 @@ import streamlit as st
 from analysis.errors import AnalysisError
 from app import state
 from app.widgets.messages import show_error
+from app.widgets.report_button import report_button
 from app.widgets.run_status import finished_run
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def trace_files() -> None:
         on_click="ignore",
         help="Text, numbers, spec and checks in one file. It opens here without a model.",
     )
+    report_button("Report of this run", trace, name="run")
     upload = st.file_uploader(
         "Open a run", type="trace", key="open_run", max_upload_size=_MAX_UPLOAD_MB, help="A file saved here."
     )

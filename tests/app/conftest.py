@@ -16,7 +16,7 @@ from analysis.models import loading
 from app.compute import requests as runs
 from app.compute.job import Job
 from app.navigation import ENTRIES
-from app.widgets import figure_card, keys_and_theme
+from app.widgets import card_actions, keys_and_theme
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,9 +145,9 @@ def files(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     def figure(name: str, make: Callable[[], bytes], ending: str) -> None:
         made.figures[f"{name}.{ending}"] = make()
 
-    monkeypatch.setattr(figure_card, "_figure_action", figure)
+    monkeypatch.setattr(card_actions, "figure_action", figure)
     monkeypatch.setattr(
-        figure_card, "_download_action", lambda name, table: made.tables.update({name: table()})
+        card_actions, "download_action", lambda name, table, printed: made.tables.update({name: table()})
     )
-    monkeypatch.setattr(figure_card, "_code_action", lambda name, code: made.codes.update({name: code}))
+    monkeypatch.setattr(card_actions, "code_action", lambda name, code: made.codes.update({name: code}))
     return made

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app.widgets.cell_map import map_identity, pack_cells, wanted_cell
+from analysis.drawing.map_payload import map_identity, pack_cells
+from app.widgets.cell_map import wanted_cell
 from tests.figures.test_cells import cells_of
 from tests.patience import PATIENCE
 

@@ -12,7 +12,7 @@ from app.compute import requests as runs
 from app.compute.job import Job
 from app.panels.pruning_effects.eviction import comparison
 from app.panels.pruning_effects.eviction.sweep_request import standard
-from app.widgets import figure_card
+from app.widgets import card_actions
 from tests.app.conftest import shown
 
 FIGURES = {
@@ -430,7 +430,7 @@ def test_the_code_of_a_card_gives_the_same_sweep(compared, llama):
 
 def test_needle_horizon_and_stability(page, finish, monkeypatch):
     codes = {}
-    monkeypatch.setattr(figure_card, "_code_action", lambda name, code: codes.update({name: code}))
+    monkeypatch.setattr(card_actions, "code_action", lambda name, code: codes.update({name: code}))
     at = finish(look(compare(page, finish), "cost"))
     assert "keys and values weigh as much as the weights at" in shown(at)
     at = look(at, "tests")

@@ -15,7 +15,7 @@ from analysis.results.trace_file import trace_bytes
 from app import state
 from app.compute import requests as runs
 from app.examples import EXAMPLES
-from app.widgets import trace_files
+from app.widgets import report_button, trace_files
 from tests.app.test_pages import n_strips, press_run, result, texts, unescaped
 from tests.patience import PATIENCE
 from tests.tiny_models.families import save_tiny
@@ -387,6 +387,18 @@ def test_an_opened_run_needs_no_model(open_page, finish, loads, submitted, llama
     assert {m.label: m.value for m in at.metric}["tokens"] == str(len(kept.tokens))
     at = at.segmented_control(key=state.ENTROPY_VIEW).set_value("lens").run()
     assert "made without it" in texts(at)
+
+
+def test_a_run_on_screen_has_a_report_in_its_unit(open_page, finish, monkeypatch):
+    made = {}
+    monkeypatch.setattr(
+        report_button.st, "download_button", lambda label, data, **k: made.update({label: (data, k)})
+    )
+    finish(open_page("token_entropy", unit="bits"))
+    content, options = made["Report of this run"]
+    assert not options["disabled"] and options["file_name"] == "run.html"
+    page = content().decode()
+    assert "mean surprisal, bits" in page and "Content-Security-Policy" in page
 
 
 @pytest.mark.parametrize("data", [b"", b"not a trace", b"\x00" * 4096, b"PK\x03\x04" + b"x" * 100])

@@ -11,7 +11,7 @@ from analysis.token_entropy.orders import top_h_order, typical_order
 from analysis.token_entropy.samplers import log_probs_before
 from app import state
 from app.panels.token_entropy import strip as entropy_strip
-from app.widgets import figure_card
+from app.widgets import card_actions
 from tests.app.test_pages import result, texts, unescaped
 
 
@@ -64,9 +64,11 @@ def test_the_orders_follow_the_unit(page):
 def test_triggers_are_marked_on_strip_curve_and_table(page, monkeypatch):
     drawn, tables, figures = [], {}, {}
     monkeypatch.setattr(entropy_strip, "token_strip", lambda strip, **_more: drawn.append(strip))
-    monkeypatch.setattr(figure_card, "_download_action", lambda name, make: tables.update({name: make()}))
     monkeypatch.setattr(
-        figure_card, "_figure_action", lambda name, make, _ending: figures.update({name: make()})
+        card_actions, "download_action", lambda name, make, printed: tables.update({name: make()})
+    )
+    monkeypatch.setattr(
+        card_actions, "figure_action", lambda name, make, _ending: figures.update({name: make()})
     )
     entropy = result(page).tokens.entropy
     assert not measures.triggers(entropy, measures.moving_threshold(entropy)).any()

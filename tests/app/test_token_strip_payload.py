@@ -15,7 +15,8 @@ from streamlit.testing.v1 import AppTest
 
 from analysis.drawing.labels import SIGNS
 from analysis.drawing.strip import MARKED
-from app.widgets.token_strip import Selection, pack, resolve, text_identity
+from analysis.drawing.strip_payload import pack, text_identity
+from app.widgets.token_strip import Selection, resolve
 from tests.counting import calls
 from tests.figures.synthetic import strip_of
 from tests.patience import PATIENCE

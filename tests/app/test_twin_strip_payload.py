@@ -7,7 +7,7 @@ import struct
 import numpy as np
 
 from analysis.comparison.strips import twin_strip
-from app.widgets.twin_strip import pack_twin, twin_identity
+from analysis.comparison.twin_payload import pack_twin, twin_identity
 from tests.app.test_token_strip_payload import unpack
 from tests.comparisons import made_comparison
 

@@ -11,7 +11,6 @@ from tests.architecture.test_imports import name_of, only
 
 DRAWN = sorted([*only("app/panels"), *only("app/widgets"), *only("pages"), *(p for p in only("app") if p.parent.name == "app")])  # fmt: skip
 MAY_HOLD_ARRAYS = {
-    "app/widgets/token_strip.py": "packs the strip's arrays into bytes for the browser",
     "app/panels/entropy_collapse/backcopy/view.py": "draws the example sequence with a generator",
 }
 ARITHMETIC = re.compile(

@@ -142,6 +142,7 @@ FLOORS = [
     {"comparison"},
     {"story"},
     {"figures"},
+    {"reports"},
     {"command_line"},
     {"__init__", "__main__"},
 ]

@@ -13,7 +13,7 @@ from tests.architecture.test_imports import FILES, ROOT, name_of, only
 
 def test_the_strip_in_the_browser_has_no_text_and_no_number_of_its_own():
     """What stands for white space, what cannot be seen and how a number is written comes from Python."""
-    script = (ROOT / "app/widgets/strip_view.js").read_text()
+    script = (ROOT / "analysis/drawing/browser/strip_view.js").read_text()
     for own in (*SIGNS.values(), "U+", "Cf}", "u200", "2009", "toPrecision(6", "toFixed", "toLocaleString"):
         assert own not in script, own
     for sent in ("signs", "odd", "ends", "digits", "special"):

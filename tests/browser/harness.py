@@ -48,9 +48,9 @@ STREAMLIT_OPTIONS = {
 }
 
 
-def _healthy(base: str) -> bool:
+def _healthy(address: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{base}/_stcore/health", timeout=1) as answer:
+        with urllib.request.urlopen(address, timeout=1) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
@@ -82,13 +82,19 @@ def server(
     start = list(command) if command else [sys.executable, "-m", "streamlit", "run", str(script)]
     chosen = {**STREAMLIT_OPTIONS, "server.port": str(port), **(options or {})}
     start += [f"--{name}={value}" for name, value in chosen.items()]
+    with running(start, f"http://127.0.0.1:{port}", "/_stcore/health", env or {}) as base:
+        yield base
+
+
+@contextlib.contextmanager
+def running(command: Sequence[str], base: str, health: str, env: dict[str, str]) -> Iterator[str]:
+    """Run a server until the ``with`` is left; yields its address once what is at ``health`` answers."""
     path = os.pathsep.join(p for p in (str(ROOT), os.environ.get("PYTHONPATH", "")) if p)
-    base = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            start,
+            command,
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": path, **(env or {})},
+            env={**os.environ, "PYTHONPATH": path, **env},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -96,7 +102,7 @@ def server(
         )
         try:
             tries = 0
-            while not _healthy(base):
+            while not _healthy(f"{base}{health}"):
                 tries += 1
                 if process.poll() is not None or tries > PATIENCE / _BETWEEN_TRIES:
                     log.seek(0)

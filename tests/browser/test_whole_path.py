@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pypdf
 import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.usefixtures("embedded_weights")]
@@ -211,6 +212,9 @@ def test_own_text_from_typing_to_files(
     curve = pd.read_parquet(io.BytesIO(data))
     assert name == "along_text.parquet" and len(curve) == total
     assert {"entropy_nats", "threshold_nats", "is_forking"} <= set(curve.columns)
+    name, data = from_menu(page, "along_text", "PDF")
+    (printed,) = pypdf.PdfReader(io.BytesIO(data)).pages
+    assert name == "along_text.pdf" and float(printed.mediabox.width) / 72 == pytest.approx(3.3, abs=0.005)
     name, data = download(
         page, lambda: page.locator(".st-key-along_text_figure").get_by_role("button").click()
     )

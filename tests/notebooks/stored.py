@@ -15,6 +15,7 @@ from typing import Any
 import nbclient
 import nbformat
 
+from analysis.drawing.widget import WIDGET
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -54,6 +55,8 @@ def execute(path: Path) -> Any:
         resources={"metadata": {"path": str(ROOT)}},
     ).execute(env=os.environ | quiet)
     book.metadata = nbformat.from_dict(metadata)
+    for output in (output for cell in code_cells(book) for output in cell.outputs):
+        output.get("data", {}).pop(WIDGET, None)  # it lives as long as its kernel
     return book
 
 

@@ -12,7 +12,7 @@ from analysis.comparison.rules.strips import laid_strip
 from analysis.comparison.rules.tip import QUADRANTS, Quadrants
 from analysis.drawing.charts import MAX_POINTS, styled
 from analysis.drawing.labels import visible
-from analysis.drawing.strip_html import HtmlFigure, strip_html
+from analysis.drawing.strip_figure import StripFigure, strip_figure
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.units import Unit, from_nats, unit_label
 
@@ -84,7 +84,7 @@ def laid_chart(
     return styled(alt.layer(*layers).properties(height=HEIGHT, width="container"), theme_name)
 
 
-def laid_text(c: Comparison, laid: Laid, *, unit: Unit = "nats", theme_name: str = "light") -> HtmlFigure:
+def laid_text(c: Comparison, laid: Laid, *, unit: Unit = "nats", theme_name: str = "light") -> StripFigure:
     """The text of A coloured by a rule's number, with its marks, as HTML for a notebook or a file.
 
     Parameters
@@ -93,7 +93,7 @@ def laid_text(c: Comparison, laid: Laid, *, unit: Unit = "nats", theme_name: str
         As for :func:`laid_chart`.
     """
     strip = laid_strip(c, laid, unit=unit)
-    return HtmlFigure(strip_html(strip, theme_name=theme_name, caption=laid.origin.sides))
+    return strip_figure(strip, theme_name=theme_name, caption=laid.origin.sides)
 
 
 def curve_chart(curve: Curve, *, unit: Unit = "nats", theme_name: str = "light") -> alt.LayerChart:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.strip import Strip
-from analysis.drawing.strip_html import HtmlFigure, strip_html
+from analysis.drawing.strip_figure import StripFigure, strip_figure
 from analysis.drawing.theme import OKABE_ITO, amount_ramp, theme
 from analysis.pruning_effects.compression.results import BOTTOM, METHODS, Compressed, CompressionSweep
 from analysis.units import Unit, from_nats
@@ -182,7 +182,7 @@ def kept_strip(compressed: Compressed) -> Strip:
     )
 
 
-def compression_strip(compressed: Compressed, *, theme_name: str = "light") -> HtmlFigure:
+def compression_strip(compressed: Compressed, *, theme_name: str = "light") -> StripFigure:
     """The original text with the kept tokens coloured, as HTML for a notebook or a file.
 
     Parameters
@@ -193,4 +193,4 @@ def compression_strip(compressed: Compressed, *, theme_name: str = "light") -> H
         Colours.
     """
     caption = f"{compressed.method} · {compressed.n_tokens} of {compressed.n_original} tokens · unit: {compressed.unit}"
-    return HtmlFigure(strip_html(kept_strip(compressed), theme_name=theme_name, caption=caption))
+    return strip_figure(kept_strip(compressed), theme_name=theme_name, caption=caption)

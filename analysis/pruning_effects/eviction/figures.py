@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.drawing.charts import alt, styled
-from analysis.drawing.strip_html import HtmlFigure, strip_html
+from analysis.drawing.strip_figure import StripFigure, strip_figure
 from analysis.drawing.theme import theme
 from analysis.pruning_effects.eviction.map_figures import kept_heatmap, phrase_heatmap
 from analysis.pruning_effects.eviction.overlap import labels
@@ -202,13 +202,13 @@ def _decades(frame: pd.DataFrame) -> list[float]:
     return [float(10.0**power) for power in range(int(np.floor(low)), int(np.ceil(high)) + 1)]
 
 
-def kept_tokens(sweep: Sweep, setting: int, *, theme_name: str = "light") -> HtmlFigure:
+def kept_tokens(sweep: Sweep, setting: int, *, theme_name: str = "light") -> StripFigure:
     """The context coloured by what survived, as HTML for a notebook or a file.
 
     See :func:`analysis.pruning_effects.eviction.strips.kept_strip`.
     """
     strip = kept_strip(sweep, setting)
-    return HtmlFigure(strip_html(strip, theme_name=theme_name, caption=_caption(sweep, setting)))
+    return strip_figure(strip, theme_name=theme_name, caption=_caption(sweep, setting))
 
 
 def damage_tokens(
@@ -218,13 +218,13 @@ def damage_tokens(
     *,
     unit: Unit = "nats",
     theme_name: str = "light",
-) -> HtmlFigure:
+) -> StripFigure:
     """The continuation coloured by damage, as HTML for a notebook or a file.
 
     See :func:`analysis.pruning_effects.eviction.strips.damage_strip`.
     """
     strip = damage_strip(sweep, setting, quantity, unit=unit)
-    return HtmlFigure(strip_html(strip, theme_name=theme_name, caption=_caption(sweep, setting)))
+    return strip_figure(strip, theme_name=theme_name, caption=_caption(sweep, setting))
 
 
 def _caption(sweep: Sweep, setting: int) -> str:

@@ -21,12 +21,11 @@ def main() -> None:
     parser.add_argument(
         "--into", type=Path, help="folder for the finished model; default: beside the checkpoint"
     )
-    parser.add_argument("--patches", type=int, default=STAGES[0].images, help="images of the first stage")
-    parser.add_argument("--answers", type=int, default=STAGES[1].images, help="images of the second stage")
+    parser.add_argument("--share", type=float, default=1.0, help="part of the images of every stage")
     parser.add_argument("--seed", type=int, default=0, help="of the first weights")
     parser.add_argument("--float32", action="store_true", help="no products in bfloat16")
     chosen = parser.parse_args()
-    stages = (replace(STAGES[0], images=chosen.patches), replace(STAGES[1], images=chosen.answers))
+    stages = tuple(replace(stage, images=int(stage.images * chosen.share)) for stage in STAGES)
     torch.set_flush_denormal(True)  # numbers near 0 that a processor handles slowly
     model = train(chosen.checkpoints, stages=stages, seed=chosen.seed, short=not chosen.float32)
     save_folder(model, chosen.into or chosen.checkpoints / "model")

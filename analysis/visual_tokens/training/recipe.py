@@ -14,12 +14,13 @@ from analysis.visual_tokens.training.losses import PatchHeads
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One of the two stages.
+    """One stage.
 
     Parameters
     ----------
     name : str
         "patches": tower and heads learn what each patch shows. "answers": all weights learn to answer.
+        Every stage begins with the weights that the one before left, and with an optimiser of its own.
     images : int
         Images in all.
     batch : int
@@ -53,9 +54,15 @@ class Stage:
 
 
 DENSE, END, CLIP = 0.2, 0.05, 1.0
-"""Weights of the patch loss and of the end of the answer in the second stage; largest norm of the gradient."""
+"""Weights of the patch loss and of the end of the answer in a stage of answers; largest norm of the gradient."""
 
-STAGES = (Stage("patches", 90_000), Stage("answers", 112_000, tower=0.3))
+STAGES = (
+    Stage("patches", 60_000),
+    Stage("answers", 50_400, tower=0.3),
+    Stage("patches", 80_000),
+    Stage("answers", 96_000, tower=0.3),
+)
+"""Those of the shipped model; its card says what each brought."""
 
 
 def optimizer_for(model: LlavaForConditionalGeneration, heads: PatchHeads, stage: Stage) -> torch.optim.AdamW:

@@ -1,4 +1,4 @@
-"""The training itself: two stages, a log of JSON lines, checkpoints from which it goes on."""
+"""The training itself: stage after stage, a log of JSON lines, checkpoints from which it goes on."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def learn(learner: Learner, stage: Stage, packer: Packer, scenes: Sequence[Scene
     Returns
     -------
     dict
-        "patches": loss of the patches (nats, summed over labels). In the second stage also "answer" and "end",
+        "patches": loss of the patches (nats, summed over labels). In a stage of answers also "answer" and "end",
         mean losses of their tokens (nats), and "right", share of the questions answered rightly.
     """
     set_rate(learner.optimizer, stage, learner.step)
@@ -162,7 +162,7 @@ def check(learner: Learner, stage: Stage, packer: Packer, n_scenes: int) -> dict
     -------
     dict
         "found": share of the patches with something on them that are named rightly, for each label.
-        "validation", in the second stage: share of the questions answered rightly, for each kind.
+        "validation", in a stage of answers: share of the questions answered rightly, for each kind.
     """
     model, heads, answers = learner.model, learner.heads, stage.name == "answers"
     found = torch.zeros(len(LABELS))

@@ -11,6 +11,7 @@ import streamlit as st
 from analysis.errors import AnalysisError
 from app import state
 from app.panels.compare import running
+from app.widgets.report_button import report_button
 from app.widgets.trace_files import trace_files
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def compare_files() -> None:
         on_click="ignore",
         help="Both runs, how they are aligned, and all numbers in one file. It opens here without a model.",
     )
+    report_button("Report of this comparison", c, name="comparison")
     _field("Open a comparison", "compare", state.COMPARE_UPLOAD, "A file saved here.", _take_comparison)
     _field("Open a run as side B", "trace", state.SECOND_UPLOAD, "A trace file of any machine.", _take_run)
     trace_files()

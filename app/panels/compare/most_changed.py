@@ -10,12 +10,11 @@ import streamlit as st
 from analysis.comparison.most_changed import most_changed
 from analysis.comparison.quantities import COMPARED_QUANTITIES, quantities_between
 from analysis.drawing.labels import visible
-from analysis.drawing.strip_html import HtmlFigure
 from app import state
 from app.panels.compare import help as explained
 from app.panels.compare import running
 from app.panels.compare.code import comparison_code
-from app.widgets.figure_card import html_card
+from app.widgets.figure_card import table_card
 from app.widgets.layout import table_height
 
 if TYPE_CHECKING:
@@ -31,10 +30,9 @@ def most_changed_card(on_screen: Shown) -> None:
     named = st.session_state.get(state.CHANGED_BY)
     by = named if named in there else there[0]
     frame = most_changed(c, by, _ROWS, unit=unit)
-    with html_card(
+    with table_card(
         "Most changed",
         "A row chooses its token.",
-        lambda: HtmlFigure(frame.to_html(index=False, escape=True)),
         name="most_changed",
         table=lambda: frame,
         code=comparison_code(f"an.most_changed(c, by={by!r}, n={_ROWS}, unit={unit!r})"),

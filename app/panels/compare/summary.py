@@ -10,12 +10,11 @@ import streamlit as st
 from analysis.comparison.published import SOURCE, published_rows
 from analysis.comparison.summary import METHOD, Summary
 from analysis.drawing.numbers import significant
-from analysis.drawing.strip_html import HtmlFigure
 from analysis.errors import AnalysisError
 from app import state
 from app.panels.compare import help as explained
 from app.panels.compare.code import comparison_code
-from app.widgets.figure_card import html_card
+from app.widgets.figure_card import table_card
 from app.widgets.messages import unavailable
 
 if TYPE_CHECKING:
@@ -41,10 +40,9 @@ def summary_cards(on_screen: Shown) -> None:
 
 def _card(name: str, title: str, found: Summary, said: str, phrase: str, call: str, more: str) -> None:
     frame = found.to_frame(state.unit())
-    with html_card(
+    with table_card(
         title,
         said,
-        lambda: HtmlFigure(frame.to_html(index=False, escape=True)),
         name=name,
         phrase=phrase,
         table=lambda: frame,

@@ -9,14 +9,13 @@ import streamlit as st
 from analysis import figures
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count
-from analysis.drawing.strip_html import HtmlFigure
 from analysis.token_entropy import measures
 from analysis.token_entropy.triggers import trigger_positions
 from analysis.units import from_nats, table_in
 from app import state
 from app.panels.token_entropy import help as explained
 from app.panels.token_entropy.marks import forking_share, trigger_rule
-from app.widgets.figure_card import altair_card, html_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code, table_card
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
@@ -125,10 +124,9 @@ def token_table(trace: Trace) -> None:
     def table() -> pd.DataFrame:
         return table_in(measures.by_token(trace.tokens), ("mean_entropy", "mean_surprisal"), unit)
 
-    with html_card(
+    with table_card(
         "Mean entropy by token",
         "The strings before which the model was least sure, over this text.",
-        lambda: HtmlFigure(table().to_html(index=False, escape=True)),
         name="by_token",
         table=table,
         code=notebook_code(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from analysis.drawing.numbers import count, significant
-from analysis.drawing.strip_html import HtmlFigure, strip_html
+from analysis.drawing.strip_figure import strip_figure
 from analysis.units import from_nats
 from analysis.writing.compare import side_of
 from analysis.writing.figures import entropy_bars_spec
@@ -72,7 +72,7 @@ def answer_card(writing: Writing, branch: int, tokens: TokenTrace, *, grows: boo
     with html_card(
         "The answer, as it is written",
         _said(writing, this, len(tokens), grows),
-        lambda: HtmlFigure(strip_html(strip, theme_name=state.theme_name())),
+        lambda: strip_figure(strip, theme_name=state.theme_name()),
         name="written",
         table=lambda: tokens.to_frame(unit),
         code=_code(writing, this),

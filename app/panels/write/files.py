@@ -10,6 +10,7 @@ from analysis.errors import AnalysisError
 from app import state
 from app.panels.write import running
 from app.widgets.messages import show_error
+from app.widgets.report_button import report_button
 
 if TYPE_CHECKING:
     from analysis.writing.results import Writing
@@ -29,6 +30,7 @@ def writing_files() -> None:
         on_click="ignore",
         help="Prompt, tree, numbers, settings and seeds in one file. It opens here without a model.",
     )
+    report_button("Report of what was written", writing, name="writing")
     st.download_button(
         "Save messages as JSON",
         lambda: _messages(writing, branch),

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from analysis.drawing.strip_html import HtmlFigure
 from app.panels.pruning_effects import help as explained
 from app.panels.pruning_effects.eviction.options import share_kept
 from app.panels.pruning_effects.eviction.sweep_request import tokenization_code, tokenization_options
-from app.widgets.figure_card import html_card, notebook_code
+from app.widgets.figure_card import notebook_code, table_card
 from app.widgets.on_demand import Wanted, on_demand
 
 if TYPE_CHECKING:
@@ -65,10 +64,9 @@ def times(trace: Trace, sweep_request: SweepRequest) -> None:
 
 
 def _draw(frame: pd.DataFrame, code: str) -> None:
-    with html_card(
+    with table_card(
         "Seconds of eviction and decoding",
         "Median of a few timed steps on this machine, as it is now; other work on it counts too.",
-        lambda: HtmlFigure(frame.to_html(index=False, escape=True)),
         name="times",
         table=lambda: frame,
         code=code,

@@ -15,6 +15,7 @@ from app.widgets.growing import growing
 from app.widgets.layout import picture_and_choice
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
+from app.widgets.report_button import report_button
 from app.widgets.run_status import model_run, model_run_or_none, outcome, shown_run
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _of_all(picture: str, trace: Trace, sweep: Sweep, sweep_request: SweepReques
         with st.expander("Checks of this comparison"):
             for check in sweep.checks:
                 check_line(check)
+        report_button("Report of this comparison", sweep, name="sweep")
 
 
 def _skipped(sweep: Sweep) -> None:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from analysis.drawing.strip_html import HtmlFigure
 from app.panels.pruning_effects import help as explained
 from app.panels.pruning_effects.eviction.options import share_kept
 from app.panels.pruning_effects.eviction.sweep_request import tokenization_code, tokenization_options
-from app.widgets.figure_card import html_card, notebook_code
+from app.widgets.figure_card import notebook_code, table_card
 from app.widgets.on_demand import Wanted, on_demand
 from app.widgets.plain import plain
 
@@ -91,10 +90,9 @@ def _start(sweep_request: SweepRequest) -> str:
 
 def _draw(written: Generations, code: str) -> None:
     frame = written.to_frame()
-    with html_card(
+    with table_card(
         "Texts with full and pruned cache",
         "Highlighted: words that the full cache did not write. Struck out: its words that are missing.",
-        lambda: HtmlFigure(frame.to_html(index=False, escape=True)),
         name="writing",
         table=lambda: frame,
         code=code,

@@ -1,4 +1,4 @@
-// Shared by the components that draw on a canvas; put in front of each one's script.
+// Shared by the views that draw on a canvas; put in front of each one's script.
 
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
@@ -45,9 +45,12 @@ function hatching(pen, ink, strength) {
   return pattern;
 }
 
+/** A payload as bytes: hosts hand it over as an array, a buffer, or a view of one, of which an array would be empty. */
+const bytesOf = data => (ArrayBuffer.isView(data) ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength) : new Uint8Array(data));
+
 /** The header of a payload, and the place and bytes behind it. */
 function opened(data) {
-  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
+  const bytes = bytesOf(data);
   const length = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0, true);
   return { bytes, head: JSON.parse(utf8.decode(bytes.subarray(4, 4 + length))), at: 4 + length };
 }
@@ -58,7 +61,7 @@ function exact(value, digits, unit) {
   return `${said}${unit ? ` ${unit}` : ""}`;
 }
 
-/** What the views share: their parts and their end, one drawing a frame, the theme, and telling Python. */
+/** What the views share: their parts and their end, one drawing a frame, the theme, and telling their host. */
 class CanvasView {
   constructor(root, parts) {
     this.root = root;
@@ -106,11 +109,33 @@ class CanvasView {
     return true;
   }
 
-  /** Tell Python what is selected, at once or after `wait` ms without another choice. */
-  tell(name, revision, wait) {
+  /** Select and tell the host, at once or after `wait` ms without another choice. */
+  choose(i, revision, wait) {
+    this.pick(i);
     clearTimeout(this.timer);
-    const tell = () => this.send(name, [this.selected, revision]);
+    const tell = () => this.send([this.selected, revision]);
     if (wait) this.timer = setTimeout(tell, wait);
     else tell();
   }
+}
+
+/**
+ * Build a view in an element of any host. `data` is a payload of Python, `send` gets each choice as [number, revision].
+ * `update` takes what changed: a payload, a choice made elsewhere (null for none), another `send`.
+ */
+function mounted(View, root, { data, send }) {
+  const own = document.createElement("div");
+  own.className = View.kind;
+  own.innerHTML = View.parts;
+  root.append(own);
+  const view = own._view = new View(own);
+  const update = ({ data, selected, send }) => {
+    if (send) view.send = send;
+    if (data) view.update(data);
+    if (selected === undefined || (selected ?? -1) === view.selected) return;
+    clearTimeout(view.timer);
+    view.pick(selected ?? -1);
+  };
+  update({ data, send: send ?? (() => {}) });
+  return { update, close() { view.close(); own.remove(); } };
 }

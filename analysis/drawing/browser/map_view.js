@@ -3,7 +3,7 @@
 
 const TEXT_WIDTH = 24, TEXT_HEIGHT = 13, GAP_FROM = 9, MOST_SINGLE = 8000, KEY_PAUSE = 120, DRAG = 4, CLOSEST = 4;
 
-/** Read the payload written by `pack_cells` in cell_map.py. */
+/** Read the payload written by `pack_cells` in map_payload.py. */
 function parseCells(data) {
   let { bytes, head: map, at } = opened(data);
   const n = map.rows * map.columns;
@@ -34,6 +34,14 @@ function halved({ rows, columns, codes, there }) {
 const views = new Map();
 
 class MapView extends CanvasView {
+  static kind = "ls-map";
+  static answer = "cell";
+  static parts = `
+    <div class="ls-legend"></div>
+    <div class="ls-view" tabindex="0" role="application" aria-roledescription="map of cells"><canvas></canvas></div>
+    <div class="ls-tip" hidden></div>
+    <div class="ls-live" aria-live="polite"></div>`;
+
   constructor(root) {
     super(root, ["legend", "view", "tip", "live"]);
     this.map = null;
@@ -52,9 +60,7 @@ class MapView extends CanvasView {
   }
 
   /** Take a payload. The same rows and columns keep the zoom, a new `revision` brings Python's selection. */
-  update(data, send) {
-    this.send = send;
-    if (!data) return;
+  update(data) {
     const next = parseCells(data), before = this.map;
     const same = before?.map_id === next.map_id;
     this.map = next;
@@ -81,7 +87,7 @@ class MapView extends CanvasView {
   fit() {
     const { map, pen } = this, style = getComputedStyle(this.view), size = parseFloat(style.fontSize);
     this.font = `${style.fontSize} ${style.fontFamily}`;
-    this.mono = `${style.fontSize} ${getComputedStyle(this.root).getPropertyValue("--st-code-font") || "monospace"}`;
+    this.mono = `${style.fontSize} ${getComputedStyle(this.root).getPropertyValue("--ls-code")}`;
     this.size = size;
     pen.font = this.font;
     const widest = labels => Math.min(11 * size, labels.reduce((most, label) => Math.max(most, label.length > 40 ? 0 : pen.measureText(label).width), 0));
@@ -436,13 +442,17 @@ class MapView extends CanvasView {
 
   // -------------------------------------------------------------- selection
 
-  /** Select a cell and tell Python, at once or after `wait` ms without another choice. */
+  /** Select a cell and tell the host. */
   choose(i, wait) {
-    this.selected = i;
+    super.choose(i, this.map.revision, wait);
+  }
+
+  /** Select a cell, none with -1. */
+  pick(i) {
+    this.selected = i < this.map.rows * this.map.columns ? i : -1;
     this.reveal();
-    this.live.textContent = this.words(i).filter(Boolean).join(", ");
+    this.live.textContent = this.selected < 0 ? "" : this.words(this.selected).filter(Boolean).join(", ");
     this.draw();
-    this.tell("cell", this.map.revision, wait);
   }
 
   /** Bring the selected cell into the part in sight. */
@@ -483,11 +493,4 @@ class MapView extends CanvasView {
     const [down, across] = this.selected < 0 && !/Home|End/.test(event.key) ? [0, 0] : steps;
     this.choose(within(from[0] + down, map.rows) * map.columns + within(from[1] + across, map.columns), KEY_PAUSE);
   }
-}
-
-export default function (component) {
-  const root = component.parentElement.querySelector(".ls-map");
-  root._view ??= new MapView(root);
-  root._view.update(component.data, component.setStateValue);
-  return () => { root._view?.close(); root._view = null; };
 }

@@ -12,14 +12,13 @@ class TwinView extends StripView {
     this.breaks = this.centred = false;
   }
 
-  update(data, send) {
-    if (!data) return super.update(data, send);
-    const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
+  update(data) {
+    const bytes = bytesOf(data);
     const lengths = new DataView(bytes.buffer, bytes.byteOffset, 8);
     const [a, b] = [0, 4].map(at => lengths.getUint32(at, true));
     this.below = parse(bytes.subarray(8 + a, 8 + a + b));
     this.change = parse(bytes.subarray(8 + a + b));
-    super.update(bytes.subarray(8, 8 + a), send);
+    super.update(bytes.subarray(8, 8 + a));
   }
 
   // -------------------------------------------------------------- layout
@@ -94,5 +93,3 @@ class TwinView extends StripView {
 
   spoken(i) { return this.describe(i).map(([, line]) => line); }
 }
-
-export default component => mount(component, TwinView);

@@ -6,7 +6,7 @@ const RADIUS = 4, PART = 8, KEY_WAIT = 120;
 
 // ---------------------------------------------------------------- payload
 
-/** Read the payload written by `pack` in token_strip.py. */
+/** Read the payload written by `pack` in strip_payload.py. */
 function parse(data) {
   let { bytes, head, at } = opened(data);
   const take = (Type, count) => {
@@ -65,6 +65,23 @@ function joins(left, right) {
 const places = new Map();
 
 class StripView extends CanvasView {
+  static kind = "ls-strip";
+  static answer = "token";
+  static parts = `
+    <div class="ls-head">
+      <div class="ls-legend"></div>
+      <div class="ls-find">
+        <span class="ls-found" aria-live="polite"></span>
+        <input type="search" placeholder="Find" aria-label="Find a string in the text. Enter: next, shift and enter: previous."
+          title="Find in the text, key /" autocomplete="off" spellcheck="false">
+      </div>
+    </div>
+    <div class="ls-view" tabindex="0" role="application" aria-roledescription="token strip">
+      <div class="ls-inner"><canvas></canvas></div>
+    </div>
+    <div class="ls-tip" hidden></div>
+    <div class="ls-live" aria-live="polite"></div>`;
+
   constructor(root) {
     super(root, ["head", "legend", "find", "found", "view", "inner", "tip", "live"]);
     this.query = this.find.querySelector("input");
@@ -104,9 +121,7 @@ class StripView extends CanvasView {
   }
 
   /** Take a payload. The same text keeps its layout and place, a new `revision` brings Python's selection. */
-  update(data, send) {
-    this.send = send;
-    if (!data) return;
+  update(data) {
     const next = parse(data), before = this.strip;
     const sameText = before !== null && before.text_id === next.text_id;
     this.strip = next;
@@ -503,18 +518,21 @@ class StripView extends CanvasView {
 
   // -------------------------------------------------------------- selection
 
-  /** Select a token and tell Python, at once or after `wait` ms without another choice. */
+  /** Select a token and tell the host. */
   choose(i, wait) {
-    if (!this.strip.n) return;
-    this.selected = Math.max(0, Math.min(this.strip.n - 1, i));
+    if (this.strip.n) super.choose(Math.max(0, Math.min(this.strip.n - 1, i)), this.strip.revision, wait);
+  }
+
+  /** Select a token, none with -1. */
+  pick(i) {
+    this.selected = i < this.strip.n ? i : -1;
     this.reveal(this.selected);
     this.speak();
     this.draw();
-    this.tell("token", this.strip.revision, wait);
   }
 
   speak() {
-    this.live.textContent = this.spoken(this.selected).filter(Boolean).join(", ");
+    this.live.textContent = this.selected < 0 ? "" : this.spoken(this.selected).filter(Boolean).join(", ");
   }
 
   /** What is read aloud of a token. */
@@ -622,12 +640,4 @@ class StripView extends CanvasView {
     this.goal = this.nextGoal;
     this.choose(next, KEY_WAIT);
   }
-}
-
-/** Mount a strip, or one that is more than that, into a component's root. */
-function mount(component, View) {
-  const root = component.parentElement.querySelector(".ls-strip");
-  root._view ??= new View(root);
-  root._view.update(component.data, component.setStateValue);
-  return () => { root._view?.close(); root._view = null; };
 }

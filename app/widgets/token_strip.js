@@ -1,3 +1,0 @@
-// The token strip: one text.
-
-export default component => mount(component, StripView);
