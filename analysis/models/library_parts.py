@@ -22,18 +22,18 @@ def eager_mask() -> Callable[..., Any]:
     return function
 
 
+def fused_mask() -> Callable[..., Any]:
+    """What makes the masks of the library's fused attention: none where a plain causal one is meant."""
+    from transformers.masking_utils import sdpa_mask as function
+
+    return function
+
+
 def fused_attention() -> Callable[..., Any]:
     """The attention of models whose own file has none."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     return sdpa_attention_forward
-
-
-def fused_mask() -> Callable[..., Any]:
-    """What makes the masks of :func:`fused_attention`."""
-    from transformers.masking_utils import sdpa_mask
-
-    return sdpa_mask
 
 
 def window_order(grid: Tensor, merged: int, window: int, patch: int) -> Tensor:
@@ -143,8 +143,12 @@ def features_added_by(
     if function is None:
         yield
         return
+    before = vars(part).get("_deepstack_process")
     part._deepstack_process = wrap(function)
     try:
         yield
     finally:
-        del part._deepstack_process
+        if before is None:
+            del part._deepstack_process
+        else:
+            part._deepstack_process = before
