@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import pandas as pd
 import torch
 
 from analysis.errors import AnalysisError
@@ -21,11 +20,12 @@ from analysis.visual_tokens.answering import answer_logp
 from analysis.visual_tokens.apply import pruned
 from analysis.visual_tokens.boxes import NEWLINE
 from analysis.visual_tokens.budgets import tokens_of
+from analysis.visual_tokens.fragility_results import FragileCell, Fragility
 from analysis.visual_tokens.parts import image_token_id, language_layers, visual_positions
 from analysis.visual_tokens.perturbation import Noise, Shown, as_picture
 from analysis.visual_tokens.policies import VisualPolicy, VisualView, policy
 from analysis.visual_tokens.policies.base import Choice, Stage
-from analysis.visual_tokens.stability import practical_budget, rank_stability, robustness
+from analysis.visual_tokens.stability import rank_stability
 from analysis.visual_tokens.tower_view import read_tower
 from analysis.visual_tokens.view import view_before
 
@@ -57,125 +57,6 @@ class HasQuestions(Protocol):
     @property
     def questions(self) -> Sequence[HasAnswer]:
         """At least one."""
-
-
-@dataclass(frozen=True, eq=False)
-class FragileCell:
-    """One method at one number of tokens, on Q questions.
-
-    Parameters
-    ----------
-    method, label : str
-    asked : float
-        Tokens that were asked for: a number, or a share.
-    kept : int
-        Tokens kept; 0 with a ``why``.
-    clean, noisy : numpy.ndarray
-        (Q,) of bool: right on the picture as it is, and changed.
-    kept_again : numpy.ndarray
-        (Q,): share of the tokens kept that are kept on the changed picture too.
-    correlation, infiltrated : numpy.ndarray
-        (Q,): Spearman's correlation of the method's scores, and the share of the bottom that comes to the top
-        (:func:`analysis.visual_tokens.stability.rank_stability`). NaN where it has no one score.
-    why : str
-        Why there are no numbers; then the arrays are empty.
-    """
-
-    method: str
-    label: str
-    asked: float
-    kept: int
-    clean: np.ndarray
-    noisy: np.ndarray
-    kept_again: np.ndarray
-    correlation: np.ndarray
-    infiltrated: np.ndarray
-    why: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class Fragility:
-    """Right answers with all tokens and with few, on pictures as they are and changed.
-
-    Parameters
-    ----------
-    noise : Noise
-        How the pictures were changed.
-    picture : numpy.ndarray
-        (Q,) of int: picture of each question, in the order they were given.
-    full_clean, full_noisy : numpy.ndarray
-        (Q,) of bool: right with all tokens.
-    cells : tuple of FragileCell
-    changed : tuple of numpy.ndarray
-        Each changed picture as the tower sees it, (height, width, 3) of uint8.
-    """
-
-    noise: Noise
-    picture: np.ndarray
-    full_clean: np.ndarray
-    full_noisy: np.ndarray
-    cells: tuple[FragileCell, ...]
-    changed: tuple[np.ndarray, ...]
-
-    def broken(self, cell: FragileCell) -> np.ndarray:
-        """Questions that compression alone gets wrong on the changed picture, (Q,) of bool."""
-        return self.full_clean & self.full_noisy & cell.clean & ~cell.noisy
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row a cell.
-
-        Returns
-        -------
-        pandas.DataFrame
-            ``method``, ``tokens``, ``clean`` and ``noisy`` (accuracies), ``survival`` (SR), ``error`` (CER) and
-            ``broken`` (CBR) with ``_low`` and ``_high`` of their 95 % intervals over pictures, ``sound`` (questions that
-            CBR is about), ``practical`` (K_prac of the method among these numbers), ``kept_again``, ``correlation``,
-            ``infiltrated`` (means over questions), ``why``.
-        """
-        rows: list[dict[str, object]] = []
-        for cell in self.cells:
-            row: dict[str, object] = {"method": cell.method, "tokens": cell.kept, "why": cell.why}
-            if not cell.why:
-                found = robustness(self.full_clean, self.full_noisy, cell.clean, cell.noisy, self.picture)
-                row |= {
-                    "clean": cell.clean.mean(),
-                    "noisy": cell.noisy.mean(),
-                    "survival": found.survival,
-                    "sound": found.n_sound,
-                    "practical": self._practical(cell.method),
-                    "kept_again": cell.kept_again.mean(),
-                    "correlation": cell.correlation.mean(),
-                    "infiltrated": cell.infiltrated.mean(),
-                }
-                for name, interval in (("error", found.error), ("broken", found.broken)):
-                    row |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
-            rows.append(row)
-        return pd.DataFrame(rows, columns=_COLUMNS)
-
-    def _practical(self, method: str) -> int | None:
-        cells = {c.kept: c.clean for c in self.cells if c.method == method and not c.why}
-        return practical_budget(self.full_clean, cells)
-
-
-_COLUMNS = [
-    "method",
-    "tokens",
-    "clean",
-    "noisy",
-    "survival",
-    "error",
-    "error_low",
-    "error_high",
-    "broken",
-    "broken_low",
-    "broken_high",
-    "sound",
-    "practical",
-    "kept_again",
-    "correlation",
-    "infiltrated",
-    "why",
-]
 
 
 def measure_fragility(
@@ -223,12 +104,12 @@ def measure_fragility(
     with vlm.held("while asking about changed pictures"):
         for i, one in enumerate(pictures):
             progress(i / len(pictures), f"picture {i + 1} of {len(pictures)}")
-            asked = [vlm.prepare(one.image, question.text) for question in one.questions]
-            shown = Shown(vlm.model, vlm.processor.image_processor, asked[0].inputs, asked[0].boxes)
+            prepared = [vlm.prepare(one.image, question.text) for question in one.questions]
+            shown = Shown(vlm.model, vlm.processor.image_processor, prepared[0].inputs, prepared[0].boxes)
             after = replace(noise, seed=noise.seed + i).perturbed(shown)
-            looks = [_looks(vlm, pixels, asked, methods) for pixels in (asked[0].inputs, after)]
+            both = [_read(vlm, pixels, prepared, methods) for pixels in (prepared[0].inputs, after)]
             changed.append(as_picture(after["pixel_values"], shown.processor))
-            for question, clean, noisy in zip(one.questions, *looks, strict=True):
+            for question, clean, noisy in zip(one.questions, *both, strict=True):
                 ids = tuple(vlm.answer_ids(question.answer))
                 rows.append(_Answers.of(clean, noisy, ids, methods, kept))
                 number.append(i)
@@ -239,7 +120,7 @@ def measure_fragility(
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
+class _Seen:
     """A question about a picture, read once."""
 
     vlm: VisionModel
@@ -255,22 +136,22 @@ class _Look:
         return tuple(said[:-1]) == ids and said[-1] in {*stop_ids(self.vlm), image_token_id(model)}
 
 
-def _looks(
+def _read(
     vlm: VisionModel,
     pixels: dict[str, Any],
-    asked: Sequence[PreparedQuestion],
+    prepared: Sequence[PreparedQuestion],
     methods: Sequence[VisualPolicy],
-) -> list[_Look]:
+) -> list[_Seen]:
     """All questions about one picture, which is read once."""
     n_layers = len(language_layers(vlm.model))
     layers = {layer for one in methods for layer in one.layers_read(n_layers) if layer < n_layers}
-    reading = read_tower(vlm.model, pixels, asked[0].boxes)
+    reading = read_tower(vlm.model, pixels, prepared[0].boxes)
     found = []
-    for one in asked:
+    for one in prepared:
         own = reading.asking(one.inputs)
         visual = visual_positions(vlm.model, one.inputs["input_ids"][0])
         places = visual[torch.as_tensor(one.boxes.view != NEWLINE, device=visual.device)]
-        found.append(_Look(vlm, own.once, view_before(vlm.model, own, one.boxes, layers), places))
+        found.append(_Seen(vlm, own.once, view_before(vlm.model, own, one.boxes, layers), places))
     return found
 
 
@@ -284,8 +165,8 @@ class _Answers:
     @classmethod
     def of(
         cls,
-        clean: _Look,
-        noisy: _Look,
+        clean: _Seen,
+        noisy: _Seen,
         ids: tuple[int, ...],
         methods: Sequence[VisualPolicy],
         kept: Sequence[float],
@@ -297,27 +178,31 @@ class _Answers:
 
 
 def _cell(
-    clean: _Look, noisy: _Look, ids: tuple[int, ...], method: VisualPolicy, amount: float
+    clean: _Seen, noisy: _Seen, ids: tuple[int, ...], method: VisualPolicy, amount: float
 ) -> FragileCell:
     none = np.zeros(0)
     try:
         tokens = tokens_of(amount, len(clean.view))
-        choices = [method.choose(look.view, tokens) for look in (clean, noisy)]
+        choices = [method.choose(one.view, tokens) for one in (clean, noisy)]
     except AnalysisError as error:
         return FragileCell(method.name, method.label, amount, 0, none, none, none, none, none, error.message)
     again = torch.isin(choices[0].kept, choices[1].kept).float().mean() if tokens else torch.tensor(1.0)
     correlation = infiltrated = float("nan")
-    scores = [method.ranking(look.view) for look in (clean, noisy)]
+    scores = [method.ranking(one.view) for one in (clean, noisy)]
     if scores[0] is not None and scores[1] is not None:
         stability = rank_stability(scores[0], scores[1], tokens)
         correlation, infiltrated = stability.correlation, stability.infiltrated
-    right = [look.right(choice, ids) for look, choice in zip((clean, noisy), choices, strict=True)]
+    right = [one.right(choice, ids) for one, choice in zip((clean, noisy), choices, strict=True)]
     return FragileCell(
         method.name,
         method.label,
         amount,
         tokens,
-        *(np.array([value]) for value in (*right, float(again), correlation, infiltrated)),
+        clean=np.array(right[:1]),
+        noisy=np.array(right[1:]),
+        kept_again=np.array([float(again)]),
+        correlation=np.array([correlation]),
+        infiltrated=np.array([infiltrated]),
     )
 
 
@@ -326,8 +211,15 @@ def _joined(cells: Sequence[FragileCell]) -> FragileCell:
     first = next((cell for cell in cells if cell.why), cells[0])
     if first.why:
         return first
-    arrays = [
-        np.concatenate([getattr(cell, name) for cell in cells])
-        for name in ("clean", "noisy", "kept_again", "correlation", "infiltrated")
-    ]
-    return FragileCell(first.method, first.label, first.asked, first.kept, *arrays)
+
+    def together(name: str) -> np.ndarray:
+        return np.concatenate([getattr(cell, name) for cell in cells])
+
+    return replace(
+        first,
+        clean=together("clean"),
+        noisy=together("noisy"),
+        kept_again=together("kept_again"),
+        correlation=together("correlation"),
+        infiltrated=together("infiltrated"),
+    )

@@ -13,7 +13,9 @@ from PIL.Image import Image, fromarray
 import analysis as an
 from analysis.visual_tokens.answering import answer_logp
 from analysis.visual_tokens.apply import pruned
-from analysis.visual_tokens.fragility import FragileCell, Fragility, measure_fragility
+from analysis.visual_tokens.fragility import measure_fragility
+from analysis.visual_tokens.fragility_results import FragileCell, Fragility
+from analysis.visual_tokens.fragility_table import table
 from analysis.visual_tokens.model import load_vision_model
 from analysis.visual_tokens.parts import visual_positions
 from analysis.visual_tokens.perturbation import AgainstAttention, Noise, RandomSigns
@@ -184,3 +186,10 @@ def test_the_shipped_model_under_both_noises():
     chance, steps = (found[name].cells[0] for name in ("random", "attention"))
     assert steps.kept_again.mean() < chance.kept_again.mean()
     assert steps.correlation.mean() < chance.correlation.mean()
+
+
+def test_the_written_table_says_the_same():
+    lines = table(made())
+    assert len(lines) == 3 and {line.count("|") for line in lines} == {10}
+    assert lines[0].startswith("| random | m | 8 | 66.7 | 33.3 | 66.7 | 66.7 | 66.7 (")
+    assert "3 questions) | 50.0 |" in lines[0] and "| n | 0 | It cannot. |" in lines[2]
