@@ -22,11 +22,33 @@ def eager_mask() -> Callable[..., Any]:
     return function
 
 
+def fused_mask() -> Callable[..., Any]:
+    """What makes the masks of the library's fused attention: none where a plain causal one is meant."""
+    from transformers.masking_utils import sdpa_mask as function
+
+    return function
+
+
 def fused_attention() -> Callable[..., Any]:
     """The attention of models whose own file has none."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     return sdpa_attention_forward
+
+
+def window_order(grid: Tensor, merged: int, window: int, patch: int) -> Tensor:
+    """Number of the token that stands at each place inside Qwen2.5-VL's tower.
+
+    Parameters
+    ----------
+    grid : Tensor, shape (1, 3)
+        Frames, rows and columns of patches.
+    merged, window, patch : int
+        Patches along a side of a token; pixels along a side of a window, and of a patch.
+    """
+    from transformers.vision_utils import get_vision_window_index
+
+    return get_vision_window_index(grid, spatial_merge_size=merged, window_size=window, patch_size=patch)[0]
 
 
 def transposed_linear() -> type[nn.Module]:
@@ -121,8 +143,12 @@ def features_added_by(
     if function is None:
         yield
         return
+    before = vars(part).get("_deepstack_process")
     part._deepstack_process = wrap(function)
     try:
         yield
     finally:
-        del part._deepstack_process
+        if before is None:
+            del part._deepstack_process
+        else:
+            part._deepstack_process = before

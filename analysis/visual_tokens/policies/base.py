@@ -28,11 +28,14 @@ class Stage:
         (n,) of int64, rising: tokens that stay, or that stand for the patches merged into them.
     mix : torch.Tensor, optional
         (n, N), float32: weights of all tokens in each that is left; None where each is left as it was.
+    centred : bool, default False
+        Whether each that is left stands at the mean place of what was merged into it, not at that of ``kept``.
     """
 
     layer: int
     kept: Tensor
     mix: Tensor | None = None
+    centred: bool = False
 
     def mixed(self, features: Tensor) -> Tensor:
         """Features (n, D) of what is left, from those of all tokens, (N, D)."""
@@ -73,6 +76,17 @@ class Choice:
     def layer(self) -> int:
         """First layer of the language model after the last stage."""
         return self.stages[-1].layer
+
+    @property
+    def goes_into(self) -> Tensor:
+        """Where each token is found after the last stage, (N,) of int64: in itself, in what it merged into, or -1."""
+        found = torch.full((self.n,), -1)
+        last = self.stages[-1]
+        if last.mix is not None and len(last.kept):
+            weight, row = last.mix.max(0)
+            found = torch.where(weight > 0, last.kept[row], found)
+        found[last.kept] = last.kept
+        return found
 
 
 @dataclass(frozen=True)
@@ -119,6 +133,10 @@ class VisualPolicy:
         if layers and layers[-1] >= view.n_layers:
             return f"It works in layer {layers[-1]}, and this model has {view.n_layers}."
         return ""
+
+    def ranking(self, view: VisualView) -> Tensor | None:
+        """The one score per token, (N,), by which it keeps or merges; None where it has no such."""
+        return None
 
     def refuses(self, view: VisualView, kept: int) -> str:
         """Why this number of tokens cannot be kept by this method; empty if it can."""
@@ -167,6 +185,10 @@ class ScoredPolicy(VisualPolicy):
     def score(self, view: VisualView) -> Tensor:
         """Score of every token, (N,), float32; higher is kept, of equal ones the earlier."""
         raise NotImplementedError
+
+    def ranking(self, view: VisualView) -> Tensor:
+        """The score."""
+        return self.score(view)
 
     def first_layer(self) -> int:
         """First layer of the language model that sees only what is kept; 0: before the language model."""
