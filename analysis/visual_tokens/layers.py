@@ -27,6 +27,8 @@ from analysis.visual_tokens.results import VisualLayers
 
 FIRST_SINK_LAYER = 2
 """States before it are no sinks yet (Kang et al. 2025)."""
+_SCORED = 256
+"""Tokens whose queries are scored at once: in float64 all of them would take more than the layer itself."""
 _NO_SPECTRA = (
     "At {n:,} visual tokens and width {width:,} their spectra would take longer than the answer itself."
 )
@@ -114,7 +116,8 @@ class LayersRecorder:
         if self._reads_prompt:
             queries = call.query[0][:, self._places.visual.to(call.query.device)].transpose(0, 1)
             for name, method in (("paper", EntropyPrune()), ("released", EntropyPruneReleased())):
-                self._scores[name][call.layer] = method.entropy(queries).cpu().numpy()
+                parts = [method.entropy(some) for some in queries.split(_SCORED)]
+                self._scores[name][call.layer] = torch.cat(parts).cpu().numpy()
 
     def _watched(self, layer: int, block: nn.Module) -> list[Any]:
         """Handles of hooks that score how the sublayers of a layer move the prompt's visual tokens."""

@@ -19,7 +19,7 @@ from analysis.results.trace import Check
 from analysis.visual_tokens.measures import modality_balance
 from analysis.visual_tokens.results import QUESTION_ROWS, SINK_FACTOR, Looking
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 2 << 20
 """Of a block of rows of weights, float32; three exist at a time."""
 KEPT_BYTES = 64 << 20
 """Of the weights of single heads that are kept."""
