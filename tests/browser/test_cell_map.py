@@ -124,7 +124,6 @@ def test_a_large_map_zooms_moves_and_shows_every_line(visit: Open) -> None:
     page.mouse.wheel(0, -600)
     assert in_sight(page) == side, "a map without the focus lets the page scroll"
     point(page, 1000 * side + 300)
-    page.locator(".ls-map").locator("xpath=..").first.wait_for()
     page.mouse.wheel(0, -600)
     wait_zoomed(page, side * 0.6)
     zoomed = in_sight(page)
