@@ -39,6 +39,8 @@ from analysis.token_entropy.expected_figures import expected_tokens
 from analysis.token_entropy.figures import along_text, entropy_histogram, surprisal_scatter, token_strip
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 from analysis.token_entropy.lens_window_figures import lens_window
+from analysis.visual_tokens.layer_figures import patch_quantity, visual_layers
+from analysis.visual_tokens.looking_figures import attention_on_picture, attention_shares, picture_heads
 from analysis.writing.answer_figures import difficulty_chart, steering_chart
 from analysis.writing.figures import written_entropy
 from analysis.writing.rules.figures import rule_chart
@@ -48,7 +50,9 @@ show_charts_as_pictures()
 
 __all__ = [
     "along_text",
+    "attention_on_picture",
     "attention_scatter",
+    "attention_shares",
     "bill_chart",
     "branches",
     "change_quadrants",
@@ -88,7 +92,9 @@ __all__ = [
     "model_curves",
     "needle_chart",
     "overlap_matrix",
+    "patch_quantity",
     "phrase_heatmap",
+    "picture_heads",
     "points_chart",
     "pruning_curves",
     "rank_panels",
@@ -111,5 +117,6 @@ __all__ = [
     "token_strip",
     "training_chart",
     "triad_chart",
+    "visual_layers",
     "written_entropy",
 ]

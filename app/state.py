@@ -89,6 +89,23 @@ COMPARED_HEADS, COMPARED_LAYERS = "compared_heads", "compared_layers"
 COMPARE_RULE, RULE_CHART = "compare_rule", "compare_rule_chart"
 ROLLOUT_FILE, ROLLOUT_EXAMPLE = "rollout_file", "rollout_example"
 
+# Visual tokens: the answer on screen, the request it came from, the one that runs now, why the last one failed
+LOOK, LOOKED_REQUEST, LOOK_REQUEST, LOOK_SAID = "look_shown", "looked_request", "look_request", "look_said"
+# ... its form: model, picture (scene, upload, camera), question; what was filled in, the picture of a person, the file opened
+LOOK_MODEL, LOOK_SOURCE, SCENE, LOOK_QUESTION = "vision_model", "picture", "scene", "look_question"
+LOOK_FILLED, LOOK_UPLOAD, LOOK_CAMERA, LOOK_PICTURE = (
+    "look_filled",
+    "look_upload",
+    "look_camera",
+    "look_picture",
+)
+LOOK_FILE = "look_file"
+# ... the chosen written token and patch, layer and head, and its cards
+LOOK_VIEW, LOOK_TOKEN, PATCH, LOOK_LAYER, LOOK_HEAD = "visual", "written", "patch", "look_layer", "look_head"
+LOOK_SINKS, LOOK_PLAIN, LOOK_MAP = "without_sinks", "look_plain", "look_map"
+LOOK_SHARES, LOOK_HEADS = "look_shares", "look_heads"
+VISUAL_LAYERS, PATCH_MAP, PATCH_QUANTITY = "visual_layers", "patch_map", "patch_quantity"
+
 # Overview
 XRAY_COLOUR = "show"
 """What colours the text."""

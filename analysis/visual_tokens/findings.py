@@ -34,6 +34,20 @@ class LookFinding:
 
 
 @dataclass(frozen=True)
+class AnswerFinding:
+    """An answer as a whole."""
+
+    probability: float
+    """Of all written tokens, the end among them."""
+    entropy: float
+    """Mean over the written tokens, nats."""
+    picture: float
+    """Share of attention on visual tokens, mean over written tokens, layers and heads."""
+    mdi: float
+    """Modality dominance index without position 0: mean over written tokens, median over layers."""
+
+
+@dataclass(frozen=True)
 class PatchFinding:
     """What is known of one visual token."""
 
@@ -118,10 +132,15 @@ def patch_finding(
     )
 
 
-def mean_mdi(a: VisualAnswer, token: int, *, without_first: bool = False) -> float:
-    """Modality dominance index of a written token, median over layers: above 1 text gets more than its count says."""
-    values = a.looking.mdi_without_first if without_first else a.looking.mdi
-    return float(np.median(values[token]))
+def answer_finding(a: VisualAnswer) -> AnswerFinding:
+    """Sum up the answer as a whole."""
+    tokens, looking = a.tokens, a.looking
+    return AnswerFinding(
+        probability=float(np.exp(-tokens.surprisal.sum(dtype=np.float64))),
+        entropy=float(tokens.entropy.mean(dtype=np.float64)),
+        picture=float(looking.share_visual.mean(dtype=np.float64)),
+        mdi=float(np.median(looking.mdi_without_first.mean(0))),
+    )
 
 
 def _mean(shares: np.ndarray, token: int, layer: int | None, head: int | None) -> float:

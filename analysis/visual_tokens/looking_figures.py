@@ -94,7 +94,12 @@ def shares_frame(a: VisualAnswer, token: int = 0) -> pd.DataFrame:
 
 
 def attention_shares(
-    a: VisualAnswer, token: int = 0, *, theme_name: str = "light", layer: int | None = None, pick: bool = False
+    a: VisualAnswer,
+    token: int = 0,
+    *,
+    theme_name: str = "light",
+    layer: int | None = None,
+    pick: bool = False,
 ) -> alt.LayerChart:
     """Draw how a written token's attention is shared between picture and text, layer by layer.
 
@@ -116,7 +121,12 @@ def attention_shares(
     long["order"] = long["part"].map({name: k for k, name in enumerate(parts)})
     long["part"] = long["part"].map(parts)
     indigo = colours.pictures["attention_sinks"]
-    fills = {"picture": indigo, "text": colours.muted, "first position": colours.line, "row ends": colours.quiet}
+    fills = {
+        "picture": indigo,
+        "text": colours.muted,
+        "first position": colours.line,
+        "row ends": colours.quiet,
+    }
     bars = (
         alt.Chart(long)
         .mark_bar(stroke=colours.panel, strokeWidth=0.6)
@@ -186,7 +196,9 @@ def picture_heads(
     frame = frame.assign(position=np.arange(len(frame)))
     ramp = amount_ramp("attention_sinks", colours.name)
     stops = [rgb_to_hex(ramp[i]) for i in np.linspace(0, len(ramp) - 1, 9).astype(int)]
-    x = alt.X("layer:O", title="layer", axis=alt.Axis(labelAngle=0, labelOverlap=True, ticks=False, domain=False))
+    x = alt.X(
+        "layer:O", title="layer", axis=alt.Axis(labelAngle=0, labelOverlap=True, ticks=False, domain=False)
+    )
     y = alt.Y("head:O", title="head", axis=alt.Axis(ticks=False, domain=False))
     cells = (
         alt.Chart(frame)

@@ -177,9 +177,7 @@ def _rectangles(frame: pd.DataFrame, x: Any, y: Any, **mark: Any) -> Any:
     )
 
 
-def _cells(
-    frame: pd.DataFrame, drawn: PatchValues | None, x: Any, y: Any, colours: Theme, pick: bool
-) -> Any:
+def _cells(frame: pd.DataFrame, drawn: PatchValues | None, x: Any, y: Any, colours: Theme, pick: bool) -> Any:
     """A rectangle for each token: its value in colour, or none; a click may choose it."""
     hover: list[Any] = [alt.Tooltip("position:Q", title="visual token"), "row:Q", "column:Q"]
     if drawn is None:

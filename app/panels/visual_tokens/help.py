@@ -1,0 +1,39 @@
+"""Longer explanations of the cards of the page Visual tokens."""
+
+LOOK = r"""
+The model cuts the picture into **patches** and turns each into one **visual token**. Before it writes a token, every head gives each
+position before it a share of its attention; the shares add up to 1. The colour of a patch is its share, mean over the chosen layers and
+heads, on a square root scale. The strip above the picture is the answer; its colour is the entropy before each token. Click a token to
+see where it looked, click a patch to follow it.
+
+**Sinks** (dashed) get over ten times an even share of what a row spends on the picture, whatever is read: mostly at the border and
+in the corner. They say little about the question.
+
+Attention is where a model *reads*, not why it answers: the view *horizon* shows what happens when a patch is really gone.
+"""
+
+SHARES = r"""
+Shares of the written token's attention in each layer, mean over heads: on all visual tokens, on text, and on position 0, which most
+language models use as a sink. With $A_T, A_V$ the attention on text and on visual tokens and $n_T, n_V$ their numbers, the **modality
+dominance index** is $(A_T/n_T)/(A_V/n_V)$ and the **attention efficiency index** of text $\frac{A_T}{A_T+A_V} \big/ \frac{n_T}{n_T+n_V}$: above 1
+text gets more than its number of tokens says. Both are in the table, with and without position 0.
+"""
+
+HEADS = r"""
+Few heads look at the picture, and they do so in few layers. The colour is the share of a head's attention that falls on visual tokens;
+the entropy of that part is in the table: near 0 it rests on one patch, near $\ln N$ it is spread over all.
+"""
+
+LAYERS = r"""
+**Matrix entropy**: the states of all visual tokens in a layer, centred and normalised row by row, as a matrix $Z$; the entropy of the
+eigenvalues of $ZZ^\top/\mathrm{tr}(ZZ^\top)$. It is high when tokens point in many directions, and falls where they become alike: from there on
+many could go. The dashed curve leaves the text's first token out, which alone may make a fall.
+
+A **collapse layer** is the layer of the largest fall over many pictures; "none" is an answer.
+"""
+
+PATCHES = r"""
+**Norm**: length of a visual token's state. **Query entropy** (EntropyPrune): how evenly the heads' queries of a token spread over directions,
+0 to 1. **Transition** (TransPrune): how much a layer turns a token and changes its length. **Attention received**: mean share that the
+question and the answer give it. All of one layer, or the mean over layers.
+"""
