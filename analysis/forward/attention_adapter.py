@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ from analysis.forward.row_sums import Attended
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, span_of
 from analysis.models.attention_choice import attention_choice
 from analysis.models.body import hooks
-from analysis.models.library_parts import eager_mask
+from analysis.models.library_parts import eager_mask, fused_mask
 
 
 class HasLayers(Protocol):
@@ -33,7 +33,8 @@ class HasLayers(Protocol):
         """In order."""
 
 
-_NAME, _NAME_WITH_MASKS = "logitscope", "logitscope_with_masks"
+Masks = Literal["eager", "fused"]
+_NAME = "logitscope"
 _UNDERSTOOD = {"scaling", "softcap", "sliding_window", "s_aux"}
 _WITHOUT_EFFECT = {"dropout", "position_ids", "cache_position", "use_cache", "deterministic"}
 """Keywords that change nothing in a pass without training, as ``output_...`` do not: positions are in queries and
@@ -201,13 +202,15 @@ def _register() -> None:
 
     AttentionInterface.register(_NAME, _dispatch)
     AttentionMaskInterface.register(_NAME, _describe_mask)
-    AttentionInterface.register(_NAME_WITH_MASKS, _dispatch)
-    AttentionMaskInterface.register(_NAME_WITH_MASKS, eager_mask())
+    makers: dict[Masks, Callable[..., Any]] = {"eager": eager_mask(), "fused": fused_mask()}
+    for masks, maker in makers.items():
+        AttentionInterface.register(f"{_NAME}_with_{masks}_masks", _dispatch)
+        AttentionMaskInterface.register(f"{_NAME}_with_{masks}_masks", maker)
 
 
 @contextmanager
 def attending(
-    model: Any, anatomy: HasLayers, attend: Attend, *, library_masks: bool = False
+    model: Any, anatomy: HasLayers, attend: Attend, *, library_masks: bool | Masks = False
 ) -> Iterator[None]:
     """Let a model attend through a function of ours; its own implementation comes back afterwards.
 
@@ -219,8 +222,9 @@ def attending(
         Its parts: the layer that runs is told by its place in ``anatomy.layers``.
     attend : callable
         Gets every layer's :class:`AttentionCall`, at most one per layer and pass.
-    library_masks : bool, default False
-        Hand over the masks that the library makes for its own eager attention.
+    library_masks : bool or {"eager", "fused"}, default False
+        Hand over the masks that the library makes for its own eager attention (True), or for its fused one: that has
+        none where everything before a query is seen, or where its module says it attends both ways.
     """
     _register()
     current = _Current(attend)
@@ -235,7 +239,8 @@ def attending(
     def leaves(_module: nn.Module, _args: Any, _output: Any) -> None:
         current.layer = None
 
-    name = _NAME_WITH_MASKS if library_masks else _NAME
+    masks = "eager" if library_masks is True else library_masks
+    name = f"{_NAME}_with_{masks}_masks" if masks else _NAME
     token = _CURRENT.set(current)
     try:
         with hooks() as handles, attention_choice(model, name):

@@ -22,6 +22,13 @@ def eager_mask() -> Callable[..., Any]:
     return function
 
 
+def fused_mask() -> Callable[..., Any]:
+    """What makes the masks of the library's fused attention: none where a plain causal one is meant."""
+    from transformers.masking_utils import sdpa_mask as function
+
+    return function
+
+
 def fused_attention() -> Callable[..., Any]:
     """The attention of models whose own file has none."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward

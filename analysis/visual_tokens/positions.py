@@ -179,3 +179,5 @@ _FAMILIES: dict[str, Place] = {
     "internvl": _internvl,
     "paligemma": _squashed,
 }
+KNOWN_FAMILIES = tuple(_FAMILIES)
+"""``model_type`` of the families whose visual tokens have a known place."""

@@ -49,8 +49,12 @@ class EntropyPrune(ScoredPolicy):
         return found / trace.clamp(min=_SMALLEST)[:, None, None]
 
     def score(self, view: VisualView) -> Tensor:
-        """Entropy per token, 0 to 1 (released: not bounded); computed in float64."""
-        x = view.queries[self.k - 1].double()
+        """Entropy per token, 0 to 1 (released: not bounded)."""
+        return self.entropy(view.queries[self.k - 1])
+
+    def entropy(self, queries: Tensor) -> Tensor:
+        """The score of queries (N, H, d) of any layer, float32, (N,); computed in float64."""
+        x = queries.double()
         values = torch.linalg.eigvalsh(self.gram(x - x.mean(1, keepdim=True)))
         found = torch.where(values < _SMALLEST, 0.0, values)
         entropy = -torch.xlogy(found, found).sum(1)
