@@ -41,6 +41,7 @@ from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 from analysis.token_entropy.lens_window_figures import lens_window
 from analysis.visual_tokens.layer_figures import patch_quantity, visual_layers
 from analysis.visual_tokens.looking_figures import attention_on_picture, attention_shares, picture_heads
+from analysis.visual_tokens.sweep_figures import kept_on_picture, visual_curves
 from analysis.writing.answer_figures import difficulty_chart, steering_chart
 from analysis.writing.figures import written_entropy
 from analysis.writing.rules.figures import rule_chart
@@ -78,6 +79,7 @@ __all__ = [
     "heavy_tokens",
     "horizon_chart",
     "kept_heatmap",
+    "kept_on_picture",
     "kept_positions",
     "kept_tokens",
     "lab_curves",
@@ -117,6 +119,7 @@ __all__ = [
     "token_strip",
     "training_chart",
     "triad_chart",
+    "visual_curves",
     "visual_layers",
     "written_entropy",
 ]

@@ -104,6 +104,8 @@ LOOK_FILE = "look_file"
 LOOK_VIEW, LOOK_TOKEN, PATCH, LOOK_LAYER, LOOK_HEAD = "visual", "written", "patch", "look_layer", "look_head"
 LOOK_SINKS, LOOK_PLAIN, LOOK_MAP = "without_sinks", "look_plain", "look_map"
 LOOK_SHARES, LOOK_HEADS = "look_shares", "look_heads"
+VISUAL_METHODS, VISUAL_KEPT, VISUAL_METRIC = "visual_methods", "visual_kept", "visual_metric"
+VISUAL_COUNTED, VISUAL_SETTING, PRUNED_MAP = "visual_counted", "visual_setting", "pruned_map"
 VISUAL_LAYERS, PATCH_MAP, PATCH_QUANTITY = "visual_layers", "patch_map", "patch_quantity"
 
 # Overview

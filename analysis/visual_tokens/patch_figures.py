@@ -81,6 +81,7 @@ def picture_map(
     whole: bool = False,
     side: int = SIDE,
     pick: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> alt.LayerChart:
     """Draw the picture with its visual tokens on it.
 
@@ -104,14 +105,18 @@ def picture_map(
         Pixels of the longer side.
     pick : bool
         Whether a click selects ``position`` under the name ``pick``.
+    notes : tuple of str
+        What is said of each token under the pointer, N of them.
     """
     alt.data_transformers.disable_max_rows()
     colours = theme(theme_name)
     x = alt.Scale(domain=[0, picture.width], nice=False)
     y = alt.Scale(domain=[picture.height, 0], nice=False)
     frame = patch_frame(picture, None if drawn is None else drawn.values)
+    if notes:
+        frame["note"] = notes
     frame = frame[picture.main[frame["position"]] != whole]
-    layers: list[Any] = [_photograph(picture, x, y, 1.0 if drawn is None else _FADED, colours)]
+    layers: list[Any] = [_photograph(picture, x, y, 1.0 if drawn is None else _FADED)]
     layers.append(_cells(frame, drawn, x, y, colours, pick))
     if gone is not None:
         layers.append(_veil(frame[gone[frame["position"]]], x, y, colours))
@@ -129,8 +134,8 @@ def _size(picture: SeenPicture, side: int) -> tuple[int, int]:
     return max(1, round(side * picture.width / longer)), max(1, round(side * picture.height / longer))
 
 
-def _photograph(picture: SeenPicture, x: Any, y: Any, left: float, colours: Theme) -> Any:
-    """The pixels; what has no token stands for itself, a little darker."""
+def _photograph(picture: SeenPicture, x: Any, y: Any, left: float) -> Any:
+    """The pixels, as much of them as is left under values."""
     place = pd.DataFrame(
         {"x": [picture.width / 2], "y": [picture.height / 2], "url": [_data_url(picture.png)]}
     )
@@ -179,7 +184,8 @@ def _rectangles(frame: pd.DataFrame, x: Any, y: Any, **mark: Any) -> Any:
 
 def _cells(frame: pd.DataFrame, drawn: PatchValues | None, x: Any, y: Any, colours: Theme, pick: bool) -> Any:
     """A rectangle for each token: its value in colour, or none; a click may choose it."""
-    hover: list[Any] = [alt.Tooltip("position:Q", title="visual token"), "row:Q", "column:Q"]
+    hover: list[Any] = [alt.Tooltip("position:Q", title="patch"), "row:Q", "column:Q"]
+    hover += [alt.Tooltip("note:N", title="what became of it")] if "note" in frame else []
     if drawn is None:
         chart = _rectangles(frame, x, y, fillOpacity=0, fill=colours.panel).encode(tooltip=hover)
     else:

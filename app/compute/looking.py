@@ -21,9 +21,9 @@ from app.compute import requests as runs
 from app.compute.job import Job
 
 if TYPE_CHECKING:
-    from analysis.visual_tokens.model import VisionModel
     from PIL.Image import Image
 
+    from analysis.visual_tokens.model import VisionModel
     from analysis.visual_tokens.results import VisualAnswer
 
 SHIPPED = ""

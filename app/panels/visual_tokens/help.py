@@ -37,3 +37,19 @@ PATCHES = r"""
 0 to 1. **Transition** (TransPrune): how much a layer turns a token and changes its length. **Attention received**: mean share that the
 question and the answer give it. All of one layer, or the mean over layers.
 """
+
+PRUNE = r"""
+Each method keeps so many visual tokens and drops or merges the rest, before the language model or after one of its layers. What follows
+is held against the run with all tokens: **KL** of the prediction of the answer's first token, its mean over the answer, and the change of the
+log-probability of the right answer (below 0: less likely).
+
+**Kept after pruning** and **mean over layers** are two counts: a method that prunes after layer $K$ of $L$ leaves all $N$ tokens to the first
+layers, so that its mean is never below $KN/L$. They are never on one axis. **Random** tokens and **down-sampling** (blocks of patches averaged
+to one) are the controls: what does not beat them says nothing about this picture. One question says little about a method; accuracy over
+many questions is what counts.
+"""
+
+KEPT = """
+Veiled and struck through: gone, or merged into another patch. Point at a patch to see before which layer. Down-sampling and merging keep
+something of every patch: the one that stays stands for its block.
+"""

@@ -94,19 +94,21 @@ def begin_form() -> None:
 
 def look_request() -> LookRequest | AnalysisError:
     """What the form holds now, or what is missing."""
-    question = " ".join((st.session_state.get(state.LOOK_QUESTION) or "").split())
+    scene: int | None
+    held = st.session_state.get(state.LOOK_QUESTION) or st.query_params.get(state.LOOK_QUESTION, "")
+    question, scene, digest = " ".join(held.split()), scene_number(), ""
+    if source() != "scene":
+        picture = own_picture()
+        if isinstance(picture, AnalysisError):
+            return picture
+        if picture is None:
+            return AnalysisError(
+                "There is no picture yet.", "Choose a file or take a photograph behind Edit, or use a scene."
+            )
+        scene, digest = None, picture.digest
     if not question:
         return AnalysisError("There is no question.", "Write one behind Edit.")
-    if source() == "scene":
-        return LookRequest(vision_spec(), question, scene_number())
-    picture = own_picture()
-    if isinstance(picture, AnalysisError):
-        return picture
-    if picture is None:
-        return AnalysisError(
-            "There is no picture yet.", "Choose a file or take a photograph behind Edit, or use a scene."
-        )
-    return LookRequest(vision_spec(), question, None, picture.digest)
+    return LookRequest(vision_spec(), question, scene, digest)
 
 
 def png_of(request: LookRequest) -> bytes | None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLE_LOOK = Path(__file__).resolve().parents[2] / "example.look"
 EXAMPLE = LookRequest(VisionSpec(), "which digit is shown?", 7)
-"""What the stored example was asked; ``python -m app.example_look`` makes it again."""
+"""What the stored example was asked, see ``tests/golden/make_example_look.py``."""
 ALL_LAYERS, ALL_HEADS = "all layers", "all heads"
 
 

@@ -16,7 +16,7 @@ from app.widgets.layout import picture_and_choice
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import VisualAnswer
 
-VIEWS = ("attention", "layers")
+VIEWS = ("attention", "pruning", "layers")
 
 
 def chosen_view(line: Any) -> str:
@@ -43,6 +43,11 @@ def visual_view(view: str) -> None:
 
 def _deeper(a: VisualAnswer, view: str) -> None:
     """The other views, each imported when it is first drawn."""
-    from app.panels.visual_tokens.layers import layers_cards
+    if view == "pruning":
+        from app.panels.visual_tokens.prune import prune_cards
 
-    layers_cards(a)
+        prune_cards(a)
+    else:
+        from app.panels.visual_tokens.layers import layers_cards
+
+        layers_cards(a)

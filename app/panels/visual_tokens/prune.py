@@ -1,0 +1,202 @@
+"""What pruning visual tokens costs this answer, method by method, and which patches stay."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from analysis import figures
+from analysis.drawing.numbers import significant
+from analysis.units import table_in
+from analysis.visual_tokens.sweep_figures import COUNTED, METRIC_WORDS, VISUAL_METRICS, kept_frame
+from analysis.visual_tokens.sweep_results import INFORMATION
+from app import state
+from app.choice import chosen
+from app.panels.visual_tokens import help as explained
+from app.panels.visual_tokens import running
+from app.panels.visual_tokens.code import asked_code
+from app.panels.visual_tokens.experiment import experiment
+from app.panels.visual_tokens.look import PICK
+from app.panels.visual_tokens.request import right_answer
+from app.widgets.clicks import take_click
+from app.widgets.figure_card import altair_card
+from app.widgets.layout import side_by_side
+from app.widgets.plain import plain
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from analysis.visual_tokens.results import VisualAnswer
+    from analysis.visual_tokens.sweep_results import VisualSweep
+    from analysis.visual_tokens.vision_model import VisionModel
+    from app.compute.job import Job
+
+FIRST_METHODS = (
+    "random",
+    "downsampling",
+    "fastv",
+    "divprune",
+    "dart",
+    "cdpruner_like",
+    "visionzip",
+    "entropyprune",
+)
+SHARES = (0.75, 0.5, 1 / 4, 1 / 9, 1 / 16)
+FIRST_SHARES = SHARES[1:]
+_SEEDS = 5
+_HEIGHT = 380
+
+
+def prune_cards(a: VisualAnswer) -> None:
+    """Draw what asks for the sweep, and its pictures once they are there."""
+    take_click(state.PRUNED_MAP, running.choose_patch)
+    sweep = experiment(
+        "prune",
+        "Prune this picture",
+        "Every method from the same picture, the answer held against the right one, or against that with all tokens.",
+        "Prune",
+        _controls,
+        height=_HEIGHT,
+    )
+    if sweep is not None:
+        left, right = side_by_side("prune", [1.25, 1])
+        with left:
+            _curves(sweep)
+        with right:
+            _kept(a, sweep)
+        _settings(sweep)
+
+
+def _controls() -> tuple[tuple[tuple[str, object], ...], Any]:
+    from analysis.visual_tokens.policies.registry import POLICIES  # torch comes with it
+
+    methods = st.multiselect(
+        "Methods",
+        list(POLICIES),
+        default=list(FIRST_METHODS),
+        key=state.VISUAL_METHODS,
+        format_func=lambda name: POLICIES[name].label,
+        persist_state="session",
+    )
+    shares = st.multiselect(
+        "Share kept",
+        SHARES,
+        default=list(FIRST_SHARES),
+        key=state.VISUAL_KEPT,
+        format_func=lambda share: f"{share:.0%}",
+        persist_state="session",
+        width=280,
+    )
+    request = running.asked()
+    answer = right_answer(request)
+    question = "" if request is None else request.question
+
+    def compute(vlm: VisionModel, image: Image, job: Job) -> VisualSweep:
+        from analysis.visual_tokens.sweep import sweep_visual
+
+        return sweep_visual(
+            vlm, image, question, policies=methods, kept=shares, answer=answer, on_progress=job.report
+        )
+
+    options = (("policies", tuple(methods)), ("kept", tuple(shares)))
+    return options, compute if methods and shares else None
+
+
+def _call(sweep: VisualSweep) -> str:
+    names = list(dict.fromkeys(setting.policy for setting in sweep.settings[1:]))
+    kept = sorted({setting.asked for setting in sweep.settings[1:]}, reverse=True)
+    answer = f", answer={sweep.answer!r}" if sweep.is_right_answer else ""
+    return f"{asked_code()}sweep = an.sweep_visual(vlm, image, question, policies={names}, kept={kept}{answer})\n"
+
+
+def _curves(sweep: VisualSweep) -> None:
+    from analysis.visual_tokens.policies.registry import POLICIES
+
+    unit, theme_name = state.unit(), state.theme_name()
+    metric = chosen(VISUAL_METRICS, state.VISUAL_METRIC)
+    counted = chosen(list(COUNTED), state.VISUAL_COUNTED)
+    order = list(POLICIES)
+    with altair_card(
+        "What is lost",
+        f"Mean over {_SEEDS} seeds for random; its band is from the lowest to the highest. "
+        "Grey and dashed ink are the controls that a method has to beat.",
+        lambda: figures.visual_curves(
+            sweep, metric, counted=counted, unit=unit, theme_name=theme_name, order=order
+        ),
+        name="visual_curves",
+        alt=f"{METRIC_WORDS[metric].title} against visual tokens",
+        phrase=f"{METRIC_WORDS[metric].label}, one question",
+        table=lambda: table_in(sweep.to_frame(), INFORMATION, unit),
+        code=f"{_call(sweep)}an.figures.visual_curves(sweep, {metric!r}, counted={counted!r}, unit={unit!r})\n",
+        more=explained.PRUNE,
+    ) as draw:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.selectbox(
+                "Measured by",
+                VISUAL_METRICS,
+                key=state.VISUAL_METRIC,
+                format_func=lambda name: METRIC_WORDS[name].label,
+                persist_state="session",
+                label_visibility="collapsed",
+                width=190,
+            )
+            st.selectbox(
+                "Count",
+                list(COUNTED),
+                key=state.VISUAL_COUNTED,
+                format_func=lambda name: COUNTED[name],
+                persist_state="session",
+                label_visibility="collapsed",
+                width=290,
+            )
+        draw()
+
+
+def _kept(a: VisualAnswer, sweep: VisualSweep) -> None:
+    ran = [k for k, setting in enumerate(sweep.settings) if k and not setting.why]
+    if not ran:
+        return
+    held = st.session_state.get(state.VISUAL_SETTING)
+    setting = held if held in ran else ran[0]
+    theme_name, patch = state.theme_name(), running.chosen_patch(a)
+    this = sweep.settings[setting]
+    with altair_card(
+        "Which patches stay",
+        f"Answer “{plain(this.answer)}”, KL of its first token {significant(this.kl_first)} nats. Point at a patch to see "
+        "when it goes.",
+        lambda: figures.kept_on_picture(a.picture, sweep, setting, theme_name=theme_name, patch=patch),
+        name="kept_on_picture",
+        alt="The picture with the pruned patches veiled",
+        key=state.PRUNED_MAP,
+        phrase=f"{this.kept} of {sweep.n_visual}",
+        table=lambda: kept_frame(a.picture, sweep, setting),
+        code=f"{_call(sweep)}a = an.ask(vlm, image, question)\nan.figures.kept_on_picture(a.picture, sweep, {setting})\n",
+        more=explained.KEPT,
+    ) as draw:
+        st.selectbox(
+            "Method and tokens",
+            ran,
+            index=ran.index(setting),
+            key=state.VISUAL_SETTING,
+            format_func=lambda k: _name(sweep, k),
+            label_visibility="collapsed",
+        )
+        draw(
+            figures.kept_on_picture(a.picture, sweep, setting, theme_name=theme_name, patch=patch, pick=True),
+            width="content",
+            **PICK,
+        )
+
+
+def _name(sweep: VisualSweep, k: int) -> str:
+    this = sweep.settings[k]
+    seed = f", seed {this.seed}" if this.policy == "random" else ""
+    return f"{this.label}: {this.kept} kept{seed}"
+
+
+def _settings(sweep: VisualSweep) -> None:
+    """Methods that this model cannot run, each with the reason."""
+    missing = {setting.label: setting.why for setting in sweep.settings if setting.why}
+    for label, why in missing.items():
+        st.caption(f"{plain(label)}: not available. {plain(why)}")
