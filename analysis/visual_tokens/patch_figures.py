@@ -125,7 +125,11 @@ def picture_map(
     if patch is not None:
         layers += _outlines(frame[frame["position"] == patch], x, y, colours)
     across, up = _size(picture, side)
-    return styled(alt.layer(*layers).properties(width=across, height=up), theme_name)
+    whole_size = alt.AutoSizeParams(
+        type="pad", contains="content"
+    )  # the legend takes nothing from the picture
+    drawing = alt.layer(*layers).properties(width=across, height=up, autosize=whole_size, padding=2)
+    return styled(drawing, theme_name)
 
 
 def _size(picture: SeenPicture, side: int) -> tuple[int, int]:

@@ -43,7 +43,7 @@ def _token(a: VisualAnswer, token: int) -> None:
         significant(from_nats(float(x[token]), unit)) for x in (tokens.entropy, tokens.surprisal)
     )
     st.caption(
-        f"written token {count(token)} · entropy **{entropy}** {unit} · surprisal **{surprisal}** {unit}"
+        f"token {count(token)} of {count(len(tokens))} · entropy **{entropy}** · surprisal **{surprisal}** {unit}"
     )
     st.html(f"<div>{''.join(choices_html(likely_tokens(tokens, token, _MOST)))}</div>")
 
@@ -52,7 +52,7 @@ def _shares(a: VisualAnswer) -> None:
     """Where its attention went, as one bar, and the patches that got most."""
     token, layer, head = chosen_parts(a)
     found = look_finding(a, token, layer, head)
-    what = ", ".join((_layer(layer), "mean over heads" if head is None else f"head {head}"))
+    what = f"{'all layers' if layer is None else f'layer {layer}'}, {'all heads' if head is None else f'head {head}'}"
     parts = (("picture", found.picture), ("text", found.text - found.first), ("first position", found.first))
     bars = "".join(
         f'<u class="p{k}" style="width:{100 * share:.2f}%" title="{escape(name)}: {percent(share)}"></u>'
@@ -66,10 +66,6 @@ def _shares(a: VisualAnswer) -> None:
         f'<div class="story-head attention_sinks"><b>Where it looks</b><span>{escape(what)}</span></div>'
         f"<div class=seen-bar>{bars}</div><div class=seen-words>{words}</div>"
     )
-
-
-def _layer(layer: int | None) -> str:
-    return "mean over layers" if layer is None else f"layer {layer}"
 
 
 def _patch(a: VisualAnswer, token: int, layer: int | None, head: int | None) -> None:

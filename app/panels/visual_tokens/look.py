@@ -65,7 +65,7 @@ def _look_card(a: VisualAnswer) -> None:
         name="attention_on_picture",
         alt="The picture with the chosen written token's attention on it",
         key=state.LOOK_MAP,
-        phrase="answer: entropy before each token; picture: attention of the chosen one",
+        phrase="amber: entropy before each token; indigo: attention of the chosen one",
         table=lambda: attention_frame(a, token, layer, head),
         code=look_code(f"an.figures.attention_on_picture(a, {where})"),
         spec=a.spec.subtitle,
@@ -127,8 +127,8 @@ def _said(a: VisualAnswer) -> str:
     found = look_finding(a, token, layer, head)
     sinks = f", {significant(100 * found.sinks)} % on sinks (dashed)" if found.sinks else ""
     return (
-        f"{significant(100 * found.picture)} % of its attention is on the picture{sinks}; half of that falls on "
-        f"{found.n_half} of {len(a.picture)} patches. A patch with an even share would get {significant(100 * found.even)} %."
+        f"{significant(100 * found.picture)} % of its attention is on the picture{sinks}; {found.n_half} of "
+        f"{len(a.picture)} patches get half of that. An even share is {significant(100 * found.even)} %."
     )
 
 

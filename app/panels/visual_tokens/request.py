@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SOURCES = ("scene", "upload", "camera")
 FIRST_SCENE, LAST_SCENE = 7, 2**32 - 1
+FIRST_QUESTION = "what colour is the digit?"
+"""One of the first scene's own questions."""
 LONGEST = 2000
 """Characters of a question."""
 
@@ -88,7 +90,8 @@ def begin_form() -> None:
         return
     said, filled = held.get(state.LOOK_QUESTION), held.get(state.LOOK_FILLED)
     if not said or (filled is not None and said == filled[1] and filled[0] != scene_number()):
-        first = scene_shown(scene_number()).questions[0].text
+        is_first = scene_number() == FIRST_SCENE
+        first = FIRST_QUESTION if is_first else scene_shown(scene_number()).questions[0].text
         held[state.LOOK_QUESTION], held[state.LOOK_FILLED] = first, (scene_number(), first)
 
 

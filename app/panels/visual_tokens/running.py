@@ -13,12 +13,13 @@ from app.compute import looking
 from app.compute import requests as runs
 from app.compute.job import Job
 from app.compute.looking import LookRequest, VisionSpec
+from app.panels.visual_tokens.request import FIRST_QUESTION, FIRST_SCENE
 
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import VisualAnswer
 
 EXAMPLE_LOOK = Path(__file__).resolve().parents[2] / "example.look"
-EXAMPLE = LookRequest(VisionSpec(), "which digit is shown?", 7)
+EXAMPLE = LookRequest(VisionSpec(), FIRST_QUESTION, FIRST_SCENE)
 """What the stored example was asked, see ``tests/golden/make_example_look.py``."""
 ALL_LAYERS, ALL_HEADS = "all layers", "all heads"
 
