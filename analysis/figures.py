@@ -39,6 +39,7 @@ from analysis.token_entropy.expected_figures import expected_tokens
 from analysis.token_entropy.figures import along_text, entropy_histogram, surprisal_scatter, token_strip
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 from analysis.token_entropy.lens_window_figures import lens_window
+from analysis.visual_tokens.collapse_figures import visual_collapse_curves
 from analysis.visual_tokens.layer_figures import patch_quantity, visual_layers
 from analysis.visual_tokens.looking_figures import attention_on_picture, attention_shares, picture_heads
 from analysis.visual_tokens.sweep_figures import kept_on_picture, visual_curves
@@ -119,6 +120,7 @@ __all__ = [
     "token_strip",
     "training_chart",
     "triad_chart",
+    "visual_collapse_curves",
     "visual_curves",
     "visual_layers",
     "written_entropy",

@@ -55,8 +55,6 @@ class PatchFinding:
     """What the chosen written token gives it."""
     rank: int
     """Its place among all visual tokens by that, from 1."""
-    row: int
-    column: int
     layer: int
     """Layer in which the written token gives it most, mean over heads."""
     layer_weight: float
@@ -64,7 +62,6 @@ class PatchFinding:
     """Layers in which it is a sink by attention."""
     massive_layers: int
     """Layers in which it is a sink by its state."""
-    is_border: bool
 
 
 def look_finding(
@@ -122,13 +119,10 @@ def patch_finding(
     return PatchFinding(
         weight=float(weights[patch]),
         rank=int((weights > weights[patch]).sum()) + 1,
-        row=int(a.picture.row[patch]),
-        column=int(a.picture.column[patch]),
         layer=best,
         layer_weight=float(over_layers[best]),
         sink_layers=int(a.looking.attended[:, patch].sum()),
         massive_layers=int(a.layers.massive[:, patch].sum()),
-        is_border=bool(a.picture.border[patch]),
     )
 
 

@@ -23,8 +23,8 @@ from app.compute.job import Job
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from analysis.visual_tokens.model import VisionModel
     from analysis.visual_tokens.results import VisualAnswer
+    from analysis.visual_tokens.vision_model import VisionModel
 
 SHIPPED = ""
 """Name of the vision-language model that comes with the project."""

@@ -6,6 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from analysis.visual_tokens.sinks import place_in_words
 
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
@@ -75,7 +76,7 @@ def _patch(a: VisualAnswer, token: int, layer: int | None, head: int | None) -> 
     with st.container(key="seen_patch", gap="xxsmall"):
         stepper("patch", f"patch {patch}", "patch", patch, len(a.picture), running.choose_patch)
         rows = [
-            ("row, column", f"{found.row}, {found.column}{' · at the border' if found.is_border else ''}"),
+            ("lies at", escape(place_in_words(a.picture, patch))),
             ("gets of its attention", f"{percent(found.weight)} · place {count(found.rank)} of {count(len(a.picture))}"),
             ("most in", f"layer {found.layer}: {percent(found.layer_weight)}"),
             ("sink by attention", _of_layers(found.sink_layers, a.spec.n_layers)),

@@ -14,7 +14,7 @@ def look_code(call: str) -> str:
 def _answer() -> str:
     request = running.asked()
     if request is None:
-        return 'import analysis as an\n\na = an.load_look("answer.look")  # saved behind File\n'
+        return 'import analysis as an\n\na = an.load_answer("answer.look")  # saved behind File\n'
     return f"{asked_code()}a = an.ask(vlm, image, question)\n"
 
 

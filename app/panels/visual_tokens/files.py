@@ -44,15 +44,15 @@ def _take() -> None:
     st.session_state.pop(state.LOOK_SAID, None)
     if upload is None:
         return
-    from analysis.visual_tokens.answer_file import look_from_bytes
+    from analysis.visual_tokens.answer_file import answer_from_bytes
 
     try:
-        running.show(look_from_bytes(upload.getvalue(), upload.name), None)
+        running.show(answer_from_bytes(upload.getvalue(), upload.name), None)
     except AnalysisError as problem:
         st.session_state[state.LOOK_SAID] = problem
 
 
 def _content(a: VisualAnswer) -> bytes:
-    from analysis.visual_tokens.answer_file import look_bytes
+    from analysis.visual_tokens.answer_file import answer_bytes
 
-    return look_bytes(a)
+    return answer_bytes(a)

@@ -13,6 +13,7 @@ from app.choice import chosen
 from app.panels.visual_tokens import help as explained
 from app.panels.visual_tokens import running
 from app.panels.visual_tokens.code import look_code
+from app.panels.visual_tokens.collapse import collapse_panel
 from app.panels.visual_tokens.look import PICK
 from app.widgets.clicks import take_click
 from app.widgets.figure_card import altair_card
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def layers_cards(a: VisualAnswer) -> None:
-    """Draw both cards."""
+    """Draw both cards of this answer, and the panel of many pictures."""
     take_click(state.VISUAL_LAYERS, running.choose_layer)
     take_click(state.PATCH_MAP, running.choose_patch)
     left, right = side_by_side("visual_layers", 2)
@@ -31,6 +32,7 @@ def layers_cards(a: VisualAnswer) -> None:
         _curves(a)
     with right:
         _patches(a)
+    collapse_panel()
 
 
 def _curves(a: VisualAnswer) -> None:

@@ -27,9 +27,9 @@ ALL_LAYERS, ALL_HEADS = "all layers", "all heads"
 @st.cache_resource(show_spinner=False, max_entries=1)
 def example_answer() -> VisualAnswer:
     """An answer of the shipped model, stored with the app."""
-    from analysis.visual_tokens.answer_file import load_look
+    from analysis.visual_tokens.answer_file import load_answer
 
-    return load_look(EXAMPLE_LOOK)
+    return load_answer(EXAMPLE_LOOK)
 
 
 def is_example() -> bool:
