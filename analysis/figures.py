@@ -42,6 +42,7 @@ from analysis.token_entropy.lens_window_figures import lens_window
 from analysis.visual_tokens.collapse_figures import visual_collapse_curves
 from analysis.visual_tokens.layer_figures import patch_quantity, visual_layers
 from analysis.visual_tokens.looking_figures import attention_on_picture, attention_shares, picture_heads
+from analysis.visual_tokens.split_figures import split_curves
 from analysis.visual_tokens.sweep_figures import kept_on_picture, visual_curves
 from analysis.writing.answer_figures import difficulty_chart, steering_chart
 from analysis.writing.figures import written_entropy
@@ -110,6 +111,7 @@ __all__ = [
     "rule_chart",
     "spectrum",
     "spent_chart",
+    "split_curves",
     "stability_chart",
     "state_sizes",
     "steering_chart",

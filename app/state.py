@@ -107,6 +107,7 @@ LOOK_SHARES, LOOK_HEADS = "look_shares", "look_heads"
 VISUAL_METHODS, VISUAL_KEPT, VISUAL_METRIC = "visual_methods", "visual_kept", "visual_metric"
 VISUAL_COUNTED, VISUAL_SETTING, PRUNED_MAP = "visual_counted", "visual_setting", "pruned_map"
 COLLAPSE_SCENES, COLLAPSE_TOKENS = "collapse_scenes", "collapse_tokens"
+SPLIT_QUESTIONS, SPLIT_KIND, SPLIT_COUNTED = "split_questions", "split_kind", "split_counted"
 VISUAL_LAYERS, PATCH_MAP, PATCH_QUANTITY = "visual_layers", "patch_map", "patch_quantity"
 
 # Overview

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import pandas as pd
 
 from analysis.drawing.charts import alt, styled
-from analysis.drawing.theme import OKABE_ITO, theme
+from analysis.drawing.theme import OKABE_ITO, Theme, theme
 from analysis.units import Unit, from_nats
 from analysis.visual_tokens.patch_figures import SIDE, picture_map
 
@@ -112,12 +112,39 @@ def visual_curves(
     colours, words = theme(theme_name), METRIC_WORDS[metric]
     frame = sweep_rows(sweep, metric, counted, unit)
     title = f"{words.title}, {unit}" if words.is_information else words.title
-    return _curves(frame, title, COUNTED[counted], order, colours, pick)
+    curves = method_curves(frame, title, COUNTED[counted], order, colours, spread="over seeds", pick=pick)
+    return styled(curves.properties(width="container", height=_HEIGHT), theme_name)
 
 
-def _curves(
-    frame: pd.DataFrame, title: str, across: str, order: Sequence[str], colours: Any, pick: bool
+def method_curves(
+    frame: pd.DataFrame,
+    title: str,
+    across: str,
+    order: Sequence[str],
+    colours: Theme,
+    *,
+    spread: str,
+    bars: bool = False,
+    pick: bool = False,
 ) -> alt.LayerChart:
+    """Draw a curve for each method, without a style yet.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        ``policy``, ``label``, ``tokens``, ``mean``, ``low``, ``high``.
+    title, across : str
+        Of the two axes.
+    order : sequence of str
+        All methods, which decides their colours.
+    colours : Theme
+    spread : str
+        What lowest and highest are of.
+    bars : bool
+        Whether they are drawn as bars rather than as a band.
+    pick : bool
+        As for :func:`visual_curves`.
+    """
     labels: Mapping[str, str] = dict(zip(frame["policy"], frame["label"], strict=True))
     styles = method_styles(order or list(labels), colours.ink)
     names = [labels[policy] for policy in labels]
@@ -126,13 +153,14 @@ def _curves(
     y = alt.Y("mean:Q", title=title, axis=alt.Axis(tickCount=5))
     colour = alt.Color(
         "label:N", title=None, scale=alt.Scale(domain=names, range=[look[0] for look in looks]),
-        legend=alt.Legend(columns=4, symbolType="stroke", labelLimit=150, symbolStrokeWidth=2.5),
+        legend=alt.Legend(columns=4, symbolType="stroke", labelLimit=150, symbolStrokeWidth=2.5, symbolOpacity=1),
     )  # fmt: skip
     dash = alt.StrokeDash(
         "label:N", scale=alt.Scale(domain=names, range=[look[1] for look in looks]), legend=None
     )
     base = alt.Chart(frame)
-    band = base.mark_area(opacity=0.14).encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=colour)
+    mark = base.mark_rule(opacity=0.5, strokeWidth=1) if bars else base.mark_area(opacity=0.14)
+    band = mark.encode(x=x, y=alt.Y("low:Q", title=title), y2="high:Q", color=colour)
     points = base.mark_circle(size=46, opacity=1).encode(
         x=x,
         y=y,
@@ -141,8 +169,8 @@ def _curves(
             alt.Tooltip("label:N", title="method"),
             alt.Tooltip("tokens:Q", format=".1f", title=across),
             alt.Tooltip("mean:Q", format=".4f", title=title),
-            alt.Tooltip("low:Q", format=".4f", title="lowest over seeds"),
-            alt.Tooltip("high:Q", format=".4f", title="highest over seeds"),
+            alt.Tooltip("low:Q", format=".4f", title=f"lowest {spread}"),
+            alt.Tooltip("high:Q", format=".4f", title=f"highest {spread}"),
         ],
     )
     if pick:
@@ -150,7 +178,7 @@ def _curves(
             alt.selection_point(name="pick", fields=["policy", "asked"], on="click", empty=False)
         )
     lines = base.mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour, strokeDash=dash)
-    return styled(alt.layer(band, lines, points).properties(width="container", height=_HEIGHT), colours.name)
+    return alt.layer(band, lines, points)
 
 
 def kept_on_picture(

@@ -6,13 +6,13 @@ from html import escape
 from typing import TYPE_CHECKING
 
 import streamlit as st
-from analysis.visual_tokens.sinks import place_in_words
 
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.token_entropy.expected import likely_tokens
 from analysis.units import from_nats
 from analysis.visual_tokens.findings import look_finding, patch_finding
+from analysis.visual_tokens.sinks import place_in_words
 from app import state
 from app.panels.visual_tokens import running
 from app.panels.visual_tokens.look import chosen_parts

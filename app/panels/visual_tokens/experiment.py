@@ -33,6 +33,7 @@ def experiment(
     controls: Callable[[], tuple[tuple[tuple[str, object], ...], Compute | None]],
     *,
     height: int,
+    draw_partial: Callable[[Any], None] | None = None,
 ) -> Any:
     """Draw the panel; gives the result once there is one.
 
@@ -44,6 +45,8 @@ def experiment(
         Draws the controls; gives what decides the result, and the work, or None while something is missing.
     height : int
         Place held for the result, in pixels.
+    draw_partial : callable, optional
+        Draws what there is so far.
     """
     request = running.asked()
     if request is None:
@@ -58,7 +61,7 @@ def experiment(
             pressed = st.button(button, key=f"{name}_button", disabled=compute is None)
         wanted = LookExperiment(request, name, options)
         job = _start(wanted, compute) if pressed and compute is not None else runs.find(wanted)
-        return None if job is None else outcome(job, (height,))
+        return None if job is None else outcome(job, (height,), draw_partial)
 
 
 def _start(wanted: LookExperiment, compute: Compute) -> Job | None:

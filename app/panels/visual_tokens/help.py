@@ -53,3 +53,10 @@ KEPT = """
 Veiled and struck through: gone, or merged into another patch. Point at a patch to see before which layer. Down-sampling and merging keep
 something of every patch: the one that stays stands for its block.
 """
+
+SPLIT = """
+Generated scenes of the test split, each with its questions, answered greedily; an answer counts when it is exactly the right one. Bars are
+95 % intervals of a bootstrap over pictures, since questions about one picture share its fate. In the table every method is held against
+random tokens and down-sampling on the same questions, paired. **Group A** are questions that all tokens answer rightly and down-sampling to
+the same number does not, **group B** those that both do (VTC-Bench): only group A can show what a clever choice of tokens is worth.
+"""

@@ -19,8 +19,9 @@ from app.panels.visual_tokens.code import asked_code
 from app.panels.visual_tokens.experiment import experiment
 from app.panels.visual_tokens.look import PICK
 from app.panels.visual_tokens.request import right_answer
+from app.panels.visual_tokens.split import split_panel
 from app.widgets.clicks import take_click
-from app.widgets.figure_card import altair_card
+from app.widgets.figure_card import altair_card, show_chart
 from app.widgets.layout import side_by_side
 from app.widgets.plain import plain
 
@@ -58,6 +59,7 @@ def prune_cards(a: VisualAnswer) -> None:
         "Prune",
         _controls,
         height=_HEIGHT,
+        draw_partial=_live,
     )
     if sweep is not None:
         left, right = side_by_side("prune", [1.25, 1])
@@ -66,6 +68,11 @@ def prune_cards(a: VisualAnswer) -> None:
         with right:
             _kept(a, sweep)
         _settings(sweep)
+    from analysis.visual_tokens.policies.registry import POLICIES
+
+    methods = st.session_state.get(state.VISUAL_METHODS, FIRST_METHODS)
+    shares = st.session_state.get(state.VISUAL_KEPT, FIRST_SHARES)
+    split_panel(list(methods), list(shares), list(POLICIES))
 
 
 def _controls() -> tuple[tuple[tuple[str, object], ...], Any]:
@@ -96,11 +103,21 @@ def _controls() -> tuple[tuple[tuple[str, object], ...], Any]:
         from analysis.visual_tokens.sweep import sweep_visual
 
         return sweep_visual(
-            vlm, image, question, policies=methods, kept=shares, answer=answer, on_progress=job.report
+            vlm, image, question, methods, shares, answer=answer, on_progress=job.report, on_partial=job.show
         )
 
     options = (("policies", tuple(methods)), ("kept", tuple(shares)))
     return options, compute if methods and shares else None
+
+
+def _live(sweep: VisualSweep) -> None:
+    """The curves so far."""
+    if len(sweep.settings) > 1:
+        show_chart(
+            figures.visual_curves(sweep, unit=state.unit(), theme_name=state.theme_name()),
+            alt="KL against visual tokens, so far",
+            key="visual_live",
+        )
 
 
 def _call(sweep: VisualSweep) -> str:
