@@ -36,7 +36,14 @@ class HasLayers(Protocol):
 Masks = Literal["eager", "fused"]
 _NAME = "logitscope"
 _UNDERSTOOD = {"scaling", "softcap", "sliding_window", "s_aux"}
-_WITHOUT_EFFECT = {"dropout", "position_ids", "cache_position", "use_cache", "deterministic"}
+_WITHOUT_EFFECT = {
+    "dropout",
+    "position_ids",
+    "cache_position",
+    "use_cache",
+    "deterministic",
+    "logits_to_keep",
+}
 """Keywords that change nothing in a pass without training, as ``output_...`` do not: positions are in queries and
 keys already."""
 

@@ -128,8 +128,12 @@ def features_added_by(
     if function is None:
         yield
         return
+    before = vars(part).get("_deepstack_process")
     part._deepstack_process = wrap(function)
     try:
         yield
     finally:
-        del part._deepstack_process
+        if before is None:
+            del part._deepstack_process
+        else:
+            part._deepstack_process = before

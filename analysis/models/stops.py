@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from analysis.models.token_names import special_ids
 
 if TYPE_CHECKING:
-    from analysis.models.loading import LanguageModel
+    from analysis.models.loading import LanguageModel, ModelInfo
 
 ENDS_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 """Names of special tokens after which training texts end, whatever the configuration says."""
 
 
-def stop_ids(model: LanguageModel, template_end: Iterable[int] = ()) -> tuple[int, ...]:
+class Writes(Protocol):
+    """What can write: a language model, with eyes or without."""
+
+    model: Any
+    tokenizer: Any
+    info: ModelInfo
+
+
+def stop_ids(model: Writes, template_end: Iterable[int] = ()) -> tuple[int, ...]:
     """Ids after which nothing more is written.
 
     Parameters
     ----------
-    model : LanguageModel
+    model : LanguageModel or VisionModel
         Its generation settings and its tokenizer each name some, and not always the same.
     template_end : iterable of int
         What the chat template prints after an assistant message.

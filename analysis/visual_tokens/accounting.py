@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -96,3 +96,42 @@ def cache_bytes(counts: np.ndarray, n_text: int, shape: LanguageShape, bytes_eac
     """Bytes of keys and values of all layers after the prefill, if what is pruned is not stored."""
     assert len(counts) == shape.n_layers
     return int((counts + n_text).sum()) * 2 * shape.n_kv_heads * shape.head_width * bytes_each
+
+
+def language_shape(model: Any) -> LanguageShape:
+    """Sizes of the language model inside a vision-language model."""
+    text = model.config.get_text_config()
+    heads = text.num_attention_heads
+    return LanguageShape(
+        n_layers=text.num_hidden_layers,
+        width=text.hidden_size,
+        mlp=text.intermediate_size,
+        n_heads=heads,
+        n_kv_heads=getattr(text, "num_key_value_heads", None) or heads,
+        head_width=getattr(text, "head_dim", None) or text.hidden_size // heads,
+    )
+
+
+def traced(choice: Choice, n_layers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where each token goes.
+
+    Returns
+    -------
+    gone_from : numpy.ndarray
+        (N,) of int16: first layer that no longer sees it by itself, the number of layers where all do.
+    merged_into : numpy.ndarray
+        (N,) of int32: token left in the end that it has most weight in; -1 where nothing of it is left.
+    """
+    gone_from = np.full(choice.n, n_layers, np.int16)
+    for stage in reversed(choice.stages):
+        gone = np.ones(choice.n, bool)
+        gone[stage.kept.numpy()] = False
+        gone_from[gone] = min(stage.layer, n_layers)
+    last, merged_into = choice.stages[-1], np.full(choice.n, -1, np.int32)
+    kept = last.kept.numpy()
+    if last.mix is None:
+        merged_into[kept] = kept
+    elif len(kept):
+        weight, row = last.mix.max(0)
+        merged_into = np.where(weight.numpy() > 0, kept[row.numpy()], -1).astype(np.int32)
+    return gone_from, merged_into

@@ -8,7 +8,9 @@ right answer, so a ranking by it is an oracle, never a method.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,12 +18,18 @@ import torch
 from torch import Tensor
 
 from analysis.errors import AnalysisError
-from analysis.progress import Progress, silent
+from analysis.progress import Progress, part, silent
+from analysis.visual_tokens.answering import answer_logp
+from analysis.visual_tokens.boxes import NEWLINE, TokenBoxes
+from analysis.visual_tokens.horizon_results import LEAST, HorizonResult, first_unneeded
 from analysis.visual_tokens.parts import language_layers, visual_positions
-from analysis.visual_tokens.removal import hidden
+from analysis.visual_tokens.removal import dropped, hidden
 from analysis.visual_tokens.tower import read_image_once
 
-_KINDS_OF_TOKENS = ("mm_token_type_ids", "token_type_ids", "attention_mask")
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from analysis.visual_tokens.vision_model import VisionModel
 
 
 @torch.no_grad()
@@ -68,13 +76,13 @@ def image_knock_out(
         positions = visual_positions(model, inputs["input_ids"][0])
     if not len(positions):
         raise AnalysisError("The text holds no image.", "Put the image's place into the text.")
-    whole = _with_answer(model, read_image_once(model, inputs), answer)
+    once = read_image_once(model, inputs)
     n_layers = len(language_layers(model))
     rows = []
     for layer in range(n_layers + 1):
         progress(layer / (n_layers + 1), f"layer {layer} of {n_layers}")
         with hidden(model, positions, layer):
-            logp = _answer_logp(model, whole, answer)
+            logp = answer_logp(model, once, answer)
         likeliest = logp.argmax(-1)
         ids = torch.as_tensor(answer, device=logp.device)
         rows.append((layer, float(logp[range(len(ids)), ids].sum()), bool((likeliest == ids).all())))
@@ -83,7 +91,7 @@ def image_knock_out(
     return found
 
 
-def horizon_layer(curve: pd.DataFrame, least: float = 0.05) -> int:
+def horizon_layer(curve: pd.DataFrame, least: float = LEAST) -> int:
     """Return the first layer from which on hiding changes the answer by less than this.
 
     Parameters
@@ -98,8 +106,7 @@ def horizon_layer(curve: pd.DataFrame, least: float = 0.05) -> int:
     int
         A layer; the number of layers if the last one still needs the tokens; 0 if none ever did.
     """
-    matters = np.flatnonzero(curve["change"].abs().to_numpy() >= least)
-    return int(curve["layer"].iloc[matters[-1] + 1]) if len(matters) else 0
+    return first_unneeded(curve["change"].to_numpy(), least)
 
 
 @torch.no_grad()
@@ -133,38 +140,116 @@ def window_information(
     """
     once = read_image_once(model, inputs)
     visual = visual_positions(model, inputs["input_ids"][0])
+    gone = [visual[~torch.isin(visual, window)] for window in windows]
+    probability = _probabilities(model, once, first_token, layer, [visual, *gone], progress)
+    return probability[1:] - probability[0]
 
-    def probability(kept: Tensor) -> float:
-        with hidden(model, visual[~torch.isin(visual, kept)], layer):
-            return float(_answer_logp(model, once, (first_token,))[0, first_token].exp())
 
-    nothing = probability(visual[:0])
+def _probabilities(
+    model: Any,
+    once: Mapping[str, Any],
+    token: int,
+    layer: int,
+    gone: Sequence[Tensor],
+    progress: Progress = silent,
+) -> np.ndarray:
+    """Probability of what follows the prompt, (sets,) of float64, each set of positions gone before a layer."""
     found = []
-    for i, window in enumerate(windows):
-        progress(i / len(windows), f"window {i + 1} of {len(windows)}")
-        found.append(probability(window) - nothing)
+    for i, positions in enumerate(gone):
+        progress(i / len(gone), f"layer {layer}, window {i + 1} of {len(gone)}")
+        away = dropped(model, positions, layer) if layer < len(language_layers(model)) else nullcontext()
+        with away:
+            found.append(float(answer_logp(model, once, (token,))[0, token].exp()))
     return np.array(found)
 
 
-def _with_answer(model: Any, inputs: dict[str, Any], answer: Sequence[int]) -> dict[str, Any]:
-    """The input with all tokens of the answer but its last behind it."""
-    more = torch.as_tensor(answer[:-1], dtype=torch.int64, device=inputs["input_ids"].device)[None]
-    if not more.shape[1]:
-        return inputs
-    if model.config.model_type == "paligemma":
+def information_horizon(
+    vlm: VisionModel,
+    image: bytes | str | Path | Image,
+    question: str,
+    answer: str,
+    *,
+    side: int = 2,
+    layers: Sequence[int] | None = None,
+    least: float = LEAST,
+    on_progress: Progress = silent,
+) -> HorizonResult:
+    """Follow an answer while the picture, or a window of it, goes before each layer.
+
+    Parameters
+    ----------
+    vlm : VisionModel
+        Of :func:`load_vision_model`.
+    image : bytes, str, pathlib.Path or PIL.Image.Image
+        As :meth:`VisionModel.prepare` takes it.
+    question, answer : str
+        The answer is the one whose probability is followed.
+    side : int, default 2
+        Rows and columns of tokens in a window; windows at the edge may have fewer.
+    layers : sequence of int, optional
+        Before which windows are tried, two passes for each window; by default up to eight over the whole depth.
+        None at all leaves the windows out.
+    least : float, default 0.05
+        Change of the answer's log-probability in nats that counts.
+    on_progress : callable
+        Called with the share that is done and a text.
+
+    Raises
+    ------
+    AnalysisError
+        As :meth:`VisionModel.prepare` does; if the answer is empty, or there is no such layer or window.
+    """
+    n_layers = len(language_layers(vlm.model))
+    if layers is None:
+        layers = sorted({int(layer) for layer in np.linspace(0, n_layers - 1, min(n_layers, 8)).round()})
+    if side < 1 or not all(0 <= layer < n_layers for layer in layers):
         raise AnalysisError(
-            "PaliGemma reads everything before its answer both ways, the beginning of the answer too.",
-            "Follow the answer's first token alone.",
+            "There is no such window or layer.",
+            f"Choose a side of at least 1, and layers 0 to {n_layers - 1}.",
         )
-    longer = dict(inputs, input_ids=torch.cat([inputs["input_ids"], more], 1))
-    for name in _KINDS_OF_TOKENS:
-        if name in inputs:
-            kind = torch.full_like(more, int(name == "attention_mask"), dtype=inputs[name].dtype)
-            longer[name] = torch.cat([inputs[name], kind], 1)
-    return longer
+    with vlm.held("while looking for the horizon"):
+        model, ids = vlm.model, vlm.answer_ids(answer)
+        prepared = vlm.prepare(image, question)
+        once = read_image_once(model, prepared.inputs)
+        visual = visual_positions(model, prepared.inputs["input_ids"][0])
+        whole = 1 if not layers else (n_layers + 1) / (n_layers + 1 + 2 * len(layers) * len(visual) / side**2)
+        curve = image_knock_out(model, once, ids, visual, progress=part(on_progress, 0, 1, of=whole))
+        number = windows_of(prepared.boxes, side)
+        with_place = number >= 0
+        members = [
+            visual[torch.as_tensor(number == i, device=visual.device)] for i in range(number.max() + 1)
+        ]
+        others = [visual[~torch.isin(visual, window)] for window in members]
+        parts = []
+        for i, layer in enumerate(layers):
+            share = part(on_progress, whole + (1 - whole) * i / len(layers), 1, of=(1 - whole) / len(layers))
+            sets = [visual, visual[:0], *others, *members]
+            nothing, everything, *rest = _probabilities(model, once, ids[0], layer, sets, share)
+            alone, without = np.split(np.array(rest), 2)
+            parts.append((alone - nothing, without - everything))
+    on_progress(1.0, "done")
+    return HorizonResult(
+        model=vlm.name,
+        question=question,
+        answer=answer,
+        n_layers=n_layers,
+        answer_logp=curve["answer_logp"].to_numpy(),
+        answered=curve["answered"].to_numpy(),
+        least=least,
+        window_of=number[with_place],
+        layers=tuple(layers),
+        alone=np.array([a for a, _ in parts]).reshape(len(layers), len(members)),
+        without=np.array([w for _, w in parts]).reshape(len(layers), len(members)),
+    )
 
 
-def _answer_logp(model: Any, inputs: dict[str, Any], answer: Sequence[int]) -> Tensor:
-    """Log-probabilities (answer tokens, vocabulary) at the places that predict the answer, in float64."""
-    logits = model(**inputs, use_cache=False, logits_to_keep=len(answer)).logits[0]
-    return logits.double().log_softmax(-1)
+def windows_of(boxes: TokenBoxes, side: int) -> np.ndarray:
+    """Window of each position that bears the image's id, (n,) of int64; -1 for newlines.
+
+    Windows are squares of ``side`` tokens of one view of the picture, row by row.
+    """
+    place = boxes.view != NEWLINE
+    keys = np.stack([boxes.view, boxes.row // side, boxes.column // side], 1)[place]
+    number = np.full(len(boxes), -1, np.int64)
+    number[place] = np.unique(keys, axis=0, return_inverse=True)[1].ravel()
+    return number

@@ -7,7 +7,7 @@ costs nothing less; dropped states save time and memory, and are meant for one p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count
 from typing import Any
@@ -120,22 +120,41 @@ def dropped(model: Any, positions: Tensor, layer: int) -> Iterator[None]:
     UnsupportedModelError
         Under other attention kernels.
     """
-    layers = _layers_from(model, layer)
-    left: list[Tensor] = []
+    with dropped_in_stages(model, [(layer, positions)]):
+        yield
+
+
+@contextmanager
+def dropped_in_stages(model: Any, stages: Sequence[tuple[int, Tensor]]) -> Iterator[None]:
+    """Take tokens out before several layers, as :func:`dropped` does before one.
+
+    Parameters
+    ----------
+    model
+        As for :func:`dropped`.
+    stages : sequence of (int, torch.Tensor)
+        By rising layer: the layer, and the positions in the text of what goes there; none goes twice.
+    """
+    at = dict(stages)
+    layers = _layers_from(model, min(at))
+    first = len(language_layers(model)) - len(layers)
+    left: dict[int, Tensor] = {}
 
     def hook(index: int) -> Callable[..., Any]:
+        layer = first + index
+
         def before(_module: nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
             states = arguments[0] if arguments else keywords.pop("hidden_states")
-            if index == 0:
-                gone = torch.zeros(states.shape[1], dtype=torch.bool, device=states.device)
-                gone[positions] = True
-                left[:] = [(~gone).nonzero()[:, 0]]
-                states = states[:, left[0]]
-            return (states, *arguments[1:]), keywords | _without(keywords, left[0])
+            present = left[layer - 1] if index else torch.arange(states.shape[1], device=states.device)
+            if layer in at:
+                stays = ~torch.isin(present, at[layer])
+                states, present = states[:, stays], present[stays]
+            left[layer] = present
+            return (states, *arguments[1:]), keywords | _without(keywords, present)
 
         return before
 
-    with _hooks(layers, hook), features_added_by(language_part(model), _left_only(layer, left)):
+    with _hooks(layers, hook), features_added_by(language_part(model), _left_only(left)):
         yield
 
 
@@ -152,17 +171,18 @@ def _without(keywords: dict[str, Any], left: Tensor) -> dict[str, Any]:
     return found
 
 
-def _left_only(layer: int, left: list[Tensor]) -> Callable[..., Callable[..., Tensor]]:
+def _left_only(left: Mapping[int, Tensor]) -> Callable[..., Callable[..., Tensor]]:
     """Qwen3-VL adds features of the tower after its first layers, outside of them: only to tokens that are left."""
 
     def wrap(add: Callable[..., Tensor]) -> Callable[..., Tensor]:
-        calls = count()
+        layers = count()
 
         def add_to_left(states: Tensor, visual: Tensor, features: Tensor) -> Tensor:
-            if next(calls) >= layer:  # after layer l the states are short
+            present = left.get(next(layers))
+            if present is not None:
                 kept = torch.zeros_like(visual[0])
-                kept[left[0]] = True
-                visual, features = visual[:, left[0]], features[kept[visual[0]]]
+                kept[present] = True
+                visual, features = visual[:, present], features[kept[visual[0]]]
             return add(states, visual, features)
 
         return add_to_left

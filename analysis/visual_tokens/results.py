@@ -252,7 +252,11 @@ class VisualAnswer:
         return save_answer(self, path)
 
     def to_frame(self, unit: Unit = "nats") -> pd.DataFrame:
-        """One row per written token: its numbers, and the mean shares of its attention over layers and heads."""
+        """One row per written token: its numbers, and what became of its attention.
+
+        Shares are means over layers and heads; the two indices medians over layers, for single layers may have any
+        size.
+        """
         frame = self.tokens.to_frame(unit)
         parts = {
             "visual": self.looking.share_visual,
@@ -262,6 +266,6 @@ class VisualAnswer:
         for name, share in parts.items():
             frame[f"attention_{name}"] = share.mean((1, 2))
         for name in ("mdi", "aei"):
-            frame[name] = getattr(self.looking, name).mean(1)
-            frame[f"{name}_without_first"] = getattr(self.looking, f"{name}_without_first").mean(1)
+            frame[name] = np.median(getattr(self.looking, name), axis=1)
+            frame[f"{name}_without_first"] = np.median(getattr(self.looking, f"{name}_without_first"), axis=1)
         return frame

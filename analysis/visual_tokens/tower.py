@@ -18,7 +18,7 @@ def read_image_once(model: Any, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
     model : transformers.PreTrainedModel
         A vision-language model.
     inputs : mapping
-        What its processor made of one image and a text.
+        What its processor made of one image and a text, or what this function made of that, which is given back.
 
     Returns
     -------
@@ -26,6 +26,8 @@ def read_image_once(model: Any, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
         The same input without ``pixel_values``, with ``mm_encoder_outputs``: any number of passes may be made of it,
         with other texts too, as long as they have as many places for the image.
     """
+    if "mm_encoder_outputs" in inputs:
+        return dict(inputs)
     features = model.get_image_features(**{k: v for k, v in inputs.items() if k in _OF_THE_TOWER})
     rest = {k: v for k, v in inputs.items() if k not in ("pixel_values", "pixel_attention_mask")}
     return {**rest, "mm_encoder_outputs": {"image": features}}

@@ -28,11 +28,14 @@ class Stage:
         (n,) of int64, rising: tokens that stay, or that stand for the patches merged into them.
     mix : torch.Tensor, optional
         (n, N), float32: weights of all tokens in each that is left; None where each is left as it was.
+    centred : bool, default False
+        Whether each that is left stands at the mean place of what was merged into it, not at that of ``kept``.
     """
 
     layer: int
     kept: Tensor
     mix: Tensor | None = None
+    centred: bool = False
 
     def mixed(self, features: Tensor) -> Tensor:
         """Features (n, D) of what is left, from those of all tokens, (N, D)."""

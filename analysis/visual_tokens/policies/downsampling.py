@@ -47,7 +47,7 @@ class DownSampling(VisualPolicy):
         mix = torch.nn.functional.one_hot(block, kept).T.float()
         first = mix.argmax(1)
         order = first.argsort()
-        return (Stage(0, first[order], (mix / mix.sum(1, keepdim=True))[order]),)
+        return (Stage(0, first[order], (mix / mix.sum(1, keepdim=True))[order], centred=True),)
 
 
 def _longest(view: VisualView) -> int:
