@@ -40,6 +40,7 @@ from analysis.token_entropy.figures import along_text, entropy_histogram, surpri
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 from analysis.token_entropy.lens_window_figures import lens_window
 from analysis.visual_tokens.collapse_figures import visual_collapse_curves
+from analysis.visual_tokens.horizon_figures import horizon_by_kind, horizon_on_picture, visual_horizon
 from analysis.visual_tokens.layer_figures import patch_quantity, visual_layers
 from analysis.visual_tokens.looking_figures import attention_on_picture, attention_shares, picture_heads
 from analysis.visual_tokens.split_figures import split_curves
@@ -79,7 +80,9 @@ __all__ = [
     "head_map",
     "head_map_figure",
     "heavy_tokens",
+    "horizon_by_kind",
     "horizon_chart",
+    "horizon_on_picture",
     "kept_heatmap",
     "kept_on_picture",
     "kept_positions",
@@ -124,6 +127,7 @@ __all__ = [
     "triad_chart",
     "visual_collapse_curves",
     "visual_curves",
+    "visual_horizon",
     "visual_layers",
     "written_entropy",
 ]

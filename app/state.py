@@ -108,6 +108,8 @@ VISUAL_METHODS, VISUAL_KEPT, VISUAL_METRIC = "visual_methods", "visual_kept", "v
 VISUAL_COUNTED, VISUAL_SETTING, PRUNED_MAP = "visual_counted", "visual_setting", "pruned_map"
 COLLAPSE_SCENES, COLLAPSE_TOKENS = "collapse_scenes", "collapse_tokens"
 SPLIT_QUESTIONS, SPLIT_KIND, SPLIT_COUNTED = "split_questions", "split_kind", "split_counted"
+HORIZON_SIDE, HORIZON_CURVE, HORIZON_MAP = "horizon_side", "horizon_curve", "horizon_map"
+HORIZON_WHICH, HORIZON_QUESTIONS = "horizon_which", "horizon_questions"
 VISUAL_LAYERS, PATCH_MAP, PATCH_QUANTITY = "visual_layers", "patch_map", "patch_quantity"
 
 # Overview

@@ -60,3 +60,13 @@ Generated scenes of the test split, each with its questions, answered greedily; 
 random tokens and down-sampling on the same questions, paired. **Group A** are questions that all tokens answer rightly and down-sampling to
 the same number does not, **group B** those that both do (VTC-Bench): only group A can show what a clever choice of tokens is worth.
 """
+
+HORIZON = r"""
+From a layer on, visual tokens are hidden from everything after them; positions stay as they were, so that this is exact. The **horizon** is the
+first layer from which on hiding all of them changes the answer's log-probability by less than 0.05 nats. Behind it any method may drop
+everything: there, random tokens are as good as chosen ones.
+
+A **window** is a block of patches. *Gone*: the change of the probability of the answer's first token if only this window is hidden; blue is less
+likely. *Alone*: what it brings back if nothing else of the picture is left (Information Horizon, 2025). Both know the answer, so they are
+an oracle to hold methods against.
+"""

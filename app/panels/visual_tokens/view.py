@@ -16,7 +16,7 @@ from app.widgets.layout import picture_and_choice
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import VisualAnswer
 
-VIEWS = ("attention", "pruning", "layers")
+VIEWS = ("attention", "pruning", "horizon", "layers")
 
 
 def chosen_view(line: Any) -> str:
@@ -47,6 +47,10 @@ def _deeper(a: VisualAnswer, view: str) -> None:
         from app.panels.visual_tokens.prune import prune_cards
 
         prune_cards(a)
+    elif view == "horizon":
+        from app.panels.visual_tokens.horizon import horizon_cards
+
+        horizon_cards(a)
     else:
         from app.panels.visual_tokens.layers import layers_cards
 
