@@ -58,7 +58,15 @@ from .results.trace_file import load_trace as load_trace
 from .token_entropy.measures import summary as summary
 from .token_entropy.samplers import sampler_panel as sampler_panel
 from .token_entropy.samplers import sampler_view as sampler_view
+from .visual_tokens.answer_file import load_answer as load_answer
+from .visual_tokens.ask import ask as ask
+from .visual_tokens.collapse import layers_of_scenes as layers_of_scenes
+from .visual_tokens.collapse import visual_collapse as visual_collapse
+from .visual_tokens.model import load_vision_model as load_vision_model
+from .visual_tokens.results import VisualAnswer as VisualAnswer
 from .visual_tokens.scenes.scene import scene as scene
+from .visual_tokens.sinks import named_sinks as named_sinks
+from .visual_tokens.vision_model import VisionModel as VisionModel
 from .writing.check import check_written as check_written
 from .writing.results import Prompt as Prompt
 from .writing.results import Samplers as Samplers

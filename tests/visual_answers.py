@@ -96,7 +96,8 @@ def _picture(rng: np.random.Generator, n: int) -> tuple[SeenPicture, str]:
         column=boxes.column,
         crop=np.zeros(n, np.int64),
     )
-    return seen, hashlib.sha256(pixels.tobytes()).hexdigest()
+    named = f"{image.width}x{image.height}:".encode()
+    return seen, hashlib.sha256(named + pixels.tobytes()).hexdigest()
 
 
 def _trace(rng: np.random.Generator, n_prompt: int) -> Trace:

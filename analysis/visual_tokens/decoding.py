@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from analysis.forward.vocabulary_head import distribution, said_by, said_of
+from analysis.results.token_quantities import stored_quantities
 from analysis.results.tokens import NextToken
 
 
@@ -97,14 +98,13 @@ def write_greedily(
         )
     count = n_written(ids)
     assert count is not None
-    names = ("surprisal", "entropy", "varentropy", "max_prob", "rank", "top_ids", "top_logprobs")
-    rows = {name: np.stack([row[name] for row in said[:count]]) for name in names}
+    names = (*(quantity.name for quantity in stored_quantities()), "top_ids", "top_logprobs")
     after = said[count]
     return Written(
         tuple(int(i) for i in ids[0, n_prompt : n_prompt + count]),
-        rows,
+        {name: np.stack([row[name] for row in said[:count]]) for name in names},
         NextToken(
-            **{name: float(after[name]) for name in ("entropy", "varentropy", "max_prob")},
+            **{f.name: float(after[f.name]) for f in fields(NextToken) if f.type == "float"},
             top_ids=after["top_ids"],
             top_logprobs=after["top_logprobs"],
         ),

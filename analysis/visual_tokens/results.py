@@ -246,7 +246,7 @@ class VisualAnswer:
         return self.trace.tokens
 
     def save(self, path: str | Path) -> Path:
-        """Write the answer, its picture inside, to one file that :func:`load_look` opens. Returns the path."""
+        """Write the answer, its picture inside, to one file that :func:`analysis.load_answer` opens. Returns the path."""
         from analysis.visual_tokens.answer_file import save_answer
 
         return save_answer(self, path)

@@ -18,7 +18,8 @@ from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.layers import checkpoint_figures
 from analysis.entropy_collapse.layers import figures as collapse_figures
 from analysis.entropy_collapse.layers.checkpoints import ModelShape
-from analysis.entropy_collapse.layers.curves import LEAST_DROP, QUANTITIES, collapse_layer, layer_curve
+from analysis.entropy_collapse.layers.curves import QUANTITIES, collapse_layer, layer_curve
+from analysis.results.collapse import LEAST_DROP
 from analysis.results.spectra import alpha_req, renyi_entropy
 from tests.figures.synthetic import HOSTILE, data_of, run
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import pandas as pd
 
+from analysis.results.collapse import CollapseLayer, collapse_of
 from analysis.results.layers import SPECTRUM_FIELDS
 from analysis.results.spectra import alpha_req, effective_rank, effective_rank_singular, renyi_entropy
 
@@ -22,11 +22,6 @@ QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
 Scale = Literal["raw", "per ln N", "per ln D"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
 """Matrix entropy in nats, or as a share of the logarithm of tokens or of width."""
-
-LEAST_DROP = 0.10
-"""A collapse layer loses at least this share of its matrix entropy, in the median over texts."""
-LEAST_AGREEING = 0.80
-"""And at least this share of the texts lose most there, one layer more or less."""
 
 
 def spectra_of(trace: Trace, kind: str = "states") -> np.ndarray:
@@ -130,61 +125,6 @@ def _lens_curve(trace: Trace, variant: int) -> pd.DataFrame:
     return pd.DataFrame({"layer": layers.lens_layers, "value": means})
 
 
-@dataclass(frozen=True)
-class CollapseLayer:
-    """Where the matrix entropy of token states drops, over one or many texts."""
-
-    names: tuple[str, ...]
-    """The texts."""
-    drop: np.ndarray
-    """float64, (texts, L): share of the matrix entropy lost in block l + 1; below 0 where it rises."""
-    candidate: int
-    """Layer whose median drop is largest, 1 to L."""
-    agreeing: float
-    """Share of the texts that lose most there, one layer more or less."""
-
-    @property
-    def median_drop(self) -> np.ndarray:
-        """float64, (L,): median over texts of the drop into layers 1 to L."""
-        return np.asarray(np.median(self.drop, axis=0))
-
-    @property
-    def largest_drop(self) -> float:
-        """Median over texts of the drop into the candidate."""
-        return float(self.median_drop[self.candidate - 1])
-
-    @property
-    def layer(self) -> int | None:
-        """The collapse layer, or None where the rule finds none."""
-        return None if self.reason else self.candidate
-
-    @property
-    def reason(self) -> str:
-        """Why there is no collapse layer; empty if there is one."""
-        if not self.largest_drop >= LEAST_DROP:
-            return (
-                f"the largest median drop is {100 * self.largest_drop:.1f} % (into layer {self.candidate}), "
-                f"under {100 * LEAST_DROP:.0f} %"
-            )
-        if self.agreeing < LEAST_AGREEING:
-            return (
-                f"only {100 * self.agreeing:.0f} % of the texts lose most at layer {self.candidate}, "
-                f"under {100 * LEAST_AGREEING:.0f} %"
-            )
-        return ""
-
-    def to_frame(self) -> pd.DataFrame:
-        """One row per text and layer: ``text``, ``layer``, ``drop``."""
-        n_texts, n_layers = self.drop.shape
-        return pd.DataFrame(
-            {
-                "text": np.repeat(self.names, n_layers),
-                "layer": np.tile(np.arange(1, n_layers + 1), n_texts),
-                "drop": self.drop.ravel(),
-            }
-        )
-
-
 def collapse_layer(
     traces: Mapping[str, Trace] | Sequence[Trace], *, kind: str = "states", first_token: bool = True
 ) -> CollapseLayer:
@@ -209,10 +149,7 @@ def collapse_layer(
 
     Notes
     -----
-    The drop is (S of layer l - 1 minus S of layer l) / S of layer l - 1, S the matrix entropy of order 1. The
-    layer with the largest median drop is a collapse layer if that is at least 10 % and at least 80 % of
-    the texts have their own largest drop there, one layer more or less. The idea of an entropy collapse layer
-    is EntropyPrune's, whose detection code is not public; the rule is ours.
+    The rule is that of :func:`analysis.results.collapse.collapse_of`, of the matrix entropy of order 1.
     """
     named = (
         dict(traces) if isinstance(traces, Mapping) else {f"text {i + 1}": t for i, t in enumerate(traces)}
@@ -221,16 +158,4 @@ def collapse_layer(
         raise ValueError("collapse_layer needs at least one run")
     variant = 0 if first_token else 1
     entropies = [renyi_entropy(spectra_of(trace, kind)[variant]) for trace in named.values()]
-    if len({len(entropy) for entropy in entropies}) > 1:
-        raise ValueError("the runs are of models with different numbers of layers")
-    if len(entropies[0]) < 2:
-        raise ValueError("a drop needs two layers")
-    entropy = np.stack(entropies)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        drop = np.nan_to_num(1 - entropy[:, 1:] / entropy[:, :-1], nan=0.0, neginf=0.0, posinf=0.0)
-    offset = 1 if kind == "states" else 2  # entry 0 of a drop is into layer 1, or into block 2
-    candidate = int(np.argmax(np.median(drop, axis=0)))
-    near = np.abs(np.argmax(drop, axis=1) - candidate) <= 1
-    if offset == 2:  # keep one entry per block 1 to L; nothing is before block 1
-        drop, candidate = np.concatenate([np.zeros((len(drop), 1)), drop], axis=1), candidate + 1
-    return CollapseLayer(tuple(named), drop, candidate + 1, float(near.mean()))
+    return collapse_of(dict(zip(named, entropies, strict=True)), into=1 if kind == "states" else 2)

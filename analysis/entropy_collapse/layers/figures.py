@@ -12,13 +12,12 @@ from analysis.drawing.charts import alt, styled
 from analysis.drawing.decades import decades
 from analysis.drawing.theme import OKABE_ITO, theme
 from analysis.entropy_collapse.layers.curves import (
-    LEAST_DROP,
-    CollapseLayer,
     Quantity,
     Scale,
     layer_curve,
     spectra_of,
 )
+from analysis.results.collapse import LEAST_DROP, CollapseLayer
 from analysis.results.spectra import FIRST_FITTED, LAST_FITTED, alpha_req
 from analysis.units import Unit, from_nats
 
