@@ -36,6 +36,28 @@ def fused_attention() -> Callable[..., Any]:
     return sdpa_attention_forward
 
 
+def fused_mask() -> Callable[..., Any]:
+    """What makes the masks of :func:`fused_attention`."""
+    from transformers.masking_utils import sdpa_mask
+
+    return sdpa_mask
+
+
+def window_order(grid: Tensor, merged: int, window: int, patch: int) -> Tensor:
+    """Number of the token that stands at each place inside Qwen2.5-VL's tower.
+
+    Parameters
+    ----------
+    grid : Tensor, shape (1, 3)
+        Frames, rows and columns of patches.
+    merged, window, patch : int
+        Patches along a side of a token; pixels along a side of a window, and of a patch.
+    """
+    from transformers.vision_utils import get_vision_window_index
+
+    return get_vision_window_index(grid, spatial_merge_size=merged, window_size=window, patch_size=patch)[0]
+
+
 def transposed_linear() -> type[nn.Module]:
     """A linear layer whose weight is kept as (in, out), as in GPT-2."""
     from transformers.pytorch_utils import Conv1D

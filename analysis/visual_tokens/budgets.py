@@ -69,28 +69,27 @@ def choice_for(policy: VisualPolicy, view: VisualView, tokens: int, counting: Co
         return float(tokens_per_layer(choice, view.n_layers).mean())
 
     n = len(view)
-    if policy.refuses(view, tokens) == "" and policy.fewest <= tokens <= n:
+    if not policy.refuses(view, tokens) and policy.fewest <= tokens <= n:
         found = policy.choose(view, tokens)
         if average(found) == tokens:  # all that goes goes before the language model
             return found
-    low = policy.choose(view, policy.fewest)
-    if average(low) > tokens + 0.5:
-        floor = average_floor(n, first_pruned(low), view.n_layers)
+    fewest = policy.choose(view, policy.fewest)
+    if average(fewest) > tokens + 0.5:
+        layers = first_pruned(fewest)
         raise AnalysisError(
-            f"{policy.label} cannot leave {tokens} of {n} tokens on average. "
-            f"All are there in its first {first_pruned(low)} layers: no average below {floor:g}.",
+            f"{policy.label} cannot leave {tokens} of {n} tokens on average. All are there in its first {layers} "
+            f"layers: no average below {average_floor(n, layers, view.n_layers):g}.",
             "Choose a larger average.",
         )
-    below, above, best_of = policy.fewest, n, [low]
-    while above - below > 1:
-        middle = policy.choose(view, (below + above) // 2)
-        best_of.append(middle)
-        if average(middle) <= tokens:
-            below = (below + above) // 2
-        else:
-            above = (below + above) // 2
-    best_of.append(policy.choose(view, above))
-    return min(best_of, key=lambda choice: (abs(average(choice) - tokens), len(choice.kept)))
+    below, above, tried = policy.fewest, n + 1, [fewest]
+    try:
+        while above - below > 1:
+            middle = (below + above) // 2
+            tried.append(policy.choose(view, middle))
+            below, above = (middle, above) if average(tried[-1]) <= tokens else (below, middle)
+    except AnalysisError:  # it keeps some numbers only
+        return policy.choose(view, tokens)
+    return min(tried, key=lambda choice: (abs(average(choice) - tokens), len(choice.kept)))
 
 
 def first_pruned(choice: Choice) -> int:

@@ -1,4 +1,4 @@
-"""Parts of a vision-language model: language model, its layers and theirs, projector, and which positions hold the image."""
+"""Parts of a vision-language model: language model and tower, their layers and theirs, projector, and which positions hold the image."""
 
 from __future__ import annotations
 
@@ -33,6 +33,50 @@ def language_layers(model: Any) -> Sequence[nn.Module]:
     """Return the decoder layers of the language model, in order."""
     part = language_part(model)
     return list(part.layers)[: part.config.num_hidden_layers]
+
+
+def vision_part(model: Any) -> nn.Module:
+    """Return the vision tower inside a vision-language model.
+
+    Raises
+    ------
+    UnsupportedModelError
+        If there is none.
+    """
+    for name in ("vision_tower", "vision_model", "visual"):
+        part = getattr(model.model, name, None)
+        if isinstance(part, nn.Module):
+            return part
+    raise UnsupportedModelError(
+        f"{type(model).__name__} has no vision tower that is known here.",
+        "Open a vision-language model of the LLaVA, Idefics, Qwen-VL, Gemma 3, InternVL or PaliGemma families.",
+    )
+
+
+def vision_layers(model: Any) -> Sequence[nn.Module]:
+    """Return the layers of the vision tower, in order."""
+    tower = vision_part(model)
+    n = getattr(tower.config, "num_hidden_layers", None) or tower.config.depth
+    lists = [part for part in tower.modules() if isinstance(part, nn.ModuleList) and len(part) == n]
+    return list(max(lists, key=_size))
+
+
+def _size(part: nn.Module) -> int:
+    return sum(value.numel() for value in part.parameters())
+
+
+def feature_layer(model: Any) -> int:
+    """Number of the tower layer whose states become visual tokens, from 0; -1 where none has run.
+
+    Of Qwen2.5-VL, the last one that attends over the whole picture.
+    """
+    n = len(vision_layers(model))
+    whole = getattr(model.config.vision_config, "fullatt_block_indexes", None)
+    if whole:
+        return max(whole)
+    chosen = getattr(model.config, "vision_feature_layer", -1)
+    chosen = chosen if isinstance(chosen, int) else chosen[-1]
+    return n + chosen if chosen < 0 else chosen - 1
 
 
 def sublayers(layer: nn.Module) -> list[tuple[nn.Module, nn.Module]]:

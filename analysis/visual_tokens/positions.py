@@ -58,7 +58,7 @@ def token_boxes(model: Any, processor: Any, size: tuple[int, int], inputs: Mappi
 Place = Callable[[Any, tuple[int, int], Given], TokenBoxes]
 
 
-def _side(config: Any) -> tuple[int, int]:
+def tower_side(config: Any) -> tuple[int, int]:
     """Pixels of a side of the tower's picture, and patches along it."""
     side, patch = config.vision_config.image_size, config.vision_config.patch_size
     side, patch = (v if isinstance(v, int) else v[0] for v in (side, patch))
@@ -67,13 +67,13 @@ def _side(config: Any) -> tuple[int, int]:
 
 def _squashed(config: Any, size: tuple[int, int], _given: Given) -> TokenBoxes:
     """PaliGemma: the picture is squashed to a square."""
-    _, n = _side(config)
+    _, n = tower_side(config)
     return grid_boxes(size, (n, n))
 
 
 def _llava(config: Any, size: tuple[int, int], given: Given) -> TokenBoxes:
     """LLaVA-1.5: the short side fits, the middle is cut out; or, without a cut, squashed to a square."""
-    side, n = _side(config)
+    side, n = tower_side(config)
     if not given.processor.do_center_crop:
         return grid_boxes(size, (n, n))
     short = given.processor.size["shortest_edge"]
@@ -92,7 +92,7 @@ def _anyres(config: Any, size: tuple[int, int], _given: Given) -> TokenBoxes:
     same number on both sides, and each row ends with a newline. OneVision makes very large grids smaller.
     """
     width, height = size
-    side, n = _side(config)
+    side, n = tower_side(config)
     high, wide = best_canvas((height, width), config.image_grid_pinpoints)
     rows, columns = high // side * n, wide // side * n
     step = side / n
@@ -126,7 +126,7 @@ def _anyres(config: Any, size: tuple[int, int], _given: Given) -> TokenBoxes:
 
 def _idefics(config: Any, size: tuple[int, int], given: Given) -> TokenBoxes:
     """Idefics3 and SmolVLM: tiles of the stretched picture, then the whole picture."""
-    _, n = _side(config)
+    _, n = tower_side(config)
     n //= config.scale_factor
     _, rows, columns = given.processor.get_number_of_image_patches(size[1], size[0], {})
     if not rows:
@@ -153,7 +153,7 @@ def _gemma(config: Any, size: tuple[int, int], given: Given) -> TokenBoxes:
 
 def _internvl(config: Any, size: tuple[int, int], given: Given) -> TokenBoxes:
     """InternVL: tiles of the stretched picture, then a thumbnail if there is more than one."""
-    side, n = _side(config)
+    side, n = tower_side(config)
     n = round(n * config.downsample_ratio)
     layout = (1, 1)
     if given.processor.crop_to_patches:

@@ -56,15 +56,15 @@ class SplitSweep:
     kind : numpy.ndarray
         (Q,) of str.
     right : numpy.ndarray
-        (C, Q) of float32: whether it was answered rightly, mean over the draws of a random method; NaN where a cell
+        (C, Q) of float64: whether it was answered rightly, mean over the draws of a random method; NaN where a cell
         could not be run.
     answer_logp : numpy.ndarray
-        (C, Q) of float32, nats: of the right answer, without its end; mean over draws.
+        (C, Q) of float64, nats: of the right answer, without its end; mean over draws.
     kl : numpy.ndarray
-        (C, Q) of float32, nats: KL(all tokens || pruned), mean over the places that predict the answer and its end, and
+        (C, Q) of float64, nats: KL(all tokens || pruned), mean over the places that predict the answer and its end, and
         over draws.
     kept, average : numpy.ndarray
-        (C, Q) of float32: tokens left after the last pruning, and their mean over all layers.
+        (C, Q) of float64: tokens left after the last pruning, and their mean over all layers.
     flops : numpy.ndarray
         (C, Q) of float64: operations of the language model's layers over image and question.
     """

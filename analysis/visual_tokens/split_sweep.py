@@ -145,13 +145,13 @@ def _begin(
         return found
     cells = [SplitCell("full", "all tokens", N_VISUAL)]
     cells += [SplitCell(one.name, one.label, n) for one in methods for n in tokens]
-    nothing = np.zeros((len(cells), 0), np.float32)
+    nothing = np.zeros((len(cells), 0))
     return SplitSweep(
         settings,
         tuple(cells),
         np.zeros(0, np.int64),
         np.zeros(0, str),
-        **{name: nothing.astype(np.float64 if name == "flops" else np.float32) for name in MEASURED},
+        **dict.fromkeys(MEASURED, nothing),
     )
 
 
@@ -170,10 +170,7 @@ def _joined(
         cells=tuple(replace(c, why=c.why or whys.get(i, "")) for i, c in enumerate(sweep.cells)),
         picture=np.concatenate([sweep.picture, np.array(picture, np.int64)]),
         kind=np.concatenate([sweep.kind, np.array(kind, str)]),
-        **{
-            name: np.concatenate([getattr(sweep, name), values.astype(getattr(sweep, name).dtype)], 1)
-            for name, values in measured.items()
-        },
+        **{name: np.concatenate([getattr(sweep, name), values], 1) for name, values in measured.items()},
     )
 
 
@@ -220,7 +217,7 @@ class _Asker:
                     cell = self._cell(rows, seen, method, n)
                 except AnalysisError as error:
                     whys[len(found["right"])] = error.message
-                    cell = {name: np.full_like(full[name], np.nan, dtype=np.float64) for name in MEASURED}
+                    cell = {name: np.full_like(full[name], np.nan) for name in MEASURED}
                 for name in MEASURED:
                     found[name].append(cell[name])
         return {name: np.stack(parts) for name, parts in found.items()}, whys

@@ -6,7 +6,6 @@ memory grows with the tokens, not with their square.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -19,16 +18,15 @@ from torch.nn.functional import scaled_dot_product_attention
 from analysis.errors import AnalysisError
 from analysis.forward.attention_adapter import AttentionCall, attending
 from analysis.models.body import first_tensor, hooks
-from analysis.visual_tokens.boxes import NEWLINE, WHOLE, TokenBoxes
+from analysis.visual_tokens.boxes import NEWLINE, TokenBoxes
 from analysis.visual_tokens.parts import (
     language_layers,
     language_part,
     sublayers,
-    token_projector,
     visual_positions,
 )
 from analysis.visual_tokens.policies.view import VisualView
-from analysis.visual_tokens.tower import read_image_once
+from analysis.visual_tokens.tower_view import TowerReading, read_tower
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +51,10 @@ class _Seen:
 
 @torch.no_grad()
 def view_before(
-    model: Any, inputs: Mapping[str, Any], boxes: TokenBoxes, layers: Collection[int] | None = None
+    model: Any,
+    inputs: Mapping[str, Any] | TowerReading,
+    boxes: TokenBoxes,
+    layers: Collection[int] | None = None,
 ) -> VisualView:
     """Look at the visual tokens before any of them is gone.
 
@@ -61,9 +62,9 @@ def view_before(
     ----------
     model : transformers.PreTrainedModel
         A vision-language model.
-    inputs : mapping
-        What its processor made of one image and a question, or :func:`read_image_once` of that; then what the
-        projector was given stays empty.
+    inputs : mapping or TowerReading
+        What its processor made of one image and a question, or :func:`analysis.visual_tokens.tower_view.read_tower`
+        of that, which serves all views and runs of the image.
     boxes : TokenBoxes
         Of :func:`analysis.visual_tokens.positions.token_boxes`.
     layers : collection of int, optional
@@ -72,9 +73,8 @@ def view_before(
     Returns
     -------
     VisualView
-        Without the parts of the tower. ``sublayers`` where layers have ``self_attn`` and ``mlp``, the projector
-        where it takes token by token in the order of the text. Crops whose tokens run row by row over all of
-        them count as one.
+        What the model has: ``sublayers`` where layers have ``self_attn`` and ``mlp``, the projector where it takes
+        token by token in the order of the text.
 
     Raises
     ------
@@ -88,8 +88,9 @@ def view_before(
     if not wanted <= set(range(len(blocks))):
         missing = min(wanted - set(range(len(blocks))))
         raise AnalysisError(f"There is no layer {missing}.", f"Choose 0 to {len(blocks) - 1}.")
-    places = _places(visual_positions(model, inputs["input_ids"][0]), len(inputs["input_ids"][0]), boxes)
-    once, projected = _projected(model, inputs, boxes)
+    ids = (inputs.once if isinstance(inputs, TowerReading) else inputs)["input_ids"][0]
+    places = _places(visual_positions(model, ids), len(ids), boxes)
+    reading = inputs if isinstance(inputs, TowerReading) else read_tower(model, inputs, boxes)
     seen = _Seen()
 
     def attend(call: AttentionCall) -> Tensor:
@@ -108,15 +109,14 @@ def view_before(
         for i in sorted(wanted):
             handles += _watched(i, blocks[i], places, seen)
         with attending(language_part(model), SimpleNamespace(layers=blocks), attend, library_masks=True):
-            model.model(**once, use_cache=False)
+            model.model(**reading.once, use_cache=False)
     place = boxes.view != NEWLINE
     return VisualView(
         row=torch.as_tensor(boxes.row[place], dtype=torch.int64),
         column=torch.as_tensor(boxes.column[place], dtype=torch.int64),
         n_layers=len(blocks),
-        crop=_crops(boxes),
         **seen.parts,
-        **projected,
+        **reading.parts,
     )
 
 
@@ -135,38 +135,6 @@ def _places(visual: Tensor, n: int, boxes: TokenBoxes) -> _Places:
     text[visual.cpu()] = False
     with_place = visual[torch.as_tensor(boxes.view != NEWLINE)]
     return _Places(with_place, text.nonzero()[:, 0], torch.arange(int(visual[-1]) + 1, n))
-
-
-def _crops(boxes: TokenBoxes) -> Tensor | None:
-    """Crop of each token with a place: 0 for the whole picture seen small; None where it is seen once."""
-    small = boxes.view == WHOLE
-    if not small.any():
-        return None
-    crop = (~small).astype(int)
-    if not (boxes.view == NEWLINE).any():
-        # a crop's grid has the sides of the whole picture's
-        rows, columns = int(boxes.row[small].max()) + 1, int(boxes.column[small].max()) + 1
-        across = (int(boxes.column.max()) + 1) // columns
-        crop = crop * (1 + boxes.row // rows * across + boxes.column // columns)
-    return torch.as_tensor(crop[boxes.view != NEWLINE], dtype=torch.int64)
-
-
-def _projected(
-    model: Any, inputs: Mapping[str, Any], boxes: TokenBoxes
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The input with the image read once, and the projector with what it was given."""
-    if "mm_encoder_outputs" in inputs:
-        return dict(inputs), {}
-    projector, given = token_projector(model), []
-    with hooks() as handles:
-        if projector is not None:
-            handles.append(projector.register_forward_pre_hook(lambda _module, args: given.append(args[0])))
-        once = read_image_once(model, inputs)
-    rows = torch.cat([one.flatten(0, -2) for one in given]) if given else torch.zeros(0, 0)
-    if projector is None or len(rows) != len(boxes) or (boxes.view == NEWLINE).any():
-        return once, {}
-    # float32 as all parts are: in 16 bits the small steps of a sensitivity are lost
-    return once, {"projector_inputs": _part(rows), "projector": copy.deepcopy(projector).float().cpu()}
 
 
 def _enters(layer: int, wanted: Collection[int], places: _Places, seen: _Seen) -> Any:

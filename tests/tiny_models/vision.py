@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -253,6 +254,19 @@ def build_vision(family: str, seed: int = 0) -> Any:
             if value.ndim > 1 and isinstance(value, nn.Parameter):
                 fan = value[0].numel()
                 nn.init.normal_(value, std=1.3 / fan**0.5 if "embed" not in name else 1.0)
+    return model
+
+
+_OUTPUTS = re.compile(r"(vision|visual).*(out_proj|attn\.proj|projection_layer)\.(weight|bias)$")
+
+
+def silenced_vision(family: str) -> Any:
+    """Build a model whose tower's attention adds nothing: a token depends on its own patches alone."""
+    model = build_vision(family)
+    found = [value for name, value in model.named_parameters() if _OUTPUTS.search(name)]
+    assert len(found) >= 2, "no attention output of a tower was found"
+    for value in found:
+        nn.init.zeros_(value)
     return model
 
 

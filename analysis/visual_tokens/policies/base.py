@@ -77,6 +77,17 @@ class Choice:
         """First layer of the language model after the last stage."""
         return self.stages[-1].layer
 
+    @property
+    def goes_into(self) -> Tensor:
+        """Where each token is found after the last stage, (N,) of int64: in itself, in what it merged into, or -1."""
+        found = torch.full((self.n,), -1)
+        last = self.stages[-1]
+        if last.mix is not None and len(last.kept):
+            weight, row = last.mix.max(0)
+            found = torch.where(weight > 0, last.kept[row], found)
+        found[last.kept] = last.kept
+        return found
+
 
 @dataclass(frozen=True)
 class VisualPolicy:

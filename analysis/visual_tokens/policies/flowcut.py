@@ -31,8 +31,8 @@ class FlowCut(VisualPolicy):
         "sqrt(layers left) * (1 - (H / ln n)^2) tokens, H the entropy of a; the last layer leaves T."
     )
     deviations = (
-        "Tower layers are those of a pass with all tokens, where published in every other one; what went is left "
-        "out of a and of the softmax. 0 ln 0 is 0."
+        "Every other tower layer as published, but of a pass with all tokens; what went is left out of a and of the "
+        "softmax. Crops lose tokens together. 0 ln 0 is 0."
     )
     needs = ("tower_layers",)
 
@@ -56,7 +56,8 @@ class FlowCut(VisualPolicy):
 def flow(layer: TowerLayer, a: Tensor, alive: Tensor) -> Tensor:
     """Score of the tokens that are left, (n,), from their share of the class token's attention."""
     values = layer.values[alive].float()
-    like = (values @ layer.cls_value.float()).softmax(0)
+    whole = layer.cls_value.float().expand_as(layer.values)[alive]
+    like = (values * whole).sum(1).softmax(0)
     return (a + like) * values.abs().sum(1)
 
 

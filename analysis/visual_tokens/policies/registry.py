@@ -13,6 +13,7 @@ from analysis.visual_tokens.policies.downsampling import DownSampling
 from analysis.visual_tokens.policies.entropyprune import EntropyPrune, EntropyPruneReleased
 from analysis.visual_tokens.policies.fastv import FastV
 from analysis.visual_tokens.policies.flowcut import FlowCut
+from analysis.visual_tokens.policies.globalcom2 import GlobalCom2
 from analysis.visual_tokens.policies.hired import HiRED
 from analysis.visual_tokens.policies.horizon import DropAll, RandomAfterHorizon
 from analysis.visual_tokens.policies.mustdrop import MustDrop
@@ -21,6 +22,7 @@ from analysis.visual_tokens.policies.pitome import PiToMe
 from analysis.visual_tokens.policies.random import Random
 from analysis.visual_tokens.policies.sparsevlm import SparseVLM
 from analysis.visual_tokens.policies.transprune import TransPrune
+from analysis.visual_tokens.policies.vflowopt import VFlowOpt, VFlowOptReleased
 from analysis.visual_tokens.policies.visionzip import VisionZip, VisionZipReceived
 from analysis.visual_tokens.policies.zeroth_order import ZerothOrder
 
@@ -43,6 +45,9 @@ _ALL: tuple[type[VisualPolicy], ...] = (
     ZerothOrder,
     CorrelationGuided,
     HiRED,
+    GlobalCom2,
+    VFlowOpt,
+    VFlowOptReleased,
     Bipartite,
     PiToMe,
     WeightedPageRank,

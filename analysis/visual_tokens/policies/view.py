@@ -19,7 +19,8 @@ class TowerLayer:
     cls_attention : torch.Tensor
         (N,), mean over heads.
     cls_value : torch.Tensor
-        (d,).
+        (N, d): the class token's value in the picture of the tower that each token comes from; (d,) where there is
+        one.
     values : torch.Tensor
         (N, d), heads beside each other.
     """
@@ -53,12 +54,16 @@ class VisualView:
         (H, N, N) of the tower, patches alone; row: query.
     cls_attention : torch.Tensor, optional
         (H, N), class token's row in the tower layer whose features are used.
+    cls_logits : torch.Tensor, optional
+        (H, N), scores of that row before the softmax.
     first_cls_attention : torch.Tensor, optional
-        (H, N), the same in the tower's first layer.
+        (H, N), the row in the tower's first layer.
     tower_keys : torch.Tensor, optional
         (N, d), keys of that tower layer, mean over heads.
     tower_layers : tuple of TowerLayer
-        Tower layers in which a method may prune, in order.
+        Tower layers in which a method may prune, in order: every other one up to that whose features are used.
+    grey_entropy : torch.Tensor, optional
+        (N,), entropy of the grey levels of each token's pixels, in nats.
     keys, text_keys : mapping of int to torch.Tensor
         By layer: (N, d) and (T, d), keys of visual tokens and of all text tokens, heads beside each other.
     queries : mapping of int to torch.Tensor
@@ -87,9 +92,11 @@ class VisualView:
     crop: Tensor | None = None
     tower_attention: Tensor | None = None
     cls_attention: Tensor | None = None
+    cls_logits: Tensor | None = None
     first_cls_attention: Tensor | None = None
     tower_keys: Tensor | None = None
     tower_layers: tuple[TowerLayer, ...] = ()
+    grey_entropy: Tensor | None = None
     keys: Mapping[int, Tensor] = field(default_factory=dict)
     text_keys: Mapping[int, Tensor] = field(default_factory=dict)
     queries: Mapping[int, Tensor] = field(default_factory=dict)
@@ -122,9 +129,11 @@ WHY_MISSING = {
     "crop": "This model sees the picture once, without crops.",
     "tower_attention": "The vision tower's attention between patches cannot be read.",
     "cls_attention": "The vision tower has no class token, so there is no attention of one.",
+    "cls_logits": "The vision tower has no class token, so there is no attention of one.",
     "first_cls_attention": "The vision tower has no class token, so there is no attention of one.",
     "tower_keys": "The vision tower's keys cannot be read.",
     "tower_layers": "The vision tower has no class token whose attention could be followed over its layers.",
+    "grey_entropy": "Which pixels a visual token is made of is not known.",
     "keys": "The language model's keys cannot be read.",
     "text_keys": "The language model's keys cannot be read.",
     "queries": "The language model's queries cannot be read.",

@@ -8,11 +8,20 @@ import pytest
 import torch
 
 import analysis as an
-from analysis.visual_tokens.horizon import horizon_layer, image_knock_out, window_information
+from analysis.visual_tokens.answering import answer_logp
+from analysis.visual_tokens.boxes import NEWLINE
+from analysis.visual_tokens.horizon import (
+    horizon_layer,
+    image_knock_out,
+    information_horizon,
+    window_information,
+    windows_of,
+)
 from analysis.visual_tokens.parts import language_layers, visual_positions
 from analysis.visual_tokens.removal import dropped
 from analysis.visual_tokens.tower import read_image_once
 from tests.tiny_models.vision import FAMILIES, build_vision, vision_inputs
+from tests.tiny_models.vision_model import QUESTION, tiny_vision_model
 
 ANSWER = (23, 31)
 
@@ -102,7 +111,64 @@ def test_what_makes_no_sense_is_refused(prepared):
         image_knock_out(model, inputs, ())
     with pytest.raises(an.AnalysisError, match="no image"):
         image_knock_out(model, inputs, (3,), torch.tensor([], dtype=torch.int64))
+
+
+def test_paligemma_reads_its_answer_step_by_step(prepared):
+    """What stands before its first word is read both ways, so the answer must not: as its own loop writes."""
     model, inputs = prepared("paligemma")
-    with pytest.raises(an.AnalysisError, match="both ways"):
-        image_knock_out(model, inputs, ANSWER)
-    assert len(image_knock_out(model, inputs, ANSWER[:1])) == 5
+    with torch.no_grad():
+        out = model.generate(
+            **inputs, max_new_tokens=3, min_new_tokens=3, do_sample=False, output_logits=True,
+            return_dict_in_generate=True,
+        )  # fmt: skip
+    written = out.sequences[0, -3:].tolist()
+    found = answer_logp(model, inputs, written)
+    expected = torch.cat(out.logits).log_softmax(-1)
+    assert (found - expected).abs().max() < 2e-5, "its loop rounds to float32"
+    assert len(image_knock_out(model, inputs, written)) == 5
+
+
+def test_the_horizon_of_a_question_by_hand():
+    vlm = tiny_vision_model("llava", dtype=torch.float64)
+    image, ids = an.scene(4).image, [23, 31]
+    found = information_horizon(vlm, image, QUESTION, "w3 w11", layers=(1, 3), least=1e-3)
+    assert vlm.answer_ids("w3 w11") == ids
+    inputs = vlm.prepare(image, QUESTION).inputs
+    curve = image_knock_out(vlm.model, inputs, ids)
+    assert np.array_equal(found.answer_logp, curve["answer_logp"]) and found.horizon == horizon_layer(
+        curve, 1e-3
+    )
+    visual = visual_positions(vlm.model, inputs["input_ids"][0])
+    corners = [0, 1, 4, 5]
+    assert np.flatnonzero(found.window_of == 0).tolist() == corners and found.alone.shape == (2, 4)
+    assert found.window_of.reshape(4, 4)[2:, 2:].tolist() == [[3, 3], [3, 3]]
+    window = visual[corners]
+    rest = visual[~torch.isin(visual, window)]
+
+    def first(gone: torch.Tensor) -> float:
+        with dropped(vlm.model, gone, 3):
+            return float(logp(vlm.model, inputs)[-1, ids[0]].exp())
+
+    assert found.alone[1, 0] == pytest.approx(first(rest) - first(visual), abs=1e-12)
+    assert found.without[1, 0] == pytest.approx(first(window) - first(visual[:0]), abs=1e-12)
+    assert abs(found.alone[1, 0]) > 1e-9 and found.on_picture(3)[corners].tolist() == [found.alone[1, 0]] * 4
+    best = int(found.alone[1].argmax())
+    assert set(found.window_of[found.oracle(3, 4)]) == {best}
+    assert len(found.windows()) == 8 and found.to_frame()["change"].iloc[-1] == 0
+    assert information_horizon(vlm, image, QUESTION, "w3", layers=()).alone.shape == (0, 4)
+    for bad in ({"layers": (4,)}, {"side": 0}):
+        with pytest.raises(an.AnalysisError, match="no such window or layer"):
+            information_horizon(vlm, image, QUESTION, "w3", **bad)
+    with pytest.raises(an.AnalysisError):
+        information_horizon(vlm, image, QUESTION, "")
+
+
+def test_windows_never_mix_views_of_a_picture():
+    vlm = tiny_vision_model("llava_next")
+    boxes = vlm.prepare(an.scene(4).image.resize((72, 56)), QUESTION).boxes
+    number = windows_of(boxes, 2)
+    assert ((number == -1) == (boxes.view == NEWLINE)).all() and (number == -1).any()
+    for window in range(number.max() + 1):
+        inside = number == window
+        assert len(set(boxes.view[inside])) == 1 and inside.sum() <= 4
+        assert np.ptp(boxes.row[inside]) <= 1 and np.ptp(boxes.column[inside]) <= 1

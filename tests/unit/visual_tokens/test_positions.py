@@ -7,7 +7,6 @@ crop left out or a padding counted once instead of twice moves them by a token o
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -18,23 +17,17 @@ from PIL import Image
 import analysis as an
 from analysis.visual_tokens.boxes import MAIN, NEWLINE, WHOLE, TokenBoxes, grid_boxes, tiles
 from analysis.visual_tokens.positions import token_boxes
-from tests.tiny_models.vision import FAMILIES, IMAGE_ID, build_vision, image_processor, vision_inputs
+from tests.tiny_models.vision import (
+    FAMILIES,
+    IMAGE_ID,
+    build_vision,
+    image_processor,
+    silenced_vision,
+    vision_inputs,
+)
 
 BAND = 4
 SIZES = {"landscape": (128, 80), "portrait": (72, 136), "square": (64, 64), "long": (200, 48)}
-_OUTPUTS = re.compile(r"(out_proj|attn\.proj|projection_layer)\.(weight|bias)$")
-
-
-def silenced(family: str):
-    """A model whose tower's attention adds nothing."""
-    model = build_vision(family)
-    found = 0
-    for name, value in model.named_parameters():
-        if re.search("vision|visual", name) and _OUTPUTS.search(name):
-            torch.nn.init.zeros_(value)
-            found += 1
-    assert found >= 2, "no attention output of a tower was found"
-    return model
 
 
 @torch.no_grad()
@@ -87,7 +80,7 @@ def misplaced(boxes: TokenBoxes, answer: np.ndarray, axis: int) -> list[int]:
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tokens_answer_where_their_rectangles_are(family, size):
-    model, processor = silenced(family), image_processor(family)
+    model, processor = silenced_vision(family), image_processor(family)
     inputs = vision_inputs(family, model, Image.new("RGB", size))
     boxes = token_boxes(model, processor, size, inputs)
     assert len(boxes) == int((inputs["input_ids"] == IMAGE_ID).sum())
@@ -99,7 +92,7 @@ def test_tokens_answer_where_their_rectangles_are(family, size):
 
 def test_a_very_large_grid_is_made_smaller():
     """OneVision with at most two crops' worth of tokens: 8 x 8 become 5 x 5, over the same part of the picture."""
-    model, size = silenced("llava_onevision"), SIZES["square"]
+    model, size = silenced_vision("llava_onevision"), SIZES["square"]
     model.config.vision_aspect_ratio = "anyres_max_2"
     inputs = vision_inputs("llava_onevision", model, Image.new("RGB", size))
     boxes = token_boxes(model, image_processor("llava_onevision"), size, inputs)
@@ -112,7 +105,7 @@ def test_a_very_large_grid_is_made_smaller():
 def test_wrong_rectangles_are_found(family):
     """Rows for columns, the whole picture at the wrong end, and half a token aside: each is misplaced."""
     size = SIZES["landscape"]
-    model = silenced(family)
+    model = silenced_vision(family)
     inputs = vision_inputs(family, model, Image.new("RGB", size))
     boxes = token_boxes(model, image_processor(family), size, inputs)
     answer = answers(family, model, size, 0)

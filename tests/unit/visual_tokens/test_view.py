@@ -11,7 +11,7 @@ from analysis.visual_tokens.boxes import NEWLINE, WHOLE
 from analysis.visual_tokens.parts import language_part, sublayers, visual_positions
 from analysis.visual_tokens.policies import policy
 from analysis.visual_tokens.positions import token_boxes
-from analysis.visual_tokens.tower import read_image_once
+from analysis.visual_tokens.tower_view import read_tower
 from analysis.visual_tokens.view import view_before
 from tests.tiny_models.vision import FAMILIES, build_vision, image_processor, vision_inputs
 
@@ -122,20 +122,29 @@ def test_crops_are_told_apart(prepared, family):
         return
     assert len(torch.unique(torch.stack([view.crop, view.row, view.column]), dim=1)[0]) == len(view)
     assert ((view.crop == 0).numpy() == small).all()
-    number = view.crop[view.crop > 0].tolist()
-    assert number == sorted(number)
-    if family in ("idefics3", "smolvlm", "internvl"):
-        assert set(torch.bincount(view.crop).tolist()) == {int(small.sum())} and len(set(number)) > 1
-    else:
-        assert set(number) == {1}
+    # crops count on row by row over the picture, and each has one rectangle of places to itself
+    there = torch.bincount(view.crop)
+    assert len(there) > 2 and there.min() > 0
+    before = (-1, -1)
+    for number in range(1, len(there)):
+        row, column = (line[view.crop == number] for line in (view.row, view.column))
+        assert (row.max() - row.min() + 1) * (column.max() - column.min() + 1) == there[number]
+        assert before < (int(row.min()), int(column.min()))
+        before = int(row.min()), int(column.min())
 
 
 def test_an_image_that_was_read_is_not_read_again(prepared):
+    """Another question about it gives what reading everything anew gives."""
     model, inputs, boxes = prepared("llava")
-    with torch.no_grad():
-        view = view_before(model, read_image_once(model, inputs), boxes, (1,))
-    assert torch.equal(view.attention[1], view_before(model, inputs, boxes, (1,)).attention[1])
-    assert view.projector is None and set(view.keys) == {1}
+    other = dict(inputs, input_ids=torch.cat([inputs["input_ids"], torch.tensor([[33]])], 1))
+    reading = read_tower(model, inputs, boxes)
+    bare = {k: v for k, v in other.items() if k != "pixel_values"}
+    view = view_before(model, reading.asking(bare), boxes, (1,))
+    again = view_before(model, other, boxes, (1,))
+    for name in ("attention", "states", "keys"):
+        assert torch.equal(getattr(view, name)[1], getattr(again, name)[1])
+    assert torch.equal(view.cls_attention, again.cls_attention) and set(view.keys) == {1}
+    assert len(view.question) == 1 + len(view_before(model, reading, boxes, ()).question)
 
 
 def test_what_makes_no_sense_is_refused(prepared):

@@ -10,19 +10,21 @@ import pytest
 import torch
 
 from analysis.errors import AnalysisError
-from analysis.visual_tokens.policies import POLICIES, VisualView, policy
+from analysis.visual_tokens.policies import POLICIES, Choice, Stage, VisualView, policy
 from analysis.visual_tokens.policies.base import cosines
 from analysis.visual_tokens.policies.bipartite import Groups, merged
 from analysis.visual_tokens.policies.cdpruner import determinantal
 from analysis.visual_tokens.policies.correlation import distinct
 from analysis.visual_tokens.policies.fastv import FastV
 from analysis.visual_tokens.policies.flowcut import flow, leaving
+from analysis.visual_tokens.policies.globalcom2 import spread_over
 from analysis.visual_tokens.policies.hired import crop_at, shares
 from analysis.visual_tokens.policies.layers import same_depth, stage_counts
 from analysis.visual_tokens.policies.pitome import energy
 from analysis.visual_tokens.policies.random import Random
 from analysis.visual_tokens.policies.sparsevlm import rating
 from analysis.visual_tokens.policies.transprune import transitions
+from analysis.visual_tokens.policies.vflowopt import global_rows, grid_cells
 from analysis.visual_tokens.policies.view import TowerLayer
 from analysis.visual_tokens.policies.zeroth_order import sensitivity
 
@@ -485,6 +487,75 @@ def test_hired_gives_crops_what_the_whole_picture_shows_there():
         policy("hired").choose(replace(view, crop=None), 4)
 
 
+def test_globalcom2_shares_by_the_sums_of_the_whole_picture():
+    """Sums 10 ln 3 and 0 inside the crops: weights .75 and .25, so shares of the ratio 1.25 and .75."""
+    score = torch.zeros(2, 12)
+    score[:, 1], score[0, 3] = 10 * math.log(3) - 5, 10.0  # the right half, crop 2; .5 of the other head's 10
+    view = replace(crops(), cls_logits=score)
+    counts = [4 * 0.5, 4 * 0.5 * 0.75, 4 * 0.5 * 1.25]
+    assert counts == [2, 1.5, 2.5]
+    # the whole picture by its own scores; of 1.5 and 2.5 the first is rounded up; in crop 2 what lies near
+    # the whole picture's bright right column
+    chosen = kept("globalcom2", view, 6)
+    assert chosen[:2] == [1, 3] and [sum(lo <= i < lo + 4 for i in chosen) for lo in (4, 8)] == [2, 2]
+    # at 8 the ratio is 2 / 3: 2.67, 2 and 3.33
+    chosen = kept("globalcom2", view, 8)
+    assert [sum(lo <= i < lo + 4 for i in chosen) for lo in (0, 4, 8)] == [3, 2, 3]
+    with pytest.raises(AnalysisError, match="without crops"):
+        policy("globalcom2").choose(replace(view, crop=None), 4)
+
+
+def test_globalcom2_adds_both_scores_at_length_1():
+    view = crops()
+    whole = torch.tensor([1.0, 3.0, 5.0, 7.0])
+    over = spread_over(view, whole)
+    # 2 x 2 tokens over 2 x 4 places: columns at -.25 (the edge), .25, .75 and 1.25 of the whole picture's
+    assert over.tolist() == [1, 3, 5, 7, 1, 1.5, 5, 5.5, 2.5, 3, 6.5, 7]
+    local = torch.tensor([4.0, 4.1, 4.0, 4.0])
+    view = replace(view, cls_logits=torch.cat([whole, local, torch.zeros(4)])[None])
+    # alone the crop's own scores say 5, which is token 1 of it; the whole picture, whose lower row is strong, 7
+    assert kept("globalcom2", view, 12) == list(range(12))
+    chosen = kept("globalcom2", view, 3)
+    assert 7 in chosen and 5 not in chosen
+
+
+def test_vflowopt_reads_the_rows_of_what_gets_attention():
+    """Received .3, .5, .1, .1 of a mean of .25: rows 0 and 1 count, the others' longing for 3 does not."""
+    rows = torch.tensor([[0.1, 0.5, 0.4, 0], [0.7, 0.2, 0, 0.1], [0.3, 0.6, 0, 0.1], [0.1, 0.7, 0, 0.2]])
+    score = global_rows(torch.stack([rows, rows]), 1.0)
+    torch.testing.assert_close(score, rows[:2].mean(0))
+    assert torch.equal(global_rows(torch.full((1, 4, 4), 0.25), 1.0), torch.full((4,), 0.25))
+    assert torch.equal(global_rows(rows[None], 1.5), rows[1])  # .5 alone is above .375
+    view = grid(drawn(4), 2, tower_attention=rows[None], grey_entropy=torch.tensor([0.0, 0, 0, 5]))
+    assert kept("vflowopt_released", view, 1) == [0] and kept("vflowopt", view, 1) == [3]
+    torch.testing.assert_close(
+        policy("vflowopt").importance(view), score + torch.tensor([0.0, 0, 0, 5]).softmax(0)
+    )
+
+
+def test_vflowopt_gathers_the_next_best_of_each_cell():
+    """Of 16 tokens 6 are kept: two stay, and the next ten fall into the four quarters of the picture."""
+    importance = torch.tensor([0.9, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 30, 20])
+    view = grid(drawn(16), tower_attention=importance[None, None].expand(2, 16, 16))
+    method = replace(policy("vflowopt_released"), recycled=0.7)
+    stage = method.choose(view, 6).stages[0]
+    # 15 and 16 stay; the next ten are 4 to 13: 4 5 | 6 7 | 8 9 12 13 | 10 11
+    assert stage.kept.tolist() == [5, 7, 11, 13, 14, 15]
+    f = view.features
+    expected = [f[[4, 5]], f[[6, 7]], f[[10, 11]], f[[8, 9, 12, 13]], f[[14]], f[[15]]]
+    torch.testing.assert_close(stage.mixed(f), torch.stack([one.mean(0) for one in expected]))
+    # where the next best fill fewer cells, more stay: all of them stand in the upper half
+    upper = torch.tensor([float(16 - i) for i in range(16)])
+    few = method.choose(replace(view, tower_attention=upper[None, None].expand(1, 16, 16)), 6).stages[0]
+    assert (few.mix > 0).sum(1).tolist().count(1) == len(few.kept) - int(((few.mix > 0).sum(1) > 1).sum())
+    assert len(few.kept) == 6 and few.kept.tolist()[:2] == [0, 1]
+    assert torch.equal(policy("vflowopt_released").choose(view, 9).stages[0].mix.max(1).values, torch.ones(9))
+
+
+def test_the_cells_of_the_whole_picture_are_those_of_its_crops():
+    assert grid_cells(crops(), 2).tolist() == [0, 1, 2, 3, 0, 0, 2, 2, 1, 1, 3, 3]
+
+
 def test_shares_sum_exactly_and_go_by_the_largest_remainder():
     most = torch.tensor([100, 100, 100])
     assert shares(10, torch.tensor([5, 3, 2]), most) == [5, 3, 2]
@@ -513,6 +584,13 @@ def test_bipartite_keeps_the_mean_of_all_and_loses_no_token():
             assert ((stage.mix > 0).sum(0) == 1).all()
             size = (stage.mix > 0).sum(1, keepdim=True)
             torch.testing.assert_close((size * stage.mixed(view.features)).sum(0), view.features.sum(0))
+
+
+def test_where_each_token_went_is_told():
+    view = grid(drawn(6), tower_keys=at(0, 5, 90, 120, 200, 300))
+    assert policy("bipartite").choose(view, 4).goes_into.tolist() == [1, 1, 3, 3, 4, 5]
+    assert Choice(4, (Stage(0, torch.tensor([0, 3])),)).goes_into.tolist() == [0, -1, -1, 3]
+    assert policy("drop_all").choose(view, 0).goes_into.tolist() == [-1] * 6
 
 
 def test_a_group_counts_by_its_size():
@@ -615,9 +693,11 @@ def everything(n_layers: int = 8) -> VisualView:
         crop=torch.arange(3).repeat_interleave(16),
         tower_attention=weights(2, n, n),
         cls_attention=weights(2, n),
+        cls_logits=draw(2, n),
         first_cls_attention=weights(2, n),
         tower_keys=draw(n, 4),
-        tower_layers=tuple(TowerLayer(weights(n), draw(4), draw(n, 4)) for _ in range(3)),
+        tower_layers=tuple(TowerLayer(weights(n), draw(n, 4), draw(n, 4)) for _ in range(3)),
+        grey_entropy=draw(n),
         keys={i: draw(n, 4) for i in layers},
         text_keys={i: draw(7, 4) for i in layers},
         queries={i: draw(n, 3, 4) for i in layers},
@@ -634,7 +714,7 @@ def everything(n_layers: int = 8) -> VisualView:
 
 
 EVERYTHING = everything()
-USE_CROPS = {"downsampling", "mustdrop", "correlation_guided"}
+USE_CROPS = {"downsampling", "mustdrop", "correlation_guided", "vflowopt", "vflowopt_released"}
 """Methods that use crops where there are some."""
 
 
