@@ -36,13 +36,6 @@ def fused_attention() -> Callable[..., Any]:
     return sdpa_attention_forward
 
 
-def fused_mask() -> Callable[..., Any]:
-    """What makes the masks of :func:`fused_attention`."""
-    from transformers.masking_utils import sdpa_mask
-
-    return sdpa_mask
-
-
 def window_order(grid: Tensor, merged: int, window: int, patch: int) -> Tensor:
     """Number of the token that stands at each place inside Qwen2.5-VL's tower.
 

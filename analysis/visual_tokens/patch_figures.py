@@ -128,7 +128,7 @@ def picture_map(
     whole_size = alt.AutoSizeParams(
         type="pad", contains="content"
     )  # the legend takes nothing from the picture
-    drawing = alt.layer(*layers).properties(width=across, height=up, autosize=whole_size, padding=2)
+    drawing = alt.layer(*layers).properties(width=across, height=up, autosize=whole_size)
     return styled(drawing, theme_name)
 
 

@@ -213,7 +213,10 @@ def _name(sweep: VisualSweep, k: int) -> str:
 
 
 def _settings(sweep: VisualSweep) -> None:
-    """Methods that this model cannot run, each with the reason."""
-    missing = {setting.label: setting.why for setting in sweep.settings if setting.why}
-    for label, why in missing.items():
-        st.caption(f"{plain(label)}: not available. {plain(why)}")
+    """What could not be run, each with the reason."""
+    missing: dict[tuple[str, str], list[str]] = {}
+    for setting in sweep.settings:
+        if setting.why:
+            missing.setdefault((setting.label, setting.why), []).append(f"{setting.asked:.0%}")
+    for (label, why), shares in missing.items():
+        st.caption(f"{plain(label)} at {plain(', '.join(shares))}: not available. {plain(why)}")
