@@ -188,7 +188,9 @@ def _rectangles(frame: pd.DataFrame, x: Any, y: Any, **mark: Any) -> Any:
 
 def _cells(frame: pd.DataFrame, drawn: PatchValues | None, x: Any, y: Any, colours: Theme, pick: bool) -> Any:
     """A rectangle for each token: its value in colour, or none; a click may choose it."""
-    hover: list[Any] = [alt.Tooltip("position:Q", title="patch"), "row:Q", "column:Q"]
+    frame = frame.assign(from_top=frame["row"] + 1, from_left=frame["column"] + 1)
+    hover: list[Any] = [alt.Tooltip("position:Q", title="patch"),
+                        alt.Tooltip("from_top:Q", title="row"), alt.Tooltip("from_left:Q", title="column")]  # fmt: skip
     hover += [alt.Tooltip("note:N", title="what became of it")] if "note" in frame else []
     if drawn is None:
         chart = _rectangles(frame, x, y, fillOpacity=0, fill=colours.panel).encode(tooltip=hover)

@@ -16,6 +16,7 @@ from app.panels.visual_tokens import running
 from app.panels.visual_tokens.view import VIEWS
 from tests.app.conftest import shown
 from tests.visual_answers import made_answer
+from tests.visual_sweeps import made_horizon, made_split, made_sweep
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +67,7 @@ def test_a_first_visit_shows_the_example_and_starts_nothing(open_page, submitted
     assert metrics["answer"] == "dark red"
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", ["attention", "layers"])
 def test_every_view_has_its_actions(view, open_page, files):
     at = open_page("visual_tokens", visual=view)
     assert not at.exception and not at.error
@@ -74,6 +75,12 @@ def test_every_view_has_its_actions(view, open_page, files):
     for name, code in files.codes.items():
         compile(code, name, "exec")
     assert all(made.startswith(b"<svg") for made in files.figures.values())
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_shows_a_picture_before_anything_is_measured(view, open_page, submitted):
+    at = open_page("visual_tokens", visual=view)
+    assert not at.exception and not at.error and specs(at) >= 1 and submitted == []
 
 
 @pytest.mark.parametrize(
@@ -158,6 +165,64 @@ def test_a_click_in_a_picture_chooses_its_patch_everywhere(open_page):
     assert at.selectbox(key=state.LOOK_LAYER).value == "layer 2"
     assert at.selectbox(key=state.LOOK_HEAD).value == "head 1"
     assert "patch 6" in shown(at)
+
+
+def test_the_stored_example_is_what_the_form_asks(open_page, monkeypatch):
+    from analysis.visual_tokens.answer_file import load_answer
+    from analysis.visual_tokens.scenes.scene import scene
+
+    a = load_answer(running.EXAMPLE_LOOK)
+    monkeypatch.setattr(running, "example_answer", lambda: a)
+    at = open_page("visual_tokens")
+    assert at.text_area(key=state.LOOK_QUESTION).value == a.spec.question == running.EXAMPLE.question
+    assert "Changed" not in shown(at) and "Example" in shown(at)
+    pixels = np.asarray(Image.open(io.BytesIO(a.picture.png)))
+    assert (pixels == scene(running.EXAMPLE.scene).pixels).all()
+    assert all(check.passed for check in a.checks)
+
+
+def test_a_picture_is_pruned_and_measured_over_many_questions(open_page, finish, files, monkeypatch):
+    asked = []
+    monkeypatch.setattr("analysis.visual_tokens.model.load_vision_model", lambda *_a, **_k: None)
+    monkeypatch.setattr(
+        "analysis.visual_tokens.sweep.sweep_visual",
+        lambda _vlm, _image, question, methods, kept, **more: (
+            asked.append((question, *methods, more["answer"])) or made_sweep()
+        ),
+    )
+    monkeypatch.setattr("analysis.visual_tokens.split_sweep.sweep_split", lambda *_a, **_k: made_split())
+    at = open_page("visual_tokens", visual="pruning")
+    at.multiselect(key=state.VISUAL_METHODS).set_value(["random", "fastv"])
+    at.button(key="prune_button").click()
+    at = finish(at.run())
+    assert not at.exception and not at.error
+    assert asked == [(running.EXAMPLE.question, "random", "fastv", "red")]
+    assert "HiRED at 25%: not available. This model sees the picture once" in shown(at)
+    at.selectbox(key=state.VISUAL_SETTING).set_value(3)
+    at.button(key="visual_split_button").click()
+    at = finish(at.run())
+    assert not at.exception and not at.error
+    assert files.tables["kept_on_picture"]["kept"].sum() == 4
+    assert {"visual_curves.svg", "kept_on_picture.svg", "split_curves.svg"} <= set(files.figures)
+    for name, code in files.codes.items():
+        compile(code, name, "exec")
+
+
+def test_the_horizon_is_measured_for_the_right_answer(open_page, finish, files, monkeypatch):
+    asked = []
+    monkeypatch.setattr("analysis.visual_tokens.model.load_vision_model", lambda *_a, **_k: None)
+    monkeypatch.setattr(
+        "analysis.visual_tokens.horizon.information_horizon",
+        lambda _vlm, _image, _question, answer, **more: (
+            asked.append((answer, more["side"])) or made_horizon()
+        ),
+    )
+    at = open_page("visual_tokens", visual="horizon")
+    at.button(key="visual_horizon_button").click()
+    at = finish(at.run())
+    assert not at.exception and not at.error and asked == [("red", 2)]
+    assert "From layer 2 of 4 on" in shown(at)
+    assert {"visual_horizon.svg", "horizon_on_picture.svg"} <= set(files.figures)
 
 
 def test_a_large_model_takes_the_place_of_the_one_that_reads_texts(monkeypatch):

@@ -21,16 +21,14 @@ from analysis.visual_tokens.findings import (
     strongest_patch,
 )
 from analysis.visual_tokens.horizon_figures import horizon_sentence, window_frame
-from analysis.visual_tokens.horizon_results import HorizonResult
 from analysis.visual_tokens.layer_figures import PATCH_QUANTITIES, layers_frame, patch_quantity_frame
 from analysis.visual_tokens.looking_figures import attention_frame, picture_heads_frame, shares_frame
 from analysis.visual_tokens.patch_figures import PatchValues, picture_map
 from analysis.visual_tokens.split_figures import split_rows, split_sentence
-from analysis.visual_tokens.split_results import SplitCell, SplitSweep
 from analysis.visual_tokens.strips import answer_strip
 from analysis.visual_tokens.sweep_figures import gone_notes, kept_frame, method_styles, sweep_rows
-from analysis.visual_tokens.sweep_results import VisualSetting, VisualSweep
 from tests.visual_answers import made_answer
+from tests.visual_sweeps import made_horizon, made_split, made_sweep
 
 N, LAYERS = 16, 4
 
@@ -45,27 +43,9 @@ def data_of(chart, key: str) -> list[list[dict]]:
     return [rows for rows in chart.to_dict()["datasets"].values() if rows and key in rows[0]]
 
 
-def setting(policy, kept, seed=0, gone_from=0, **numbers):
-    gone = np.full(N, gone_from, np.int16)
-    gone[:kept] = LAYERS
-    into = np.where(gone == LAYERS, np.arange(N), -1).astype(np.int32)
-    values = {"kl_first": 0.1, "kl": 0.2, "answer_logp": -1.0, "average": float(kept)} | numbers
-    return VisualSetting(
-        policy, policy.title(), seed, kept / N, kept=kept, gone_from=gone, merged_into=into,
-        flops=kept, kv_bytes=kept, seconds=0.1, answer="red", right=True, **values,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def sweep():
-    settings = (
-        setting("full", N, kl_first=0.0, kl=0.0, answer_logp=-0.5),
-        setting("random", 4, seed=0, kl_first=0.2),
-        setting("random", 4, seed=1, kl_first=0.6),
-        setting("fastv", 4, gone_from=2, kl_first=0.3, average=10.0),
-        VisualSetting("hired", "HiRED", 0, 0.25, why="This model sees the picture once, without crops."),
-    )
-    return VisualSweep("m", "q", "red", True, "kept", N, 0, 6, LAYERS, settings)
+    return made_sweep(N, LAYERS)
 
 
 # Findings ---------------------------------------------------------------------------------------------
@@ -222,16 +202,7 @@ def test_methods_have_one_look_each_and_controls_theirs():
 
 
 def test_right_answers_over_many_questions_with_their_intervals():
-    picture, kind = np.repeat(np.arange(30), 2), np.array(["count", "reading"] * 30)
-    right = np.zeros((4, 60), np.float32)
-    right[0], right[1, ::4], right[2, ::4], right[3] = 1, 1, 1, 1
-    cells = tuple(
-        SplitCell(p, p, n) for p, n in (("full", 16), ("random", 4), ("downsampling", 4), ("dart", 4))
-    )
-    kept = np.repeat(np.array([[16], [4], [4], [4]], np.float32), 60, 1)
-    split = SplitSweep(
-        {"questions": 60}, cells, picture, kind, right, -right, right, kept, kept, kept.astype(float)
-    )
+    split = made_split()
     rows = split_rows(split).set_index("policy")
     assert rows["mean"].tolist() == pytest.approx([0.25, 0.25, 1.0])
     assert rows.loc["random", "low"] < 0.25 < rows.loc["random", "high"]
@@ -253,10 +224,8 @@ def test_a_collapse_over_many_pictures_is_said_with_its_evidence(a):
 
 
 def test_the_horizon_is_drawn_and_said(a):
-    logp = np.array([-3.0, -2.0, -0.52, -0.5, -0.5])
-    windows = np.arange(N) // 4
-    values = np.arange(8, dtype=float).reshape(2, 4) / 10
-    h = HorizonResult("m", "q", "red", LAYERS, logp, logp > -1, 0.05, windows, (0, 2), values, -values)
+    h = made_horizon(N)
+    windows, values = h.window_of, h.alone
     assert horizon_sentence(h) == "From layer 2 of 4 on, “red” no longer needs the picture."
     assert window_frame(a.picture, h, 2)["without"].tolist() == pytest.approx((-values[1][windows]).tolist())
     rows = data_of(figures.horizon_on_picture(a.picture, h, 2, "alone"), "value")[0]

@@ -15,6 +15,7 @@ from app.panels.visual_tokens import help as explained
 from app.panels.visual_tokens import running
 from app.panels.visual_tokens.code import asked_code
 from app.panels.visual_tokens.experiment import experiment
+from app.panels.visual_tokens.layers import patches_card
 from app.panels.visual_tokens.look import PICK
 from app.panels.visual_tokens.request import right_answer
 from app.widgets.clicks import take_click
@@ -40,20 +41,24 @@ _SCENES = "By kind of question"
 def horizon_cards(a: VisualAnswer) -> None:
     """Draw what asks for the horizon, its pictures once they are there, and the panel of many questions."""
     take_click(state.HORIZON_CURVE, running.choose_layer)
-    take_click(state.HORIZON_MAP, running.choose_patch)
-    h = experiment(
-        "visual_horizon",
-        "Take the picture away",
-        "What the answer loses if the picture, or one window of it, is gone from a layer on.",
-        "Measure horizon",
-        lambda: _controls(a),
-        height=_HEIGHT,
-    )
-    if h is not None:
-        left, right = side_by_side("visual_horizon", 2)
-        with left:
+    for chart in (state.HORIZON_MAP, state.PATCH_MAP):
+        take_click(chart, running.choose_patch)
+    left, right = side_by_side("visual_horizon", [1.2, 1])
+    with left:
+        h = experiment(
+            "visual_horizon",
+            "Take the picture away",
+            "all of it, or a window, from a layer on",
+            "Measure horizon",
+            lambda: _controls(a),
+            height=_HEIGHT,
+        )
+        if h is not None:
             _curve(a, h)
-        with right:
+    with right:
+        if h is None:
+            patches_card(a)
+        else:
             _windows(a, h)
     _kinds()
 

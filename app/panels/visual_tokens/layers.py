@@ -31,7 +31,7 @@ def layers_cards(a: VisualAnswer) -> None:
     with left:
         _curves(a)
     with right:
-        _patches(a)
+        patches_card(a)
     collapse_panel()
 
 
@@ -53,7 +53,8 @@ def _curves(a: VisualAnswer) -> None:
         draw(figures.visual_layers(a, unit=unit, theme_name=theme_name, layer=layer, pick=True), **PICK)
 
 
-def _patches(a: VisualAnswer) -> None:
+def patches_card(a: VisualAnswer) -> None:
+    """Draw a quantity of every visual token on the picture."""
     names = list(PATCH_QUANTITIES)
     quantity, theme_name = chosen(names, state.PATCH_QUANTITY), state.theme_name()
     layer, patch = running.chosen_layer(a), running.chosen_patch(a)

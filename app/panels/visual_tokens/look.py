@@ -10,7 +10,7 @@ from analysis import figures
 from analysis.drawing.numbers import significant
 from analysis.visual_tokens.findings import look_finding
 from analysis.visual_tokens.looking_figures import attention_frame, picture_heads_frame, shares_frame
-from analysis.visual_tokens.patch_figures import SIDE, picture_map
+from analysis.visual_tokens.patch_figures import picture_map
 from analysis.visual_tokens.strips import answer_strip
 from app import state
 from app.panels.visual_tokens import help as explained
@@ -78,20 +78,18 @@ def _look_card(a: VisualAnswer) -> None:
             running.choose_token(picked)
             token = picked
         _controls(a)
-        plain_map = picture_map(a.picture, theme_name=theme_name, patch=patch, pick=True)
-        left, right = side_by_side("pictures", 2)
-        with left:
-            show_chart(plain_map, alt="The picture, the chosen patch outlined", key=state.LOOK_PLAIN,
-                       width="content", **PICK)  # fmt: skip
-        with right:
-            draw(
-                figures.attention_on_picture(
-                    a, token, layer, head, theme_name=theme_name, patch=patch, without_sinks=without,
-                    side=SIDE, pick=True,
-                ),
+        with st.container(key="pictures", horizontal=True, gap="medium"):
+            show_chart(
+                picture_map(a.picture, theme_name=theme_name, patch=patch, pick=True),
+                alt="The picture, the chosen patch outlined",
+                key=state.LOOK_PLAIN,
                 width="content",
                 **PICK,
-            )  # fmt: skip
+            )
+            shown = figures.attention_on_picture(
+                a, token, layer, head, theme_name=theme_name, patch=patch, without_sinks=without, pick=True
+            )
+            draw(shown, width="content", **PICK)
 
 
 def _controls(a: VisualAnswer) -> None:

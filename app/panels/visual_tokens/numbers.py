@@ -35,7 +35,7 @@ def numbers(a: VisualAnswer) -> None:
         ("probability", f"{significant(100 * found.probability)} %", "Of the whole answer, its end included: product over its tokens."),
         ("entropy", f"{significant(from_nats(found.entropy, unit))} {unit}", "Mean over the written tokens of the entropy just before each."),
         ("on the picture", f"{significant(100 * found.picture)} %", "Share of the written tokens' attention on visual tokens, mean over layers and heads."),
-        ("MDI without the first position", significant(found.mdi),
+        ("MDI", significant(found.mdi),
          "Modality dominance index: attention per text token over attention per visual token, median over layers, position 0 left out. Above 1 text dominates."),
     ]  # fmt: skip
     number_line("visual", cells)

@@ -17,6 +17,7 @@ from app.panels.visual_tokens import help as explained
 from app.panels.visual_tokens import running
 from app.panels.visual_tokens.code import asked_code
 from app.panels.visual_tokens.experiment import experiment
+from app.panels.visual_tokens.layers import patches_card
 from app.panels.visual_tokens.look import PICK
 from app.panels.visual_tokens.request import right_answer
 from app.panels.visual_tokens.split import split_panel
@@ -51,23 +52,27 @@ _HEIGHT = 380
 
 def prune_cards(a: VisualAnswer) -> None:
     """Draw what asks for the sweep, and its pictures once they are there."""
-    take_click(state.PRUNED_MAP, running.choose_patch)
-    sweep = experiment(
-        "prune",
-        "Prune this picture",
-        "Every method from the same picture, the answer held against the right one, or against that with all tokens.",
-        "Prune",
-        _controls,
-        height=_HEIGHT,
-        draw_partial=_live,
-    )
-    if sweep is not None:
-        left, right = side_by_side("prune", [1.25, 1])
-        with left:
+    for chart in (state.PRUNED_MAP, state.PATCH_MAP):
+        take_click(chart, running.choose_patch)
+    left, right = side_by_side("prune", [1.2, 1])
+    with left:
+        sweep = experiment(
+            "prune",
+            "Prune this picture",
+            "every method, one question",
+            "Prune",
+            _controls,
+            height=_HEIGHT,
+            draw_partial=_live,
+        )
+        if sweep is not None:
             _curves(sweep)
-        with right:
+            _settings(sweep)
+    with right:
+        if sweep is None:
+            patches_card(a)
+        else:
             _kept(a, sweep)
-        _settings(sweep)
     from analysis.visual_tokens.policies.registry import POLICIES
 
     methods = st.session_state.get(state.VISUAL_METHODS, FIRST_METHODS)
