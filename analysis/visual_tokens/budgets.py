@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal, get_args
 
 from analysis.errors import AnalysisError
@@ -26,11 +27,9 @@ def tokens_of(kept: float, n: int) -> int:
     AnalysisError
         If it is neither, or more than there are.
     """
-    whole = isinstance(kept, int) and not isinstance(kept, bool)
-    if whole and 0 <= kept <= n:
-        return int(kept)
-    if not whole and 0 < kept <= 1:
-        return int(kept * n + 0.5)
+    whole = isinstance(kept, Integral)
+    if not isinstance(kept, bool) and (0 <= kept <= n if whole else 0 < kept <= 1):
+        return int(kept) if whole else int(kept * n + 0.5)
     raise AnalysisError(
         f"Of {n} visual tokens, {kept} cannot be kept.",
         f"Give a number from 0 to {n}, or a share above 0 and up to 1.0.",

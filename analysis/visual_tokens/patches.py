@@ -34,7 +34,7 @@ class Patches:
 
     def mean(self, values: Tensor) -> Tensor:
         """Mean over the patches of each token: (N, ...) from (B, n, ...)."""
-        flat, token = values.flatten(0, 1), self.token.flatten()
+        flat, token = values.flatten(0, 1), self.token.flatten().to(values.device)
         there = token >= 0
         total = flat.new_zeros(self.n_tokens, *flat.shape[1:]).index_add_(0, token[there], flat[there])
         count = torch.bincount(token[there], minlength=self.n_tokens).to(flat.dtype)

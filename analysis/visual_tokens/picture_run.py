@@ -26,7 +26,7 @@ from analysis.visual_tokens.apply import pruned
 from analysis.visual_tokens.boxes import NEWLINE
 from analysis.visual_tokens.budgets import first_pruned
 from analysis.visual_tokens.decoding import write_greedily
-from analysis.visual_tokens.parts import language_layers, visual_positions
+from analysis.visual_tokens.parts import image_token_id, language_layers, visual_positions
 from analysis.visual_tokens.policies import VisualPolicy
 from analysis.visual_tokens.policies.base import Choice, Stage
 from analysis.visual_tokens.policies.view import VisualView
@@ -132,7 +132,7 @@ class Reference:
         with pruned(model, choice, run.places):
             logp = answer_logp(model, run.once, (*self.ids, 0))
             said = tuple(logp.argmax(-1).tolist())
-            same = said[:-1] == self.ids and (not self.ends or said[-1] in stop_ids(run.vlm))
+            same = said[:-1] == self.ids and (not self.ends or said[-1] in _ends(run))
             answer = self.text if same else _text(run, _written(run, self.max_new)[0])
         kl = (self.logp.exp() * (self.logp - logp)).sum(-1).clamp(min=0)
         counts = tokens_per_layer(choice, run.shape.n_layers)
@@ -169,9 +169,14 @@ class Reference:
 
 def _written(run: PictureRun, max_new: int) -> tuple[tuple[int, ...], bool]:
     """Ids that the model writes, without the end, and whether it came."""
-    stops = stop_ids(run.vlm)
-    ids = write_greedily(run.vlm.model, run.once, stops, max_new).ids
-    return (ids[:-1], True) if ids[-1] in stops else (ids, False)
+    ends = _ends(run)
+    ids = write_greedily(run.vlm.model, run.once, ends, max_new).ids
+    return (ids[:-1], True) if ids[-1] in ends else (ids, False)
+
+
+def _ends(run: PictureRun) -> set[int]:
+    """Ids that end an answer: the image's is one, which no model can read again."""
+    return {*stop_ids(run.vlm), image_token_id(run.vlm.model)}
 
 
 def _text(run: PictureRun, ids: Sequence[int]) -> str:

@@ -92,33 +92,42 @@ def winners(sweep: SplitSweep, asked: int, kind: str | None = None) -> list[str]
 
 
 def sentences(sweep: SplitSweep) -> str:
-    """Markdown list: who is right most often with each number of tokens, and whether that is more than the controls."""
+    """Markdown list: who is right most often with each number of tokens, and whether that is more than the controls.
+
+    Methods that prune before the language model and those that prune inside it are told apart: with as many kept the
+    latter have more tokens in a layer on average, and more work.
+    """
     labels = {c.policy: c.label for c in sweep.cells}
     lines = []
     for n in sorted({c.asked for c in sweep.cells[1:]}, reverse=True):
-        name = next((w for w in winners(sweep, n) if w not in CONTROLS), None)
-        if name is None:
-            continue
-        number = sweep.cell(name, n)
-        assert number is not None
-        said = []
-        for control in CONTROLS:
-            other = sweep.cell(control, n)
-            if other is None:
-                said.append(f"{labels[control]} leaves no such number")
-                continue
-            found = sweep.difference(other, number)
-            word = {1: "better than", -1: "worse than", 0: "no different from"}[_sign(found)]
-            said.append(f"{word} {labels[control]} ({_points(found)})")
-        kinds = []
-        for kind in np.unique(sweep.kind).tolist():
-            first = winners(sweep, n, kind)[0]
-            kinds.append(f"{kind}: {labels[first]}")
-        lines.append(
-            f"- {n} tokens: of the methods {labels[name]} is right most often, {', '.join(said)}. "
-            f"By kind, {'; '.join(kinds)}."
-        )
+        ranked = [name for name in winners(sweep, n) if name not in CONTROLS]
+        for inside, where in ((False, "before"), (True, "inside")):
+            name = next((one for one in ranked if _prunes_inside(sweep, one, n) is inside), None)
+            if name is not None:
+                said = ", ".join(_against(sweep, name, control, n, labels) for control in CONTROLS)
+                lines.append(
+                    f"- {n} tokens, methods {where} the language model: {labels[name]} is right most often, {said}."
+                )
+        firsts = {kind: labels[winners(sweep, n, kind)[0]] for kind in np.unique(sweep.kind).tolist()}
+        said = "; ".join(f"{kind}: {first}" for kind, first in firsts.items())
+        lines.append(f"- {n} tokens, most often right of all by kind of question: {said}.")
     return "\n".join(lines) + "\n"
+
+
+def _prunes_inside(sweep: SplitSweep, name: str, asked: int) -> bool:
+    number = sweep.cell(name, asked)
+    return bool((sweep.average[number] > sweep.kept[number] + 0.5).any())
+
+
+def _against(sweep: SplitSweep, name: str, control: str, asked: int, labels: dict[str, str]) -> str:
+    """What the paired interval against a control says."""
+    number, other = sweep.cell(name, asked), sweep.cell(control, asked)
+    assert number is not None
+    if other is None:
+        return f"{labels[control]} leaves no such number"
+    found = sweep.difference(other, number)
+    word = {1: "better than", -1: "worse than", 0: "no different from"}[_sign(found)]
+    return f"{word} {labels[control]} ({_points(found)})"
 
 
 def long_table(frame: pd.DataFrame) -> str:
@@ -193,7 +202,7 @@ def main() -> None:
         file=chosen.file,
         on_progress=report,
     )
-    sys.stderr.write("\n")
+    sys.stderr.write(f"\n{sweep.seconds.get('cpu', 0):.0f} CPU seconds\n")
     sys.stdout.write(f"{summary(sweep)}\n{sentences(sweep)}")
     if chosen.long:
         sys.stdout.write(f"\n{long_table(sweep.to_frame())}")

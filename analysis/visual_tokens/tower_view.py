@@ -127,7 +127,7 @@ class _Heard:
         if has_class:
             self._add("cls_attention", lambda p: self._class_row(call, p))
             self._add("cls_logits", lambda p: self._class_row(call, p, before_softmax=True))
-        self._add("tower_keys", lambda p: p.mean(_of_patches(call.key.mean(1), p)).float().cpu())
+        self._add("tower_keys", lambda p: p.mean(of_patches(call.key.mean(1), p)).float().cpu())
         self._add("tower_attention", lambda p: tower_attention(call, p))
 
     def _add(self, name: str, make: Any) -> None:
@@ -144,7 +144,7 @@ def class_rows(call: TowerCall, patches: Patches, *, before_softmax: bool = Fals
     """Attention of the class token on each token, (H, N), or its scores before the softmax; keeps its graph."""
     make = call.logits if before_softmax else call.weights
     rows = torch.stack([make(b, slice(0, 1))[:, 0] for b in range(len(call.query))])
-    return patches.mean(_of_patches(rows.mT, patches)).mT
+    return patches.mean(of_patches(rows.mT, patches)).mT
 
 
 def tower_attention(call: TowerCall, patches: Patches) -> Tensor:
@@ -161,7 +161,13 @@ def tower_attention(call: TowerCall, patches: Patches) -> Tensor:
     return found
 
 
-def _of_patches(values: Tensor, patches: Patches) -> Tensor:
+def received_rows(call: TowerCall, patches: Patches) -> Tensor:
+    """Mean attention that each token gets, (H, N), from all that stands in its picture of the tower; keeps its graph."""
+    rows = torch.stack([call.weights(b, slice(None)).mean(1) for b in range(len(call.query))])
+    return patches.mean(of_patches(rows.mT, patches)).mT
+
+
+def of_patches(values: Tensor, patches: Patches) -> Tensor:
     """Without what stands before the patches, such as the class token: (B, n, ...) of (B, n + k, ...)."""
     return values[:, values.shape[1] - patches.token.shape[1] :]
 
@@ -171,5 +177,5 @@ def _layer(call: TowerCall, patches: Patches) -> TowerLayer:
     return TowerLayer(
         class_rows(call, patches).mean(0).cpu(),
         values[patches.picture(), 0].float().cpu(),
-        patches.mean(_of_patches(values, patches)).float().cpu(),
+        patches.mean(of_patches(values, patches)).float().cpu(),
     )

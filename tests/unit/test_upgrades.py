@@ -37,6 +37,8 @@ def test_numpy_gives_eigenvalues_in_float32():
     ("package", "module", "name"),
     [
         ("transformers", "transformers.masking_utils", "eager_mask"),
+        ("transformers", "transformers.masking_utils", "sdpa_mask"),
+        ("transformers", "transformers.vision_utils", "get_vision_window_index"),
         ("transformers", "transformers.integrations.sdpa_attention", "sdpa_attention_forward"),
         ("transformers", "transformers.integrations.accelerate", "load_offloaded_parameter"),
         (

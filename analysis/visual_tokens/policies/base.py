@@ -134,6 +134,10 @@ class VisualPolicy:
             return f"It works in layer {layers[-1]}, and this model has {view.n_layers}."
         return ""
 
+    def ranking(self, view: VisualView) -> Tensor | None:
+        """The one score per token, (N,), by which it keeps or merges; None where it has no such."""
+        return None
+
     def refuses(self, view: VisualView, kept: int) -> str:
         """Why this number of tokens cannot be kept by this method; empty if it can."""
         return ""
@@ -181,6 +185,10 @@ class ScoredPolicy(VisualPolicy):
     def score(self, view: VisualView) -> Tensor:
         """Score of every token, (N,), float32; higher is kept, of equal ones the earlier."""
         raise NotImplementedError
+
+    def ranking(self, view: VisualView) -> Tensor:
+        """The score."""
+        return self.score(view)
 
     def first_layer(self) -> int:
         """First layer of the language model that sees only what is kept; 0: before the language model."""

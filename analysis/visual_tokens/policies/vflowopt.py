@@ -43,14 +43,14 @@ class VFlowOpt(VisualPolicy):
     needs: ClassVar[tuple[str, ...]] = ("tower_attention", "grey_entropy")
     merges = True
 
-    def importance(self, view: VisualView) -> Tensor:
-        """Score of each token, (N,)."""
+    def ranking(self, view: VisualView) -> Tensor:
+        """Importance of each token, (N,)."""
         found = global_rows(view.part("tower_attention"), self.global_from)
         return found + self.alpha * view.part("grey_entropy").float().softmax(0)
 
     def stages(self, view: VisualView, kept: int) -> tuple[Stage, ...]:
         """One stage before the language model; a mean stands at the place of its best token."""
-        order = ranked(self.importance(view).float(), len(view))[1]
+        order = ranked(self.ranking(view).float(), len(view))[1]
         groups = self.next_best(view, order, kept)
         first = order[: kept - len(groups)]
         gathered = torch.zeros(len(groups), len(view))
@@ -86,7 +86,7 @@ class VFlowOptReleased(VFlowOpt):
     deviations = "The weight of the grey levels is 0 in all released settings. " + VFlowOpt.deviations
     needs = ("tower_attention",)
 
-    def importance(self, view: VisualView) -> Tensor:
+    def ranking(self, view: VisualView) -> Tensor:
         """Attention alone."""
         return global_rows(view.part("tower_attention"), self.global_from)
 

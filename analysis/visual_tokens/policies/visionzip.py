@@ -36,7 +36,7 @@ class VisionZip(VisualPolicy):
     needs = ("cls_attention", "tower_keys")
     merges = True
 
-    def attention(self, view: VisualView) -> Tensor:
+    def ranking(self, view: VisualView) -> Tensor:
         """Attention that each token gets in the tower, (N,)."""
         return view.part("cls_attention").float().sum(0)
 
@@ -45,7 +45,7 @@ class VisionZip(VisualPolicy):
         n = len(view)
         n_targets = min(int(kept * self.contextual), n - kept)
         dominant = torch.zeros(n, dtype=torch.bool)
-        dominant[highest(self.attention(view), kept - n_targets)] = True
+        dominant[highest(self.ranking(view), kept - n_targets)] = True
         rest = (~dominant).nonzero()[:, 0]
         mix = torch.eye(n)
         if n_targets:
@@ -78,6 +78,6 @@ class VisionZipReceived(VisionZip):
     )
     needs = ("tower_attention", "tower_keys")
 
-    def attention(self, view: VisualView) -> Tensor:
+    def ranking(self, view: VisualView) -> Tensor:
         """Column mean, summed over heads."""
         return view.part("tower_attention").float().mean(1).sum(0)

@@ -173,7 +173,8 @@ def test_the_table_says_who_wins_and_when_nobody_does():
     assert lines[0] == "| method | 36 | 9 |" and lines[2] == "| all tokens | 100.0 | 100.0 |"
     assert "| fastv | **75.0** ▲ @ 1 | 50.0 @ 1 |" in lines
     assert "| downsampling | 25.0 @ 1 | **50.0** @ 1 |" in lines
-    first, second = table.sentences(sweep).splitlines()
+    first, kinds, second, _ = table.sentences(sweep).splitlines()
+    assert "read: fastv" in kinds and "before the language model" in first
     assert "fastv is right most often, better than random (+50.0 (+50.0 to +50.0))" in first
     assert "no different from downsampling (+0.0 (+0.0 to +0.0))" in second
     assert table.winners(sweep, 36, "read")[0] == "fastv"

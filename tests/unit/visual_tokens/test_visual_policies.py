@@ -529,7 +529,7 @@ def test_vflowopt_reads_the_rows_of_what_gets_attention():
     view = grid(drawn(4), 2, tower_attention=rows[None], grey_entropy=torch.tensor([0.0, 0, 0, 5]))
     assert kept("vflowopt_released", view, 1) == [0] and kept("vflowopt", view, 1) == [3]
     torch.testing.assert_close(
-        policy("vflowopt").importance(view), score + torch.tensor([0.0, 0, 0, 5]).softmax(0)
+        policy("vflowopt").ranking(view), score + torch.tensor([0.0, 0, 0, 5]).softmax(0)
     )
 
 

@@ -1,0 +1,117 @@
+"""How a compressed model stands up to small changes of its pictures: four numbers, and whether its ranking holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from analysis.visual_tokens.intervals import Interval, wilson
+from analysis.visual_tokens.policies.base import highest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENOUGH = 0.8
+"""Share of the full model's accuracy from which a number of tokens counts as practical."""
+
+
+@dataclass(frozen=True, slots=True)
+class Robustness:
+    """A method at one number of tokens, on pictures as they are and changed.
+
+    Parameters
+    ----------
+    survival : float
+        SR: accuracy of all tokens on changed pictures, over that on pictures as they are.
+    error : Interval
+        CER: share of questions that the kept tokens get wrong on changed pictures.
+    broken : Interval
+        CBR: the same among the questions that all tokens get right on both pictures, and the kept ones on the clean one:
+        what compression alone adds. NaN without such a question.
+    n_sound : int
+        Those questions.
+    """
+
+    survival: float
+    error: Interval
+    broken: Interval
+    n_sound: int
+
+
+def robustness(
+    full_clean: np.ndarray, full_noisy: np.ndarray, kept_clean: np.ndarray, kept_noisy: np.ndarray
+) -> Robustness:
+    """Measure how much a change of the pictures hurts a compressed model, and how much of that the full one shows.
+
+    Parameters
+    ----------
+    full_clean, full_noisy, kept_clean, kept_noisy : numpy.ndarray
+        (Q,) of bool: which questions are right, with all tokens and with those kept, on pictures as they are and
+        changed.
+    """
+    sound = full_clean & full_noisy & kept_clean
+    right = float(full_clean.mean())
+    return Robustness(
+        float(full_noisy.mean()) / right if right else float("nan"),
+        wilson(int((~kept_noisy).sum()), len(kept_noisy)),
+        wilson(int((sound & ~kept_noisy).sum()), int(sound.sum())),
+        int(sound.sum()),
+    )
+
+
+def practical_budget(full_clean: np.ndarray, kept_clean: Mapping[int, np.ndarray]) -> int | None:
+    """K_prac: the fewest tokens with at least 80 % of the full model's accuracy on pictures as they are; None if none.
+
+    Parameters
+    ----------
+    full_clean : numpy.ndarray
+        (Q,) of bool.
+    kept_clean : mapping of int to numpy.ndarray
+        By the tokens kept, (Q,) of bool.
+    """
+    least = ENOUGH * float(full_clean.mean())
+    return min((n for n, right in kept_clean.items() if float(right.mean()) >= least), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class RankStability:
+    """A ranking of tokens before and after a change of the picture.
+
+    Parameters
+    ----------
+    correlation : float
+        Spearman's; NaN where all are equal.
+    preserved : float
+        Share of the top tokens before that are among the top after.
+    infiltrated : float
+        Share of the bottom tokens before that are among the top after.
+    """
+
+    correlation: float
+    preserved: float
+    infiltrated: float
+
+
+def rank_stability(before: Tensor, after: Tensor, kept: int) -> RankStability:
+    """Compare two scores of the same tokens.
+
+    Parameters
+    ----------
+    before, after : torch.Tensor
+        (N,), higher is kept.
+    kept : int
+        Tokens in the top; the bottom has as many, or what is left where that is fewer.
+    """
+    top, again = (set(highest(score, kept).tolist()) for score in (before, after))
+    bottom = set(highest(-before, min(kept, len(before) - kept)).tolist()) - top
+    ranks = [pd.Series(score.double().numpy()).rank() for score in (before, after)]
+    varies = all(rank.nunique() > 1 for rank in ranks)
+    return RankStability(
+        float(ranks[0].corr(ranks[1])) if varies else float("nan"),
+        len(top & again) / kept,
+        len(bottom & again) / len(bottom) if bottom else float("nan"),
+    )
