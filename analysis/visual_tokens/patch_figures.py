@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SIDE = 336
 """Pixels of a map's longer side: two beside each other in a page, one in a narrow window."""
+SMALL = 300
+"""The same where a map has a card beside it."""
 _SHARPEST = 2 * SIDE
 """Pixels of the longer side of the picture in a figure's file; larger ones are made smaller."""
 _FADED = 0.45

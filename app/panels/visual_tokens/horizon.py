@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis import figures
 from analysis.visual_tokens.horizon_figures import WHICH, horizon_sentence, window_frame
+from analysis.visual_tokens.patch_figures import SMALL
 from app import state
 from app.choice import chosen
 from app.compute.looking import SHIPPED
@@ -43,7 +44,7 @@ def horizon_cards(a: VisualAnswer) -> None:
     take_click(state.HORIZON_CURVE, running.choose_layer)
     for chart in (state.HORIZON_MAP, state.PATCH_MAP):
         take_click(chart, running.choose_patch)
-    left, right = side_by_side("visual_horizon", [1.2, 1])
+    left, right = side_by_side("maps_horizon", 2)
     with left:
         h = experiment(
             "visual_horizon",
@@ -132,7 +133,7 @@ def _windows(a: VisualAnswer, h: HorizonResult) -> None:
             width=220,
         )
         shown = figures.horizon_on_picture(
-            a.picture, h, layer, which, theme_name=theme_name, patch=patch, pick=True
+            a.picture, h, layer, which, theme_name=theme_name, patch=patch, side=SMALL, pick=True
         )
         draw(shown, width="content", **PICK)
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from analysis import figures
 from analysis.visual_tokens.layer_figures import PATCH_QUANTITIES, layers_frame, patch_quantity_frame
+from analysis.visual_tokens.patch_figures import SMALL
 from app import state
 from app.choice import chosen
 from app.panels.visual_tokens import help as explained
@@ -27,7 +28,7 @@ def layers_cards(a: VisualAnswer) -> None:
     """Draw both cards of this answer, and the panel of many pictures."""
     take_click(state.VISUAL_LAYERS, running.choose_layer)
     take_click(state.PATCH_MAP, running.choose_patch)
-    left, right = side_by_side("visual_layers", 2)
+    left, right = side_by_side("maps_layers", 2)
     with left:
         _curves(a)
     with right:
@@ -82,7 +83,9 @@ def patches_card(a: VisualAnswer) -> None:
                 width=230,
             )
         draw(
-            figures.patch_quantity(a, quantity, layer, theme_name=theme_name, patch=patch, pick=True),
+            figures.patch_quantity(
+                a, quantity, layer, theme_name=theme_name, patch=patch, side=SMALL, pick=True
+            ),
             width="content",
             **PICK,
         )

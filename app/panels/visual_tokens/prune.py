@@ -9,6 +9,8 @@ import streamlit as st
 from analysis import figures
 from analysis.drawing.numbers import significant
 from analysis.units import table_in
+from analysis.visual_tokens.patch_figures import SMALL
+from analysis.visual_tokens.split_results import CONTROLS
 from analysis.visual_tokens.sweep_figures import COUNTED, METRIC_WORDS, VISUAL_METRICS, kept_frame
 from analysis.visual_tokens.sweep_results import INFORMATION
 from app import state
@@ -46,6 +48,7 @@ FIRST_METHODS = (
 )
 SHARES = (0.75, 0.5, 1 / 4, 1 / 9, 1 / 16)
 FIRST_SHARES = SHARES[1:]
+_COUNTS = {"kept": "by tokens kept", "average": "by mean over layers"}
 _SEEDS = 5
 _HEIGHT = 380
 
@@ -54,7 +57,7 @@ def prune_cards(a: VisualAnswer) -> None:
     """Draw what asks for the sweep, and its pictures once they are there."""
     for chart in (state.PRUNED_MAP, state.PATCH_MAP):
         take_click(chart, running.choose_patch)
-    left, right = side_by_side("prune", [1.2, 1])
+    left, right = side_by_side("maps_prune", 2)
     with left:
         sweep = experiment(
             "prune",
@@ -161,16 +164,16 @@ def _curves(sweep: VisualSweep) -> None:
                 format_func=lambda name: METRIC_WORDS[name].label,
                 persist_state="session",
                 label_visibility="collapsed",
-                width=190,
+                width=170,
             )
             st.selectbox(
                 "Count",
                 list(COUNTED),
                 key=state.VISUAL_COUNTED,
-                format_func=lambda name: COUNTED[name],
+                format_func=_COUNTS.__getitem__,
                 persist_state="session",
                 label_visibility="collapsed",
-                width=290,
+                width=170,
             )
         draw()
 
@@ -180,7 +183,8 @@ def _kept(a: VisualAnswer, sweep: VisualSweep) -> None:
     if not ran:
         return
     held = st.session_state.get(state.VISUAL_SETTING)
-    setting = held if held in ran else ran[0]
+    tested = [k for k in ran if sweep.settings[k].policy not in CONTROLS]
+    setting = held if held in ran else (tested or ran)[0]
     theme_name, patch = state.theme_name(), running.chosen_patch(a)
     this = sweep.settings[setting]
     with altair_card(
