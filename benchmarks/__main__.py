@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import comparison, eviction_sweep, head_memory, passes, two_heads, writing
+from benchmarks import comparison, eviction_sweep, head_memory, passes, two_heads, visual_tokens, writing
 from benchmarks.harness import Report, machine
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -53,6 +53,7 @@ def main() -> bool:
         eviction_sweep.compare(folder, peers, asked.quick, say),
         writing.compare(asked.quick, say),
         comparison.compare(asked.quick, say),
+        visual_tokens.compare(1 if asked.quick else 3),
     ]
     about = f"{machine()}. {time.strftime('%d %B %Y')}, {(time.monotonic() - begin) / 60:.1f} minutes in all."
     if not peers:

@@ -7,7 +7,7 @@ import importlib.metadata
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -15,19 +15,19 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError, TooLongError
 from analysis.forward.attention_adapter import AttentionCall, attending
-from analysis.models.stops import stop_ids
 from analysis.models.token_names import special_ids, token_texts
 from analysis.models.tokenization import tokens_of_ids
 from analysis.progress import Progress, silent
 from analysis.results.layers import LayerTrace
 from analysis.results.tokens import TokenTrace
 from analysis.results.trace import Check, Trace, TraceSpec
-from analysis.visual_tokens.boxes import NEWLINE, crop_numbers
+from analysis.visual_tokens.boxes import NEWLINE
 from analysis.visual_tokens.decoding import Written, write_greedily
 from analysis.visual_tokens.images import to_png
 from analysis.visual_tokens.layers import LayersRecorder
 from analysis.visual_tokens.looking import LookingRecorder, Places
 from analysis.visual_tokens.parts import language_layers, language_part, visual_positions
+from analysis.visual_tokens.patches import crops, token_patches
 from analysis.visual_tokens.results import (
     PositionKind,
     PromptPositions,
@@ -129,7 +129,7 @@ def _measure(
         attending(part, SimpleNamespace(layers=blocks), attend, library_masks="fused"),
         layers.recording(on_layer),
     ):
-        written = write_greedily(model, once, stop_ids(vlm), most, top_k=top_k, on_token=on_token)
+        written = write_greedily(model, once, vlm.ends, most, top_k=top_k, on_token=on_token)
     measured = time.perf_counter()
     own = model(**once, use_cache=False, logits_to_keep=1).logits[0, -1]
     checks = (*looking.checks(), _same_logits(own, written.first_logits))
@@ -140,13 +140,13 @@ def _measure(
     }
     n = len(written.ids)
     trace = _trace(vlm, written, layers.written_norms(n), prepared.n_prompt)
-    ends = {*stop_ids(vlm)}
+    ends = vlm.ends
     said = [i for i in written.ids if i not in ends]
     report(1.0, "done")
     return VisualAnswer(
         text=vlm.tokenizer.decode(said, skip_special_tokens=True).strip(),
         trace=trace,
-        picture=_seen(prepared),
+        picture=_seen(model, prepared),
         prompt=positions,
         looking=looking.looking(n),
         layers=layers.layers(),
@@ -175,9 +175,10 @@ def _places(vlm: VisionModel, prepared: PreparedQuestion) -> tuple[Places, Promp
     return places, PromptPositions(shown, tuple(kinds), places.visual.numpy())
 
 
-def _seen(prepared: PreparedQuestion) -> SeenPicture:
+def _seen(model: Any, prepared: PreparedQuestion) -> SeenPicture:
     boxes, image = prepared.boxes, prepared.picture.image
     place = boxes.view != NEWLINE
+    crop = crops(boxes, token_patches(model, boxes))
     return SeenPicture(
         png=to_png(image),
         width=image.width,
@@ -185,7 +186,7 @@ def _seen(prepared: PreparedQuestion) -> SeenPicture:
         boxes=boxes.box[place].astype(np.float64),
         row=boxes.row[place].astype(np.int64),
         column=boxes.column[place].astype(np.int64),
-        crop=crop_numbers(boxes)[place],
+        crop=np.zeros(int(place.sum()), np.int64) if crop is None else crop.numpy().astype(np.int64),
         unseen=boxes.unseen,
         notes=prepared.picture.notes,
     )

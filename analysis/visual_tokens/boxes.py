@@ -120,25 +120,3 @@ def tiles(size: tuple[int, int], layout: tuple[int, int], side: int) -> list[Tok
             one = grid_boxes(size, (side, side), area=area)
             found.append(TokenBoxes(one.box, one.view, one.row + r * side, one.column + c * side, size))
     return found
-
-
-def crop_numbers(boxes: TokenBoxes) -> np.ndarray:
-    """Crop that each token belongs to, int64, (n,).
-
-    Returns
-    -------
-    numpy.ndarray
-        0 for the picture seen whole, 1, 2, ... for its crops, -1 for newlines. Crops whose tokens run row by row
-        over all of them, as the newlines of LLaVA-NeXT and OneVision tell, count as one.
-    """
-    small, newline = boxes.view == WHOLE, boxes.view == NEWLINE
-    crop = np.where(newline, -1, 0).astype(np.int64)
-    if not small.any():
-        return crop
-    crop[boxes.view == MAIN] = 1
-    if not newline.any():
-        # a crop's grid has the sides of the whole picture's
-        rows, columns = int(boxes.row[small].max()) + 1, int(boxes.column[small].max()) + 1
-        across = (int(boxes.column.max()) + 1) // columns
-        crop *= 1 + boxes.row // rows * across + boxes.column // columns
-    return crop

@@ -7,6 +7,7 @@ killed goes on where it was.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -95,7 +96,7 @@ def sweep_split(
     tokens = [tokens_of(k, N_VISUAL) for k in kept]
     with vlm.held("while asking about scenes"):
         require_scenes(vlm)
-        settings = {
+        settings: dict[str, Any] = {
             "model": vlm.name,
             "revision": vlm.info.revision,
             "dtype": vlm.info.dtype,
@@ -106,6 +107,7 @@ def sweep_split(
             "questions": questions,
             "split": split,
         }
+        settings = json.loads(json.dumps(settings))  # as a file holds them: lists, no tuples
         sweep = _begin(settings, methods, tokens, file)
         asker = _Asker(vlm, methods, tokens, counting, seeds)
         for block in scenes_asked(split, questions, len(sweep)):
@@ -145,13 +147,13 @@ def _begin(
         return found
     cells = [SplitCell("full", "all tokens", N_VISUAL)]
     cells += [SplitCell(one.name, one.label, n) for one in methods for n in tokens]
-    nothing = np.zeros((len(cells), 0))
+    nothing: dict[str, Any] = dict.fromkeys(MEASURED, np.zeros((len(cells), 0)))
     return SplitSweep(
         settings,
         tuple(cells),
         np.zeros(0, np.int64),
         np.zeros(0, str),
-        **dict.fromkeys(MEASURED, nothing),
+        **nothing,
     )
 
 
@@ -165,12 +167,15 @@ def _joined(
     """A sweep with the numbers of one more block of scenes."""
     picture = [one.seed for one, asked in block for _ in asked]
     kind = [q.kind for _, asked in block for q in asked]
+    more: dict[str, Any] = {
+        name: np.concatenate([getattr(sweep, name), values], 1) for name, values in measured.items()
+    }
     return replace(
         sweep,
         cells=tuple(replace(c, why=c.why or whys.get(i, "")) for i, c in enumerate(sweep.cells)),
         picture=np.concatenate([sweep.picture, np.array(picture, np.int64)]),
         kind=np.concatenate([sweep.kind, np.array(kind, str)]),
-        **{name: np.concatenate([getattr(sweep, name), values], 1) for name, values in measured.items()},
+        **more,
     )
 
 

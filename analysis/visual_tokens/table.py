@@ -136,7 +136,8 @@ def long_table(frame: pd.DataFrame) -> str:
         "| method | kept | average | FLOPs % | right % | against random | against down-sampling | group A | group B | KL, nats |",
         "|---|" + "---:|" * 9,
     ]
-    for row in frame.to_dict("records"):
+    for line in frame.to_dict("records"):
+        row: dict[str, Any] = {str(k): v for k, v in line.items()}
         if row["why"]:
             lines.append(f"| {row['label']} | {row['asked']} |" + " |" * 7 + f" {row['why']} |")
             continue

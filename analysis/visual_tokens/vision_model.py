@@ -15,11 +15,12 @@ from torch import Tensor
 from analysis.errors import AnalysisError, OutOfMemoryError, TooLongError, UnsupportedModelError
 from analysis.models.loading import ModelInfo
 from analysis.models.spec import ModelSpec
+from analysis.models.stops import stop_ids
 from analysis.models.tokenization import check_text, require_rows
 from analysis.out_of_memory import when_memory_runs_out
 from analysis.visual_tokens.boxes import TokenBoxes
 from analysis.visual_tokens.images import Picture, read_image
-from analysis.visual_tokens.parts import visual_positions
+from analysis.visual_tokens.parts import image_token_id, visual_positions
 from analysis.visual_tokens.positions import token_boxes
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ class VisionModel:
     def name(self) -> str:
         """As a screen says it."""
         return self.info.name
+
+    @property
+    def ends(self) -> frozenset[int]:
+        """Ids that end an answer: the model's own, and the image's, which stands for no word."""
+        return frozenset((*stop_ids(self), image_token_id(self.model)))
 
     def full(self, doing: str) -> OutOfMemoryError:
         """What is said when the memory of its device runs out; ``doing`` ends the sentence."""

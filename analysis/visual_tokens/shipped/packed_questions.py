@@ -119,7 +119,7 @@ class PackedQuestions:
             for name, values in measured.items():
                 found[name][where] = values
         counts = [tokens_per_layer(c, self._shape.n_layers) for c in choices]
-        of = np.repeat(np.arange(len(asked)), [len(a) for a in asked])
+        of = [row for row, questions in enumerate(asked) for _ in questions]
         found["kept"] = np.array([len(choices[r].kept) for r in of], float)
         found["average"] = np.array([counts[r].mean() for r in of])
         found["flops"] = np.array(

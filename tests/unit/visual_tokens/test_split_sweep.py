@@ -93,23 +93,23 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(vlm, tmp_p
 
     more = {"questions": 13, "seeds": 2}
     with pytest.raises(an.Cancelled):
-        sweep_split(vlm, ("fastv",), (36, 8), file=file, on_progress=kill, **more)
+        sweep_split(vlm, ("sparsevlm",), (36, 8), file=file, on_progress=kill, **more)
     assert seen == sorted(seen) and [p.name for p in tmp_path.iterdir()] == ["sweep"], "no part is left"
     begun = load_split_sweep(file)
     assert 0 < len(begun) < 13 and not begun.is_done
-    resumed = sweep_split(vlm, ("fastv",), (36, 8), file=file, **more)
-    assert same(resumed, sweep_split(vlm, ("fastv",), (36, 8), **more)) and resumed.is_done
+    resumed = sweep_split(vlm, ("sparsevlm",), (36, 8), file=file, **more)
+    assert same(resumed, sweep_split(vlm, ("sparsevlm",), (36, 8), **more)) and resumed.is_done
     assert same(resumed, load_split_sweep(file))
     started = []
     again = sweep_split(
-        vlm, ("fastv",), (36, 8), file=file, on_progress=lambda share, _w: started.append(share), **more
+        vlm, ("sparsevlm",), (36, 8), file=file, on_progress=lambda share, _w: started.append(share), **more
     )
     assert same(again, resumed) and started == [1.0], "nothing is asked twice"
     with pytest.raises(an.AnalysisError, match="other settings"):
-        sweep_split(vlm, ("fastv",), (36, 9), file=file, **more)
+        sweep_split(vlm, ("sparsevlm",), (36, 9), file=file, **more)
     file.write_bytes(file.read_bytes()[:-40])
     with pytest.raises(an.AnalysisError, match="damaged"):
-        sweep_split(vlm, ("fastv",), (36, 8), file=file, **more)
+        sweep_split(vlm, ("sparsevlm",), (36, 8), file=file, **more)
 
 
 def test_only_what_reads_scenes_is_asked(vlm):
