@@ -208,11 +208,10 @@ def _kept(a: VisualAnswer, sweep: VisualSweep) -> None:
             format_func=lambda k: _name(sweep, k),
             label_visibility="collapsed",
         )
-        draw(
-            figures.kept_on_picture(a.picture, sweep, setting, theme_name=theme_name, patch=patch, pick=True),
-            width="content",
-            **PICK,
+        shown = figures.kept_on_picture(
+            a.picture, sweep, setting, theme_name=theme_name, patch=patch, side=SMALL, pick=True
         )
+        draw(shown, width="content", **PICK)
 
 
 def _name(sweep: VisualSweep, k: int) -> str:
