@@ -81,26 +81,16 @@ def engine() -> Engine:
     scope="session",
     show_spinner=False,
     max_entries=1,
-    on_release=lambda tab: _close_tab(tab),
+    on_release=lambda tab: engine().worker.drop_owner(tab),
 )
 def owner() -> str:
-    """Id of this browser tab; its jobs are dropped when it closes, and the results of its private ones."""
+    """Id of this browser tab; its jobs are dropped when it closes."""
     return uuid.uuid4().hex
 
 
 def private() -> str:
-    """How keys of jobs begin whose results are this tab's alone, such as those about a person's picture."""
-    return _private(owner())
-
-
-def _private(tab: str) -> str:
-    return f"private/{tab}/"
-
-
-def _close_tab(tab: str) -> None:
-    worker = engine().worker
-    worker.drop_owner(tab)
-    worker.forget(lambda job: job.key.startswith(_private(tab)))
+    """How keys of jobs begin whose results go with this tab, such as those about a person's picture."""
+    return Worker.own_keys(owner())
 
 
 def submit(request: RunRequest) -> Job:

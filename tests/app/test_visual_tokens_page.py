@@ -143,7 +143,7 @@ def test_a_persons_picture_stays_in_the_session(open_page, finish, questions):
     assert all("holiday" not in str(value) for value in at.query_params.values())
     keys = [key for key in runs.engine().worker._jobs if "look/" in key]
     assert keys and all(key.startswith("private/") for key in keys)
-    runs._close_tab(keys[0].split("/")[1])
+    runs.engine().worker.drop_owner(keys[0].split("/")[1])
     assert not [key for key in runs.engine().worker._jobs if "look/" in key]
 
 

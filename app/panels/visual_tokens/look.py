@@ -78,7 +78,7 @@ def _look_card(a: VisualAnswer) -> None:
             running.choose_token(picked)
             token = picked
         _controls(a)
-        with st.container(key="pictures", horizontal=True, gap="medium"):
+        with st.container(key="look_pictures", horizontal=True, gap="medium"):
             show_chart(
                 picture_map(a.picture, theme_name=theme_name, patch=patch, pick=True),
                 alt="The picture, the chosen patch outlined",
@@ -95,21 +95,8 @@ def _look_card(a: VisualAnswer) -> None:
 def _controls(a: VisualAnswer) -> None:
     """Layer, head, and whether sinks are in the scale."""
     with st.container(key="look_controls", horizontal=True, vertical_alignment="center", gap="small"):
-        for label, names, key in (
-            ("Layer", running.layer_names(a), state.LOOK_LAYER),
-            ("Head", running.head_names(a), state.LOOK_HEAD),
-        ):
-            if st.session_state.get(key, names[0]) not in names:
-                st.session_state.pop(key)  # of an answer by another model
-            st.selectbox(
-                label,
-                names,
-                key=key,
-                bind="query-params",
-                persist_state="session",
-                label_visibility="collapsed",
-                width=130,
-            )
+        _select("Layer", running.layer_names(a), state.LOOK_LAYER)
+        _select("Head", running.head_names(a), state.LOOK_HEAD)
         st.toggle(
             "Without sinks",
             key=state.LOOK_SINKS,
@@ -118,6 +105,20 @@ def _controls(a: VisualAnswer) -> None:
             help="Dashed: visual sinks, which get far more than an even share from whatever is read after the picture. "
             "Left out, the rest has the whole scale.",
         )
+
+
+def _select(label: str, names: list[str], key: str) -> None:
+    if st.session_state.get(key, names[0]) not in names:
+        st.session_state.pop(key)  # of an answer by another model
+    st.selectbox(
+        label,
+        names,
+        key=key,
+        bind="query-params",
+        persist_state="session",
+        label_visibility="collapsed",
+        width=130,
+    )
 
 
 def _said(a: VisualAnswer) -> str:

@@ -58,7 +58,9 @@ def scene_number() -> int:
 
 def own_picture() -> OwnPicture | AnalysisError | None:
     """The uploaded or photographed picture, what is wrong with it, or None while there is none."""
-    upload = st.session_state.get(state.LOOK_UPLOAD if source() == "upload" else state.LOOK_CAMERA)
+    upload = st.session_state.get(state.LOOK_UPLOAD)
+    if source() == "camera":
+        upload = st.session_state.get(state.LOOK_CAMERA)
     if upload is None:
         return None
     data = upload.getvalue()
@@ -83,16 +85,16 @@ def _read(data: bytes) -> OwnPicture | AnalysisError:
 
 def begin_form() -> None:
     """A scene's first question stands in the form until a person writes another."""
-    held = st.session_state
-    if state.LOOK_QUESTION not in held and state.LOOK_QUESTION in st.query_params:
-        held[state.LOOK_QUESTION] = st.query_params[state.LOOK_QUESTION][:LONGEST]
+    if state.LOOK_QUESTION not in st.session_state and state.LOOK_QUESTION in st.query_params:
+        st.session_state[state.LOOK_QUESTION] = st.query_params[state.LOOK_QUESTION][:LONGEST]
     if source() != "scene":
         return
-    said, filled = held.get(state.LOOK_QUESTION), held.get(state.LOOK_FILLED)
+    said, filled = st.session_state.get(state.LOOK_QUESTION), st.session_state.get(state.LOOK_FILLED)
     if not said or (filled is not None and said == filled[1] and filled[0] != scene_number()):
         is_first = scene_number() == FIRST_SCENE
         first = FIRST_QUESTION if is_first else scene_shown(scene_number()).questions[0].text
-        held[state.LOOK_QUESTION], held[state.LOOK_FILLED] = first, (scene_number(), first)
+        st.session_state[state.LOOK_QUESTION] = first
+        st.session_state[state.LOOK_FILLED] = (scene_number(), first)
 
 
 def look_request() -> LookRequest | AnalysisError:

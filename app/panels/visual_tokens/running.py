@@ -53,9 +53,13 @@ def show(answer: VisualAnswer, request: LookRequest | None) -> None:
     """Put an answer on screen, with nothing chosen in it."""
     st.session_state[state.LOOK] = answer
     st.session_state[state.LOOKED_REQUEST] = request
-    for key in (state.LOOK_TOKEN, state.PATCH):
-        st.session_state.pop(key, None)
-        st.query_params.pop(key, None)
+    _forget(state.LOOK_TOKEN)
+    _forget(state.PATCH)
+
+
+def _forget(key: str) -> None:
+    st.session_state.pop(key, None)
+    st.query_params.pop(key, None)
 
 
 def chosen_token(a: VisualAnswer) -> int:

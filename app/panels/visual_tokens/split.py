@@ -111,12 +111,18 @@ def _curves(split: SplitSweep, order: list[str]) -> None:
         more=explained.SPLIT,
     ) as draw:
         with st.container(key="split_controls", horizontal=True, vertical_alignment="center", gap="small"):
-            for label, names, key, width in (
-                ("Kind", kinds, state.SPLIT_KIND, 150),
-                ("Count", list(COUNTED), state.SPLIT_COUNTED, 290),
-            ):
-                st.selectbox(
-                    label, names, key=key, persist_state="session", label_visibility="collapsed", width=width,
-                    format_func=lambda name: COUNTED.get(name, name),
-                )  # fmt: skip
+            _select("Kind", kinds, state.SPLIT_KIND)
+            _select("Count", list(COUNTED), state.SPLIT_COUNTED)
         draw()
+
+
+def _select(label: str, names: list[str], key: str) -> None:
+    st.selectbox(
+        label,
+        names,
+        key=key,
+        format_func=lambda name: COUNTED.get(name, name),
+        persist_state="session",
+        label_visibility="collapsed",
+        width=290 if names[0] in COUNTED else 150,
+    )

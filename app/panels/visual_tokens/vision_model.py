@@ -20,9 +20,9 @@ FAMILIES = (
 
 def vision_spec() -> VisionSpec:
     """The chosen model."""
-    held = st.session_state
-    name = clean_path(held.get(state.LOOK_MODEL) or st.query_params.get(state.LOOK_MODEL) or "")
-    return VisionSpec(name or SHIPPED, held.get(state.DEVICE, "auto"), held.get(state.PRECISION, "auto"))
+    name = clean_path(st.session_state.get(state.LOOK_MODEL) or st.query_params.get(state.LOOK_MODEL) or "")
+    device = st.session_state.get(state.DEVICE, "auto")
+    return VisionSpec(name or SHIPPED, device, st.session_state.get(state.PRECISION, "auto"))
 
 
 def vision_label() -> str:
