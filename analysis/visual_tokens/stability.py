@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from analysis.visual_tokens.intervals import Interval, wilson
+from analysis.visual_tokens.intervals import Interval, paired_difference, wilson
 from analysis.visual_tokens.policies.base import highest
 
 if TYPE_CHECKING:
@@ -43,7 +43,11 @@ class Robustness:
 
 
 def robustness(
-    full_clean: np.ndarray, full_noisy: np.ndarray, kept_clean: np.ndarray, kept_noisy: np.ndarray
+    full_clean: np.ndarray,
+    full_noisy: np.ndarray,
+    kept_clean: np.ndarray,
+    kept_noisy: np.ndarray,
+    picture: np.ndarray,
 ) -> Robustness:
     """Measure how much a change of the pictures hurts a compressed model, and how much of that the full one shows.
 
@@ -52,15 +56,25 @@ def robustness(
     full_clean, full_noisy, kept_clean, kept_noisy : numpy.ndarray
         (Q,) of bool: which questions are right, with all tokens and with those kept, on pictures as they are and
         changed.
+    picture : numpy.ndarray
+        (Q,): the picture of each question; intervals are over pictures, since questions about one share its fate.
     """
     sound = full_clean & full_noisy & kept_clean
     right = float(full_clean.mean())
     return Robustness(
         float(full_noisy.mean()) / right if right else float("nan"),
-        wilson(int((~kept_noisy).sum()), len(kept_noisy)),
-        wilson(int((sound & ~kept_noisy).sum()), int(sound.sum())),
+        _share(~kept_noisy, picture),
+        _share(~kept_noisy[sound], picture[sound]),
         int(sound.sum()),
     )
+
+
+def _share(wrong: np.ndarray, picture: np.ndarray) -> Interval:
+    """Share of questions with its 95 % interval over pictures: a bootstrap, or Wilson's where all are alike."""
+    if not len(wrong) or wrong.all() or not wrong.any():
+        n = len(np.unique(picture))
+        return wilson(n if len(wrong) and wrong.all() else 0, n)
+    return paired_difference(np.zeros(len(wrong)), wrong, picture)
 
 
 def practical_budget(full_clean: np.ndarray, kept_clean: Mapping[int, np.ndarray]) -> int | None:
@@ -73,8 +87,8 @@ def practical_budget(full_clean: np.ndarray, kept_clean: Mapping[int, np.ndarray
     kept_clean : mapping of int to numpy.ndarray
         By the tokens kept, (Q,) of bool.
     """
-    least = ENOUGH * float(full_clean.mean())
-    return min((n for n, right in kept_clean.items() if float(right.mean()) >= least), default=None)
+    least = ENOUGH * int(full_clean.sum()) - 1e-9  # questions: four of five are enough
+    return min((n for n, right in kept_clean.items() if int(right.sum()) >= least), default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ TOWER_PARTS = (
 
 
 @dataclass(frozen=True, eq=False)
-class TowerReading:
+class TowerPass:
     """One pass of the tower over one picture; any number of runs, with other questions too, may be made of it.
 
     Parameters
@@ -47,16 +47,16 @@ class TowerReading:
     once: dict[str, Any]
     parts: dict[str, Any]
 
-    def asking(self, inputs: Mapping[str, Any]) -> TowerReading:
+    def asking(self, inputs: Mapping[str, Any]) -> TowerPass:
         """The same picture with another question: the processor's input for it, whose pixels are not read."""
         texts = {k: v for k, v in inputs.items() if k not in ("pixel_values", "pixel_attention_mask")}
-        return TowerReading({**texts, "mm_encoder_outputs": self.once["mm_encoder_outputs"]}, self.parts)
+        return TowerPass({**texts, "mm_encoder_outputs": self.once["mm_encoder_outputs"]}, self.parts)
 
 
 @torch.no_grad()
 def read_tower(
     model: Any, inputs: Mapping[str, Any], boxes: TokenBoxes, parts: Collection[str] = TOWER_PARTS
-) -> TowerReading:
+) -> TowerPass:
     """Read a picture once, and keep what methods need of the tower.
 
     Parameters
@@ -72,7 +72,7 @@ def read_tower(
 
     Returns
     -------
-    TowerReading
+    TowerPass
         Attention, keys and entropy are means over the patches of a token. Nothing of the tower where a token
         is not made of whole patches, nothing of a class token where the tower has none.
     """
@@ -99,7 +99,7 @@ def read_tower(
             "projector": copy.deepcopy(projector).float().cpu(),
         }
         found |= {name: part for name, part in own.items() if name in parts}
-    return TowerReading(once, found)
+    return TowerPass(once, found)
 
 
 @dataclass(eq=False)

@@ -26,7 +26,7 @@ from analysis.visual_tokens.parts import (
     visual_positions,
 )
 from analysis.visual_tokens.policies.view import VisualView
-from analysis.visual_tokens.tower_view import TowerReading, read_tower
+from analysis.visual_tokens.tower_view import TowerPass, read_tower
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class _Seen:
 @torch.no_grad()
 def view_before(
     model: Any,
-    inputs: Mapping[str, Any] | TowerReading,
+    inputs: Mapping[str, Any] | TowerPass,
     boxes: TokenBoxes,
     layers: Collection[int] | None = None,
 ) -> VisualView:
@@ -62,7 +62,7 @@ def view_before(
     ----------
     model : transformers.PreTrainedModel
         A vision-language model.
-    inputs : mapping or TowerReading
+    inputs : mapping or TowerPass
         What its processor made of one image and a question, or :func:`analysis.visual_tokens.tower_view.read_tower`
         of that, which serves all views and runs of the image.
     boxes : TokenBoxes
@@ -88,9 +88,9 @@ def view_before(
     if not wanted <= set(range(len(blocks))):
         missing = min(wanted - set(range(len(blocks))))
         raise AnalysisError(f"There is no layer {missing}.", f"Choose 0 to {len(blocks) - 1}.")
-    ids = (inputs.once if isinstance(inputs, TowerReading) else inputs)["input_ids"][0]
+    ids = (inputs.once if isinstance(inputs, TowerPass) else inputs)["input_ids"][0]
     places = _places(visual_positions(model, ids), len(ids), boxes)
-    reading = inputs if isinstance(inputs, TowerReading) else read_tower(model, inputs, boxes)
+    reading = inputs if isinstance(inputs, TowerPass) else read_tower(model, inputs, boxes)
     seen = _Seen()
 
     def attend(call: AttentionCall) -> Tensor:

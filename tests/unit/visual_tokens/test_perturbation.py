@@ -102,11 +102,18 @@ def test_four_numbers_by_hand():
     """Ten questions: 8 right in full, 6 of them with noise; kept 7 and 3; sound are those right thrice."""
     full_clean, full_noisy = of("rrrrrrrrww"), of("rrrrrrwwwr")
     kept_clean, kept_noisy = of("rrrrrwrwrw"), of("rrwwwrwwww")
-    found = robustness(full_clean, full_noisy, kept_clean, kept_noisy)
+    found = robustness(full_clean, full_noisy, kept_clean, kept_noisy, np.arange(10))
     assert found.survival == pytest.approx(7 / 8)
     assert found.error.value == pytest.approx(7 / 10) and found.error.low < 0.7 < found.error.high
     assert found.n_sound == 5 and found.broken.value == pytest.approx(3 / 5)
-    nothing = robustness(of("ww"), of("ww"), of("ww"), of("rw"))
+    # six copies of each question about its picture know nothing more
+    six = robustness(
+        *(np.repeat(x, 6) for x in (full_clean, full_noisy, kept_clean, kept_noisy, np.arange(10)))
+    )
+    assert six.n_sound == 30 and six.error == found.error and six.broken == found.broken
+    sure = robustness(of("rrrr"), of("rrrr"), of("rrrr"), of("rrrr"), np.array([0, 0, 1, 1]))
+    assert sure.broken.value == 0 and sure.broken.high == pytest.approx(0.6576, abs=1e-4)  # 0 of 2 pictures
+    nothing = robustness(of("ww"), of("ww"), of("ww"), of("rw"), np.arange(2))
     assert np.isnan(nothing.survival) and np.isnan(nothing.broken.value) and nothing.n_sound == 0
 
 
