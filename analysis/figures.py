@@ -40,6 +40,7 @@ from analysis.token_entropy.figures import along_text, entropy_histogram, surpri
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 from analysis.token_entropy.lens_window_figures import lens_window
 from analysis.visual_tokens.collapse_figures import visual_collapse_curves
+from analysis.visual_tokens.fragility_figures import fragility_chart
 from analysis.visual_tokens.horizon_figures import horizon_by_kind, horizon_on_picture, visual_horizon
 from analysis.visual_tokens.layer_figures import patch_quantity, visual_layers
 from analysis.visual_tokens.looking_figures import attention_on_picture, attention_shares, picture_heads
@@ -75,6 +76,7 @@ __all__ = [
     "expected_tokens",
     "first_token_figure",
     "forming_figure",
+    "fragility_chart",
     "head_changes",
     "head_difference",
     "head_map",

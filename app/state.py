@@ -102,6 +102,7 @@ VISUAL_SETTING, PRUNED_MAP, SPLIT_QUESTIONS, SPLIT_KIND = "visual_setting", "pru
 SPLIT_COUNTED, HORIZON_SIDE, HORIZON_CURVE, HORIZON_MAP = "split_counted", "horizon_side", "horizon_curve", "horizon_map"  # fmt: skip
 HORIZON_WHICH, HORIZON_QUESTIONS, VISUAL_LAYERS, PATCH_MAP = "horizon_which", "horizon_questions", "visual_layers", "patch_map"  # fmt: skip
 PATCH_QUANTITY, COLLAPSE_SCENES, COLLAPSE_TOKENS = "patch_quantity", "collapse_scenes", "collapse_tokens"
+FRAGILE_NOISE, FRAGILE_LEVELS, FRAGILE_SCENES = "fragile_noise", "fragile_levels", "fragile_scenes"
 
 # Overview
 # What colours the text; clicks that were taken, by chart; the two charts over layers, whose clicks choose layer and head

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.visual_tokens.fragility_results import FragileCell, Fragility
 from analysis.visual_tokens.horizon_results import HorizonResult
+from analysis.visual_tokens.perturbation import RandomSigns
 from analysis.visual_tokens.split_results import SplitCell, SplitSweep
 from analysis.visual_tokens.sweep_results import VisualSetting, VisualSweep
 
@@ -66,3 +68,11 @@ def made_horizon(n: int = 16) -> HorizonResult:
     values = np.arange(8, dtype=float).reshape(2, 4) / 10
     windows = np.arange(n) * 4 // n
     return HorizonResult("m", "q", "red", 4, logp, logp > -1, 0.05, windows, (0, 2), values, -values)
+
+
+def made_fragility() -> Fragility:
+    """Eight questions, all right with all tokens; with four kept, all right on clean pictures and two on changed ones."""
+    right, some = np.ones(8, bool), np.arange(8) < 2
+    part = np.full(8, 0.5)
+    cell = FragileCell("fastv", "FastV", 4, 4, right, some, part, part, part)
+    return Fragility(RandomSigns(2), np.arange(8), right, right, (cell,), ())

@@ -16,7 +16,7 @@ from app.panels.visual_tokens import running
 from app.panels.visual_tokens.view import VIEWS
 from tests.app.conftest import shown
 from tests.visual_answers import made_answer
-from tests.visual_sweeps import made_horizon, made_split, made_sweep
+from tests.visual_sweeps import made_fragility, made_horizon, made_split, made_sweep
 
 
 @pytest.fixture(autouse=True)
@@ -223,6 +223,22 @@ def test_the_horizon_is_measured_for_the_right_answer(open_page, finish, files, 
     assert not at.exception and not at.error and asked == [("red", 2)]
     assert "From layer 2 of 4 on" in shown(at)
     assert {"visual_horizon.svg", "horizon_on_picture.svg"} <= set(files.figures)
+
+
+def test_fragility_is_measured_on_scenes(open_page, finish, files, monkeypatch):
+    asked = []
+    monkeypatch.setattr("analysis.visual_tokens.model.load_vision_model", lambda *_a, **_k: None)
+    monkeypatch.setattr(
+        "analysis.visual_tokens.fragility.measure_fragility",
+        lambda _vlm, scenes, _methods, _kept, noise, **_more: (
+            asked.append((len(scenes), noise.levels)) or made_fragility()
+        ),
+    )
+    at = open_page("visual_tokens", visual="fragility")
+    at.button(key="fragility_button").click()
+    at = finish(at.run())
+    assert not at.exception and not at.error and asked == [(10, 2)]
+    assert "Most fragile: FastV, 4 kept" in shown(at) and "fragility_chart.svg" in files.figures
 
 
 def test_a_large_model_takes_the_place_of_the_one_that_reads_texts(monkeypatch):

@@ -126,7 +126,7 @@ def test_the_whole_path(chromium, address, tmp_path):
 @pytest.mark.parametrize(
     ("size", "theme"), [(looks.WIDE, "dark"), (looks.SMALL, "light"), (looks.NARROW, "dark")], ids=str
 )
-@pytest.mark.parametrize("view", ["attention", "pruning", "horizon", "layers"])
+@pytest.mark.parametrize("view", ["attention", "pruning", "horizon", "layers", "fragility"])
 def test_every_view_fits(view, size, theme, chromium, address):
     width, height = size
     with harness.page(chromium, viewport={"width": width, "height": height}, color_scheme=theme) as page:

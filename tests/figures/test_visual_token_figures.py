@@ -20,6 +20,7 @@ from analysis.visual_tokens.findings import (
     sink_patches,
     strongest_patch,
 )
+from analysis.visual_tokens.fragility_figures import fragility_frame, fragility_sentence
 from analysis.visual_tokens.horizon_figures import horizon_sentence, window_frame
 from analysis.visual_tokens.layer_figures import PATCH_QUANTITIES, layers_frame, patch_quantity_frame
 from analysis.visual_tokens.looking_figures import attention_frame, picture_heads_frame, shares_frame
@@ -28,7 +29,7 @@ from analysis.visual_tokens.split_figures import split_rows, split_sentence
 from analysis.visual_tokens.strips import answer_strip
 from analysis.visual_tokens.sweep_figures import gone_notes, kept_frame, method_styles, sweep_rows
 from tests.visual_answers import made_answer
-from tests.visual_sweeps import made_horizon, made_split, made_sweep
+from tests.visual_sweeps import made_fragility, made_horizon, made_split, made_sweep
 
 N, LAYERS = 16, 4
 
@@ -231,3 +232,13 @@ def test_the_horizon_is_drawn_and_said(a):
     rows = data_of(figures.horizon_on_picture(a.picture, h, 2, "alone"), "value")[0]
     assert [r["value"] for r in rows] == pytest.approx(values[1][windows].tolist())
     assert chart_svg(figures.visual_horizon(h, layer=1, pick=True)).startswith(b"<svg")
+
+
+def test_what_compression_alone_breaks_is_drawn_and_said():
+    found = made_fragility()
+    frame = fragility_frame(found).set_index("name")
+    assert frame.loc["FastV, 4 kept", ["clean", "noisy", "broken"]].tolist() == pytest.approx([1, 0.25, 0.75])
+    assert frame.loc["all tokens", "noisy"] == 1
+    assert fragility_sentence(found).startswith("Most fragile: FastV, 4 kept. Of 8 questions")
+    assert "75.0 %" in fragility_sentence(found)
+    assert chart_svg(figures.fragility_chart(found)).startswith(b"<svg")

@@ -70,3 +70,14 @@ A **window** is a block of patches. *Gone*: the change of the probability of the
 likely. *Alone*: what it brings back if nothing else of the picture is left (Information Horizon, 2025). Both know the answer, so they are
 an oracle to hold methods against.
 """
+
+FRAGILITY = """
+Every colour value of the picture moves by at most so many of 255 levels: by chance, or so that the tower's attention moves most. The same
+questions are answered with all tokens and with few, on the picture as it is and changed.
+
+**SR**: accuracy of all tokens on changed pictures over that on pictures as they are. **CER**: share that the kept tokens get wrong on changed
+pictures. **CBR**: of the questions that all tokens get right on both, and the kept ones on the picture as it is, the share that the kept ones
+then get wrong: what compression alone adds. **K_prac**: the fewest tokens with at least 80 % of the full accuracy. The table also says how
+much of what is kept stays the same, and how many of the lowest tokens come among the kept. It is measured on scenes, and says nothing
+about other pictures.
+"""

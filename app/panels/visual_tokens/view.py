@@ -16,7 +16,7 @@ from app.widgets.layout import picture_and_choice
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import VisualAnswer
 
-VIEWS = ("attention", "pruning", "horizon", "layers")
+VIEWS = ("attention", "pruning", "horizon", "layers", "fragility")
 
 
 def chosen_view(line: Any) -> str:
@@ -51,6 +51,10 @@ def _deeper(a: VisualAnswer, view: str) -> None:
         from app.panels.visual_tokens.horizon import horizon_cards
 
         horizon_cards(a)
+    elif view == "fragility":
+        from app.panels.visual_tokens.fragility import fragility_cards
+
+        fragility_cards(a)
     else:
         from app.panels.visual_tokens.layers import layers_cards
 
