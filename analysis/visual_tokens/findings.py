@@ -14,7 +14,7 @@ _HALF = 0.5
 
 
 @dataclass(frozen=True)
-class LookFinding:
+class AttentionFinding:
     """Where one written token's attention went, mean over the chosen layers and heads; shares of all its attention."""
 
     picture: float
@@ -64,9 +64,9 @@ class PatchFinding:
     """Layers in which it is a sink by its state."""
 
 
-def look_finding(
+def attention_finding(
     a: VisualAnswer, token: int, layer: int | None = None, head: int | None = None, n: int = 3
-) -> LookFinding:
+) -> AttentionFinding:
     """Sum up where a written token looks.
 
     Parameters
@@ -86,7 +86,7 @@ def look_finding(
     order = np.argsort(-free, kind="stable")[:n]
     falling = np.cumsum(np.sort(weights)[::-1])
     total = float(weights.sum())
-    return LookFinding(
+    return AttentionFinding(
         picture=total,
         text=_mean(looking.share_text, token, layer, head),
         first=_mean(looking.share_first, token, layer, head),
@@ -105,7 +105,7 @@ def sink_patches(a: VisualAnswer, layer: int | None = None) -> np.ndarray:
 
 def strongest_patch(a: VisualAnswer, token: int, layer: int | None = None, head: int | None = None) -> int:
     """The visual token that a written token gives most, sinks left out."""
-    strongest = look_finding(a, token, layer, head, 1).strongest
+    strongest = attention_finding(a, token, layer, head, 1).strongest
     return strongest[0][0] if strongest else 0
 
 

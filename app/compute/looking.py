@@ -76,7 +76,7 @@ def vision_slot() -> VisionSlot:
 
 
 @dataclass(frozen=True)
-class LookRequest:
+class VisualRequest:
     """Everything that decides an answer: the model, the picture, the question."""
 
     model: VisionSpec
@@ -94,10 +94,10 @@ class LookRequest:
 
 
 @dataclass(frozen=True)
-class LookExperiment:
+class VisualExperiment:
     """Something computed on demand about a picture and a question, or about the model alone."""
 
-    of: LookRequest
+    of: VisualRequest
     name: str
     options: tuple[tuple[str, object], ...] = ()
     """Everything else that decides the result; plain values."""
@@ -109,12 +109,12 @@ class LookExperiment:
         return f"{self.of.key}/{self.name}/{hashlib.sha256(options.encode()).hexdigest()[:32]}"
 
 
-def submit_look(request: LookRequest, png: bytes | None) -> Job:
+def submit_question(request: VisualRequest, png: bytes | None) -> Job:
     """Ask a question about a picture; the same one is answered once.
 
     Parameters
     ----------
-    request : LookRequest
+    request : VisualRequest
     png : bytes or None
         The picture of a person; None where it is a scene.
 
@@ -133,7 +133,7 @@ def submit_look(request: LookRequest, png: bytes | None) -> Job:
 
 
 def submit_experiment(
-    experiment: LookExperiment, png: bytes | None, compute: Callable[[VisionModel, Image, Job], Any]
+    experiment: VisualExperiment, png: bytes | None, compute: Callable[[VisionModel, Image, Job], Any]
 ) -> Job:
     """Ask for an experiment; the same one is computed once. Raises AnalysisError when the queue is full."""
     return _submit(experiment, experiment.of, png, compute)
@@ -141,7 +141,7 @@ def submit_experiment(
 
 def _submit(
     wanted: runs.Keyed,
-    of: LookRequest,
+    of: VisualRequest,
     png: bytes | None,
     compute: Callable[[VisionModel, Image, Job], Any],
 ) -> Job:
@@ -153,7 +153,7 @@ def _submit(
     return runs.engine().worker.submit(wanted.key, work, owner=runs.owner())
 
 
-def _image(request: LookRequest, png: bytes | None) -> Image:
+def _image(request: VisualRequest, png: bytes | None) -> Image:
     if request.scene is not None:
         from analysis.visual_tokens.scenes.scene import scene
 

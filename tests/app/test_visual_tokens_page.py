@@ -196,7 +196,7 @@ def test_a_picture_is_pruned_and_measured_over_many_questions(open_page, finish,
     at.button(key="prune_button").click()
     at = finish(at.run())
     assert not at.exception and not at.error
-    assert asked == [(running.EXAMPLE.question, "random", "fastv", "red")]
+    assert asked == [(running.EXAMPLE.question, "random", "fastv", "5")]
     assert "HiRED at 25%: not available. This model sees the picture once" in shown(at)
     at.selectbox(key=state.VISUAL_SETTING).set_value(3)
     at.button(key="visual_split_button").click()
@@ -220,7 +220,7 @@ def test_the_horizon_is_measured_for_the_right_answer(open_page, finish, files, 
     at = open_page("visual_tokens", visual="horizon")
     at.button(key="visual_horizon_button").click()
     at = finish(at.run())
-    assert not at.exception and not at.error and asked == [("red", 2)]
+    assert not at.exception and not at.error and asked == [("5", 2)]
     assert "From layer 2 of 4 on" in shown(at)
     assert {"visual_horizon.svg", "horizon_on_picture.svg"} <= set(files.figures)
 

@@ -15,7 +15,7 @@ from analysis.drawing.charts import chart_svg
 from analysis.visual_tokens.collapse_figures import collapse_frame, collapse_sentence
 from analysis.visual_tokens.findings import (
     answer_finding,
-    look_finding,
+    attention_finding,
     patch_finding,
     sink_patches,
     strongest_patch,
@@ -53,7 +53,7 @@ def sweep():
 
 
 def test_what_a_token_looks_at_is_summed_without_its_sinks(a):
-    found, weights = look_finding(a, 1, 2), a.looking.mean[1, 2].astype(float)
+    found, weights = attention_finding(a, 1, 2), a.looking.mean[1, 2].astype(float)
     sink = a.looking.attended[2]
     assert sink[0] and found.sinks == pytest.approx(weights[sink].sum())
     assert found.picture == pytest.approx(weights.sum()) and found.even == pytest.approx(weights.sum() / N)
@@ -69,7 +69,7 @@ def test_half_of_the_attention_on_the_picture_is_counted_from_the_largest():
     mean = np.zeros_like(a.looking.mean)
     mean[0, :, :4] = (0.1, 0.25, 0.2, 0.05)  # 0.6: half is 0.3, which takes the two largest
     a = replace(a, looking=replace(a.looking, mean=mean))
-    assert look_finding(a, 0).n_half == 2
+    assert attention_finding(a, 0).n_half == 2
     found = patch_finding(a, 2, 0)
     assert found.rank == 2 and found.weight == pytest.approx(0.2)
 

@@ -7,11 +7,11 @@ import streamlit as st
 from analysis.drawing.numbers import count
 from analysis.errors import AnalysisError
 from app import state
-from app.compute.looking import LookRequest
+from app.compute.looking import VisualRequest
 from app.panels.visual_tokens import running
-from app.panels.visual_tokens.files import look_files
-from app.panels.visual_tokens.form import look_form, look_options
-from app.panels.visual_tokens.request import begin_form, look_request, png_of
+from app.panels.visual_tokens.files import answer_files
+from app.panels.visual_tokens.form import answer_options, picture_form
+from app.panels.visual_tokens.request import begin_form, png_of, visual_request
 from app.panels.visual_tokens.vision_model import vision_choice, vision_label
 from app.widgets.bar import bar, words
 from app.widgets.checks import checks_popover
@@ -23,8 +23,8 @@ def visual_bar() -> None:
     """Draw the bar; pressing Run asks the question."""
     begin_form()
     running.take_finished()
-    middle, pressed = bar(look_form, look_options, look_files, model=(vision_label, vision_choice))
-    wanted = look_request()
+    middle, pressed = bar(picture_form, answer_options, answer_files, model=(vision_label, vision_choice))
+    wanted = visual_request()
     if pressed:
         _start(wanted)
     with middle:
@@ -34,8 +34,8 @@ def visual_bar() -> None:
         show_error(problem)
 
 
-def _start(wanted: LookRequest | AnalysisError) -> None:
-    if isinstance(wanted, LookRequest):
+def _start(wanted: VisualRequest | AnalysisError) -> None:
+    if isinstance(wanted, VisualRequest):
         try:
             running.start(wanted, png_of(wanted))
             return
@@ -44,20 +44,20 @@ def _start(wanted: LookRequest | AnalysisError) -> None:
     st.session_state[state.LOOK_SAID] = wanted
 
 
-def _what_happens(wanted: LookRequest | AnalysisError) -> None:
+def _what_happens(wanted: VisualRequest | AnalysisError) -> None:
     """Progress while a question is answered; else picture and question, and whether what is drawn is of them."""
     job = running.live_job()
     if job is not None:
         watch_run(job.key)
         return
     a = running.shown()
-    if isinstance(wanted, LookRequest):
+    if isinstance(wanted, VisualRequest):
         scene = "your picture" if wanted.scene is None else f"scene {count(wanted.scene)}"
         st.caption(scene, width="content")
         words(wanted.question)
     else:
         words(wanted.message, quoted=False)
-    if wanted != running.asked():
+    if wanted != running.request_shown():
         st.caption("Example shown" if running.is_example() else "Changed: last answer shown", width="content")
         return
     st.caption(

@@ -11,11 +11,11 @@ from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.token_entropy.expected import likely_tokens
 from analysis.units import from_nats
-from analysis.visual_tokens.findings import look_finding, patch_finding
+from analysis.visual_tokens.findings import attention_finding, patch_finding
 from analysis.visual_tokens.sinks import place_in_words
 from app import state
 from app.panels.visual_tokens import running
-from app.panels.visual_tokens.look import chosen_parts
+from app.panels.visual_tokens.attention import chosen_parts
 from app.widgets.choices_html import choices_html, percent
 from app.widgets.stepper import stepper
 
@@ -52,7 +52,7 @@ def _token(a: VisualAnswer, token: int) -> None:
 def _shares(a: VisualAnswer) -> None:
     """Where its attention went, as one bar, and the patches that got most."""
     token, layer, head = chosen_parts(a)
-    found = look_finding(a, token, layer, head)
+    found = attention_finding(a, token, layer, head)
     what = f"{'all layers' if layer is None else f'layer {layer}'}, {'all heads' if head is None else f'head {head}'}"
     parts = (("picture", found.picture), ("text", found.text - found.first), ("first position", found.first))
     bars = "".join(
@@ -87,12 +87,12 @@ def _patch(a: VisualAnswer, token: int, layer: int | None, head: int | None) -> 
             + "".join(f"<tr><th>{escape(name)}</th><td>{said}</td></tr>" for name, said in rows)
             + "</table>"
         )
-        strongest = look_finding(a, token, layer, head).strongest
+        strongest = attention_finding(a, token, layer, head).strongest
         with st.container(key="seen_strongest", horizontal=True, vertical_alignment="center", gap="xxsmall"):
             st.caption("looks most at", width="content")
             for place, (number, share) in enumerate(strongest):
                 st.button(
-                    f"{number}: {significant(100 * share)} %",
+                    f"Go to {number}: {significant(100 * share)} %",
                     key=f"strongest_{place}",
                     type="tertiary",
                     on_click=running.choose_patch,

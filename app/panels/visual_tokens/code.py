@@ -6,21 +6,21 @@ from app.compute.looking import SHIPPED
 from app.panels.visual_tokens import running
 
 
-def look_code(call: str) -> str:
+def answer_code(call: str) -> str:
     """Lines that ask the same and draw one picture of it."""
     return f"{_answer()}{call}\n"
 
 
 def _answer() -> str:
-    request = running.asked()
+    request = running.request_shown()
     if request is None:
         return 'import analysis as an\n\na = an.load_answer("answer.look")  # saved behind File\n'
-    return f"{asked_code()}a = an.ask(vlm, image, question)\n"
+    return f"{question_code()}a = an.ask(vlm, image, question)\n"
 
 
-def asked_code() -> str:
+def question_code() -> str:
     """Lines that give the model, the picture and the question."""
-    request = running.asked()
+    request = running.request_shown()
     if request is None:
         return 'import analysis as an\n\nvlm, image, question = an.load_vision_model(), "picture.png", "what is shown?"\n'
     name = "" if request.model.name == SHIPPED else repr(request.model.name)

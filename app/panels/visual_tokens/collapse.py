@@ -58,7 +58,7 @@ def _controls() -> tuple[tuple[tuple[str, object], ...], Any]:
 
 def _curves(layers: dict[str, VisualLayers]) -> None:
     unit, tokens = state.unit(), chosen(TOKENS, state.COLLAPSE_TOKENS)
-    request = running.asked()
+    request = running.request_shown()
     name = "" if request is None or not request.model.name else repr(request.model.name)
     code = (
         f"import analysis as an\n\nvlm = an.load_vision_model({name})\n"

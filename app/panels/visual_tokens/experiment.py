@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.errors import AnalysisError
 from app.compute import looking
 from app.compute import requests as runs
-from app.compute.looking import LookExperiment
+from app.compute.looking import VisualExperiment
 from app.panels.visual_tokens import running
 from app.panels.visual_tokens.request import png_of
 from app.widgets.messages import show_error, unavailable
@@ -48,7 +48,7 @@ def experiment(
     draw_partial : callable, optional
         Draws what there is so far.
     """
-    request = running.asked()
+    request = running.request_shown()
     if request is None:
         unavailable(title, "An opened file has no model. Ask the question again with Run.")
         return None
@@ -59,12 +59,12 @@ def experiment(
         with st.container(key=f"{name}_controls", horizontal=True, vertical_alignment="bottom", gap="small"):
             options, compute = controls()
             pressed = st.button(button, key=f"{name}_button", disabled=compute is None)
-        wanted = LookExperiment(request, name, options)
+        wanted = VisualExperiment(request, name, options)
         job = _start(wanted, compute) if pressed and compute is not None else runs.find(wanted)
         return None if job is None else outcome(job, (height,), draw_partial)
 
 
-def _start(wanted: LookExperiment, compute: Compute) -> Job | None:
+def _start(wanted: VisualExperiment, compute: Compute) -> Job | None:
     try:
         png = png_of(wanted.of)
     except AnalysisError as gone:

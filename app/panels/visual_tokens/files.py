@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _MAX_UPLOAD_MB = 500
 
 
-def look_files() -> None:
+def answer_files() -> None:
     """Draw the controls behind the icon File."""
     a = running.shown()
     st.download_button(

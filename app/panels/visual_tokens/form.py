@@ -24,7 +24,7 @@ _MAX_UPLOAD_MB = 40
 _THUMBNAIL = 192
 
 
-def look_form() -> None:
+def picture_form() -> None:
     """The picture on the left, the question on the right."""
     left, right = st.columns([1, 1.4], gap="medium")
     with left:
@@ -84,7 +84,7 @@ def _picture() -> None:
             st.caption(plain(note))
 
 
-def look_options() -> None:
+def answer_options() -> None:
     """Nothing decides the answer but the form: it is the most probable one."""
     st.caption(
         "The answer is the most probable token, one after the other, at most 32. "

@@ -39,7 +39,7 @@ _HEIGHT = 320
 def fragility_cards(a: VisualAnswer) -> None:
     """Draw what asks for it, and the picture once it is there."""
     take_click(state.PATCH_MAP, running.choose_patch)
-    request = running.asked()
+    request = running.request_shown()
     left, right = side_by_side("maps_fragility", 2)
     found = None
     with left:

@@ -14,10 +14,10 @@ from app.choice import chosen
 from app.compute.looking import SHIPPED
 from app.panels.visual_tokens import help as explained
 from app.panels.visual_tokens import running
-from app.panels.visual_tokens.code import asked_code
+from app.panels.visual_tokens.attention import PICK
+from app.panels.visual_tokens.code import question_code
 from app.panels.visual_tokens.experiment import experiment
 from app.panels.visual_tokens.layers import patches_card
-from app.panels.visual_tokens.look import PICK
 from app.panels.visual_tokens.request import right_answer
 from app.widgets.clicks import take_click
 from app.widgets.figure_card import altair_card
@@ -66,7 +66,7 @@ def horizon_cards(a: VisualAnswer) -> None:
 
 def _answer(a: VisualAnswer) -> str:
     """The answer that is followed: the right one where it is known."""
-    return right_answer(running.asked()) or a.text
+    return right_answer(running.request_shown()) or a.text
 
 
 def _controls(a: VisualAnswer) -> tuple[tuple[tuple[str, object], ...], Any]:
@@ -74,7 +74,7 @@ def _controls(a: VisualAnswer) -> tuple[tuple[tuple[str, object], ...], Any]:
         "Window", SIDES, key=state.HORIZON_SIDE, persist_state="session", width=150,
         format_func=lambda n: f"{n} x {n} patch{'es' * (n > 1)}",
     )  # fmt: skip
-    request, answer = running.asked(), _answer(a)
+    request, answer = running.request_shown(), _answer(a)
     question = "" if request is None else request.question
 
     def compute(vlm: VisionModel, image: Image, job: Job) -> HorizonResult:
@@ -87,7 +87,7 @@ def _controls(a: VisualAnswer) -> tuple[tuple[tuple[str, object], ...], Any]:
 
 def _call(h: HorizonResult) -> str:
     side = st.session_state.get(state.HORIZON_SIDE, SIDES[0])
-    return f"{asked_code()}h = an.information_horizon(vlm, image, question, {h.answer!r}, side={side})\n"
+    return f"{question_code()}h = an.information_horizon(vlm, image, question, {h.answer!r}, side={side})\n"
 
 
 def _curve(a: VisualAnswer, h: HorizonResult) -> None:
@@ -140,7 +140,7 @@ def _windows(a: VisualAnswer, h: HorizonResult) -> None:
 
 def _kinds() -> None:
     """The horizon of every kind of question, over many scenes."""
-    request = running.asked()
+    request = running.request_shown()
     if request is not None and request.model.name != SHIPPED:
         unavailable(_SCENES, "Kinds are known of generated scenes, which only the shipped model knows.")
         return

@@ -13,9 +13,9 @@ from app import state
 from app.choice import chosen
 from app.panels.visual_tokens import help as explained
 from app.panels.visual_tokens import running
-from app.panels.visual_tokens.code import look_code
+from app.panels.visual_tokens.attention import PICK
+from app.panels.visual_tokens.code import answer_code
 from app.panels.visual_tokens.collapse import collapse_panel
-from app.panels.visual_tokens.look import PICK
 from app.widgets.clicks import take_click
 from app.widgets.figure_card import altair_card
 from app.widgets.layout import side_by_side
@@ -47,7 +47,7 @@ def _curves(a: VisualAnswer) -> None:
         key=state.VISUAL_LAYERS,
         phrase="visual tokens against text",
         table=lambda: layers_frame(a, unit),
-        code=look_code(f"an.figures.visual_layers(a, unit={unit!r})"),
+        code=answer_code(f"an.figures.visual_layers(a, unit={unit!r})"),
         spec=a.spec.subtitle,
         more=explained.LAYERS,
     ) as draw:
@@ -68,7 +68,7 @@ def patches_card(a: VisualAnswer) -> None:
         key=state.PATCH_MAP,
         phrase=f"{PATCH_QUANTITIES[quantity].label}, {'all layers' if layer is None else f'layer {layer}'}",
         table=lambda: patch_quantity_frame(a, quantity, layer),
-        code=look_code(f"an.figures.patch_quantity(a, {quantity!r}, {layer})"),
+        code=answer_code(f"an.figures.patch_quantity(a, {quantity!r}, {layer})"),
         spec=a.spec.subtitle,
         more=explained.PATCHES,
     ) as draw:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def numbers(a: VisualAnswer) -> None:
     """The answer, whether it is right, how sure it was, and how much it looked at the picture."""
     found, unit = answer_finding(a), state.unit()
-    right = right_answer(running.asked())
+    right = right_answer(running.request_shown())
     said = plain(a.text) or "nothing"
     cells = [
         (

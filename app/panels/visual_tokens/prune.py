@@ -17,10 +17,10 @@ from app import state
 from app.choice import chosen
 from app.panels.visual_tokens import help as explained
 from app.panels.visual_tokens import running
-from app.panels.visual_tokens.code import asked_code
+from app.panels.visual_tokens.attention import PICK
+from app.panels.visual_tokens.code import question_code
 from app.panels.visual_tokens.experiment import experiment
 from app.panels.visual_tokens.layers import patches_card
-from app.panels.visual_tokens.look import PICK
 from app.panels.visual_tokens.request import right_answer
 from app.panels.visual_tokens.split import split_panel
 from app.widgets.clicks import take_click
@@ -103,7 +103,7 @@ def _controls() -> tuple[tuple[tuple[str, object], ...], Any]:
         persist_state="session",
         width=280,
     )
-    request = running.asked()
+    request = running.request_shown()
     answer = right_answer(request)
     question = "" if request is None else request.question
 
@@ -132,7 +132,7 @@ def _call(sweep: VisualSweep) -> str:
     names = list(dict.fromkeys(setting.policy for setting in sweep.settings[1:]))
     kept = sorted({setting.asked for setting in sweep.settings[1:]}, reverse=True)
     answer = f", answer={sweep.answer!r}" if sweep.is_right_answer else ""
-    return f"{asked_code()}sweep = an.sweep_visual(vlm, image, question, policies={names}, kept={kept}{answer})\n"
+    return f"{question_code()}sweep = an.sweep_visual(vlm, image, question, policies={names}, kept={kept}{answer})\n"
 
 
 def _curves(sweep: VisualSweep) -> None:

@@ -11,7 +11,7 @@ import streamlit as st
 from analysis.errors import AnalysisError
 from app import state
 from app.choice import chosen
-from app.compute.looking import LookRequest
+from app.compute.looking import VisualRequest
 from app.panels.visual_tokens.vision_model import vision_spec
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SOURCES = ("scene", "upload", "camera")
 FIRST_SCENE, LAST_SCENE = 7, 2**32 - 1
-FIRST_QUESTION = "what colour is the digit?"
+FIRST_QUESTION = "which digit is shown?"
 """One of the first scene's own questions."""
 LONGEST = 2000
 """Characters of a question."""
@@ -97,7 +97,7 @@ def begin_form() -> None:
         st.session_state[state.LOOK_FILLED] = (scene_number(), first)
 
 
-def look_request() -> LookRequest | AnalysisError:
+def visual_request() -> VisualRequest | AnalysisError:
     """What the form holds now, or what is missing."""
     scene: int | None
     held = st.session_state.get(state.LOOK_QUESTION) or st.query_params.get(state.LOOK_QUESTION, "")
@@ -113,10 +113,10 @@ def look_request() -> LookRequest | AnalysisError:
         scene, digest = None, picture.digest
     if not question:
         return AnalysisError("There is no question.", "Write one behind Edit.")
-    return LookRequest(vision_spec(), question, scene, digest)
+    return VisualRequest(vision_spec(), question, scene, digest)
 
 
-def png_of(request: LookRequest) -> bytes | None:
+def png_of(request: VisualRequest) -> bytes | None:
     """The picture of a request, where it is a person's."""
     if request.scene is not None:
         return None
@@ -126,7 +126,7 @@ def png_of(request: LookRequest) -> bytes | None:
     return held[1].png
 
 
-def right_answer(request: LookRequest | None) -> str | None:
+def right_answer(request: VisualRequest | None) -> str | None:
     """The right answer to a scene's own question; None where nobody knows it."""
     if request is None or request.scene is None:
         return None

@@ -12,14 +12,14 @@ from app import state
 from app.compute import looking
 from app.compute import requests as runs
 from app.compute.job import Job
-from app.compute.looking import LookRequest, VisionSpec
+from app.compute.looking import VisionSpec, VisualRequest
 from app.panels.visual_tokens.request import FIRST_QUESTION, FIRST_SCENE
 
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import VisualAnswer
 
 EXAMPLE_LOOK = Path(__file__).resolve().parents[2] / "example.look"
-EXAMPLE = LookRequest(VisionSpec(), FIRST_QUESTION, FIRST_SCENE)
+EXAMPLE = VisualRequest(VisionSpec(), FIRST_QUESTION, FIRST_SCENE)
 """What the stored example was asked, see ``tests/golden/make_example_look.py``."""
 ALL_LAYERS, ALL_HEADS = "all layers", "all heads"
 
@@ -43,13 +43,13 @@ def shown() -> VisualAnswer:
     return answer
 
 
-def asked() -> LookRequest | None:
+def request_shown() -> VisualRequest | None:
     """The request that the answer on screen came from; None for an opened file."""
-    request: LookRequest | None = EXAMPLE if is_example() else st.session_state.get(state.LOOKED_REQUEST)
+    request: VisualRequest | None = EXAMPLE if is_example() else st.session_state.get(state.LOOKED_REQUEST)
     return request
 
 
-def show(answer: VisualAnswer, request: LookRequest | None) -> None:
+def show(answer: VisualAnswer, request: VisualRequest | None) -> None:
     """Put an answer on screen, with nothing chosen in it."""
     st.session_state[state.LOOK] = answer
     st.session_state[state.LOOKED_REQUEST] = request
@@ -134,19 +134,19 @@ def choose_head(place: int) -> None:
 
 def live_job() -> Job | None:
     """The job that answers now."""
-    request: LookRequest | None = st.session_state.get(state.LOOK_REQUEST)
+    request: VisualRequest | None = st.session_state.get(state.LOOK_REQUEST)
     job = runs.find(request) if request is not None else None
     return job if job is not None and job.is_live else None
 
 
-def start(request: LookRequest, png: bytes | None) -> None:
+def start(request: VisualRequest, png: bytes | None) -> None:
     """Ask for an answer, or keep why it is refused."""
     st.session_state.pop(state.LOOK_SAID, None)
     before = live_job()
     if before is not None:
         runs.cancel(before.key)
     try:
-        looking.submit_look(request, png)
+        looking.submit_question(request, png)
     except AnalysisError as refused:
         st.session_state[state.LOOK_SAID] = refused
         return

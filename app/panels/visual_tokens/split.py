@@ -44,7 +44,7 @@ def split_panel(methods: list[str], shares: list[float], order: list[str]) -> No
     order : list of str
         All methods.
     """
-    request = running.asked()
+    request = running.request_shown()
     if request is not None and request.model.name != SHIPPED:
         unavailable(
             TITLE,

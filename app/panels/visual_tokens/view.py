@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.choice import choose
-from app.panels.visual_tokens import look, running
+from app.panels.visual_tokens import attention, running
 from app.panels.visual_tokens.chosen import chosen_panel
 from app.panels.visual_tokens.numbers import numbers
 from app.widgets.layout import picture_and_choice
@@ -28,13 +28,13 @@ def chosen_view(line: Any) -> str:
 @st.fragment
 def visual_view(view: str) -> None:
     """Draw what is on screen; a choice draws this again and nothing else."""
-    look.take_clicks()
+    attention.take_clicks()
     a = running.shown()
     numbers(a)
     left, right = picture_and_choice("visual")
     with left:
         if view == "attention":
-            look.look_cards(a)
+            attention.attention_cards(a)
         else:
             _deeper(a, view)
     with right:

@@ -8,14 +8,14 @@ import streamlit as st
 
 from analysis import figures
 from analysis.drawing.numbers import significant
-from analysis.visual_tokens.findings import look_finding
+from analysis.visual_tokens.findings import attention_finding
 from analysis.visual_tokens.looking_figures import attention_frame, picture_heads_frame, shares_frame
 from analysis.visual_tokens.patch_figures import picture_map
 from analysis.visual_tokens.strips import answer_strip
 from app import state
 from app.panels.visual_tokens import help as explained
 from app.panels.visual_tokens import running
-from app.panels.visual_tokens.code import look_code
+from app.panels.visual_tokens.code import answer_code
 from app.widgets.clicks import take_click
 from app.widgets.figure_card import altair_card, show_chart
 from app.widgets.layout import side_by_side
@@ -36,7 +36,7 @@ def take_clicks() -> None:
     take_click(state.LOOK_HEADS, running.choose_head)
 
 
-def look_cards(a: VisualAnswer) -> None:
+def attention_cards(a: VisualAnswer) -> None:
     """Draw the three cards."""
     _look_card(a)
     shares, heads = side_by_side("look", 2)
@@ -67,7 +67,7 @@ def _look_card(a: VisualAnswer) -> None:
         key=state.LOOK_MAP,
         phrase="amber: entropy before each token; indigo: attention of the chosen one",
         table=lambda: attention_frame(a, token, layer, head),
-        code=look_code(f"an.figures.attention_on_picture(a, {where})"),
+        code=answer_code(f"an.figures.attention_on_picture(a, {where})"),
         spec=a.spec.subtitle,
         more=explained.LOOK,
     ) as draw:
@@ -123,7 +123,7 @@ def _select(label: str, names: list[str], key: str) -> None:
 
 def _said(a: VisualAnswer) -> str:
     token, layer, head = chosen_parts(a)
-    found = look_finding(a, token, layer, head)
+    found = attention_finding(a, token, layer, head)
     sinks = f", {significant(100 * found.sinks)} % on sinks (dashed)" if found.sinks else ""
     return (
         f"{significant(100 * found.picture)} % of its attention is on the picture{sinks}; {found.n_half} of "
@@ -142,7 +142,7 @@ def _shares_card(a: VisualAnswer) -> None:
         key=state.LOOK_SHARES,
         phrase="layer by layer",
         table=lambda: shares_frame(a, token),
-        code=look_code(f"an.figures.attention_shares(a, {token})"),
+        code=answer_code(f"an.figures.attention_shares(a, {token})"),
         spec=a.spec.subtitle,
         more=explained.SHARES,
     ) as draw:
@@ -154,7 +154,7 @@ def _shares_card(a: VisualAnswer) -> None:
 def _heads_card(a: VisualAnswer) -> None:
     token, layer, head = chosen_parts(a)
     with altair_card(
-        "Which heads look at it",
+        "Every head on the picture",
         "Share of each head's attention that falls on the picture. A click chooses layer and head.",
         lambda: figures.picture_heads(a, token, theme_name=state.theme_name(), layer=layer, head=head),
         name="picture_heads",
@@ -162,7 +162,7 @@ def _heads_card(a: VisualAnswer) -> None:
         key=state.LOOK_HEADS,
         phrase="layer by head",
         table=lambda: picture_heads_frame(a, token),
-        code=look_code(f"an.figures.picture_heads(a, {token})"),
+        code=answer_code(f"an.figures.picture_heads(a, {token})"),
         spec=a.spec.subtitle,
         more=explained.HEADS,
     ) as draw:
