@@ -38,7 +38,7 @@ def take_clicks() -> None:
 
 def attention_cards(a: VisualAnswer) -> None:
     """Draw the three cards."""
-    _look_card(a)
+    _map_card(a)
     shares, heads = side_by_side("look", 2)
     with shares:
         _shares_card(a)
@@ -51,13 +51,13 @@ def chosen_parts(a: VisualAnswer) -> tuple[int, int | None, int | None]:
     return running.chosen_token(a), running.chosen_layer(a), running.chosen_head(a)
 
 
-def _look_card(a: VisualAnswer) -> None:
+def _map_card(a: VisualAnswer) -> None:
     token, layer, head = chosen_parts(a)
     patch, theme_name = running.chosen_patch(a), state.theme_name()
     without = bool(st.session_state.get(state.LOOK_SINKS, st.query_params.get(state.LOOK_SINKS) == "true"))
     where = f"{token}, {layer}, {head}, without_sinks={without}"
     with altair_card(
-        "The answer, and where it looked",
+        "The answer and its attention",
         _said(a),
         lambda: figures.attention_on_picture(
             a, token, layer, head, theme_name=theme_name, patch=patch, without_sinks=without
