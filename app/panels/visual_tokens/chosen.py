@@ -89,7 +89,6 @@ def _patch(a: VisualAnswer, token: int, layer: int | None, head: int | None) -> 
         )
         strongest = attention_finding(a, token, layer, head).strongest
         with st.container(key="seen_strongest", horizontal=True, vertical_alignment="center", gap="xxsmall"):
-            st.caption("looks most at", width="content")
             for place, (number, share) in enumerate(strongest):
                 st.button(
                     f"Go to {number}: {significant(100 * share)} %",
