@@ -42,6 +42,13 @@ from analysis.token_entropy.figures import along_text, entropy_histogram, surpri
 from analysis.token_entropy.lens_cell_figures import lens_cell_map
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 from analysis.token_entropy.lens_window_figures import lens_window
+from analysis.visual_tokens.collapse_figures import visual_collapse_curves
+from analysis.visual_tokens.fragility_figures import fragility_chart
+from analysis.visual_tokens.horizon_figures import horizon_by_kind, horizon_on_picture, visual_horizon
+from analysis.visual_tokens.layer_figures import patch_quantity, visual_layers
+from analysis.visual_tokens.looking_figures import attention_on_picture, attention_shares, picture_heads
+from analysis.visual_tokens.split_figures import split_curves
+from analysis.visual_tokens.sweep_figures import kept_on_picture, visual_curves
 from analysis.writing.answer_figures import difficulty_chart, steering_chart
 from analysis.writing.figures import written_entropy
 from analysis.writing.rules.figures import rule_chart
@@ -52,7 +59,9 @@ show_charts_as_pictures()
 __all__ = [
     "along_text",
     "attention_cell_map",
+    "attention_on_picture",
     "attention_scatter",
+    "attention_shares",
     "bill_chart",
     "branches",
     "change_quadrants",
@@ -71,14 +80,18 @@ __all__ = [
     "expected_tokens",
     "first_token_figure",
     "forming_figure",
+    "fragility_chart",
     "head_cell_map",
     "head_changes",
     "head_difference",
     "head_map",
     "head_map_figure",
     "heavy_tokens",
+    "horizon_by_kind",
     "horizon_chart",
+    "horizon_on_picture",
     "kept_heatmap",
+    "kept_on_picture",
     "kept_positions",
     "kept_tokens",
     "lab_curves",
@@ -94,7 +107,9 @@ __all__ = [
     "model_curves",
     "needle_chart",
     "overlap_matrix",
+    "patch_quantity",
     "phrase_heatmap",
+    "picture_heads",
     "points_chart",
     "pruning_curves",
     "rank_panels",
@@ -108,6 +123,7 @@ __all__ = [
     "save",
     "spectrum",
     "spent_chart",
+    "split_curves",
     "stability_chart",
     "state_sizes",
     "steering_chart",
@@ -118,5 +134,9 @@ __all__ = [
     "token_strip",
     "training_chart",
     "triad_chart",
+    "visual_collapse_curves",
+    "visual_curves",
+    "visual_horizon",
+    "visual_layers",
     "written_entropy",
 ]

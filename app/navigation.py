@@ -28,6 +28,11 @@ ENTRIES = (
     PageEntry("write", "Write", "What does the model choose, and what else could it have said?"),
     PageEntry("compare", "Compare", "B is A but for one thing: which predictions change, and where?"),
     PageEntry(
+        "visual_tokens",
+        "Visual tokens",
+        "Where does a model look on a picture, and which patches could have gone?",
+    ),
+    PageEntry(
         "token_entropy",
         "Token entropy",
         "How unsure was the model, just before each token?",

@@ -89,14 +89,25 @@ COMPARED_HEADS, COMPARED_LAYERS = "compared_heads", "compared_layers"
 COMPARE_RULE, RULE_CHART = "compare_rule", "compare_rule_chart"
 ROLLOUT_FILE, ROLLOUT_EXAMPLE = "rollout_file", "rollout_example"
 
+# Visual tokens: the answer on screen, the request it came from, the one that runs now, why the last one failed, the file opened
+LOOK, LOOKED_REQUEST, LOOK_REQUEST, LOOK_SAID, LOOK_FILE = "look_shown", "looked_request", "look_request", "look_said", "look_file"  # fmt: skip
+# ... its form: model, where the picture comes from, scene, question; what was filled in, and the picture of a person
+LOOK_MODEL, LOOK_SOURCE, SCENE, LOOK_QUESTION = "vision_model", "picture", "scene", "look_question"
+LOOK_FILLED, LOOK_UPLOAD, LOOK_CAMERA, LOOK_PICTURE = "look_filled", "look_upload", "look_camera", "look_picture"  # fmt: skip
+# ... the chosen written token and patch, layer and head, and its cards
+LOOK_VIEW, LOOK_TOKEN, PATCH, LOOK_LAYER, LOOK_HEAD = "visual", "written", "patch", "look_layer", "look_head"
+LOOK_SINKS, LOOK_PLAIN, LOOK_MAP, LOOK_SHARES, LOOK_HEADS = "without_sinks", "look_plain", "look_map", "look_shares", "look_heads"  # fmt: skip
+VISUAL_METHODS, VISUAL_KEPT, VISUAL_METRIC, VISUAL_COUNTED = "visual_methods", "visual_kept", "visual_metric", "visual_counted"  # fmt: skip
+VISUAL_SETTING, PRUNED_MAP, SPLIT_QUESTIONS, SPLIT_KIND = "visual_setting", "pruned_map", "split_questions", "split_kind"  # fmt: skip
+SPLIT_COUNTED, HORIZON_SIDE, HORIZON_CURVE, HORIZON_MAP = "split_counted", "horizon_side", "horizon_curve", "horizon_map"  # fmt: skip
+HORIZON_WHICH, HORIZON_QUESTIONS, VISUAL_LAYERS, PATCH_MAP = "horizon_which", "horizon_questions", "visual_layers", "patch_map"  # fmt: skip
+PATCH_QUANTITY, COLLAPSE_SCENES, COLLAPSE_TOKENS = "patch_quantity", "collapse_scenes", "collapse_tokens"
+FRAGILE_NOISE, FRAGILE_LEVELS, FRAGILE_SCENES = "fragile_noise", "fragile_levels", "fragile_scenes"
+
 # Overview
-XRAY_COLOUR = "show"
-"""What colours the text."""
-XRAY_SINKS = "overview_sinks"
-XRAY_ENTROPY = "overview_entropy"
-"""The two charts over layers; their clicks choose layer and head."""
-XRAY_PICKED = "xray_picked"
-"""Clicks that were taken, by chart."""
+# What colours the text; clicks that were taken, by chart; the two charts over layers, whose clicks choose layer and head
+XRAY_COLOUR, XRAY_PICKED = "show", "xray_picked"
+XRAY_SINKS, XRAY_ENTROPY = "overview_sinks", "overview_entropy"
 
 # Attention sinks
 SINKS_VIEW, HEAD_QUANTITY = "sinks", "heads"
@@ -180,19 +191,11 @@ SWEEP = "sweep"
 ENTROPY_VIEW = "entropy"
 QUANTITY = "color"
 FORKING_SHARE = "forking"
-SHOW_WINDOWS = "hew"
-WINDOW_WIDTH = "hew_width"
-WINDOW_PERCENTILE = "hew_percentile"
-THRESHOLD = "threshold"
-MARK = "mark"
-TRIGGER_WINDOW = "srgen_tokens"
-TRIGGER_FACTOR = "srgen_deviations"
+SHOW_WINDOWS, WINDOW_WIDTH, WINDOW_PERCENTILE, THRESHOLD = "hew", "hew_width", "hew_percentile", "threshold"
+MARK, TRIGGER_WINDOW, TRIGGER_FACTOR = "mark", "srgen_tokens", "srgen_deviations"
 LENS_QUANTITY = "lens"
 LENS_STEP = "lens_step"
-ALONG_CHART = "along_chart"
-SCATTER_CHART = "scatter_chart"
-LENS_BAR = "lens_bar"
-LENS_WINDOW = "lens_window"
+ALONG_CHART, SCATTER_CHART, LENS_BAR, LENS_WINDOW = "along_chart", "scatter_chart", "lens_bar", "lens_window"
 """Pictures whose clicks choose the token, and the last one the layer."""
 LENS_FIRST = "lens_first"
 """First token of the lens' window; it stays while the chosen token is in it."""

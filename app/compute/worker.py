@@ -107,11 +107,17 @@ class Worker:
             if not job.owners:
                 self._stop(job)
 
+    @staticmethod
+    def own_keys(owner: str) -> str:
+        """How keys begin whose results go with their owner."""
+        return f"private/{owner}/"
+
     def drop_owner(self, owner: str) -> None:
-        """Forget a closed session: jobs that only it wanted stop, finished results stay."""
+        """Forget a closed session: jobs that only it wanted stop, finished results stay but for those of its own keys."""
         with self._changed:
             for key in list(self._jobs):
                 self.cancel(key, owner)
+            self.forget(lambda job: job.key.startswith(self.own_keys(owner)))
 
     def forget(self, predicate: Callable[[Job], bool]) -> int:
         """Remove finished jobs, such as those of an unloaded model.

@@ -24,6 +24,7 @@ def bar(
     *,
     button: str = "Run",
     beside: Callable[[], None] | None = None,
+    model: tuple[Callable[[], str], Callable[[], None]] = (model_label, model_choice),
 ) -> tuple[Any, bool]:
     """Draw the frame.
 
@@ -37,6 +38,8 @@ def bar(
         What the button says.
     beside : callable, optional
         Draws what stands before the button.
+    model : tuple of callables
+        Gives the label of the chosen model, and draws the choice; the one that reads texts by default.
 
     Returns
     -------
@@ -44,8 +47,9 @@ def bar(
         The place for what happens, to be filled later, and whether the button was pressed.
     """
     with st.container(key="run_bar", border=True, horizontal=True, vertical_alignment="center", gap="xsmall"):
-        with st.popover(model_label(), key="model_choice", help="Model, device and precision"):
-            model_choice()
+        label, choice = model
+        with st.popover(label(), key="model_choice", help="Model, device and precision"):
+            choice()
         middle = st.container(key="run_bar_text", horizontal=True, vertical_alignment="center", gap="small")
         with (
             st.popover("Edit", icon=":material/edit:", type="tertiary", key=state.EDIT, on_change="rerun"),

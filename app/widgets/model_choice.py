@@ -53,6 +53,16 @@ def model_choice() -> None:
         _adapter_choice()
     if kind == "hub":
         st.text_input("Revision", key=state.REVISION, placeholder="main", bind="query-params", max_chars=200)
+    device_and_precision()
+    try:
+        model_spec()
+    except AnalysisError as error:
+        show_unavailable(error)  # the box comes when somebody presses Run
+    _loaded()
+
+
+def device_and_precision() -> None:
+    """Draw where the model is, and in which precision."""
     left, right = st.columns(2)
     left.selectbox(
         "Device",
@@ -63,11 +73,6 @@ def model_choice() -> None:
         "the rest on the disk, which is slow.",
     )
     right.selectbox("Precision", PRECISIONS, key=state.PRECISION, bind="query-params")
-    try:
-        model_spec()
-    except AnalysisError as error:
-        show_unavailable(error)  # the box comes when somebody presses Run
-    _loaded()
 
 
 def model_spec() -> ModelSpec:

@@ -41,6 +41,7 @@ def execute(path: Path) -> Any:
     metadata = dict(book.metadata)
     quiet = {
         "TQDM_DISABLE": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "PYTHONWARNINGS": "ignore:IProgress not found",
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "2",

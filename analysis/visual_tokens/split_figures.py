@@ -1,0 +1,79 @@
+"""How often answers stay right over many questions, against how few visual tokens are kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from analysis.drawing.charts import alt, styled
+from analysis.drawing.theme import theme
+from analysis.visual_tokens.sweep_figures import COUNTED, Counted, method_curves
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from analysis.visual_tokens.split_results import SplitSweep
+
+
+def split_rows(split: SplitSweep, kind: str | None = None, counted: Counted = "kept") -> pd.DataFrame:
+    """One row per method and number of tokens: share of right answers with its 95 % interval; without all tokens."""
+    frame = split.to_frame(kind).iloc[1:]
+    frame = frame[frame["why"] == ""]
+    return frame.assign(
+        tokens=frame[counted].astype(float),
+        mean=frame["right"],
+        low=frame["right_low"],
+        high=frame["right_high"],
+    )[["policy", "label", "asked", "tokens", "mean", "low", "high"]]
+
+
+def split_sentence(split: SplitSweep, kind: str | None = None) -> str:
+    """What is drawn, and which methods beat the controls anywhere beyond doubt, in words."""
+    frame = split.to_frame(kind)
+    full = frame.iloc[0]
+    better = [
+        f"{row['label']} at {row['asked']}"
+        for _, row in frame.iloc[1:].iterrows()
+        if row.get("against_random_low", 0) > 0 and row.get("against_downsampling_low", 0) > 0
+    ]
+    said = ", ".join(better[:4]) + (f" and {len(better) - 4} more" if len(better) > 4 else "")
+    return (
+        f"{int(full['questions'])} questions; with all tokens {100 * full['right']:.1f} % are right. Better than random and "
+        f"down-sampling, both beyond their 95 % intervals: {said or 'no method'}."
+    )
+
+
+def split_curves(
+    split: SplitSweep,
+    kind: str | None = None,
+    *,
+    counted: Counted = "kept",
+    theme_name: str = "light",
+    order: Sequence[str] = (),
+) -> alt.LayerChart:
+    """Draw the share of right answers of every method.
+
+    Parameters
+    ----------
+    split : SplitSweep
+    kind : str, optional
+        Questions of one kind; all by default.
+    counted : {"kept", "average"}
+        What the lower axis counts.
+    theme_name : {"light", "dark"}
+        Colours.
+    order : sequence of str
+        All methods, which decides their colours; those of the sweep by default.
+    """
+    colours, frame = theme(theme_name), split_rows(split, kind, counted)
+    curves = method_curves(
+        frame, "right answers, share", COUNTED[counted], order, colours, spread="of the 95 % interval", bars=True
+    )  # fmt: skip
+    full = pd.DataFrame({"right": [float(split.to_frame(kind)["right"].iloc[0])], "said": ["all tokens"]})
+    line = (
+        alt.Chart(full)
+        .mark_rule(color=colours.muted, strokeDash=[2, 2])
+        .encode(y="right:Q", tooltip=["said:N", alt.Tooltip("right:Q", format=".1%")])
+    )
+    return styled(alt.layer(line, curves).properties(width="container", height=300), theme_name)

@@ -1,0 +1,137 @@
+"""The page Visual tokens in a browser, the whole path with the model that the project ships."""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.browser
+harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
+from tests.browser import looks  # noqa: E402 - it needs playwright
+
+APP = [sys.executable, "-m", "app"]
+MAP = ".st-key-look_map [data-testid=stVegaLiteChart]"
+SIDE, CELLS, PADDING = 336, 12, 2
+"""Pixels of the map and patches along its side for a scene of the shipped model, and pixels around it."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with harness.server(command=APP) as base:
+        yield base
+
+
+def numbers(page: Any) -> dict[str, str]:
+    """The numbers at the head of the page."""
+    cells = page.locator(".st-key-numbers_visual [data-testid=stMetric]")
+    pairs = [cell.inner_text().split("\n") for cell in cells.all()]
+    return {pair[0].strip(): pair[-1].strip() for pair in pairs}
+
+
+def click_patch(page: Any, row: int, column: int) -> None:
+    """Click a patch in the map, and wait until the panel beside it speaks about it."""
+    drawn = page.locator(f"{MAP} :is(svg, canvas)").first.bounding_box()
+    step = SIDE / CELLS
+    page.mouse.click(drawn["x"] + PADDING + (column + 0.5) * step, drawn["y"] + PADDING + (row + 0.5) * step)
+    patch = row * CELLS + column
+    page.locator(".st-key-stepper_patch").get_by_text(f"patch {patch}", exact=True).wait_for()
+    page.wait_for_url(re.compile(rf"[?&]patch={patch}\b"))
+    looks.settle(page)
+
+
+def ask(page: Any) -> None:
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.locator(".st-key-run_bar").get_by_text("144 visual tokens").wait_for()
+    looks.settle(page)
+
+
+def test_the_whole_path(chromium, address, tmp_path):
+    with harness.page(chromium, viewport={"width": 1400, "height": 900}, accept_downloads=True) as page:
+        seen = harness.instrument(page)
+        page.goto(f"{address}/visual_tokens")
+        looks.settle(page)
+        bar = page.locator(".st-key-run_bar")
+        assert "Example" in bar.inner_text() and looks.faults(page) == []
+        example = numbers(page)
+
+        # A patch of the map is the patch of the panel and of the link
+        click_patch(page, 6, 4)
+
+        # Another scene, one of its own questions
+        page.get_by_role("button", name="Edit").click()
+        number = page.get_by_label("Scene number")
+        number.fill("12")
+        number.press("Tab")
+        first = page.locator(".st-key-scene_question_1 button")
+        first.wait_for()
+        looks.settle(page)
+        question = first.inner_text().strip()
+        first.click()
+        looks.settle(page)
+        ask(page)
+        asked = numbers(page)
+        assert question in bar.inner_text() and asked != example and "right answer" in asked
+        click_patch(page, 2, 9)
+        link = page.url
+        assert "scene=12" in link
+
+        # Pruned: which patches stay
+        page.get_by_role("radio", name="pruning").or_(
+            page.get_by_role("button", name="pruning")
+        ).first.click()
+        page.get_by_role("button", name="Prune", exact=True).click()
+        page.locator(".st-key-card_kept_on_picture").wait_for()
+        looks.settle(page)
+        assert looks.faults(page) == []
+
+        # Saved and opened again
+        page.get_by_role("button", name="File").click()
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Save this answer").click()
+        saved.value.save_as(tmp_path / "kept.look")
+        page.goto(link)
+        looks.settle(page)
+        assert question in bar.inner_text() and numbers(page) == example
+        page.locator(".st-key-stepper_patch").get_by_text("patch 33", exact=True).wait_for()
+        page.get_by_role("button", name="File").click()
+        page.locator("input[type=file]").last.set_input_files(tmp_path / "kept.look")
+        page.locator(".st-key-numbers_visual").get_by_text(asked["probability"]).wait_for()
+        page.keyboard.press("Escape")
+
+        # A person's picture is asked about, and is in no link
+        page.goto(f"{address}/visual_tokens?picture=upload")
+        looks.settle(page)
+        file = io.BytesIO()
+        Image.new("RGB", (120, 80), (200, 30, 30)).save(file, "PNG")
+        page.get_by_role("button", name="Edit").click()
+        page.locator("input[type=file]").first.set_input_files(
+            {"name": "holiday.png", "mimeType": "image/png", "buffer": file.getvalue()}
+        )
+        page.locator(".st-key-run_form img").wait_for()
+        field = page.get_by_label("Question")
+        field.fill("which colour leads?")
+        field.press("Control+Enter")
+        looks.settle(page)
+        ask(page)
+        assert "holiday" not in page.url
+        assert seen.errors == [] and seen.outside == []
+
+
+@pytest.mark.parametrize(
+    ("size", "theme"), [(looks.WIDE, "dark"), (looks.SMALL, "light"), (looks.NARROW, "dark")], ids=str
+)
+@pytest.mark.parametrize("view", ["attention", "pruning", "horizon", "layers", "fragility"])
+def test_every_view_fits(view, size, theme, chromium, address):
+    width, height = size
+    with harness.page(chromium, viewport={"width": width, "height": height}, color_scheme=theme) as page:
+        seen = harness.instrument(page)
+        page.goto(f"{address}/visual_tokens?visual={view}")
+        looks.settle(page)
+        assert looks.faults(page) == []
+        assert seen.errors == [] and seen.outside == []
