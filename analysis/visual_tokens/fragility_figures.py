@@ -88,7 +88,7 @@ def fragility_sentence(found: Fragility) -> str:
     frame = frame[frame["broken"].notna()]
     if not len(frame):
         return "No question was right throughout: nothing that compression alone could break."
-    worst = frame.loc[frame["broken"].idxmax()]
+    worst = frame.iloc[int(frame["broken"].argmax())]
     return (
         f"Most fragile: {worst['name']}. Of {int(worst['sound'])} questions that were right throughout, "
         f"{100 * worst['broken']:.1f} % (95 %: {100 * worst['broken_low']:.1f} to {100 * worst['broken_high']:.1f}) go wrong."

@@ -124,7 +124,7 @@ def patch_quantity_frame(
 ) -> pd.DataFrame:
     """Table behind a map: a row per visual token with the quantity and whether it is a sink."""
     frame = patch_frame(a.picture, patch_values(a, quantity, layer), quantity)
-    return frame.assign(sink=sink_patches(a, layer), sink_by_state=a.layers.massive.any(0))
+    return frame.assign(sink=sink_patches(a, layer), sink_by_state=np.asarray(a.layers.massive.any(0)))
 
 
 def patch_quantity(

@@ -165,7 +165,7 @@ def _photograph(picture: SeenPicture, x: Any, y: Any, left: float) -> Any:
 def _data_url(png: bytes) -> str:
     from PIL import Image
 
-    image = Image.open(io.BytesIO(png))
+    image: Image.Image = Image.open(io.BytesIO(png))
     if max(image.size) > _SHARPEST:
         image = image.convert("RGB")
         image.thumbnail((_SHARPEST, _SHARPEST))

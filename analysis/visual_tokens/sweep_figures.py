@@ -178,7 +178,7 @@ def method_curves(
             alt.selection_point(name="pick", fields=["policy", "asked"], on="click", empty=False)
         )
     lines = base.mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour, strokeDash=dash)
-    return alt.layer(band, lines, points)
+    return band + lines + points
 
 
 def kept_on_picture(

@@ -23,6 +23,7 @@ from app.compute.job import Job
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from analysis.models.spec import Precision
     from analysis.visual_tokens.results import VisualAnswer
     from analysis.visual_tokens.vision_model import VisionModel
 
@@ -38,7 +39,7 @@ class VisionSpec:
 
     name: str = SHIPPED
     device: str = "auto"
-    dtype: str = "auto"
+    dtype: Precision = "auto"
 
 
 class VisionSlot:

@@ -49,9 +49,10 @@ def vision_choice() -> None:
         f"Families that can be opened: {FAMILIES}."
     )
     device_and_precision()
-    if vision_slot().spec is not None:
+    held = vision_slot().spec
+    if held is not None:
         st.divider()
         st.caption("In memory")
-        st.text(vision_slot().spec.name or NAME)
+        st.text(held.name or NAME)
         if runs.engine().model_slot.spec is not None:
             st.caption("The model that reads texts is in memory beside it; a large one takes its place.")
