@@ -98,6 +98,11 @@ XRAY_ENTROPY = "overview_entropy"
 XRAY_PICKED = "xray_picked"
 """Clicks that were taken, by chart."""
 
+# Lessons: the lesson, its step and where its slider is, predictions that were committed to (a digit a step), what is read
+LESSON, LESSON_STEP, LESSON_AT, PREDICTED, LESSON_READS = "lesson", "step", "at", "predicted", "reads"
+# ... a person's own text, the form of it, and the prediction that is chosen but not committed to
+LESSON_TEXT, LESSON_FORM, LESSON_CHOSEN = "lesson_text", "lesson_form", "lesson_chosen"
+
 # Attention sinks
 SINKS_VIEW, HEAD_QUANTITY = "sinks", "heads"
 LAYER = "layer"

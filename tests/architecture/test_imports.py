@@ -141,6 +141,7 @@ FLOORS = [
     {"writing"},
     {"comparison"},
     {"story"},
+    {"lessons"},
     {"figures"},
     {"command_line"},
     {"__init__", "__main__"},
