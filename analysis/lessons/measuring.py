@@ -1,6 +1,6 @@
 """One run of a lesson's text, and the stored ones.
 
-``python -m analysis.lessons.measuring`` measures the stored ones again on one thread (a minute) and writes the files.
+``python -m analysis.lessons.store`` measures the stored ones again and writes the files.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The few kinds of charts that lessons draw: bars, curves, points and a short list; what a prediction is about stays covered until the answer."""
+"""Bars and curves of lessons; what a prediction is about stays covered until the answer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.drawing.charts import alt, styled
-from analysis.drawing.theme import MONO_FONT, Picture, theme
+from analysis.drawing.theme import Picture, theme
 
-LOW, HIGH, ALONE = 74, 112, 206
+LOW, HIGH, ALONE = 84, 124, 238
 """Heights of the upper picture, the lower one, and one alone: pixels before they are enlarged for the projector."""
 _TICKS = 6
 
@@ -112,7 +112,7 @@ def bars(
     if cover is not None:
         frame = frame[(frame["right"] < cover.first) | (frame["left"] > cover.last)]
     scale = (
-        alt.Scale(type="log", domain=[1, max(10.0, highest)])
+        alt.Scale(type="log", domain=[1, max(10.0, highest)], nice=False)
         if log
         else alt.Scale(domain=[0, highest], nice=False)
     )
@@ -122,7 +122,7 @@ def bars(
         .encode(
             x=_along("left", n - 1, x),
             x2="right:Q",
-            y=alt.Y("from:Q", title=y, scale=scale, axis=_values(percent)),
+            y=alt.Y("from:Q", title=None, scale=scale, axis=_values(percent, log)),
             y2="value:Q",
             color=alt.Color(
                 "kind:N",
@@ -139,7 +139,7 @@ def bars(
     if rule is not None:
         line = alt.Chart(pd.DataFrame({"rule": [rule]}))
         layers.append(line.mark_rule(color=colours.ink, strokeDash=[5, 5]).encode(y="rule:Q"))
-    return _finished(layers, cover, notes, theme_name, height)
+    return finished(layers, cover, notes, theme_name, height)
 
 
 def curves(
@@ -178,7 +178,7 @@ def curves(
         layers.append(
             mark.encode(
                 x=_along("x", last, x if not number else None),
-                y=alt.Y("value:Q", title=y if not number else None, scale=scale, axis=_values(percent)),
+                y=alt.Y("value:Q", title=None, scale=scale, axis=_values(percent)),
                 tooltip=[
                     alt.Tooltip("x:Q", title=x),
                     alt.Tooltip("value:Q", title=y, format=".4"),
@@ -188,127 +188,7 @@ def curves(
     if chosen is not None:
         line = alt.Chart(pd.DataFrame({"x": [chosen]}))
         layers.append(line.mark_rule(color=colours.ink, strokeWidth=1.3).encode(x="x:Q"))
-    return _finished(layers, cover, notes, theme_name, height)
-
-
-def points(
-    across: np.ndarray,
-    up: np.ndarray,
-    *,
-    picture: Picture,
-    theme_name: str,
-    x: str,
-    y: str,
-    height: int,
-    ink: Iterable[int] = (),
-    covered: bool = False,
-    names: Sequence[str] = (),
-) -> Any:
-    """A point for each pair of numbers; covered ones leave the axes alone. Parameters as :func:`bars`."""
-    colours = theme(theme_name)
-    marked = set(ink)
-    frame = pd.DataFrame(
-        {
-            "x": across,
-            "y": up,
-            "name": list(names) if len(names) else [str(i) for i in range(len(up))],
-            "kind": ["ink" if i in marked else "plain" for i in range(len(up))],
-        }
-    ).dropna()
-    ends = [0, float(frame["x"].max()) * 1.05], [0, float(frame["y"].max()) * 1.05]
-    shown = frame[frame["kind"] == "ink"] if covered else frame
-    drawn = (
-        alt.Chart(shown)
-        .mark_circle(opacity=0.85)
-        .encode(
-            x=alt.X("x:Q", title=x, scale=alt.Scale(domain=ends[0], nice=False), axis=alt.Axis(grid=False)),
-            y=alt.Y("y:Q", title=y, scale=alt.Scale(domain=ends[1], nice=False)),
-            color=alt.Color(
-                "kind:N",
-                scale=alt.Scale(domain=["plain", "ink"], range=[colours.pictures[picture], colours.ink]),
-                legend=None,
-            ),
-            size=alt.Size("kind:N", scale=alt.Scale(domain=["plain", "ink"], range=[46, 170]), legend=None),
-            tooltip=[
-                alt.Tooltip("name:N", title="token"),
-                alt.Tooltip("x:Q", title=x, format=".3"),
-                alt.Tooltip("y:Q", title=y, format=".3"),
-            ],
-        )
-    )
-    cover = Cover(ends[0][1] * 0.12, ends[0][1] * 0.88) if covered else None
-    return _finished([drawn], cover, (), theme_name, height)
-
-
-def ranked(
-    names: Sequence[str],
-    shares: Sequence[float],
-    *,
-    picture: Picture,
-    theme_name: str,
-    height: int,
-    ink: Iterable[int] = (),
-    labels: Sequence[str] = (),
-    x: str = "probability",
-) -> Any:
-    """A short list with a bar each, in the order given; parameters as :func:`bars`.
-
-    Parameters
-    ----------
-    names : sequence of str
-        What stands in front of the bars; equal ones stay apart.
-    shares : sequence of float
-        In [0, 1].
-    labels : sequence of str
-        What stands behind them; percentages by default.
-    """
-    colours = theme(theme_name)
-    marked = set(ink)
-    frame = pd.DataFrame(
-        {
-            "order": range(len(names)),
-            "name": list(names),
-            "share": list(shares),
-            "label": list(labels) if len(labels) else [f"{100 * share:.1f} %" for share in shares],
-            "kind": ["ink" if i in marked else "plain" for i in range(len(names))],
-        }
-    )
-    end = max(0.05, float(np.nanmax(frame["share"])) * 1.25)
-    base = alt.Chart(frame).encode(
-        y=alt.Y(
-            "order:O",
-            title=None,
-            axis=alt.Axis(
-                labelExpr=_named(names),
-                labelFont=MONO_FONT,
-                domain=False,
-                ticks=False,
-                labelColor=colours.ink,
-            ),
-        ),
-        x=alt.X(
-            "share:Q",
-            title=x,
-            scale=alt.Scale(domain=[0, end], nice=False),
-            axis=alt.Axis(format="%", tickCount=4, grid=False),
-        ),
-    )
-    drawn = base.mark_bar().encode(
-        color=alt.Color(
-            "kind:N",
-            scale=alt.Scale(domain=["plain", "ink"], range=[colours.pictures[picture], colours.ink]),
-            legend=None,
-        ),
-        tooltip=["name:N", alt.Tooltip("share:Q", title=x, format=".4")],
-    )
-    words = base.mark_text(align="left", dx=5, color=colours.ink).encode(text="label:N")
-    return _finished([drawn, words], None, (), theme_name, height)
-
-
-def _named(names: Sequence[str]) -> str:
-    """Vega expression that writes a name for its number: equal names stay two bars."""
-    quoted = ", ".join("'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'" for name in names)
-    return f"[{quoted}][datum.value]"
+    return finished(layers, cover, notes, theme_name, height)
 
 
 def _along(column: str, last: float, title: str | None) -> Any:
@@ -321,15 +201,17 @@ def _along(column: str, last: float, title: str | None) -> Any:
     )
 
 
-def _values(percent: bool) -> Any:
-    more = {"format": "%"} if percent else {}
+def _values(percent: bool, log: bool = False) -> Any:
+    more: dict[str, Any] = {"format": "%"} if percent else {}
+    if log:
+        more = {"values": [1, 100, 10_000], "format": "d"}
     return alt.Axis(tickCount=3, domain=False, ticks=False, minExtent=44, maxExtent=44, **more)
 
 
-def _finished(
+def finished(
     layers: list[Any], cover: Cover | None, notes: Iterable[Note], theme_name: str, height: int
 ) -> Any:
-    """Layers with what is covered, and words on top."""
+    """Layers with what is covered, and words on top; parameters as :func:`bars`."""
     colours = theme(theme_name)
     if cover is not None:
         frame = pd.DataFrame({"x": [cover.first], "x2": [cover.last], "text": [cover.text]})
@@ -337,12 +219,12 @@ def _finished(
         over = alt.Chart(frame)
         layers.append(
             over.mark_rect(fill=colours.quiet, stroke=colours.line).encode(
-                x="x:Q", x2="x2:Q", y=alt.value(0), y2=alt.value(height)
+                x="x:Q", x2="x2:Q", y=alt.value(0), y2=alt.value("height")
             )
         )
         layers.append(
             over.mark_text(color=colours.ink, fontWeight="bold").encode(
-                x="middle:Q", y=alt.value(height / 2), text="text:N"
+                x="middle:Q", y=alt.value(alt.expr("height / 2")), text="text:N"
             )
         )
     for note in notes:

@@ -14,7 +14,7 @@ from app import state
 from app.compute import requests as runs
 from app.compute.job import Job
 from app.panels.lessons.address import what_is_read
-from app.widgets.run_status import found_here, progress
+from app.widgets.run_status import found_here, progress, try_submit
 
 _POLL_SECONDS = 0.5
 
@@ -28,23 +28,31 @@ class Shown:
     job: Job | None = None
     """While it is measured."""
     error: AnalysisError | None = None
+    is_live: bool = False
+    """Whether it was measured by this server."""
 
 
 def shown_result(lesson: Lesson) -> Shown:
-    """The result of what is read now; it is measured where that was not done yet."""
+    """The result of what is read now, as far as it is there."""
     own = what_is_read(lesson)
     stored = _stored(lesson.slug, lesson) if own == lesson.own else None
-    wanted = _request(lesson, own)
-    job = found_here(wanted)
+    job = found_here(_request(lesson, own))
     if job is None:
-        try:
-            job = _submit(lesson, own, wanted)
-        except AnalysisError as refused:
-            return Shown(stored, error=refused)
-        st.session_state.setdefault(state.BACKGROUND, set()).add(wanted.key)
+        return Shown(stored)
     if job.state == "done":
-        return Shown(job.result)
+        return Shown(job.result, is_live=True)
     return Shown(stored, job if job.is_live else None, job.error)
+
+
+def measure_where_missing(lesson: Lesson) -> None:
+    """Measure what is read now, where that was not done yet; called last, so that the first picture waits for nothing."""
+    own = what_is_read(lesson)
+    wanted = _request(lesson, own)
+    if found_here(wanted) is not None:
+        return
+    if try_submit(lambda: _submit(lesson, own, wanted)) is not None:
+        st.session_state.setdefault(state.BACKGROUND, set()).add(wanted.key)
+        st.rerun()
 
 
 def _request(lesson: Lesson, own: str) -> Any:
@@ -67,9 +75,20 @@ def _stored(slug: str, _lesson: Lesson) -> Any:  # what it is kept under
 
 
 @st.fragment(run_every=_POLL_SECONDS)
-def watch(key: str) -> None:
-    """How far the measurement is; draws the page again once it ends."""
+def watch(key: str, before: str = "") -> None:
+    """How far the measurement is; draws the page again once it ends.
+
+    Parameters
+    ----------
+    key : str
+        Of the job.
+    before : str
+        What is on screen meanwhile; a line of progress where that is nothing.
+    """
     job = runs.engine().worker.get(key)
     if job is None or not job.is_live:
         st.rerun()
-    progress(job)
+    if before:
+        st.caption(f"{before} · being measured here: {round(100 * job.fraction)} %")
+    else:
+        progress(job)

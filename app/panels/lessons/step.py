@@ -10,7 +10,7 @@ import streamlit as st
 from analysis.drawing.charts import for_projector
 from analysis.drawing.labels import visible
 from analysis.lessons.lesson import Excerpt, Lesson, Option, Slider, Step
-from analysis.lessons.sketches import sketch_svg
+from analysis.lessons.sketches import sketch_address
 from app import state
 from app.panels.lessons import address
 from app.widgets.figure_card import show_chart
@@ -61,8 +61,9 @@ def _control(lesson: Lesson, number: int, slider: Slider, at: int) -> None:
         here = st.session_state.get(key, at) + by
         address.place(lesson, number, min(max(here, slider.low), slider.high))
 
-    if key not in st.session_state or not slider.low <= st.session_state[key] <= slider.high:
-        st.session_state[key] = at
+    moved_before = key in st.session_state
+    if moved_before:
+        st.session_state[key] = at  # another text may have fewer places
     with st.container(key="lesson_control", horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
             f"Previous {slider.label}", icon=":material/chevron_left:", type="tertiary", key="lesson_previous", on_click=moved, args=(-1,), shortcut="Left",
@@ -80,7 +81,7 @@ def _predictions(lesson: Lesson, number: int, step: Step, measured: Any, committ
     key = f"{lesson.slug} {number}"
     chosen = address.chosen_option(step, key) if committed is None else committed
     finding = None if committed is None else step.find(measured)
-    st.markdown("**Your prediction**" + (" first, then the answer" if committed is None else ""))
+    st.markdown("**Your prediction**" + (" first" if committed is None else ""))
     for place, option in enumerate(step.options):
         shown = finding.option == place if finding is not None else False
         _option(place, option, key, is_chosen=chosen == place, is_shown=shown, is_open=committed is None)
@@ -115,7 +116,9 @@ def _option(place: int, option: Option, key: str, *, is_chosen: bool, is_shown: 
     """A prediction as a card that is a button: the drawing, what it says, and after the answer whose it was."""
     kind = "_chosen" * is_chosen + "_shown" * is_shown
     with st.container(key=f"lesson_option{kind}_{place}"):
-        drawing = sketch_svg(option.sketch) if option.sketch else f"<em>{place + 1}</em>"
+        drawing = (
+            f'<img alt="" src="{sketch_address(option.sketch, state.theme_name())}">' if option.sketch else ""
+        )
         mine = "<small><strong>your prediction</strong></small>" if is_chosen else ""
         right = "<small class=right><strong>✓ what was measured</strong></small>" if is_shown else ""
         st.html(

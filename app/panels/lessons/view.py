@@ -11,7 +11,7 @@ from analysis.lessons.lesson import Lesson
 from app import state
 from app.panels.lessons import address
 from app.panels.lessons.last_page import last_page
-from app.panels.lessons.measured import Shown, shown_result, watch
+from app.panels.lessons.measured import Shown, measure_where_missing, shown_result, watch
 from app.panels.lessons.menu import menu
 from app.panels.lessons.step import step_page
 from app.panels.lessons.text import text_form
@@ -48,6 +48,7 @@ def lessons() -> None:
     else:
         is_answered = step_page(lesson, number, shown.value)
     _foot(lesson, number, is_answered)
+    measure_where_missing(lesson)
 
 
 def _top(lesson: Lesson, number: int, shown: Shown) -> None:
@@ -90,16 +91,16 @@ def _source(lesson: Lesson, shown: Shown) -> None:
     """Where the numbers are from: measured here, or stored and being measured."""
     with st.container(key="lesson_source", horizontal=True, vertical_alignment="center"):
         if shown.job is not None and shown.value is not None:
-            watch(shown.job.key)
+            watch(shown.job.key, "stored result")
             return
         own = address.what_is_read(lesson) != lesson.own
         what = (
-            {"text": "your text", "prompt": "your beginning", "seed": "another seed"}[lesson.needs]
+            {"text": "your text · ", "prompt": "your text · ", "seed": "your seed · "}[lesson.needs]
             if own
-            else "the lesson's own"
+            else ""
         )
-        place = "stored result" if shown.error is not None else "measured on this machine"
-        st.caption(f"{what} · {place}" if shown.value is not None else what)
+        place = "measured here" if shown.is_live else "stored result"
+        st.caption(f"{what}{place}" if shown.value is not None else what.removesuffix(" · "))
 
 
 def _foot(lesson: Lesson, number: int, is_answered: bool) -> None:
