@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -35,7 +35,7 @@ class Note:
     x: float
     y: float
     text: str
-    align: str = "left"
+    align: Literal["left", "center", "right"] = "left"
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def curves(
         frame = pd.DataFrame({"x": at, "value": np.asarray(one.values, float)}).dropna()
         if cover is not None:
             frame = frame[(frame["x"] < cover.first) | (frame["x"] > cover.last)]
-        dashed = {"strokeDash": [5, 5]} if one.style == "dashed" else {}
+        dashed: Any = {"strokeDash": [5, 5]} if one.style == "dashed" else {}
         mark = alt.Chart(frame).mark_line(
             color=colours.ink if one.style == "dashed" else colours.pictures[picture],
             strokeWidth=2.6,
