@@ -50,8 +50,8 @@ def commit(lesson: Lesson, number: int, option: int, then: int | None) -> None:
 def go(lesson: Lesson | None, number: int = 0) -> None:
     """Open a step of a lesson, or the list of lessons."""
     if lesson is None or lesson is not chosen_lesson():
-        for key in (state.PREDICTED, state.LESSON_READS):
-            st.query_params.pop(key, None)
+        st.query_params.pop(state.PREDICTED, None)
+        st.query_params.pop(state.LESSON_READS, None)
     st.query_params.pop(state.LESSON_AT, None)
     if lesson is None:
         st.query_params.pop(state.LESSON, None)
@@ -68,20 +68,17 @@ def link(lesson: Lesson, number: int) -> str:
     return f"/lessons?{state.LESSON}={lesson.slug}&{state.LESSON_STEP}={number + 1}{more}"
 
 
-def slider_key(lesson: Lesson, number: int) -> str:
-    """Where the slider of a step is kept in the session."""
-    return f"{state.LESSON_AT}_{lesson.slug}_{number}"
-
-
-def place(lesson: Lesson, number: int, at: int) -> None:
+def place(lesson: Lesson, number: int, at: int, *, by_slider: bool = False) -> None:
     """Move the slider of a step."""
-    st.session_state[f"{state.LESSON_AT}_{lesson.slug}_{number}"] = at
+    st.session_state[state.lesson_slider(lesson.slug, number)] = at
+    if not by_slider:
+        st.session_state[state.LESSON_TURN] = st.session_state.get(state.LESSON_TURN, 0) + 1
     st.query_params[state.LESSON_AT] = str(at)
 
 
 def slider_at(lesson: Lesson, number: int, slider: Slider) -> int:
     """Where the slider of a step is: as it was moved, as the address says, or where it begins."""
-    at = st.session_state.get(f"{state.LESSON_AT}_{lesson.slug}_{number}")
+    at = st.session_state.get(state.lesson_slider(lesson.slug, number))
     if at is None:
         text = st.query_params.get(state.LESSON_AT, "")
         at = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else slider.start
@@ -125,7 +122,7 @@ def take(lesson: Lesson, own: str) -> None:
     st.query_params.pop(state.LESSON_AT, None)
     st.session_state[state.LESSON_CHOSEN] = {}
     for number in range(len(lesson.steps)):
-        st.session_state.pop(f"{state.LESSON_AT}_{lesson.slug}_{number}", None)
+        st.session_state.pop(state.lesson_slider(lesson.slug, number), None)
     if own == lesson.own:
         st.query_params.pop(state.LESSON_READS, None)
     elif lesson.needs == "seed":

@@ -55,25 +55,31 @@ def _excerpt(excerpt: Excerpt) -> None:
 
 
 def _control(lesson: Lesson, number: int, slider: Slider, at: int) -> None:
-    key = address.slider_key(lesson, number)
 
-    def moved(by: int = 0) -> None:
-        here = st.session_state.get(key, at) + by
-        address.place(lesson, number, min(max(here, slider.low), slider.high))
+    def step_by(by: int) -> None:
+        address.place(lesson, number, min(max(at + by, slider.low), slider.high))
 
-    moved_before = key in st.session_state
-    if moved_before:
-        st.session_state[key] = at  # another text may have fewer places
+    def moved() -> None:
+        address.place(
+            lesson, number, st.session_state[state.lesson_widget(lesson.slug, number)], by_slider=True
+        )
+
     with st.container(key="lesson_control", horizontal=True, vertical_alignment="center", gap="small"):
         st.button(
-            f"Previous {slider.label}", icon=":material/chevron_left:", type="tertiary", key="lesson_previous", on_click=moved, args=(-1,), shortcut="Left",
+            f"Previous {slider.label}", icon=":material/chevron_left:", type="tertiary", key="lesson_previous", on_click=step_by, args=(-1,), shortcut="Left",
         )  # fmt: skip
         st.caption(slider.label, width="content")
         st.slider(
-            slider.label, slider.low, slider.high, key=key, on_change=moved, label_visibility="collapsed"
+            slider.label,
+            slider.low,
+            slider.high,
+            at,
+            key=state.lesson_widget(lesson.slug, number),
+            on_change=moved,
+            label_visibility="collapsed",
         )
         st.button(
-            f"Next {slider.label}", icon=":material/chevron_right:", type="tertiary", key="lesson_following", on_click=moved, args=(1,), shortcut="Right",
+            f"Next {slider.label}", icon=":material/chevron_right:", type="tertiary", key="lesson_following", on_click=step_by, args=(1,), shortcut="Right",
         )  # fmt: skip
 
 

@@ -15,7 +15,6 @@ _LONGEST = 6000
 
 def text_form(lesson: Lesson) -> None:
     """Draw the form."""
-    field = f"{state.LESSON_FORM}_{lesson.slug}"
     if lesson.needs == "seed":
         seed = st.number_input(
             "Seed of the training",
@@ -39,13 +38,13 @@ def text_form(lesson: Lesson) -> None:
                 key=f"{state.LESSON_FORM}_example",
                 format_func=lambda slug: EXAMPLES[slug].title,
                 on_click=_fill_in,
-                args=(field,),
+                args=(state.lesson_form(lesson.slug),),
             )
-        if field not in st.session_state:
-            st.session_state[field] = address.what_is_read(lesson)
+        if state.lesson_form(lesson.slug) not in st.session_state:
+            st.session_state[state.lesson_form(lesson.slug)] = address.what_is_read(lesson)
         text = st.text_area(
             "Text to measure" if lesson.needs == "text" else "Beginning of the text",
-            key=field,
+            key=state.lesson_form(lesson.slug),
             height=220,
             max_chars=_LONGEST,
             persist_state="session",
@@ -54,7 +53,12 @@ def text_form(lesson: Lesson) -> None:
             "Run this text", type="primary", key="lesson_take", on_click=_take_and_close, args=(lesson, text)
         )
     st.caption("The answers are then measured on it; predictions begin anew.")
-    st.button("Reset to the lesson's own", key="lesson_reset", on_click=_reset, args=(lesson, field))
+    st.button(
+        "Reset to the lesson's own",
+        key="lesson_reset",
+        on_click=_reset,
+        args=(lesson, state.lesson_form(lesson.slug)),
+    )
 
 
 def _fill_in(field: str) -> None:
