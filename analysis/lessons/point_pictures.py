@@ -104,6 +104,7 @@ def ranked(
             axis=alt.Axis(
                 labelExpr=_named(names),
                 labelFont=MONO_FONT,
+                labelLimit=300,
                 domain=False,
                 ticks=False,
                 labelColor=colours.ink,

@@ -89,6 +89,6 @@ def watch(key: str, before: str = "") -> None:
     if job is None or not job.is_live:
         st.rerun()
     if before:
-        st.caption(f"{before} · being measured here: {round(100 * job.fraction)} %")
+        st.caption(f"{before} · measuring, {round(100 * job.fraction)} %")
     else:
         progress(job)

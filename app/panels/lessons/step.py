@@ -49,6 +49,8 @@ def _pictures(lesson: Lesson, number: int, step: Step, measured: Any, is_answere
 
 def _excerpt(excerpt: Excerpt) -> None:
     before, after = (escape(" ".join(text.split())) for text in (excerpt.before, excerpt.after))
+    if before.startswith("…"):
+        before = f"… {before.partition(' ')[2]}"
     st.html(
         f'<p class="lesson-excerpt">{before} <b>{escape(visible(excerpt.token).strip("·"))}</b> {after}</p>'
     )

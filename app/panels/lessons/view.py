@@ -91,7 +91,7 @@ def _source(lesson: Lesson, shown: Shown) -> None:
     """Where the numbers are from: measured here, or stored and being measured."""
     with st.container(key="lesson_source", horizontal=True, vertical_alignment="center"):
         if shown.job is not None and shown.value is not None:
-            watch(shown.job.key, "stored result")
+            watch(shown.job.key, "stored")
             return
         own = address.what_is_read(lesson) != lesson.own
         what = (
