@@ -41,9 +41,7 @@ def hand_out_svg(lesson: Lesson) -> str:
         line = top + room - 24
         out.append(_text(_LEFT, line, "Measured: ____________________   Why: " + "_" * 52, 10, LIGHT.muted))
     out.append(_text(PAGE[0] - _LEFT, PAGE[1] - 24, "Name: ______________________________", 10, end=True))
-    foot = (
-        f"Logitscope, lesson {list(LESSONS).index(lesson.slug) + 1}. Tick a box before the answer is shown."
-    )
+    foot = f"Logitscope, lesson {list(LESSONS).index(lesson.slug) + 1}. Fold at the lines: a question may name what an earlier step measured."
     out.append(_text(_LEFT, PAGE[1] - 24, foot, 8.5, LIGHT.muted))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{PAGE[0]}" height="{PAGE[1]}" viewBox="0 0 {PAGE[0]} {PAGE[1]}">'
