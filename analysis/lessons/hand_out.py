@@ -40,7 +40,7 @@ def hand_out_svg(lesson: Lesson) -> str:
             _option(out, _LEFT + place * wide, below + 6, place, option)
         line = top + room - 24
         out.append(_text(_LEFT, line, "Measured: ____________________   Why: " + "_" * 52, 10, LIGHT.muted))
-    out.append(_text(PAGE[0] - _LEFT, PAGE[1] - 24, "Name: ______________________________", 10, end=True))
+    out.append(_text(PAGE[0] - _LEFT, 30, "Name: ______________________________", 10, end=True))
     foot = f"Logitscope, lesson {list(LESSONS).index(lesson.slug) + 1}. Fold at the lines: a question may name what an earlier step measured."
     out.append(_text(_LEFT, PAGE[1] - 24, foot, 8.5, LIGHT.muted))
     return (
