@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.attention_sinks.experiments import break_sink
 from analysis.attention_sinks.measures import triad
 from analysis.attention_sinks.summary import mean_received, sink_numbers
 from analysis.drawing.labels import visible
@@ -59,6 +58,8 @@ class FirstToken:
 
 def measure(model: LanguageModel | None, text: str, on_progress: Progress) -> FirstToken:
     """Read the text, and once more with token 0 hidden."""
+    from analysis.attention_sinks.experiments import break_sink
+
     trace = read(model, text, part(on_progress, 0, 2))
     assert model is not None
     if trace.attention is None:

@@ -20,6 +20,7 @@ from analysis.lessons.registry import LESSONS
 from analysis.lessons.reward import claims as reward
 from analysis.lessons.surprise import claims as surprise
 from analysis.lessons.variety import claims as variety
+from tests.architecture.test_imports import modules_after
 
 STEPS = [(lesson, step) for lesson in LESSONS.values() for step in lesson.steps]
 each_step = pytest.mark.parametrize(
@@ -193,3 +194,14 @@ def test_notes_and_hand_out_are_those_of_the_lesson(lesson: Lesson):
     assert pdf.startswith(b"%PDF") and len(re.findall(rb"/Type\s*/Page\b", pdf)) <= 1
     svg = hand_out_svg(lesson)
     assert all(option.label.replace("'", "&#x27;") in svg for step in lesson.steps for option in step.options)
+
+
+def test_the_first_prediction_waits_for_no_model():
+    """From a link to the question and its picture: stored results are read and drawn without torch."""
+    loaded = modules_after(
+        "from analysis.lessons.registry import LESSONS\n"
+        "for lesson in LESSONS.values():\n"
+        "    measured, step = lesson.stored(), lesson.steps[0]\n"
+        "    step.question(measured), step.draw(measured, step.slider(measured).start, False, 'light')"
+    )
+    assert "altair" in loaded and not loaded & {"torch", "transformers", "tokenizers", "streamlit"}
