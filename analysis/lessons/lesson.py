@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from analysis.drawing.labels import visible
 from analysis.drawing.theme import Picture as PictureName
 
 if TYPE_CHECKING:
@@ -120,3 +121,8 @@ class Lesson:
 def within(value: float, limits: tuple[float, ...]) -> int:
     """Number of the interval that a value lies in: 0 below the first limit; a limit belongs to the interval above it."""
     return sum(value >= limit for limit in limits)
+
+
+def in_quotes(text: str) -> str:
+    """The text of a token in a sentence, without the space in front of it."""
+    return f"“{visible(text.lstrip(' ') or text)}”"

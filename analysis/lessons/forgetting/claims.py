@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.errors import AnalysisError
-from analysis.lessons.lesson import Finding, within
+from analysis.lessons.lesson import Finding, in_quotes, within
 from analysis.lessons.measuring import STORED, read, stored_run
 from analysis.lessons.surprise.claims import returning
 from analysis.progress import Progress, part
@@ -200,5 +199,4 @@ def find_again(m: Forgetting) -> Finding:
 
 def named(m: Forgetting, position: int) -> str:
     """A token in quotes, without the space in front of it."""
-    text = visible(m.trace.tokens.text[position])
-    return f"“{text.lstrip('·') or text}”"
+    return in_quotes(m.trace.tokens.text[position])

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.errors import AnalysisError
-from analysis.lessons.lesson import Finding, within
+from analysis.lessons.lesson import Finding, in_quotes, within
 from analysis.lessons.measuring import STORED
 from analysis.progress import Progress, part
 from analysis.token_entropy.expected import percent
@@ -49,8 +48,7 @@ class Forks:
 
     def name(self, token_id: int) -> str:
         """A token in quotes."""
-        text = visible(self.writing.names.names.get(token_id, ""))
-        return f"“{text.lstrip('·') or text}”"
+        return in_quotes(self.writing.names.names.get(token_id, ""))
 
 
 def fork_and_surest(numbers: StepNumbers) -> tuple[int, int]:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
-from analysis.lessons.lesson import Finding, within
+from analysis.lessons.lesson import Finding, in_quotes, within
 from analysis.story.numbers import repeat_of
 from analysis.token_entropy.expected import percent, probability_of
 
@@ -62,7 +61,7 @@ def returning(trace: Trace) -> tuple[int, int] | None:
 
 def named(trace: Trace, position: int) -> str:
     """A token in quotes, without the space in front of it."""
-    return f"“{visible(trace.tokens.text[position]).lstrip('·') or visible(trace.tokens.text[position])}”"
+    return in_quotes(trace.tokens.text[position])
 
 
 def find_place(trace: Trace) -> Finding:
@@ -136,4 +135,4 @@ def find_again(trace: Trace) -> Finding:
 
 def name_of(trace: Trace, token_id: int) -> str:
     """A token in quotes, without the space in front of it."""
-    return f"“{visible(trace.tokens.names[token_id]).lstrip('·')}”"
+    return in_quotes(trace.tokens.names[token_id])

@@ -52,7 +52,7 @@ def _excerpt(excerpt: Excerpt) -> None:
     if before.startswith("…"):
         before = f"… {before.partition(' ')[2]}"
     st.html(
-        f'<p class="lesson-excerpt">{before} <b>{escape(visible(excerpt.token).strip("·"))}</b> {after}</p>'
+        f'<p class="lesson-excerpt">{before} <b>{escape(visible(excerpt.token.strip(" ") or excerpt.token))}</b> {after}</p>'
     )
 
 
