@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from analysis.lessons.story import STORY
+
 
 @dataclass(frozen=True)
 class Example:
@@ -37,18 +39,7 @@ _ALL = (
     Example(
         slug="story",
         title="A story, some code, a sum",
-        text="""\
-Mira unlocked the small library at eight, lit the lamp by the door, and found the same grey cat asleep on the \
-atlas. Nobody had ever seen it come in. She carried it to the window, as she did every morning, and opened the \
-notebook where the returned books were counted:
-
-returned = [12, 7, 9]
-total = sum(returned)
-print("books back:", total)
-
-Since 12 plus 7 plus 9 is 28, and the shelf by the stairs holds 30, two places would stay empty. She wrote the \
-number down, closed the notebook, and looked up. The cat was asleep on the atlas again.
-""",
+        text=STORY,
         hint="Compare the three parts, and check whether entropy falls where the sum leaves only one answer and "
         "where the last sentence repeats the first.",
     ),

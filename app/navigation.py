@@ -27,6 +27,7 @@ ENTRIES = (
     PageEntry("overview", "Overview", "What happens inside a model while it reads one text?"),
     PageEntry("write", "Write", "What does the model choose, and what else could it have said?"),
     PageEntry("compare", "Compare", "B is A but for one thing: which predictions change, and where?"),
+    PageEntry("lessons", "Lessons", "What would you predict, and what does the model do?"),
     PageEntry(
         "visual_tokens",
         "Visual tokens",

@@ -109,6 +109,13 @@ FRAGILE_NOISE, FRAGILE_LEVELS, FRAGILE_SCENES = "fragile_noise", "fragile_levels
 XRAY_COLOUR, XRAY_PICKED = "show", "xray_picked"
 XRAY_SINKS, XRAY_ENTROPY = "overview_sinks", "overview_entropy"
 
+# Lessons: the lesson, its step and where its slider is, predictions that were committed to (a digit a step), what is read
+LESSON, LESSON_STEP, LESSON_AT, PREDICTED, LESSON_READS = "lesson", "step", "at", "predicted", "reads"
+# ... a person's own text, the form of it, and the prediction that is chosen but not committed to
+LESSON_TEXT, LESSON_FORM, LESSON_CHOSEN = "lesson_text", "lesson_form", "lesson_chosen"
+LESSON_TURN = "lesson_turn"
+"""How often a slider was moved by something else than itself."""
+
 # Attention sinks
 SINKS_VIEW, HEAD_QUANTITY = "sinks", "heads"
 LAYER = "layer"
@@ -211,6 +218,21 @@ def strip_selection(key: str) -> str:
 def turn(number: int) -> str:
     """Where the text of a turn of a chat is kept, counted from the one after the first message."""
     return f"turn_{number}"
+
+
+def lesson_slider(slug: str, number: int) -> str:
+    """Where the place of a lesson's slider is kept, by its step."""
+    return f"at_{slug}_{number}"
+
+
+def lesson_widget(slug: str, number: int) -> str:
+    """Key of that slider: another one whenever something else moved it."""
+    return f"{lesson_slider(slug, number)}_{st.session_state.get(LESSON_TURN, 0)}"
+
+
+def lesson_form(slug: str) -> str:
+    """Where the text in the form of a lesson is kept."""
+    return f"lesson_form_{slug}"
 
 
 def change_text(kind: str) -> str:

@@ -24,7 +24,7 @@ def keys_and_theme() -> None:
     with st.container(key="keys_and_theme"):
         _component(
             key=state.WATCHED,
-            data={"keys": state.is_projector()},
+            data={"keys": state.is_projector() and state.LESSON not in st.query_params},
             on_theme_change=lambda: None,
             on_step_change=_step,
         )

@@ -141,6 +141,7 @@ FLOORS = [
     {"writing"},
     {"comparison"},
     {"story"},
+    {"lessons"},
     {"figures"},
     {"reports"},
     {"command_line"},

@@ -1,0 +1,1 @@
+"""Lessons: what each step claims, what was measured, and the pictures of both."""
