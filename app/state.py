@@ -176,6 +176,9 @@ COMPRESSION_REQUEST = "compression.asked"
 SWEEP = "sweep"
 """The sweep on screen, an :class:`app.panels.pruning_effects.eviction.sweep_request.SweepRequest`."""
 
+# Papers
+PAPER_WORDS, PAPER_PICTURE, PAPERS_ALL = "words", "about", "all_papers"
+
 # Token entropy
 ENTROPY_VIEW = "entropy"
 QUANTITY = "color"

@@ -20,7 +20,7 @@ from app.widgets import figure_card, keys_and_theme
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = tuple(entry.slug for entry in ENTRIES if entry.slug not in ("write", "compare"))
+PAGES = tuple(entry.slug for entry in ENTRIES if entry.slug not in ("write", "compare", "papers"))
 """Those that draw the run of a text."""
 
 

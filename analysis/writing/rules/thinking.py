@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from analysis.writing.results import Writing
 
-SOURCE = "Price reversal of reasoning models (2025): thinking tokens of one question over repeated runs."
+SOURCE = "Price reversal of reasoning models (2026): thinking tokens of one question over repeated runs."
 KNOWN = (
     "Abstract only: one question takes up to 9.7 times as many thinking tokens from run to run. Models and questions, and "
     "which orders by price it finds reversed in 21.8 % of cases, are not known here."
