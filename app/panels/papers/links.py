@@ -25,7 +25,7 @@ _VIEWS: dict[str, Address] = {
 _OF_ONE: dict[str, Address] = {
     "token/forking": {},
     "token/windows": {state.SHOW_WINDOWS: "true"},
-    "token/threshold": {state.MARK: "triggers"},
+    "token/threshold": {state.MARK: "SRGen triggers"},
     "token/quadrants": {state.ENTROPY_VIEW: "scatter"},
     "head/learned_sink": {},
     "head/gate": {},
