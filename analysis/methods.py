@@ -28,7 +28,7 @@ MEASURES: dict[str, tuple[str, str]] = {
     "token/forking": ("forking tokens", "token_entropy.measures.forking_tokens"),
     "token/windows": ("high-entropy windows", "token_entropy.measures.high_entropy_windows"),
     "token/threshold": ("moving threshold", "token_entropy.measures.moving_threshold"),
-    "token/quadrants": ("entropy and varentropy", "token_entropy.measures.quadrants"),
+    "token/quadrants": ("quadrants of entropix", "token_entropy.measures.quadrants"),
     "sinks/rate": ("sink rate", "attention_sinks.measures.sink_rate"),
     "sinks/classes": ("classes of heads", "attention_sinks.measures.head_classes"),
     "sinks/triad": ("the triad", "attention_sinks.measures.triad"),

@@ -82,6 +82,11 @@ def cited(id: str) -> str:
     return paper(id).cited
 
 
+def titled(id: str) -> str:
+    """The citation with its title, as a sentence: "H2O: Heavy-Hitter Oracle ..., Zhang et al. 2023 (arXiv 2306.14048)."."""
+    return f"{paper(id).title}, {paper(id).cited}."
+
+
 def _items() -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(
         files("analysis.papers").joinpath("papers.json").read_text("utf-8")

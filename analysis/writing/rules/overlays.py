@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.papers.shelf import cited
 from analysis.results.tokens import TokenTrace, printable
 from analysis.token_entropy import measures
 from analysis.writing.rules import cntp, deep_thinking, deepconf, segments, swi_reasoning
@@ -117,7 +118,7 @@ def _moving_threshold(tokens: TokenTrace, _thinking_end: int | None) -> Overlay:
     return Overlay(
         "moving threshold",
         f"{int(marks.sum())} tokens have an entropy above the threshold that the {measures.TRIGGER_WINDOW} before set.",
-        "SRGen, arXiv:2510.02919, with the constants of its scripts.",
+        f"SRGen, {cited('srgen')}, with the constants of its scripts.",
         KNOWN["moving threshold"],
         (
             ("window, tokens", float(measures.TRIGGER_WINDOW)),
@@ -167,7 +168,7 @@ def _high_entropy_windows(tokens: TokenTrace, _thinking_end: int | None) -> Over
     return Overlay(
         "high-entropy windows",
         f"{int(marks.sum())} tokens lie in a window of 4 whose mean entropy is at the 95th percentile or above.",
-        "ARES (2025), width and percentile of its scripts.",
+        f"ARES, {cited('ares')}, width and percentile of its scripts.",
         KNOWN["high-entropy windows"],
         (("window, tokens", 4.0), ("percentile", 95.0), ("threshold, nats", threshold)),
         marks,
@@ -181,7 +182,7 @@ def _surprise_gap(tokens: TokenTrace, _thinking_end: int | None) -> Overlay:
     return Overlay(
         "surprise gap",
         "Surprisal minus entropy: above 0 the token was less expected than the model's own choices are on average.",
-        "After the relative surprisal index (RSI).",
+        f"After the relative surprisal index (RSI), {cited('rsi')}.",
         KNOWN["surprise gap"],
         (),
         np.zeros(len(tokens), bool),
