@@ -4,6 +4,6 @@ from app.widgets.layout import heading
 
 line = heading("papers")
 
-from app.panels.papers.view import shelf  # noqa: E402 - after the heading is on screen
+from app.panels.papers.view import all_papers  # noqa: E402 - after the heading is on screen
 
-shelf(line)
+all_papers(line)

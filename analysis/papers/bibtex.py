@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from analysis.papers.shelf import Paper
+from analysis.papers.citations import Paper
 
 _KINDS = {
     "article": "misc",

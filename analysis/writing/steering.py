@@ -15,7 +15,7 @@ from analysis.errors import AnalysisError, TooLongError
 from analysis.forward.body_pass import Measured, run_pass
 from analysis.forward.vocabulary_head import distribution
 from analysis.models.body import first_tensor, hooks
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.progress import Progress, silent
 from analysis.units import Unit, from_nats
 from analysis.writing.beginning import token_ids

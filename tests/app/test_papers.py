@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from analysis.methods import methods
-from analysis.papers.shelf import papers
+from analysis.papers.citations import papers
 from app.navigation import ENTRIES
 from app.panels.papers.links import address, href
 from app.panels.papers.view import has_words, is_about

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from analysis.methods import MEASURES, PICTURES, methods, said
-from analysis.papers.shelf import papers
+from analysis.papers.citations import papers
 from tests.architecture.test_imports import ROOT, only
 
 SHOWN = [key for paper in papers().values() for key in paper.shows]

@@ -9,7 +9,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.comparison.rules.whole import Whole, WholeRows, at
-from analysis.papers.shelf import titled
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from torch import Tensor

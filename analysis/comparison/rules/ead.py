@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.comparison.rules.origin import Constant, Origin
-from analysis.papers.shelf import titled
+from analysis.papers.citations import titled
 
 THRESHOLD, WINDOW, DWELL = 3.0, 5, 1
 

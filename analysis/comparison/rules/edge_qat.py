@@ -10,7 +10,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity
 from analysis.comparison.rules.origin import Origin
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import titled
+from analysis.papers.citations import titled
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:

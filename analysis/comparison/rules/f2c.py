@@ -12,7 +12,7 @@ import numpy as np
 from analysis.comparison.rules.laid import rows_of
 from analysis.comparison.rules.origin import Origin
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import titled
+from analysis.papers.citations import titled
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 
 from analysis.comparison.rules.laid import Laid, Number, Quantity, answer_from, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
-from analysis.papers.shelf import titled
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison

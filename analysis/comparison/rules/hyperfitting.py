@@ -10,7 +10,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import titled
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison

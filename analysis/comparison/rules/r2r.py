@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import titled
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.two_heads import HeadStates

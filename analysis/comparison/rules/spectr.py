@@ -11,7 +11,7 @@ from analysis.comparison.rules.laid import Curve, Laid, Line, Number, Quantity, 
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.comparison.rules.whole import Whole, WholeRows
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import titled
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from torch import Tensor

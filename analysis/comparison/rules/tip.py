@@ -11,7 +11,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import titled
+from analysis.papers.citations import titled
 from analysis.units import from_nats
 
 if TYPE_CHECKING:

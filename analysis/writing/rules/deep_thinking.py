@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.results.tokens import printable
 from analysis.token_entropy.measures import window_mean
 from analysis.units import Unit, from_nats

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.results.tokens import TokenTrace, printable
 from analysis.token_entropy import measures
 from analysis.writing.rules import cntp, deep_thinking, deepconf, segments, swi_reasoning

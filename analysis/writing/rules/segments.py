@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.writing.spans import THINKING, path_spans
 from analysis.writing.thinking import ThinkingState, thinking_written
 

@@ -1,1 +1,1 @@
-"""The paper shelf."""
+"""The papers that pictures come from."""

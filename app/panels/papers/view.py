@@ -1,4 +1,4 @@
-"""The shelf: papers found by words and by picture, each with its formula and the ways to what it gave."""
+"""Papers found by words and by picture, each with its formula and the ways to what it gave."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import streamlit as st
 
 from analysis.methods import PICTURES, Method, methods
 from analysis.papers.bibtex import bibtex
-from analysis.papers.shelf import Paper, papers
+from analysis.papers.citations import Paper, papers
 from app import state
 from app.panels.papers.links import href
 from app.widgets.plain import plain
@@ -18,7 +18,7 @@ _MOST = 12
 """Papers that are drawn before more are asked for."""
 
 
-def shelf(line: Any) -> None:
+def all_papers(line: Any) -> None:
     """Draw the page.
 
     Parameters
@@ -46,7 +46,7 @@ def shelf(line: Any) -> None:
         )
     found = [paper for paper in papers().values() if is_about(paper, picture) and has_words(paper, words)]
     line.download_button(
-        "BibTeX",
+        "Save BibTeX",
         lambda: bibtex(found).encode(),
         file_name="logitscope-papers.bib",
         mime="application/x-bibtex",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import by_kv_head, per_kv_head, with_newest
 from analysis.pruning_effects.eviction.policies.controls import Slider
 from analysis.pruning_effects.eviction.policies.h2o import H2O

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.models.output_projection import output_projection, projected
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import per_kv_head
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.ties import keep_top

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from analysis.kv_cache.rotary import turned
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy, per_kv_head
 
 if TYPE_CHECKING:

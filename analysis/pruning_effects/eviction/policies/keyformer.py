@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from analysis.forward.attention import attend
 from analysis.kv_cache.capabilities import cache_facts
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import by_kv_head, per_kv_head, with_newest
 from analysis.pruning_effects.eviction.policies.h2o import H2O
 

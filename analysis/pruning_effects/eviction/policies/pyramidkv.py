@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.budgets import equalised, kept_count
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 

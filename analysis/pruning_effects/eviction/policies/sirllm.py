@@ -12,7 +12,7 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError
 from analysis.forward.vocabulary_head import read_rows
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy
 from analysis.pruning_effects.eviction.policies.controls import Slider, TextChoice
 from analysis.pruning_effects.eviction.rounds import round_starts, rounds_since

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional
 
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy, per_kv_head
 from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from analysis.kv_cache.capabilities import cache_facts, counts_positions
 from analysis.kv_cache.continuation import compacted
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.streaming import Streaming
 
 if TYPE_CHECKING:

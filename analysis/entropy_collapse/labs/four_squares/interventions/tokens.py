@@ -11,7 +11,7 @@ from analysis.entropy_collapse.labs.four_squares.interventions.base import (
     mean_over,
     top_entropy,
 )
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from analysis.entropy_collapse.labs.four_squares.interventions.base import CLIP, Batch, Intervention
-from analysis.papers.shelf import cited
+from analysis.papers.citations import cited
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -73,7 +73,7 @@ def paper(id: str) -> Paper:
         If there is none.
     """
     if id not in papers():
-        raise AnalysisError(f"There is no paper {id!r} on the shelf.", "Search the shelf by name or title.")
+        raise AnalysisError(f"There is no paper {id!r}.", "The page Papers finds them by name or title.")
     return papers()[id]
 
 
