@@ -142,7 +142,7 @@ FLOORS = [
     {"writing"},
     {"comparison"},
     {"story"},
-    {"figures", "methods"},
+    {"figures", "methods", "session_file"},
     {"command_line"},
     {"__init__", "__main__"},
 ]
