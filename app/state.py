@@ -19,6 +19,8 @@ WATCHED = "watched"
 """What the page reports: a switch of the theme, steps along the tokens."""
 PROJECTOR = "projector"
 """Whether everything is drawn larger, for people who sit far away; also in the URL."""
+CARD = "card"
+"""In the URL only: the card that is shown alone, for a frame in another page."""
 
 # The text and how to read it, shared by all pages
 EXAMPLE = "example"

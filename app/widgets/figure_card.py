@@ -248,6 +248,7 @@ def _code_action(name: str, code: str) -> None:
     with st.popover("Code", icon=":material/code:", type="tertiary", key=f"{name}_code", help="Code"):
         st.caption("The same picture in a notebook:")
         st.code(code, language="python")
+        st.caption(f"This card alone, for a frame in another page: add `{state.CARD}={name}` to the address.")
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:
