@@ -17,14 +17,6 @@ if TYPE_CHECKING:
     from analysis.session_file import Session
 
 _MAX_UPLOAD_MB = 500
-_WITHOUT_A_FILE = {
-    state.SWEEP: "a comparison of eviction methods",
-    state.COMPRESSION_REQUEST: "a compression of a prompt",
-    state.SQUARES_REQUEST: "runs of the lab four squares",
-    state.BACKCOPY_REQUEST: "runs of the lab bigram-backcopy",
-    state.LOG_SOURCES: "training logs",
-}
-"""What may be on screen and has no file of its own."""
 
 
 def session_files() -> None:
@@ -76,8 +68,7 @@ def _show(opened: Session) -> None:
         job = st.session_state.pop(state.WRITING_JOB, None)
         if job is not None:
             runs.cancel(job)
-        for key in (state.BRANCH, state.WRITTEN_TOKEN):
-            st.session_state.pop(key, None)
+        st.session_state.pop(state.WRITTEN_TOKEN, None)
         st.session_state[state.WRITING] = opened.tree
         st.session_state[state.WRITER] = None
         st.session_state[state.BRANCH] = opened.tree.newest
@@ -94,12 +85,20 @@ def _say(left_out: tuple[str, ...]) -> None:
 
 
 def _left_out() -> tuple[str, ...]:
-    return tuple(words for key, words in _WITHOUT_A_FILE.items() if st.session_state.get(key))
+    """What is on screen and has no file of its own."""
+    held = {
+        "a comparison of eviction methods": st.session_state.get(state.SWEEP),
+        "a compression of a prompt": st.session_state.get(state.COMPRESSION_REQUEST),
+        "runs of the lab four squares": st.session_state.get(state.SQUARES_REQUEST),
+        "runs of the lab bigram-backcopy": st.session_state.get(state.BACKCOPY_REQUEST),
+        "training logs": st.session_state.get(state.LOG_SOURCES),
+    }
+    return tuple(words for words, there in held.items() if there)
 
 
 def _has_parts() -> bool:
-    held = (st.session_state.get(key) for key in (state.WRITING, state.COMPARISON))
-    return finished_run() is not None or any(part is not None for part in held)
+    written, compared = st.session_state.get(state.WRITING), st.session_state.get(state.COMPARISON)
+    return not (finished_run() is None and written is None and compared is None)
 
 
 def _content(left_out: tuple[str, ...]) -> bytes:
