@@ -41,4 +41,6 @@ def test_another_file_is_one_box(open_page):
     upload.set_value(("a.session", b"PK\x03\x04", "application/octet-stream"))
     at = at.run()
     assert not at.exception
-    assert [e.value.replace("\\", "").split("  ")[0] for e in at.error] == ["a.session is not a session file."]
+    assert [e.value.replace("\\", "").split("  ")[0] for e in at.error] == [
+        "a.session is not a session file."
+    ]
