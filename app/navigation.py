@@ -57,6 +57,7 @@ ENTRIES = (
         "What can leave the KV cache, and at what cost?",
         "Pictures",
     ),
+    PageEntry("papers", "Papers", "Where does each picture come from, and what differs here?", "Sources"),
 )
 
 

@@ -19,6 +19,8 @@ WATCHED = "watched"
 """What the page reports: a switch of the theme, steps along the tokens."""
 PROJECTOR = "projector"
 """Whether everything is drawn larger, for people who sit far away; also in the URL."""
+CARD = "card"
+"""In the URL only: the card that is shown alone, for a frame in another page."""
 
 # The text and how to read it, shared by all pages
 EXAMPLE = "example"
@@ -43,6 +45,8 @@ OPENED = "opened_trace"
 """A run opened from a file; shown instead of :data:`RUN` until the next run."""
 OPENED_ID = "opened_id"
 """The upload it came from."""
+SESSION_UPLOAD, SESSION_WITHOUT = "session_upload", "session_without"
+"""The session file opened last, and what was on screen where it was saved but is not in it."""
 TOKEN = "token"
 """Position of the chosen token, also in the URL."""
 PICKED = "picked"
@@ -193,6 +197,9 @@ COMPRESSION_REQUEST = "compression.asked"
 """The compression on screen, an :class:`app.compute.requests.Experiment`."""
 SWEEP = "sweep"
 """The sweep on screen, an :class:`app.panels.pruning_effects.eviction.sweep_request.SweepRequest`."""
+
+# Papers
+PAPER_WORDS, PAPER_PICTURE, PAPERS_ALL = "words", "about", "all_papers"
 
 # Token entropy
 ENTROPY_VIEW = "entropy"

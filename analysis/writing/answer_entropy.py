@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.papers.citations import cited
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def weighted_answer_entropy(members: Sequence[Sequence[int]], mean_log_probs: Se
 
 
 CERTAINTY_SOURCE = (
-    "Self-certainty, Kang et al. 2025, arXiv:2502.18581: KL(uniform || p), mean over the tokens of an answer."
+    f"Self-certainty, {cited('self_certainty')}: KL(uniform || p), mean over the tokens of an answer."
 )
 
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.papers.citations import cited
 from analysis.results.tokens import printable
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCE = "DiffAdapt: mean entropy of a written answer against the share of right ones."
+SOURCE = f"DiffAdapt, {cited('diffadapt')}: mean entropy of a written answer against the share of right ones."
 KNOWN = (
     "Abstract only. It reports a U: high entropy where a model is mostly right, least in between, high again where it is "
     "mostly wrong, and 22 to 25 % less in the middle than where it is right. Its bins, prompts and models' settings are "

@@ -15,6 +15,7 @@ from analysis.errors import AnalysisError, TooLongError
 from analysis.forward.body_pass import Measured, run_pass
 from analysis.forward.vocabulary_head import distribution
 from analysis.models.body import first_tensor, hooks
+from analysis.papers.citations import cited
 from analysis.progress import Progress, silent
 from analysis.units import Unit, from_nats
 from analysis.writing.beginning import token_ids
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from analysis.models.loading import LanguageModel
 
-SOURCE = "Entropic activation steering (EAST), Rahn et al. 2024, arXiv:2406.00244."
+SOURCE = f"Entropic activation steering, {cited('east')}."
 KNOWN = (
     "Abstract and secondary sources: a mean of the last prompt token's states, weighted by the entropy of the actions, is "
     "added at a middle layer. Its layer, its weights and its strengths are not known here. The entropy of an action is that of "

@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis.drawing import paper
+from app import state
 
 PRINTED = {"pdf": "application/pdf", "png": "image/png", "svg": "image/svg+xml"}
 """Files for print, and their media types."""
@@ -106,6 +107,7 @@ def code_action(name: str, code: str) -> None:
     with st.popover("Code", icon=":material/code:", type="tertiary", key=f"{name}_code", help="Code"):
         st.caption("The same picture in a notebook:")
         st.code(code, language="python")
+        st.caption(f"This card alone, for a frame in another page: add `{state.CARD}={name}` to the address.")
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

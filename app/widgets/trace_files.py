@@ -11,6 +11,7 @@ from app import state
 from app.widgets.messages import show_error
 from app.widgets.report_button import report_button
 from app.widgets.run_status import finished_run
+from app.widgets.session_files import session_files
 
 if TYPE_CHECKING:
     from analysis.results.trace import Trace
@@ -20,6 +21,7 @@ _MAX_UPLOAD_MB = 500
 
 def trace_files() -> None:
     """Draw the save and open controls."""
+    session_files()
     trace = finished_run()
     st.download_button(
         "Save this run",

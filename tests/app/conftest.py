@@ -20,7 +20,7 @@ from app.widgets import card_actions, keys_and_theme
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
-NOT_OF_A_TEXT = ("write", "compare", "visual_tokens", "lessons")
+NOT_OF_A_TEXT = ("write", "compare", "visual_tokens", "lessons", "papers")
 PAGES = tuple(entry.slug for entry in ENTRIES if entry.slug not in NOT_OF_A_TEXT)
 """Those that draw the run of a text."""
 

@@ -133,6 +133,7 @@ def test_the_public_name_holds_nothing_of_its_own(path):
 # Floors: a room imports from its own floor or from one below, lazily or not. Pictures stand beside each other.
 FLOORS = [
     {"errors", "units", "progress", "paths", "ties", "out_of_memory"},
+    {"papers"},
     {"results"},
     {"models", "drawing"},
     {"forward"},
@@ -142,13 +143,13 @@ FLOORS = [
     {"comparison"},
     {"story"},
     {"lessons"},
-    {"figures"},
+    {"figures", "methods", "session_file"},
     {"reports"},
     {"command_line"},
     {"__init__", "__main__"},
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-PICTURES = FLOORS[5]
+PICTURES = FLOORS[6]
 BESIDE = {("entropy_collapse", "attention_sinks")}
 """Pictures that use another one: the Bigram-Backcopy lab measures the sink that it forms."""
 APP_FLOORS = {"compute": 0, "widgets": 1, "panels": 2}

@@ -9,6 +9,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.comparison.rules.whole import Whole, WholeRows, at, mixed
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 BETA, STRETCH, LEAST = 0.1, 10.0, 1e-3
 
 ORIGIN = Origin(
-    source="AlignDistil: Token-Level Language Model Alignment as Adaptive Policy Distillation (2025), songmzhang/AlignDistil.",
+    source=titled("align_distil") + " songmzhang/AlignDistil.",
     formula="reward = beta (ln p_B - ln p_A) at the text's token; weight w = beta2 sum |p_A - p_B| + 0.001; teacher: "
     "logits of B + w (logits of B - logits of A)",
     known="code read",

@@ -9,12 +9,13 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity
 from analysis.comparison.rules.origin import Origin
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
 
 ORIGIN = Origin(
-    source="Universal Cross-Tokenizer Distillation via Approximate Likelihood Matching (ALM), arXiv:2503.20083.",
+    source=titled("alm"),
     formula="P = exp(-sum of surprisals of a span) on either side; KL between the coins (P_A, 1 - P_A) and (P_B, 1 - P_B)",
     known="abstract only",
     note="The paper's temperature and its correction for spans that only one tokenizer may split are not known and not "

@@ -11,6 +11,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Curve, Line
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,7 @@ QUANTILES = tuple(round(0.1 * i, 1) for i in range(11))
 SUM, AVERAGE = "Chow-Sum", "Chow-Average"
 
 ORIGIN = Origin(
-    source="Language Model Cascades: Token-Level Uncertainty and Beyond, arXiv:2404.10136.",
+    source=titled("cascades"),
     formula="score of a text from its surprisals s under A: their sum (Chow-Sum), their mean (Chow-Average), or their "
     "quantile at alpha; texts with the highest score are deferred",
     known="second hand",

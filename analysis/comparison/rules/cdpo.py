@@ -9,6 +9,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.comparison.rules.whole import Whole, WholeRows, at, mixed
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 BETA, CRITICAL = 1.0, 0.05
 
 ORIGIN = Origin(
-    source="Critical Tokens Matter: Token-Level Contrastive Estimation Enhances LLM's Reasoning Capability (cDPO), "
-    "arXiv:2411.19943, chenzhiling9954/Critical-Tokens-Matter.",
+    source=titled("cdpo") + " chenzhiling9954/Critical-Tokens-Matter.",
     formula="s = softmax((1 + beta) logits of B - beta logits of A) at the text's token; small s: critical",
     known="code read",
     note="In the paper B is trained on right answers and A on wrong ones. With any other two sides, such as a base model and "

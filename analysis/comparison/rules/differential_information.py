@@ -9,6 +9,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.comparison.rules.whole import Whole, WholeRows, at
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 LEAST = 1e-4
 
 ORIGIN = Origin(
-    source="Differential Information: An Information-Theoretic Perspective on Preference Optimization, arXiv:2505.23761.",
+    source=titled("differential_information"),
     formula="r proportional to q / p over the tokens that A or B gives the least probability or more; its entropy",
     known="second hand",
     note="In the paper the distribution is over whole answers; per token it is ours. Without a floor the many tokens that "

@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.comparison.rules.laid import Curve, Laid, Line, Number, Quantity, known, rows_of
 from analysis.comparison.rules.origin import Origin
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
@@ -18,7 +19,7 @@ ENTROPY_BINS = 8
 """Bins of entropy, with as many tokens in each."""
 
 ORIGIN = Origin(
-    source="DySpec: Faster Speculative Decoding with Dynamic Token Tree Structure, arXiv:2410.11744.",
+    source=titled("dyspec"),
     formula="a drafted token x is accepted with min(1, q(x) / p(x)); averaged over draws of x from p, by bins of p(x), and "
     "over all x, 1 - TV, by bins of the entropy of p",
     known="abstract only",

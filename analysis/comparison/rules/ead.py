@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.comparison.rules.origin import Constant, Origin
+from analysis.papers.citations import titled
 
 THRESHOLD, WINDOW, DWELL = 3.0, 5, 1
 
 ORIGIN = Origin(
-    source="EAD, Entropy Adaptive Decoding: Dynamic Model Switching for Efficient Inference (2025).",
+    source=titled("ead"),
     formula="mean of H over the last w tokens, in bits; large if above the threshold, small if not, and only d_min tokens "
     "after the last switch",
     known="second hand",

@@ -10,6 +10,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity
 from analysis.comparison.rules.origin import Origin
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
 
 ORIGIN = Origin(
-    source="EdgeQAT: Entropy and Distribution Guided Quantization-Aware Training, arXiv:2402.10787.",
+    source=titled("edge_qat"),
     formula="per head: mean over aligned tokens of B's entropy of attention less A's, and B's mean attention on the first "
     "token less A's",
     known="abstract only",

@@ -12,6 +12,7 @@ import numpy as np
 from analysis.comparison.rules.laid import rows_of
 from analysis.comparison.rules.origin import Origin
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
 
 ORIGIN = Origin(
-    source="F2C, Flip-Flop Consistency: Unsupervised Training for Robustness to Prompt Perturbations in LLMs, arXiv:2510.14242.",
+    source=titled("f2c"),
     formula="share of the variants with the most frequent first choice at the answer; flips: variants whose choice is not "
     "that of A; Jensen-Shannon divergence of every variant from A",
     known="abstract only",

@@ -8,13 +8,13 @@ import numpy as np
 
 from analysis.comparison.rules.laid import Laid, Number, Quantity, answer_from, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
 
 ORIGIN = Origin(
-    source="After Uncertainty as Feature Gaps: Epistemic Uncertainty Quantification of LLMs in Contextual "
-    "Question-Answering, arXiv:2510.02671.",
+    source="After " + titled("feature_gap"),
     formula="KL(with context || without) at each token of the answer, and its mean",
     known="guess of ours",
     note="A stand-in of ours: the paper reads three directions of the hidden states, which are found with labelled "

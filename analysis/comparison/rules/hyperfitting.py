@@ -10,6 +10,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
@@ -18,8 +19,7 @@ LAST = 96
 SHARPER = 0.5
 
 ORIGIN = Origin(
-    source="The Hyperfitting Phenomenon: Sharpening and Stabilizing LLMs for Open-Ended Text Generation (2024), "
-    "FreddeFrallan/Hyperfitting.",
+    source=titled("hyperfitting") + " FreddeFrallan/Hyperfitting.",
     formula="mean entropy falls towards 0 and loss on texts that were not trained on rises, while different / all of the "
     f"last {LAST} greedily written tokens (type-token ratio) rises",
     known="code read",

@@ -9,12 +9,13 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity
 from analysis.comparison.rules.origin import Origin
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
 
 ORIGIN = Origin(
-    source="After Zero-Shot Tokenizer Transfer (ZeTT), arXiv:2405.07883.",
+    source="After " + titled("zett"),
     formula="sum of surprisals over the bytes of the spans that both sides predicted; per span the difference B - A",
     known="guess of ours",
     note="ZeTT predicts embeddings of another tokenizer by a network that is not here: these are two models as they are. A sum "

@@ -11,6 +11,7 @@ import numpy as np
 
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.two_heads import HeadStates
@@ -23,8 +24,7 @@ MOMENTUM, TO_LARGE, TO_SMALL = 0.7, 0.3, 0.7
 WINDOW = 3
 
 ORIGIN = Origin(
-    source="R2R, Roads to Rome: Efficiently Navigating Divergent Reasoning Paths with Small-Large Model Token Routing "
-    "(2025), thu-nics/R2R.",
+    source=titled("r2r") + " thu-nics/R2R.",
     formula="different: first choices of A and B differ. Routers: H > 0.45 nats; LogU = -sum a_i/S (psi(a_i + 1) - "
     "psi(S + 1)) > 2.275 over the 10 largest logits a_i with sum S; momentum m = 0.7 m + 0.3 [simple], small once m > 0.7, "
     "large once m is not above 0.3",

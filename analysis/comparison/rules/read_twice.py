@@ -9,12 +9,13 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, answer_from, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
 
 ORIGIN = Origin(
-    source="Just Read Twice: Closing the Recall Gap for Recurrent Language Models, arXiv:2407.05483.",
+    source=titled("read_twice"),
     formula="surprisal after two readings less that after one, at each token of the answer; below 0 the second one helped",
     known="abstract only",
     note="The paper's gain of 11.0 points is that of recurrent models, whose state is too small for one pass. A model with "

@@ -11,6 +11,7 @@ from analysis.comparison.rules.laid import Curve, Laid, Line, Number, Quantity, 
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.comparison.rules.whole import Whole, WholeRows
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 LENGTH, DRAFTS = 4, (1, 2, 4, 8)
 
 ORIGIN = Origin(
-    source="SpecTr: Fast Speculative Decoding via Optimal Transport, arXiv:2310.15141; one draft as in speculative decoding.",
+    source=titled("spectr") + " One draft as in speculative decoding.",
     formula="one draft: sum of min(p, q) = 1 - TV; k drafts drawn from p: 1 + min over sets S of tokens of (q(S) - p(S)^k), "
     "reached by the tokens with the smallest q / p",
     known="paper's equations",

@@ -10,6 +10,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, answer_from, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 GAMMA, KEPT = 0.5, 0.6
 
 ORIGIN = Origin(
-    source="ssToken: Self-modulated and Semantic-aware Token Selection for LLM Fine-tuning, arXiv:2510.18250, "
-    "jianke0604/ssToken.",
+    source=titled("sstoken") + " jianke0604/ssToken.",
     formula="score = gamma norm(surprisal_A - surprisal_B) + (1 - gamma) attention; norm goes from 0 at the least "
     "difference of the answer to 1 at the largest; kept: the highest scores",
     known="code read",

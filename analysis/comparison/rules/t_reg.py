@@ -8,12 +8,13 @@ import numpy as np
 
 from analysis.comparison.rules.laid import Laid, Number, Quantity, answer_from, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
 
 ORIGIN = Origin(
-    source="T-REG: Preference Optimization with Token-Level Reward Regularization, arXiv:2412.02685.",
+    source=titled("t_reg"),
     formula="ratio = ln p_B - ln p_A at each token of the answer; reward = sigmoid(ratio) - 1/2",
     known="second hand",
     note="Opposite prompts are from the abstract, the log-ratio is second hand, and pressing it between -1/2 and 1/2 is a "

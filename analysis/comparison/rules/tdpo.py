@@ -8,6 +8,7 @@ import numpy as np
 
 from analysis.comparison.rules.laid import Laid, Number, Quantity, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 BETA, ALPHA = 0.1, 0.5
 
 ORIGIN = Origin(
-    source="TDPO, Token-level Direct Preference Optimization, arXiv:2404.11999, as in songmzhang/AlignDistil.",
+    source=titled("tdpo") + " As in songmzhang/AlignDistil.",
     formula="reward = beta (ln p_B - ln p_A) summed over the text; divergence = sum of KL(A || B), the reference first; "
     "its part in the margin of two texts: alpha times the difference of their divergences",
     known="code read",

@@ -11,6 +11,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.errors import AnalysisError
+from analysis.papers.citations import titled
 from analysis.units import from_nats
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ QUADRANTS = {
 """Names of the quadrants by their numbers; 3 is where a student is sure and wrong, if the teacher is right."""
 
 ORIGIN = Origin(
-    source="TIP, Token Importance in On-Policy Distillation, arXiv:2604.14084, HJSang/OPSD_OnPolicyDistillation.",
+    source=titled("tip") + " HJSang/OPSD_OnPolicyDistillation.",
     formula="h = H(student) / ln V, d = JSD / ln 2, weight h^a d^g; quadrants: 1 h and d high, 2 h high, 3 d high, 4 both low",
     known="code read",
     note="The paper scores what the student wrote itself; here the text is given. Where the quadrants are cut was not "

@@ -9,6 +9,7 @@ import numpy as np
 from analysis.comparison.rules.laid import Laid, Number, Quantity, known, rows_of
 from analysis.comparison.rules.origin import Constant, Origin
 from analysis.comparison.rules.whole import Whole, WholeRows, at, entropy_of, mixed
+from analysis.papers.citations import titled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 ALPHA, GATE = 0.3, 0.5
 
 ORIGIN = Origin(
-    source="USCD: Improving Code Generation of LLMs by Uncertainty-Aware Selective Contrastive Decoding, arXiv:2409.05923.",
+    source=titled("uscd"),
     formula="spread = sqrt(V) times the standard deviation of p over the vocabulary (0 if flat, 1 if sure); where it is "
     "below the gate: logits of A - alpha x logits of B, normalised; elsewhere A",
     known="abstract only",

@@ -28,7 +28,7 @@ from analysis.pruning_effects.compression.self_information import selective_cont
 from analysis.pruning_effects.compression.stop_words import stop_words
 from analysis.pruning_effects.eviction.budgets import kept_count
 
-_SCORES: dict[str, Score] = {
+SCORES: dict[str, Score] = {
     "self-information": self_information,
     "selective-context": selective_context,
     "llmlingua": llmlingua,
@@ -43,6 +43,7 @@ _SCORES: dict[str, Score] = {
     "every nth": controls.every_nth,
     "stop words": stop_words,
 }
+"""What every method scores by; of "bottom" methods the scorer."""
 SCORED_PER_SHARE = ("llmlingua", "longllmlingua")
 """Scorers whose scores depend on the share kept."""
 
@@ -160,7 +161,7 @@ def make_passage(model: LanguageModel, text: str, unit: Unit, **more: object) ->
 
 def score(passage: Passage, method: str, seed: int = 0) -> Scored:
     """Scores of a method; of "bottom" methods those of the scorer. The caller holds the model."""
-    return _SCORES[method.removeprefix(BOTTOM)](replace(passage, seed=seed))
+    return SCORES[method.removeprefix(BOTTOM)](replace(passage, seed=seed))
 
 
 def keep_units(passage: Passage, method: str, scored: Scored, seed: int = 0) -> Compressed:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.papers.citations import cited
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCE = "CNTP, Cautious Next Token Prediction (2025), wyzjack/CNTP with the constants of its scripts."
+SOURCE = f"CNTP, {cited('cntp')}, wyzjack/CNTP with the constants of its scripts."
 KNOWN = (
     "Code read. The entropy is that after temperature 0.8 and top-p 0.95. The stored most probable tokens decide it "
     "where the tokens that top-p keeps are among them; elsewhere the number of trials lies between two bounds. Only the "

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.papers.citations import cited
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCE = "Think Deep, Not Just Long: deep-thinking tokens, arXiv:2602.13517."
+SOURCE = f"Think Deep, Not Just Long: deep-thinking tokens, {cited('deep_thinking')}."
 KNOWN = (
     "Paper's equations, by secondary sources; no code was read. Its algorithm prints another border than its equation; the "
     "equation's is taken. Whether layers are read through the final norm, and the base of the divergence, are not known: "

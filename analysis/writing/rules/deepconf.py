@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.papers.citations import cited
 from analysis.results.tokens import printable
 from analysis.token_entropy.measures import window_mean
 from analysis.units import Unit, from_nats
@@ -16,7 +17,7 @@ from analysis.units import Unit, from_nats
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCE = "DeepConf, Deep Think with Confidence, arXiv:2508.15260, facebookresearch/deepconf."
+SOURCE = f"DeepConf, {cited('deepconf')}, facebookresearch/deepconf."
 KNOWN = (
     "Code read. It averages over the 20 most probable tokens that a server returns (21 where the token that came is not "
     "among them) at temperature 0.6 and top-p 0.95, and rounds to three places; here over those that were stored, at "

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.papers.citations import cited
 from analysis.results.tokens import TokenTrace, printable
 from analysis.token_entropy import measures
-from analysis.writing.rules import cntp, deepconf, segments, swi_reasoning
+from analysis.writing.rules import cntp, deep_thinking, deepconf, segments, swi_reasoning
 from analysis.writing.rules.deep_thinking import DeepThinking
 
 if TYPE_CHECKING:
@@ -21,6 +22,27 @@ STRETCH = 32
 """Tokens of DeepConf's stretches here; 2,048 in the paper, more than most texts have."""
 DWELL = 32
 """Tokens that SwiReasoning's rule writes at least here; 512 in the paper."""
+KNOWN: dict[str, str] = {
+    "cautious trials": cntp.KNOWN,
+    "moving threshold": (
+        "Code read. It would correct the state there; here the text goes on as it is. Population standard deviation; no "
+        "threshold before a full window, where its code has 3 nats."
+    ),
+    "thinking switches": (
+        f"{swi_reasoning.KNOWN} It writes for {swi_reasoning.DWELL} tokens at least in the paper, for {DWELL} here."
+    ),
+    "group confidence": deepconf.KNOWN,
+    "high-entropy windows": (
+        "Code read. Its windows follow words of a list, and its threshold moves over training; here every window counts, "
+        "and the threshold is this text's."
+    ),
+    "surprise gap": (
+        "Abstract only: the formula and the band of RSI were not found. This is the gap, and no RSI: nothing is marked."
+    ),
+    "segments": segments.KNOWN,
+    "deep-thinking tokens": deep_thinking.KNOWN,
+}
+"""How well each rule is known, and what is different here."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +118,8 @@ def _moving_threshold(tokens: TokenTrace, _thinking_end: int | None) -> Overlay:
     return Overlay(
         "moving threshold",
         f"{int(marks.sum())} tokens have an entropy above the threshold that the {measures.TRIGGER_WINDOW} before set.",
-        "SRGen, arXiv:2510.02919, with the constants of its scripts.",
-        "Code read. It would correct the state there; here the text goes on as it is. Population standard deviation; no "
-        "threshold before a full window, where its code has 3 nats.",
+        f"SRGen, {cited('srgen')}, with the constants of its scripts.",
+        KNOWN["moving threshold"],
         (
             ("window, tokens", float(measures.TRIGGER_WINDOW)),
             ("standard deviations", measures.TRIGGER_FACTOR),
@@ -118,7 +139,7 @@ def _thinking_switches(tokens: TokenTrace, thinking_end: int | None) -> Overlay:
         "thinking switches",
         f"It would begin to write {len(found.to_explicit)} times and stop using words {len(found.to_latent)} times.",
         found.source,
-        f"{found.known} It writes for {swi_reasoning.DWELL} tokens at least in the paper, for {DWELL} here.",
+        KNOWN["thinking switches"],
         (("writes at least, tokens", float(DWELL)),),
         marks,
         found.reference,
@@ -147,9 +168,8 @@ def _high_entropy_windows(tokens: TokenTrace, _thinking_end: int | None) -> Over
     return Overlay(
         "high-entropy windows",
         f"{int(marks.sum())} tokens lie in a window of 4 whose mean entropy is at the 95th percentile or above.",
-        "ARES (2025), width and percentile of its scripts.",
-        "Code read. Its windows follow words of a list, and its threshold moves over training; here every window counts, "
-        "and the threshold is this text's.",
+        f"ARES, {cited('ares')}, width and percentile of its scripts.",
+        KNOWN["high-entropy windows"],
         (("window, tokens", 4.0), ("percentile", 95.0), ("threshold, nats", threshold)),
         marks,
         measures.window_mean(tokens.entropy, 4),
@@ -162,8 +182,8 @@ def _surprise_gap(tokens: TokenTrace, _thinking_end: int | None) -> Overlay:
     return Overlay(
         "surprise gap",
         "Surprisal minus entropy: above 0 the token was less expected than the model's own choices are on average.",
-        "After the relative surprisal index (RSI).",
-        "Abstract only: the formula and the band of RSI were not found. This is the gap, and no RSI: nothing is marked.",
+        f"After the relative surprisal index (RSI), {cited('rsi')}.",
+        KNOWN["surprise gap"],
         (),
         np.zeros(len(tokens), bool),
         tokens.gap.astype(np.float64),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.papers.citations import cited
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ Kind = Literal["code", "table", "formula", "list", "prose"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 SOURCE = (
-    "Entropy of formatted text against prose, after works that count tokens by format (ARM, Plan and Budget)."
+    f"Entropy of formatted text against prose, after works that count tokens by format: ARM, {cited('arm')}, and Plan and "
+    f"Budget, {cited('plan_and_budget')}."
 )
 KNOWN = (
     "Abstract only. The kinds, and how they are told apart by Markdown and LaTeX signs, are this project's."

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.papers.citations import cited
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SOURCE = "SwiReasoning, arXiv:2510.05069, sdc17/SwiReasoning."
+SOURCE = f"SwiReasoning, {cited('swi_reasoning')}, sdc17/SwiReasoning."
 KNOWN = (
     "Code read. It begins without words; what it would feed back there, a mixture of embeddings, is not made: every token "
     "of this text was written, so the marks say what the rule would do with these entropies. Its limits on the number of "

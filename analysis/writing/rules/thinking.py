@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.errors import AnalysisError
+from analysis.papers.citations import cited
 from analysis.writing.spans import THINKING, path_spans
 from analysis.writing.thinking import ThinkingState, thinking_written
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from analysis.writing.results import Writing
 
-SOURCE = "Price reversal of reasoning models (2025): thinking tokens of one question over repeated runs."
+SOURCE = f"Price reversal, {cited('price_reversal')}: thinking tokens of one question over repeated runs."
 KNOWN = (
     "Abstract only: one question takes up to 9.7 times as many thinking tokens from run to run. Models and questions, and "
     "which orders by price it finds reversed in 21.8 % of cases, are not known here."

@@ -11,6 +11,7 @@ from app import state
 from app.panels.write import running
 from app.widgets.messages import show_error
 from app.widgets.report_button import report_button
+from app.widgets.session_files import session_files
 
 if TYPE_CHECKING:
     from analysis.writing.results import Writing
@@ -20,6 +21,7 @@ _MAX_UPLOAD_MB = 200
 
 def writing_files() -> None:
     """Draw the controls behind the icon File."""
+    session_files()
     writing, branch = running.shown_writing(), running.shown_branch()
     st.download_button(
         "Save all branches",

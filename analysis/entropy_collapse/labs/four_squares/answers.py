@@ -55,7 +55,7 @@ def answer_entropy(answers: np.ndarray) -> tuple[float, float]:
         ``-sum f ln f`` over the different answers; at most ln n, and too low by about
         ``(K - 1) / 2n`` for K different ones.
     corrected : float
-        With that added (Miller and Madow 1955); may exceed ln n.
+        With that added (Miller 1955, the Miller-Madow correction); may exceed ln n.
     """
     n = answers.shape[1]
     plain, corrected = [], []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import by_kv_head, per_kv_head, with_newest
 from analysis.pruning_effects.eviction.policies.controls import Slider
 from analysis.pruning_effects.eviction.policies.h2o import H2O
@@ -38,7 +39,7 @@ class A2SF(H2O):
     name = "a2sf"
     label = "A2SF"
     source = (
-        "Jo and Shin 2024 (arXiv 2407.20485): attention sums with a forgetting factor (0.95) and a recent sixteenth of the budget (256 and 16 as "
+        f"{cited('a2sf')}: attention sums with a forgetting factor (0.95) and a recent sixteenth of the budget (256 and 16 as "
         "released), once after the prefill, mean over the group."
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.ties import keep_top
 
@@ -22,7 +23,7 @@ class AdaKV(SnapKV):
     name = "adakv"
     label = "AdaKV"
     source = (
-        "Feng et al. 2024 (arXiv 2407.11550) on SnapKV's score: budgets are pooled over a layer's KV heads, with a floor of 20 % each. "
+        f"{cited('adakv')} on SnapKV's score: budgets are pooled over a layer's KV heads, with a floor of 20 % each. "
         "Their sum is the same as with other methods; a cache of equal lengths would hold the longest head's."
     )
 

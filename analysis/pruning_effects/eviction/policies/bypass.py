@@ -11,6 +11,7 @@ from torch import Tensor
 
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.kv_cache.eviction_attention import Special
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Bypass(Policy):
     label = "layer bypass (untrained)"
     deletes = False
     source = (
-        "After the abstract of SkipDecode (Del Corro et al. 2023, arXiv 2307.02628), which fine-tunes the model for it; this one is not "
+        f"After the abstract of SkipDecode, {cited('skipdecode')}, which fine-tunes the model for it; this one is not "
         "trained, so expect it to break. The number of layers a token runs falls linearly, the share is their mean. Skipped are the layers after "
         "the first; what a later token reads in a layer, earlier ones have written there."
     )

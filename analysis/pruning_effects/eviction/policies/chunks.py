@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.ties import keep_top
 
@@ -24,7 +25,7 @@ class Chunks(SnapKV):
     name = "chunks"
     label = "entropy-gated chunks"
     source = (
-        "kvpress 0.5.5's entropy-gated variant of ChunkKV (Liu et al. 2025, arXiv 2502.00299), on SnapKV's score: chunks of 10 ordered by "
+        f"kvpress 0.5.5's entropy-gated variant of ChunkKV, {cited('chunkkv')}, on SnapKV's score: chunks of 10 ordered by "
         "mean score; those above the median score whose scores have less than the median entropy keep 4 tokens; what is left goes to the "
         "best remaining tokens. One set per layer, from scores summed over KV heads."
     )

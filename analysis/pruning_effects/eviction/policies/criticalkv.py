@@ -11,6 +11,7 @@ from torch import Tensor
 
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.models.output_projection import output_projection, projected
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import per_kv_head
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 from analysis.ties import keep_top
@@ -32,7 +33,7 @@ class CriticalKV(SnapKV):
     name = "criticalkv"
     label = "CriticalKV"
     source = (
-        "Feng et al. 2025 (arXiv 2502.03805) on SnapKV's score, with kvpress's constants: half the budget by the score, the rest by "
+        f"{cited('criticalkv')} on SnapKV's score, with kvpress's constants: half the budget by the score, the rest by "
         "(score + 1e-4) times the absolute norm |W_O v|_1, mean over the group."
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import EVERY_QUERY, Policy, per_kv_head
 from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
@@ -27,7 +28,7 @@ class EMSLike(Policy):
     name = "ems-like"
     label = "EMS-like"
     source = (
-        "Made from the abstract of EMS (arXiv 2412.08521), whose formulas and code were not available: a global and a local attention score added. "
+        f"Made from the abstract of EMS, {cited('ems')}, whose formulas and code were not available: a global and a local attention score added. "
         "Ours are the mean over the queries that see a token and the sum over the last 32, each over its largest value per KV head. What EMS merges "
         "is evicted here."
     )

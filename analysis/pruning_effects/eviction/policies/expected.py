@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from analysis.kv_cache.rotary import turned
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy, per_kv_head
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Expected(Policy):
 
     name = "expected"
     label = "expected attention"
-    source = "Devoto et al. 2025 (arXiv 2510.00636), with kvpress's constants: mean and covariance of the queries, 512 positions ahead, value norms, 4 first tokens kept."
+    source = f"{cited('expected_attention')}, with kvpress's constants: mean and covariance of the queries, 512 positions ahead, value norms, 4 first tokens kept."
 
     def protected(self, n: int) -> int:
         """The first tokens."""

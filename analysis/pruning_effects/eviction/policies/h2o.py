@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import (
     EVERY_QUERY,
     Policy,
@@ -32,7 +33,7 @@ class H2O(Policy):
     name = "h2o"
     label = "H2O"
     source = (
-        "Zhang et al. 2023 (arXiv 2306.14048), once after the prefill: column sums over all queries, mean over the group where "
+        f"{cited('h2o')}, once after the prefill: column sums over all queries, mean over the group where "
         "the published one has no groups. No query of the future is counted."
     )
 

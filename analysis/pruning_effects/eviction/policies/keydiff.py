@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class KeyDiff(Policy):
 
     name = "keydiff"
     label = "KeyDiff"
-    source = "Park et al. 2025 (arXiv 2504.15364): score -cos(k, mean of the normalised keys), per KV head."
+    source = f"{cited('keydiff')}: score -cos(k, mean of the normalised keys), per KV head."
 
     def score(self, view: LayerView) -> Tensor:
         """Minus the cosine to the anchor."""

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from analysis.forward.attention import attend
 from analysis.kv_cache.capabilities import cache_facts
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import by_kv_head, per_kv_head, with_newest
 from analysis.pruning_effects.eviction.policies.h2o import H2O
 
@@ -30,7 +31,7 @@ class Keyformer(H2O):
     name = "keyformer"
     label = "Keyformer"
     source = (
-        "Adnan et al. 2024 (arXiv 2403.09054): column sums of softmax(score + Gumbel noise of the key), newest 30 % of the budget kept. "
+        f"{cited('keyformer')}: column sums of softmax(score + Gumbel noise of the key), newest 30 % of the budget kept. "
         "The temperature is 1 for the queries of a prompt and rises to 2 only while generating. Noise is drawn per KV head, from a fixed seed."
     )
 

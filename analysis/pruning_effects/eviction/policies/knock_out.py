@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class KnockOut(Policy):
 
     name = "knock-out"
     label = "knock-out"
-    source = "The text analogue of the information horizon of visual tokens (Information-Horizon, 2025); here for any tokens."
+    source = f"The text analogue of the information horizon of visual tokens, {cited('information_horizon')}; here for any tokens."
 
     def score(self, view: LayerView) -> Tensor:
         """All alike: the choice is made by hand."""

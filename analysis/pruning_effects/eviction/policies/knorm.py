@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class KNorm(Policy):
 
     name = "knorm"
     label = "key norm"
-    source = "Devoto et al. 2024 (arXiv 2406.11430): score -|k|, in float32."
+    source = f"{cited('knorm')}: score -|k|, in float32."
 
     def score(self, view: LayerView) -> Tensor:
         """Minus the norm."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.budgets import equalised, kept_count
 from analysis.pruning_effects.eviction.policies.snapkv import SnapKV
 
@@ -20,7 +21,7 @@ class PyramidKV(SnapKV):
     name = "pyramidkv"
     label = "PyramidKV"
     source = (
-        "Cai et al. 2024 (arXiv 2406.02069). The published budgets add up to more than the share when they are rounded or clipped; here they "
+        f"{cited('pyramidkv')}. The published budgets add up to more than the share when they are rounded or clipped; here they "
         "keep their proportions and sum to exactly what every other method gets."
     )
 

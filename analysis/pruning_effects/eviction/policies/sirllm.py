@@ -12,6 +12,7 @@ from torch import Tensor
 
 from analysis.errors import AnalysisError
 from analysis.forward.vocabulary_head import read_rows
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy
 from analysis.pruning_effects.eviction.policies.controls import Slider, TextChoice
 from analysis.pruning_effects.eviction.rounds import round_starts, rounds_since
@@ -73,7 +74,7 @@ class SirLLM(Policy):
     name = "sirllm"
     label = "SirLLM"
     source = (
-        "Yao et al. 2024 (arXiv 2405.12528), as meant: surprisal -ln p(token | those before) when it was read, 4 first tokens, the "
+        f"{cited('sirllm')}, as meant: surprisal -ln p(token | those before) when it was read, 4 first tokens, the "
         "newest where these two overlap. The first token of a round counts as the most surprising of it, as in its code. Scores are "
         "multiplied by the decay ratio at every new round (published: 1, 0.9 and 0.7 by task; here 1 until rounds are named). Keys keep "
         "their original positions, where the published one counts within the cache. All rounds are read with the full cache and evicted "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy, per_kv_head
 from analysis.pruning_effects.eviction.policies.observation import OBSERVATION
 
@@ -27,7 +28,7 @@ class SnapKV(Policy):
     controls = (OBSERVATION,)
     name = "snapkv"
     label = "SnapKV"
-    source = "Li et al. 2024 (arXiv 2404.14469), with kvpress's constants: window 64, average pooling over 5, mean over the window and the group."
+    source = f"{cited('snapkv')}, with kvpress's constants: window 64, average pooling over 5, mean over the window and the group."
 
     def protected(self, n: int) -> int:
         """The window."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy, newest_first, with_newest
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Streaming(Policy):
     name = "streaming"
     label = "sinks + window"
     source = (
-        "StreamingLLM, Xiao et al. 2023 (arXiv 2309.17453): 4 first tokens and a window. Here keys keep their original "
+        f"StreamingLLM, {cited('streamingllm')}: 4 first tokens and a window. Here keys keep their original "
         "positions; the published one counts positions inside the cache, see the re-rotated variant."
     )
 

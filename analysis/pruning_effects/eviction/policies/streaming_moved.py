@@ -9,6 +9,7 @@ from torch import Tensor
 
 from analysis.kv_cache.capabilities import cache_facts, counts_positions
 from analysis.kv_cache.continuation import compacted
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.streaming import Streaming
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class StreamingMoved(Streaming):
     name = "streaming-moved"
     label = "sinks + window, re-rotated"
     source = (
-        "StreamingLLM, Xiao et al. 2023 (arXiv 2309.17453): 4 first tokens and a window, with positions counted within the "
+        f"StreamingLLM, {cited('streamingllm')}: 4 first tokens and a window, with positions counted within the "
         "cache: kept keys are turned to 0, 1, ... with the model's own tables, and what follows goes on from there. Evicted once "
         "here, where the published one evicts at every step."
     )

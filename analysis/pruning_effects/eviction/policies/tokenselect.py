@@ -10,6 +10,7 @@ from torch import Tensor
 
 from analysis.kv_cache.capabilities import cache_facts
 from analysis.kv_cache.eviction_attention import Special
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.budgets import kept_count
 from analysis.pruning_effects.eviction.policies.base import Policy
 from analysis.ties import keep_top
@@ -35,7 +36,7 @@ class TokenSelect(Policy):
     label = "TokenSelect"
     deletes = False
     source = (
-        "Wu et al. 2024 (arXiv 2411.02886): every head's softmax over the keys before positions, added over the heads of a layer; query head "
+        f"{cited('tokenselect')}: every head's softmax over the keys before positions, added over the heads of a layer; query head "
         "h reads KV head h // g (the released kernel takes h modulo the KV heads). First 128, last 512 and 2,048 voted tokens as published, "
         "in these proportions within the budget. Each query chooses for itself: with published chunks of 512 later queries would vote too. "
         "Attention keeps original positions. Nothing is deleted, so no bytes are saved."

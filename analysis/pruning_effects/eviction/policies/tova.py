@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class TOVA(Policy):
     stepwise = True
     name = "tova"
     label = "TOVA"
-    source = "Oren et al. 2024 (arXiv 2401.06104): attention of the last query, mean over heads, one kept set per layer; the last token stays."
+    source = f"{cited('tova')}: attention of the last query, mean over heads, one kept set per layer; the last token stays."
 
     def protected(self, n: int) -> int:
         """The last token."""

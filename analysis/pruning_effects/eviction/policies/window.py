@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from analysis.papers.citations import cited
 from analysis.pruning_effects.eviction.policies.base import Policy, newest_first, with_newest
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Window(Policy):
     stepwise = True
     name = "window"
     label = "window"
-    source = "A sliding window over the cache; the baseline that StreamingLLM (arXiv 2309.17453) starts from."
+    source = f"A sliding window over the cache; the baseline that StreamingLLM starts from, {cited('streamingllm')}."
 
     def score(self, view: LayerView) -> Tensor:
         """Later is higher."""

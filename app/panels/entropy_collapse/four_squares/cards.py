@@ -185,8 +185,11 @@ def _law_card(drawn: list[LabRun]) -> None:
     laws = {run.settings.key: _law(run.settings.key, run) for run in drawn}
     fits = {key: law for key, law in laws.items() if not isinstance(law, str)}
 
+    some = tuple(n for n, run in enumerate(drawn) if run.settings.key in fits)
+    of_which = "runs" if len(some) == len(drawn) else f"(runs[n] for n in {some})  # the others have no law"
     call = (
-        "fits = {run.settings.key: fit_law(run.entropy, run.reward) for run in runs}\n"
+        f"fitted = {of_which}\n"
+        "fits = {run.settings.key: fit_law(run.entropy, run.reward) for run in fitted}\n"
         f"exchange_figures.reward_against_entropy(runs, fits, unit={unit!r})"
     )
     with altair_card(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from analysis.entropy_collapse.labs.four_squares.interventions.base import CLIP, Batch, Intervention
+from analysis.papers.citations import cited
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +21,7 @@ class Unchanged(Intervention):
     """
 
     name = "none"
-    source = "DeepSeekMath (GRPO), 2024"
+    source = "DeepSeekMath (GRPO), " + cited("deepseekmath")
     says = "Plain GRPO, ratio clipped to 1 ± 0.2. The baseline of every comparison."
 
 
@@ -32,7 +33,7 @@ class ClipHigher(Intervention):
     """
 
     name = "clip-higher"
-    source = "DAPO, 2025"
+    source = "DAPO, " + cited("dapo")
     says = "Lets the probability of a token rise further in one step than it may fall."
     differs = "Nothing else of DAPO is done."
     limits: ClassVar = {"high": (CLIP, 10.0)}
@@ -57,7 +58,7 @@ class ClipCov(Intervention):
     """
 
     name = "clip-cov"
-    source = "The Entropy Mechanism of RL, 2025"
+    source = "The Entropy Mechanism of RL, " + cited("entropy_mechanism")
     says = "Leaves out some tokens where log-probability and advantage move together most."
     limits: ClassVar = {"fraction": (0.0, 1.0), "low": (-100.0, 100.0), "high": (-100.0, 100.0)}
     fraction: float = 2e-4
@@ -94,7 +95,7 @@ class KLCov(Intervention):
     """
 
     name = "kl-cov"
-    source = "The Entropy Mechanism of RL, 2025"
+    source = "The Entropy Mechanism of RL, " + cited("entropy_mechanism")
     says = "Ties the tokens where log-probability and advantage move together most to the old policy."
     limits: ClassVar = {"fraction": (0.0, 1.0), "coefficient": (0.0, 1e3)}
     fraction: float = 2e-3

@@ -11,6 +11,7 @@ from analysis.entropy_collapse.labs.four_squares.interventions.base import (
     mean_over,
     top_entropy,
 )
+from analysis.papers.citations import cited
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,7 @@ class EntropyBonus(Intervention):
     """
 
     name = "entropy bonus"
-    source = "Williams and Peng, 1991"
+    source = cited("entropy_bonus")
     says = "Pays the policy for every nat of entropy it keeps."
     limits: ClassVar = {"coefficient": (0.0, 100.0)}
     coefficient: float = 1e-3
@@ -48,7 +49,7 @@ class EntropyBand(Intervention):
     """
 
     name = "entropy band"
-    source = "after the abstract of SPINE, 2025"
+    source = "after the abstract of SPINE, " + cited("spine")
     says = "Trains on forking tokens and keeps their entropy inside a band."
     differs = "Made from SPINE's abstract: the form of the price and its constants are ours, and a verifier gives the reward."
     limits: ClassVar = {"low": (0.0, 10.0), "high": (0.0, 100.0), "coefficient": (0.0, 100.0)}
@@ -77,7 +78,7 @@ class LpReg(Intervention):
     """
 
     name = "lp-reg"
-    source = "Low-probability Regularization, 2025"
+    source = "Low-probability Regularization, " + cited("lp_reg")
     says = "Shields rare but reasonable tokens from being punished away."
     differs = (
         "The divergence runs over the whole vocabulary, and the proxy is made from the policy being updated."

@@ -11,6 +11,7 @@ from analysis.entropy_collapse.labs.four_squares.interventions.base import (
     mean_over,
     top_entropy,
 )
+from analysis.papers.citations import cited
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +29,7 @@ class ForkingOnly(Intervention):
     """
 
     name = "forking only"
-    source = "Beyond the 80/20 Rule, 2025"
+    source = "Beyond the 80/20 Rule, " + cited("beyond_8020")
     says = "Trains on the 20 % of tokens with the highest entropy only."
     limits: ClassVar = {"share": (0.0, 1.0)}
     share: float = 0.2
@@ -48,7 +49,7 @@ class FollowersOnly(Intervention):
     """
 
     name = "followers only"
-    source = "Beyond the 80/20 Rule, 2025"
+    source = "Beyond the 80/20 Rule, " + cited("beyond_8020")
     says = "Trains on the 80 % of tokens with the lowest entropy only."
     limits: ClassVar = {"share": (0.0, 1.0)}
     share: float = 0.8
@@ -71,7 +72,7 @@ class MasteredMasking(Intervention):
     """
 
     name = "mastered masking"
-    source = "UloRL, 2025"
+    source = "UloRL, " + cited("ulorl")
     says = "Leaves out tokens of right answers that are almost certain already."
     limits: ClassVar = {"mastered": (0.0, 1.0), "below": (0.0, 100.0)}
     mastered: float = 0.99

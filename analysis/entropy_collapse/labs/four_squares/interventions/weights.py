@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from analysis.entropy_collapse.labs.four_squares.interventions.base import CLIP, Batch, Intervention
+from analysis.papers.citations import cited
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,7 +26,7 @@ class Steer(Intervention):
     """
 
     name = "steer"
-    source = "STEER, 2025"
+    source = "STEER, " + cited("steer")
     says = "Gives less weight to tokens that would change the entropy most."
     limits: ClassVar = {"most": (0.0, 10.0), "least": (0.0, 10.0)}
     most: float = 1.2
@@ -64,7 +65,7 @@ class Hapo(Intervention):
     """
 
     name = "hapo"
-    source = "HAPO, 2025"
+    source = "HAPO, " + cited("hapo")
     says = "Samples unsure tokens hotter and lets their probability rise further."
     differs = (
         "Unlike HAPO's code, h is cut at ±1 and not stretched to it, the wide bound is one number and does not grow with h "
