@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import streamlit as st
 
 from analysis.units import Unit
-
-if TYPE_CHECKING:
-    from analysis.results.tokens import TokenTrace
 
 # Model and unit, in the URL
 KIND, SOURCE, REVISION = "from", "model", "revision"
@@ -284,44 +281,6 @@ def number_of(key: str) -> int | None:
         text = st.query_params.get(key, "")
         value = int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
     return None if value is None or value < 0 else int(value)
-
-
-def chosen_token(tokens: TokenTrace) -> int:
-    """Position of the chosen token; the first forking token until a person chooses.
-
-    A URL or an older run may name a token that is not there.
-    """
-    value = number_of(TOKEN)
-    if value is not None and value < len(tokens):
-        return value
-    from analysis.token_entropy.measures import forking_tokens  # pandas comes with it: not before the heading
-
-    return int(forking_tokens(tokens.entropy).nonzero()[0][0])
-
-
-def choose_token(position: int) -> None:
-    """Choose a token on all pages and in the URL."""
-    st.session_state[TOKEN] = position
-    st.query_params[TOKEN] = str(position)
-
-
-def layer_or_none() -> int | None:
-    """Number of the layer that was chosen on any page, or that the URL names; None until there is one."""
-    found = number_of(LAYER)
-    return number_of("spectrum") if found is None else found  # as older links have it
-
-
-def choose_layer(layer: int) -> None:
-    """Choose a layer on all pages and in the URL."""
-    st.session_state[LAYER] = layer
-    st.query_params[LAYER] = str(layer)
-
-
-def choose_head(layer: int, head: int) -> None:
-    """Choose a layer and one of its heads on all pages and in the URL."""
-    choose_layer(layer)
-    st.session_state[HEAD] = head
-    st.query_params[HEAD] = str(head)
 
 
 def of_method(key: str) -> str:

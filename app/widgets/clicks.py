@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from app import state
+from app import one_choice, state
 
 
-def take_click(chart: str, then: Callable[[int], None] = state.choose_token) -> None:
+def take_click(chart: str, then: Callable[[int], None] = one_choice.choose_token) -> None:
     """Let the newest click in a chart choose the token that it names, before the chart is drawn.
 
     Parameters

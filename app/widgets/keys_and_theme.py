@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from app import state
+from app import one_choice, state
 from app.widgets.run_status import shown_run
 
 KEYS = "← → next token · V next view · P next page"
@@ -34,5 +34,5 @@ def _step() -> None:
     """Choose a token so many further on."""
     answer: Any = st.session_state[state.WATCHED]
     tokens = shown_run().tokens
-    position = state.chosen_token(tokens) + int(answer.step)
-    state.choose_token(min(max(position, 0), len(tokens) - 1))
+    position = one_choice.chosen_token(tokens) + int(answer.step)
+    one_choice.choose_token(min(max(position, 0), len(tokens) - 1))

@@ -15,8 +15,10 @@ MEASURED = "analysis/forward/vocabulary_head.py"
 SOURCES = {name_of(path): path.read_text() for path in FILES}
 TAKEN_UP = {
     "max_prob": {
-        "analysis/writing/results.py"
-    },  # numbers of written tokens, as arrays of a class of their own
+        "analysis/writing/results.py",  # numbers of written tokens, as arrays of a class of their own
+        "analysis/lessons/forks/claims.py",  # a lesson asks how sure the model was
+        "analysis/lessons/forks/figures.py",
+    },
     "varentropy": {  # the classes of entropix are made of it
         "analysis/writing/check.py",
         "analysis/writing/results.py",

@@ -65,7 +65,7 @@ def test_the_whole_path(chromium, address, tmp_path):
 
         # Another scene, one of its own questions
         page.get_by_role("button", name="Edit").click()
-        number = page.get_by_label("Scene number")
+        number = page.get_by_role("spinbutton", name="Scene number")
         number.fill("12")
         number.press("Tab")
         first = page.locator(".st-key-scene_question_1 button")

@@ -11,7 +11,7 @@ from analysis.attention_sinks.figures import need_attention
 from analysis.attention_sinks.summary import leaning_head, received_by
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
-from app import state
+from app import one_choice, state
 from app.widgets.cell_map import cell_map
 from app.widgets.plain import plain
 from app.widgets.stepper import stepper
@@ -36,7 +36,7 @@ def head_line(attention: AttentionTrace) -> None:
     n_heads = attention.n_heads
 
     def choose(number: int) -> None:
-        state.choose_head(int(attention.layer_numbers[number // n_heads]), number % n_heads)
+        one_choice.choose_head(int(attention.layer_numbers[number // n_heads]), number % n_heads)
 
     at = attention.row_of(layer) * n_heads + head
     stepper("head", f"Layer {layer}, head {head}", "head", at, attention.n_layers * n_heads, choose)
@@ -47,14 +47,14 @@ def head_cell_map(attention: AttentionTrace, cells: Cells, key: str) -> None:
     layer, head = chosen_head(attention)
     picked = cell_map(cells, key=key, selected=(head, layer), height=560, row_height=22)
     if picked is not None and picked != (head, layer) and picked[1] in attention.layer_numbers:
-        state.choose_head(picked[1], picked[0])
+        one_choice.choose_head(picked[1], picked[0])
 
 
 def token_line(trace: Trace) -> int:
     """The chosen token by name, and its neighbours; its position."""
-    position, n = state.chosen_token(trace.tokens), len(trace.tokens)
+    position, n = one_choice.chosen_token(trace.tokens), len(trace.tokens)
     title = f"Token {count(position)} “{visible(trace.tokens.text[position])}”"
-    stepper("token", title, "token", position, n, state.choose_token)
+    stepper("token", title, "token", position, n, one_choice.choose_token)
     return position
 
 

@@ -21,7 +21,7 @@ from analysis.drawing.charts import styled
 from analysis.drawing.labels import visible
 from analysis.drawing.numbers import count, significant
 from analysis.units import table_in
-from app import state
+from app import one_choice, state
 from app.choice import choose
 from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.chosen import token_line
@@ -58,7 +58,9 @@ def _chosen(trace: Trace) -> None:
     norms, n_layers = trace.layers.residual_norm, trace.spec.n_layers
     with st.container(border=True, key="panel_layer"):
         layer = _layer(trace)
-        stepper("layer", f"Layer {layer} of {n_layers}", "layer", layer, n_layers + 1, state.choose_layer)
+        stepper(
+            "layer", f"Layer {layer} of {n_layers}", "layer", layer, n_layers + 1, one_choice.choose_layer
+        )
         position = token_line(trace)
         at = triad_frame(figures.need_attention(trace), norms, position).iloc[layer]
         times = float(state_size_frame(trace, layer)["times_median"][position])
@@ -93,7 +95,7 @@ def _layer(trace: Trace) -> int:
 
 
 def _states(trace: Trace) -> None:
-    layer, position = _layer(trace), state.chosen_token(trace.tokens)
+    layer, position = _layer(trace), one_choice.chosen_token(trace.tokens)
     with altair_card(
         f"Size of the states, layer {layer}",
         f"One bar a token; dashed: the median; ink: the chosen token. {_emergence(trace) if trace.spec.n_layers else ''}",
@@ -112,7 +114,7 @@ def _triad(trace: Trace) -> None:
     """Sink, value drain and state peak of one token over layers."""
     attention = figures.need_attention(trace)
     of = st.session_state.get(state.TRIAD_OF, st.query_params.get(state.TRIAD_OF))
-    position = state.chosen_token(trace.tokens) if of == _OF[1] else 0
+    position = one_choice.chosen_token(trace.tokens) if of == _OF[1] else 0
     values = measures.triad(attention, trace.layers.residual_norm, position)
     peak, layer = values.state_peak
     said = (
@@ -162,7 +164,7 @@ def _dilution(trace: Trace) -> None:
 
 def _scatter(trace: Trace) -> None:
     """Attention entropy against token entropy."""
-    unit, position = state.unit(), state.chosen_token(trace.tokens)
+    unit, position = state.unit(), one_choice.chosen_token(trace.tokens)
     frame = entropy_scatter_frame(trace, unit)
     if not len(frame):
         return

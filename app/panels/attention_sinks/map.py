@@ -12,7 +12,7 @@ from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.attention_sinks.summary import map_seconds, most_rows
 from analysis.drawing.cells import CELL_SCALES
 from analysis.drawing.numbers import duration, significant
-from app import state
+from app import one_choice, state
 from app.choice import choose
 from app.compute import requests as runs
 from app.panels.attention_sinks import help as explained
@@ -162,7 +162,7 @@ def _draw(trace: Trace, drawn: HeadMap) -> None:
             without = st.toggle(
                 "without token 0", key=state.MAP_WITHOUT_FIRST, bind="query-params", width="content"
             )
-        position = state.chosen_token(trace.tokens)
+        position = one_choice.chosen_token(trace.tokens)
         row = cell_of(drawn.row_edges, position)
         picked = cell_map(
             map_cells(drawn, trace, scale=scale, without_first=without, contribution=shows == _SHOWS[1]),
@@ -174,7 +174,7 @@ def _draw(trace: Trace, drawn: HeadMap) -> None:
             aspect=1.6,
         )
         if picked is not None and picked[0] != row:
-            state.choose_token(int(drawn.row_edges[picked[0]]))
+            one_choice.choose_token(int(drawn.row_edges[picked[0]]))
 
 
 def _part(n: int) -> None:

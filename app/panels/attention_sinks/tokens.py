@@ -9,7 +9,7 @@ import streamlit as st
 from analysis.attention_sinks import figures
 from analysis.attention_sinks.summary import received_frame
 from analysis.drawing.labels import visible
-from app import state
+from app import one_choice, state
 from app.choice import choose
 from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.chosen import about_received, chosen_head, head_line
@@ -64,8 +64,8 @@ def _received(trace: Trace) -> None:
         chosen = token_strip(
             figures.received_strip(trace, layer=at_layer, head=at_head),
             key="received_strip",
-            selected=state.chosen_token(trace.tokens),
+            selected=one_choice.chosen_token(trace.tokens),
             height=560,
         )
     if chosen is not None and chosen < len(trace.tokens):
-        state.choose_token(chosen)
+        one_choice.choose_token(chosen)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from analysis.errors import AnalysisError
-from app import state
+from app import one_choice, state
 from app.compute import comparing
 from app.compute import requests as runs
 from app.compute.job import Job
@@ -112,7 +112,7 @@ def choose_item(item: int) -> None:
     items = on_screen.items
     has, start = (items.has_b, items.start_b) if on_screen.swapped else (items.has_a, items.start_a)
     if has[item]:
-        state.choose_token(int(start[item]))
+        one_choice.choose_token(int(start[item]))
     st.session_state[state.COMPARED_ITEM] = (item, state.number_of(state.TOKEN))
 
 

@@ -11,7 +11,7 @@ from analysis.story.numbers import attended_by, forgotten, path, repeat_of
 from analysis.story.sentence import sentence
 from analysis.token_entropy.expected import likely_tokens
 from analysis.units import from_nats
-from app import state
+from app import one_choice, state
 from app.panels.overview import story_html as html
 from app.widgets.choices_html import choices_html, word
 from app.widgets.stepper import step_button
@@ -52,9 +52,9 @@ def _which(trace: Trace, position: int) -> None:
     """The token, its neighbours, where it is and where it comes again."""
     n, again = len(trace.tokens), repeat_of(trace.tokens, position)
     with st.container(key="story_token", horizontal=True, vertical_alignment="center", gap="xsmall"):
-        step_button("story", "Previous token", "left", position - 1, n, state.choose_token)
+        step_button("story", "Previous token", "left", position - 1, n, one_choice.choose_token)
         st.html(f"<div class=story-word>{word(trace.tokens.text[position])}</div>", width="content")
-        step_button("story", "Next token", "right", position + 1, n, state.choose_token)
+        step_button("story", "Next token", "right", position + 1, n, one_choice.choose_token)
         where = f"token {count(position)} of {count(n)}"
         comes = f"comes again as {count(again.position)}" if again else "never comes again"
         st.caption(f"{where}  \n{comes}", width="stretch")

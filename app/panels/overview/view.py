@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from analysis.story.strips import COLOURS, Colour, story_strip, with_attending
-from app import state
+from app import one_choice, state
 from app.choice import choose
 from app.panels.overview.background import lens_of, survival_of, token_attention_of
 from app.panels.overview.keeps import keeps
@@ -53,7 +53,7 @@ def xray(trace: Trace, colour: Colour) -> None:
 def _text(trace: Trace, colour: Colour, between: Any, survived: Any) -> int:
     """The strip; gives the chosen token."""
     strip = story_strip(trace, colour, survived, unit=state.unit())
-    before = state.chosen_token(trace.tokens)
+    before = one_choice.chosen_token(trace.tokens)
     chosen = picked_token(strip, key="overview_strip", selected=before)
     position = before if chosen is None else chosen
     if between is not None:
@@ -62,5 +62,5 @@ def _text(trace: Trace, colour: Colour, between: Any, survived: Any) -> int:
         token_strip(strip, key="overview_strip", selected=before, height=_STRIP_HEIGHT)
         with st.container(key="overview_more"):
             more_about("token_entropy")
-    state.choose_token(position)
+    one_choice.choose_token(position)
     return position

@@ -12,7 +12,7 @@ from analysis.drawing.numbers import count
 from analysis.token_entropy import measures
 from analysis.token_entropy.triggers import trigger_positions
 from analysis.units import from_nats, table_in
-from app import state
+from app import one_choice, state
 from app.panels.token_entropy import help as explained
 from app.panels.token_entropy.marks import forking_share, trigger_rule
 from app.widgets.figure_card import altair_card, notebook_code, table_card
@@ -41,7 +41,7 @@ def along_the_text(trace: Trace) -> None:
             show_threshold=st.session_state.get(state.THRESHOLD, True),
             window=window,
             factor=factor,
-            token=state.chosen_token(trace.tokens),
+            token=one_choice.chosen_token(trace.tokens),
             pick=True,
         ),
         alt="Entropy and surprisal along the text, the chosen token marked",
@@ -105,7 +105,7 @@ def scatter(trace: Trace) -> None:
         "Expected against met",
         "Each mark is a token. Above the dashed line it surprised the model more than the model expected.",
         lambda: figures.surprisal_scatter(
-            trace, unit=unit, theme_name=state.theme_name(), token=state.chosen_token(trace.tokens)
+            trace, unit=unit, theme_name=state.theme_name(), token=one_choice.chosen_token(trace.tokens)
         ),
         alt="Entropy against surprisal, one mark per token, the chosen one outlined",
         key=state.SCATTER_CHART,

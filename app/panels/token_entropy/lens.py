@@ -21,7 +21,7 @@ from analysis.token_entropy.lens_window import (
     window_at,
     window_start,
 )
-from app import state
+from app import one_choice, state
 from app.choice import choose
 from app.compute import requests as runs
 from app.panels.token_entropy import help as explained
@@ -107,7 +107,7 @@ def _draw_lens(trace: Trace) -> None:
     kind: LensQuantityName = named if named in quantities else "entropy"
     bar, step = lens_bar(trace, kind, unit=unit)
     _take_picks(trace, bar, step)
-    position, layer = state.chosen_token(trace.tokens), state.number_of(state.LAYER)
+    position, layer = one_choice.chosen_token(trace.tokens), state.number_of(state.LAYER)
     first = window_start(position, n, shown=st.session_state.get(state.LENS_FIRST))
     st.session_state[state.LENS_FIRST] = first
     cells = lens_cells(trace, kind, unit=unit, first=first)
@@ -158,13 +158,13 @@ def _take_picks(trace: Trace, bar: Cells, step: int) -> None:
     assert layers is not None
     n_rows, n_columns = bar.values.shape
     if picked := picked_cell(state.LENS_BAR, n_rows, n_columns):
-        state.choose_token(min(picked[1] * step, n - 1))
+        one_choice.choose_token(min(picked[1] * step, n - 1))
     window = window_at(st.session_state.get(state.LENS_FIRST, 0), n)
     if picked := picked_cell(state.LENS_WINDOW, n_rows, len(window)):
         row, column = picked
-        state.choose_token(window[column])
+        one_choice.choose_token(window[column])
         if row or state.number_of(state.LAYER) is not None:  # without a choice the last layer is on top
-            state.choose_layer(int(layers[len(layers) - 1 - row]))
+            one_choice.choose_layer(int(layers[len(layers) - 1 - row]))
 
 
 def _settles(trace: Trace, position: int) -> str:

@@ -12,7 +12,7 @@ from analysis.results.token_quantities import TokenQuantity, quantities_of
 from analysis.token_entropy import measures
 from analysis.token_entropy.strips import entropy_strip, marked_tokens
 from analysis.units import from_nats
-from app import state
+from app import one_choice, state
 from app.panels.token_entropy import help as explained
 from app.panels.token_entropy.marks import chosen_marks, mark_controls, window_rule
 from app.widgets.figure_card import html_card, notebook_code
@@ -94,11 +94,11 @@ def strip_card(trace: Trace) -> None:
             mark_controls()
             if st.session_state[state.QUANTITY] != quantity.name:  # first said by the address
                 st.rerun()
-        selected = state.chosen_token(trace.tokens)
+        selected = one_choice.chosen_token(trace.tokens)
         strip = _strip(trace, quantity, marks)
         chosen = token_strip(strip, key="entropy_strip", selected=selected, room=_CONTROLS)
     if chosen is not None and chosen != selected and chosen < len(trace.tokens):
-        state.choose_token(chosen)
+        one_choice.choose_token(chosen)
 
 
 def _strip(trace: Trace, quantity: TokenQuantity, marks: dict[str, Any]) -> Strip:

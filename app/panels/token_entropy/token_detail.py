@@ -14,7 +14,7 @@ from analysis.results.alternatives import equally_likely
 from analysis.token_entropy.expected import Word, expected_words
 from analysis.token_entropy.measures import percentile_of
 from analysis.units import Unit, from_nats
-from app import state
+from app import one_choice, state
 from app.panels.token_entropy.samplers import samplers
 from app.widgets.figure_card import show_chart
 from app.widgets.plain import plain
@@ -30,7 +30,7 @@ def token_detail(trace: Trace, position: int) -> None:
     tokens, unit = trace.tokens, state.unit()
     with st.container(border=True, key="panel_token"):
         title = f"Token {count(position)} “{visible(tokens.text[position])}”"
-        stepper("token", title, "token", position, len(tokens), state.choose_token)
+        stepper("token", title, "token", position, len(tokens), one_choice.choose_token)
         said = expected_words(tokens, position)
         st.markdown("".join(f"**{plain(visible(p))}**" if isinstance(p, Word) else p for p in said))
         if not tokens.has_context[position]:

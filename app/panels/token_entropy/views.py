@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from app import state
+from app import one_choice, state
 from app.choice import choose
 from app.panels.token_entropy.charts import along_the_text, scatter, token_table
 from app.panels.token_entropy.lens import lens
@@ -34,7 +34,7 @@ def view_and_token(trace: Trace, view: str) -> None:
     take_click(state.ALONG_CHART)
     take_click(state.SCATTER_CHART)
     if finished_run() is not None:  # a token of the address may not be there yet in the stored example
-        state.choose_token(state.chosen_token(trace.tokens))
+        one_choice.choose_token(one_choice.chosen_token(trace.tokens))
     left, right = picture_and_choice("token_entropy")
     with left:
         if view == "text":
@@ -46,4 +46,4 @@ def view_and_token(trace: Trace, view: str) -> None:
             scatter(trace)
             token_table(trace)
     with right:
-        token_detail(trace, state.chosen_token(trace.tokens))
+        token_detail(trace, one_choice.chosen_token(trace.tokens))

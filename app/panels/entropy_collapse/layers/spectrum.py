@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app import state
+from app import one_choice, state
 from app.panels.entropy_collapse.layers import help as explained
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ def take_click() -> None:
     picked = st.session_state.get(state.LAYERS_CHART, {}).get("selection", {}).get("pick", [])
     if picked and int(picked[0]["layer"]) != st.session_state.get(state.LAYER_PICKED):
         st.session_state[state.LAYER_PICKED] = int(picked[0]["layer"])
-        state.choose_layer(int(picked[0]["layer"]))
+        one_choice.choose_layer(int(picked[0]["layer"]))
 
 
 def chosen_layer(trace: Trace, kind: str = "states") -> int:
     """Layer a person chose, else the one with the largest drop."""
     from analysis.entropy_collapse.layers.curves import collapse_layer
 
-    layer = state.layer_or_none()
+    layer = one_choice.layer_or_none()
     if layer is None or not (kind != "states") <= layer <= trace.spec.n_layers:
         layer = collapse_layer([trace], kind=kind).candidate
     return int(layer)
@@ -58,7 +58,7 @@ def spectrum(trace: Trace, kind: str) -> None:
             "layer",
             layer - first,
             last - first + 1,
-            lambda at: state.choose_layer(first + at),
+            lambda at: one_choice.choose_layer(first + at),
         )
         draw()
         shares = spectra_of(trace, kind)[0, layer - first]
