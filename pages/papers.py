@@ -2,8 +2,8 @@
 
 from app.widgets.layout import heading
 
-line = heading("papers")
+heading("papers")
 
 from app.panels.papers.view import all_papers  # noqa: E402 - after the heading is on screen
 
-all_papers(line)
+all_papers()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CURVES = {
     "visual": "visual tokens",
     "text": "text",
-    "text_without_first": "text without its first token",
+    "text_without_first": "text without token 0",
 }
 """Curves of matrix entropy: ending of the field of :class:`VisualLayers`, and its words."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import streamlit as st
 
 from analysis.methods import PICTURES, Method, methods
@@ -18,14 +16,8 @@ _MOST = 12
 """Papers that are drawn before more are asked for."""
 
 
-def all_papers(line: Any) -> None:
-    """Draw the page.
-
-    Parameters
-    ----------
-    line : container
-        Of the heading: the download stands at its end.
-    """
+def all_papers() -> None:
+    """Draw the page."""
     with st.container(key="line_papers", horizontal=True, vertical_alignment="bottom", gap="small"):
         words = st.text_input(
             "Search",
@@ -45,21 +37,22 @@ def all_papers(line: Any) -> None:
             label_visibility="collapsed",
         )
     found = [paper for paper in papers().values() if is_about(paper, picture) and has_words(paper, words)]
-    line.download_button(
-        "Save BibTeX",
-        lambda: bibtex(found).encode(),
-        file_name="logitscope-papers.bib",
-        mime="application/x-bibtex",
-        key="papers_bibtex",
-        on_click="ignore",
-        icon=":material/download:",
-        disabled=not found,
-        help="Citations of the papers below, in their order.",
-    )
-    st.caption(
-        f"{len(found)} of {len(papers())} entries. Claims are in words of this project; what differs here is what the "
-        "code says of itself."
-    )
+    with st.container(key="line_found", horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption(
+            f"{len(found)} of {len(papers())} entries. Claims are in words of this project; what differs here is what the "
+            "code says of itself."
+        )
+        st.download_button(
+            "Save BibTeX",
+            lambda: bibtex(found).encode(),
+            file_name="logitscope-papers.bib",
+            mime="application/x-bibtex",
+            key="papers_bibtex",
+            on_click="ignore",
+            icon=":material/download:",
+            disabled=not found,
+            help="Citations of the papers below, in their order.",
+        )
     shown = found if st.session_state.get(state.PAPERS_ALL) else found[:_MOST]
     for paper in shown:
         card(paper, picture)
