@@ -66,8 +66,14 @@ def test_what_differs_from_a_source_stands_under_the_form(open_page, submitted):
     at = open_page("entropy_collapse", **LAB, steps="2")
     at = at.multiselect(key=state.INTERVENTIONS).set_value(["hapo", "entropy band", "kl-cov"]).run()
     text = shown(at)
-    assert "After: HAPO, 2025. Unlike HAPO's code, h is cut at ±1 and not stretched to it" in text
-    assert "after the abstract of SPINE, 2025. Made from SPINE's abstract: the form of the price" in text
+    assert (
+        "After: HAPO, Liu et al. 2025 (arXiv 2509.16591). Unlike HAPO's code, h is cut at ±1 and not stretched to it"
+        in text
+    )
+    assert (
+        "after the abstract of SPINE, Wu et al. 2025 (arXiv 2511.17938). Made from SPINE's abstract: the form of the price"
+        in text
+    )
     at = at.segmented_control(key=state.LAB_CONSTANTS).set_value("published").run()
     assert "entropy band: not available" in shown(at) and "Unlike HAPO's code" in shown(at)
     assert not at.exception and not submitted

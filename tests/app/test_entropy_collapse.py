@@ -17,7 +17,7 @@ from app import state
 from app.compute import requests as runs
 from app.examples import EXAMPLES
 from app.panels.entropy_collapse.layers import texts as collapse_texts
-from app.widgets import figure_card
+from app.widgets import card_actions
 from tests.app.test_pages import n_charts, press_run, result, texts, unescaped
 from tests.tiny_models.families import save_tiny
 
@@ -365,5 +365,5 @@ def test_every_file_of_the_page_can_be_made(page, finish, files, tmp_path):
     assert all(data.startswith(b"<svg") for data in made.values())
     assert set(tables) == {"layers", "spectrum", "texts", "drops", "models", "ranks"}
     for table in tables.values():
-        again = pd.read_parquet(io.BytesIO(figure_card._parquet(table)))
+        again = pd.read_parquet(io.BytesIO(card_actions._parquet(table)))
         pd.testing.assert_frame_equal(again, table)

@@ -17,7 +17,7 @@ from app import state
 from app.compute import requests as runs
 from app.examples import EXAMPLES
 from app.navigation import ENTRIES
-from app.widgets import figure_card
+from app.widgets import card_actions
 from tests.app.conftest import PAGES
 
 each_page = pytest.mark.parametrize("page", PAGES)
@@ -234,7 +234,7 @@ def test_every_file_of_a_page_can_be_made(open_page, finish, files):
     for name, table in tables.items():
         assert any(column.endswith("_bits") for column in table.columns), name
         assert not any("nats" in column for column in table.columns), name
-        again = pd.read_parquet(io.BytesIO(figure_card._parquet(table)))
+        again = pd.read_parquet(io.BytesIO(card_actions._parquet(table)))
         pd.testing.assert_frame_equal(again, table)
     assert "threshold_bits" in tables["along_text"]
     assert tables["lens"]["layer"].max() == result(at).spec.n_layers

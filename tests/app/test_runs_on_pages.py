@@ -380,7 +380,9 @@ def test_an_opened_run_needs_no_model(open_page, finish, loads, submitted, llama
     kept = an.trace(llama, "A run that was made elsewhere.")
     upload = io.BytesIO(trace_bytes(kept))
     upload.name, upload.file_id = "run.trace", "1"
-    monkeypatch.setattr(trace_files.st, "file_uploader", lambda *a, **k: upload)
+    monkeypatch.setattr(
+        trace_files.st, "file_uploader", lambda *a, key, **k: upload if key == "open_run" else None
+    )
     at = open_page("token_entropy", from_="hub", model="x/y")
     assert not at.exception and not at.error
     assert loads == [] and submitted == [key for key in submitted if key.startswith("samplers/")]
@@ -406,7 +408,9 @@ def test_a_file_that_is_no_run_is_one_box(data, open_page, finish, monkeypatch):
     at = finish(open_page("token_entropy"))
     upload = io.BytesIO(data)
     upload.name, upload.file_id = "<b>evil</b>.trace", "1"
-    monkeypatch.setattr(trace_files.st, "file_uploader", lambda *a, **k: upload)
+    monkeypatch.setattr(
+        trace_files.st, "file_uploader", lambda *a, key, **k: upload if key == "open_run" else None
+    )
     at = at.run()
     assert not at.exception and len(at.error) == 1
     assert "<b>" not in at.error[0].value

@@ -507,7 +507,7 @@ def test_an_opened_file_is_drawn_without_a_model_and_goes_on(page, finish, monke
     upload = io.BytesIO(writing_bytes(kept))
     upload.name, upload.file_id = "run.writing", "1"
     at = open_page("write")
-    monkeypatch.setattr(st, "file_uploader", lambda *a, **k: upload)
+    monkeypatch.setattr(st, "file_uploader", lambda *a, key, **k: None if key == "open_session" else upload)
     at = at.run()
     assert not at.exception and not at.error
     w = written(at)
@@ -522,7 +522,7 @@ def test_a_file_that_is_none_says_so(open_page, monkeypatch):
     upload = io.BytesIO(b"nothing")
     upload.name, upload.file_id = "<b>evil</b>.writing", "1"
     at = open_page("write")
-    monkeypatch.setattr(st, "file_uploader", lambda *a, **k: upload)
+    monkeypatch.setattr(st, "file_uploader", lambda *a, key, **k: None if key == "open_session" else upload)
     at = at.run()
     assert not at.exception and len(at.error) == 1 and "<b>" not in at.error[0].value
     assert n_strips(at) == 1

@@ -10,7 +10,16 @@ from tests.packaging.conftest import ROOT
 
 TRACE = ROOT / "tests" / "golden" / "schema_1.trace"
 HEAVY = ("torch", "transformers", "tokenizers", "accelerate", "gguf", "psutil", "threadpoolctl")
-OTHER = ("streamlit", "pyarrow", "tensorboard", "sentencepiece", "peft", "google.protobuf", "IPython")
+OTHER = (
+    "streamlit",
+    "pyarrow",
+    "tensorboard",
+    "sentencepiece",
+    "peft",
+    "google.protobuf",
+    "IPython",
+    "anywidget",
+)
 BLOCK = "import sys\nfor name in {names!r}: sys.modules[name] = None\n"
 
 

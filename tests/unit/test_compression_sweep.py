@@ -69,13 +69,13 @@ def test_a_run_is_what_compress_gives(sweep, llama):
 
 def test_scores_are_made_once(llama, monkeypatch):
     calls = []
-    for name, original in list(engine._SCORES.items()):
+    for name, original in list(engine.SCORES.items()):
 
         def counted(task, name=name, original=original):
             calls.append((name, task.kept))
             return original(task)
 
-        monkeypatch.setitem(engine._SCORES, name, counted)
+        monkeypatch.setitem(engine.SCORES, name, counted)
     sweep_compression(llama, TEXT, QUESTION, ANSWER, METHODS, KEPT, seeds=2)
     names = [name for name, _ in calls]
     assert sorted(names) == sorted(["self-information", "gradient", "random", *["llmlingua"] * 3])

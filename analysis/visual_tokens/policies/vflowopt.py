@@ -30,7 +30,7 @@ class VFlowOpt(VisualPolicy):
 
     name = "vflowopt"
     label = "VFlowOpt-style"
-    source = "VFlowOpt 2025 (arXiv 2508.05211). No licence: from the formula."
+    source = "Yang et al. 2025, VFlowOpt (arXiv 2508.05211). No licence: from the formula."
     formula = (
         "s = mean of the attention rows of global patches (received attention above t times the mean) + alpha softmax of "
         "the grey levels' entropy; the highest stay, and the next best become one mean for each cell of an m x m grid."

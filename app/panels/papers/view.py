@@ -42,6 +42,9 @@ def all_papers() -> None:
             f"{len(found)} of {len(papers())} entries. Claims are in words of this project; what differs here is what the "
             "code says of itself."
         )
+        everything = len(found) <= _MOST or st.toggle(
+            f"Draw all {len(found)}", key=state.PAPERS_ALL, bind="query-params"
+        )
         st.download_button(
             "Save BibTeX",
             lambda: bibtex(found).encode(),
@@ -53,11 +56,8 @@ def all_papers() -> None:
             disabled=not found,
             help="Citations of the papers below, in their order.",
         )
-    shown = found if st.session_state.get(state.PAPERS_ALL) else found[:_MOST]
-    for paper in shown:
+    for paper in found if everything else found[:_MOST]:
         card(paper, picture)
-    if len(shown) < len(found):
-        st.toggle(f"Draw all {len(found)}", key=state.PAPERS_ALL, bind="query-params")
 
 
 def is_about(paper: Paper, picture: str) -> bool:
