@@ -45,7 +45,7 @@ unit: $(DEV) $(MODEL)
 
 test: $(DEV) $(MODEL) browser ## Check style and types, run all tests
 	@$(MAKE) --no-print-directory lint
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 test-kernels: $(DEV) $(MODEL) ## The most sensitive numbers with another set of kernels
 	@MKL_CBWR=COMPATIBLE $(BIN)/python -m pytest -m kernels tests/parity

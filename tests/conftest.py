@@ -16,6 +16,13 @@ NO_SKIPS = bool(os.environ.get("LOGITSCOPE_NO_SKIPS"))
 that are not among the test tools (``optional``)."""
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where two run at a time: files stay whole, and only one of them drives a browser."""
+    for item in items:
+        group = "browser" if item.get_closest_marker("browser") else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
