@@ -223,7 +223,7 @@ def picture_heads(
     chosen = frame[(frame["layer"] == layer) & ((frame["head"] == head) | (head is None))]
     outline = (
         alt.Chart(chosen)
-        .mark_rect(filled=False, stroke=colours.ink, strokeWidth=2, tooltip=None)
+        .mark_rect(aria=False, filled=False, stroke=colours.ink, strokeWidth=2, tooltip=None)
         .encode(x=x, y=y)
     )
     return styled(alt.layer(cells, outline).properties(width="container", height=_HEIGHT), theme_name)

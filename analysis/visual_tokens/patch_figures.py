@@ -259,7 +259,7 @@ def _outlines(frame: pd.DataFrame, x: Any, y: Any, colours: Theme, *, dashed: bo
     """A frame in ink on a halo in the panel's colour, so that it is seen on any picture."""
     dash = [3, 2] if dashed else [1, 0]
     return [
-        _rectangles(frame, x, y, filled=False, stroke=colour, strokeWidth=width, strokeDash=how)
+        _rectangles(frame, x, y, aria=False, filled=False, stroke=colour, strokeWidth=width, strokeDash=how)
         for colour, width, how in (
             (colours.panel, 3 if dashed else 5, [1, 0]),
             (colours.ink, 1.2 if dashed else 2, dash),
