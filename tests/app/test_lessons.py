@@ -72,3 +72,13 @@ def test_a_link_to_a_text_of_another_session_says_so(open_page):
     assert not at.exception and "not on this server" in shown(at)
     assert "In which of them do heads attend to token 0?" in at.title[0].value
     assert runs.engine().model_slot.info is None, "nothing was loaded"
+
+
+def test_an_address_that_comes_late_moves_nobody(open_page):
+    at = open_page("lessons", lesson="variety", step="5", predicted="1231")
+    title = at.title[0].value
+    at.query_params[state.LESSON_STEP] = "4"  # a poll was on its way when Next was pressed
+    at = at.run()
+    assert at.title[0].value == title and at.query_params[state.LESSON_STEP] == "5"
+    at = at.button(key="lesson_leave").click().run()
+    assert not at.exception and state.LESSON not in at.query_params

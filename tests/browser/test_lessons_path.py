@@ -62,6 +62,7 @@ def test_a_lesson_from_start_to_end(slug, size, chromium, address):
             page.locator(".st-key-lesson_next button").click()
         step_is(page, len(lesson.steps) + 1)
         page.get_by_role("heading", name=f"{right} of {len(lesson.steps)} predictions came true").wait_for()
+        page.wait_for_url(re.compile(r"[?&]step=5\b"))
         assert re.search(r"predicted=[1-4]{4}\b", page.url)
         assert page.evaluate(FAULTS) == []
         assert seen.errors == [] and seen.outside == []
