@@ -79,6 +79,10 @@ def _map_card(a: VisualAnswer) -> None:
             token = picked
         _controls(a)
         with st.container(key="look_pictures", horizontal=True, gap="medium"):
+            shown = figures.attention_on_picture(
+                a, token, layer, head, theme_name=theme_name, patch=patch, without_sinks=without, pick=True
+            )
+            draw(shown, width="content", **PICK)
             show_chart(
                 picture_map(a.picture, theme_name=theme_name, patch=patch, pick=True),
                 alt="The picture, the chosen patch outlined",
@@ -86,10 +90,6 @@ def _map_card(a: VisualAnswer) -> None:
                 width="content",
                 **PICK,
             )
-            shown = figures.attention_on_picture(
-                a, token, layer, head, theme_name=theme_name, patch=patch, without_sinks=without, pick=True
-            )
-            draw(shown, width="content", **PICK)
 
 
 def _controls(a: VisualAnswer) -> None:
