@@ -33,7 +33,7 @@ RUN = "run"
 SHOWN = "shown"
 """The last request that was finished: its pictures stay while a newer one runs."""
 EDIT = "edit"
-"""Whether the form of the text is open."""
+"""The form of the text, see :mod:`app.widgets.form_popover`."""
 REFUSED = "refused"
 """What was wrong with the chosen model when Run was pressed last; said until it is another."""
 BACKGROUND = "background"
@@ -234,8 +234,18 @@ def lesson_widget(slug: str, number: int) -> str:
     return f"{lesson_slider(slug, number)}_{st.session_state.get(LESSON_TURN, 0)}"
 
 
+def form_turn(name: str) -> str:
+    """Where it is counted how often the page itself opened or closed a form, by the form's name."""
+    return f"{name}_turn"
+
+
+def form_key(name: str) -> str:
+    """Key of the button of a form: another one whenever the page opens or closes it."""
+    return f"{name}_{st.session_state.get(form_turn(name), 0)}"
+
+
 def lesson_form(slug: str) -> str:
-    """Where the text in the form of a lesson is kept."""
+    """Where the text or the seed in the form of a lesson is kept."""
     return f"lesson_form_{slug}"
 
 

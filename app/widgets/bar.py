@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import state
 from app.style import switch_projector
+from app.widgets.form_popover import form_popover, set_open
 from app.widgets.keys_and_theme import KEYS
 from app.widgets.layout import icons
 from app.widgets.model_choice import model_choice, model_label
@@ -52,7 +53,7 @@ def bar(
             choice()
         middle = st.container(key="run_bar_text", horizontal=True, vertical_alignment="center", gap="small")
         with (
-            st.popover("Edit", icon=":material/edit:", type="tertiary", key=state.EDIT, on_change="rerun"),
+            form_popover("Edit", state.EDIT, icon=":material/edit:", type="tertiary"),
             st.container(key="run_form"),
         ):
             form()
@@ -85,7 +86,7 @@ def bar(
 
 def close_form() -> None:
     """Put what is behind Edit away."""
-    st.session_state[state.EDIT] = False
+    set_open(state.EDIT, False)
 
 
 def words(text: str, name: str = "", *, quoted: bool = True) -> None:

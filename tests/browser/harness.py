@@ -206,3 +206,8 @@ def text_form(watched: Page) -> Locator:
 def press_run(watched: Page) -> None:
     """Press the run bar's button, which closes the form."""
     watched.get_by_role("button", name="Run", exact=True).click()
+
+
+def upload(watched: Page, label: str, file: Any) -> None:
+    """Give a file to the uploader with this label."""
+    watched.get_by_role("region", name=label).locator("input[type=file]").set_input_files(file)

@@ -92,7 +92,7 @@ def test_the_whole_path(chromium, address, tmp_path):
         looks.settle(page)
         assert numbers(page) == example
         page.get_by_role("button", name="File").click()
-        page.locator("input[type=file]").first.set_input_files(tmp_path / "kept.compare")
+        harness.upload(page, "Open a comparison", tmp_path / "kept.compare")
         page.locator(".st-key-numbers_compare").get_by_text(tuned["KL(A‖B)"]).wait_for()
         page.keyboard.press("Escape")
         looks.settle(page)

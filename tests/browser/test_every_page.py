@@ -115,6 +115,35 @@ def test_a_switch_of_the_theme_reaches_the_charts(chromium, address):
         page.wait_for_function(f"before => (({drawn})() ?? before) !== before", arg=before)
 
 
+def test_the_form_closes_where_opening_it_reaches_the_app_late(chromium, address):
+    """A slow machine gets both at once: that the form was opened, and that its text is to be run."""
+    to_app: list[Any] = []
+    held: list[Any] = []
+    is_slow = False
+
+    def pass_on(page_side: Any) -> None:
+        to_app.append(page_side.connect_to_server())
+        page_side.on_message(lambda message: held.append(message) if is_slow else to_app[-1].send(message))
+
+    with harness.page(chromium, viewport={"width": 1400, "height": 900}) as page:
+        page.route_web_socket("**/_stcore/stream", pass_on)
+        opened(page, address, "token_entropy")
+        form = page.get_by_label("Text to read")
+        is_slow = True
+        page.get_by_role("button", name="Edit").click()
+        form.fill("A text that was typed quickly.")
+        page.keyboard.press("Control+Enter")
+        for _ in range(1000):
+            if len(held) < 2:
+                page.evaluate("() => new Promise(requestAnimationFrame)")
+        is_slow = False
+        assert len(held) == 2
+        for message in held:
+            to_app[-1].send(message)
+        form.wait_for(state="detached")
+        page.locator(".st-key-run_bar").get_by_text("A text that was typed quickly.").wait_for()
+
+
 def test_the_projector_mode_and_its_keys(chromium, address):
     with harness.page(chromium, viewport={"width": 1280, "height": 720}) as page:
         seen = opened(page, address, "token_entropy", "?projector=on&token=7")

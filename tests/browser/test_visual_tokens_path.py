@@ -100,7 +100,7 @@ def test_the_whole_path(chromium, address, tmp_path):
         assert question in bar.inner_text() and numbers(page) == example
         page.locator(".st-key-stepper_patch").get_by_text("patch 33", exact=True).wait_for()
         page.get_by_role("button", name="File").click()
-        page.locator("input[type=file]").last.set_input_files(tmp_path / "kept.look")
+        harness.upload(page, "Open an answer", tmp_path / "kept.look")
         page.locator(".st-key-numbers_visual").get_by_text(asked["probability"]).wait_for()
         page.keyboard.press("Escape")
 
@@ -110,9 +110,8 @@ def test_the_whole_path(chromium, address, tmp_path):
         file = io.BytesIO()
         Image.new("RGB", (120, 80), (200, 30, 30)).save(file, "PNG")
         page.get_by_role("button", name="Edit").click()
-        page.locator("input[type=file]").first.set_input_files(
-            {"name": "holiday.png", "mimeType": "image/png", "buffer": file.getvalue()}
-        )
+        picture = {"name": "holiday.png", "mimeType": "image/png", "buffer": file.getvalue()}
+        harness.upload(page, "Picture file", picture)
         page.locator(".st-key-run_form img").wait_for()
         field = page.get_by_label("Question")
         field.fill("which colour leads?")

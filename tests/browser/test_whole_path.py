@@ -237,7 +237,7 @@ def test_own_text_from_typing_to_files(
     run_text(page, "Two words and a few more.")
     wait_tokens(page, 7)
     page.get_by_role("button", name="File").click()
-    page.get_by_role("region", name="Open a run").locator("input[type=file]").set_input_files(str(saved))
+    harness.upload(page, "Open a run", saved)
     wait_tokens(page, total)
     page.keyboard.press("Escape")
     click_token(page, 6)

@@ -108,7 +108,7 @@ def test_what_was_written_is_saved_and_opened(chromium, address, tmp_path):
         with page.expect_download() as saved:
             page.get_by_role("button", name="Save all branches").click()
         saved.value.save_as(tmp_path / "kept.writing")
-        page.locator("input[type=file]").first.set_input_files(tmp_path / "kept.writing")
+        harness.upload(page, "Open what was written", tmp_path / "kept.writing")
         page.locator(".st-key-run_bar").get_by_text("4 branches").wait_for()
         page.keyboard.press("Escape")
         looks.settle(page)

@@ -8,6 +8,7 @@ from analysis.lessons.lesson import Lesson
 from app import state
 from app.examples import EXAMPLES
 from app.panels.lessons import address
+from app.widgets.form_popover import set_open
 
 _LONGEST = 6000
 """Characters: a lesson is measured while people wait."""
@@ -15,61 +16,56 @@ _LONGEST = 6000
 
 def text_form(lesson: Lesson) -> None:
     """Draw the form."""
-    if lesson.needs == "seed":
-        seed = st.number_input(
-            "Seed of the training",
-            0,
-            9999,
-            int(address.what_is_read(lesson)),
-            key=f"{state.LESSON_FORM}_seed",
-        )
-        st.button(
-            "Run with this seed",
-            type="primary",
-            key="lesson_take",
-            on_click=_take_and_close,
-            args=(lesson, str(seed)),
-        )
-    else:
-        if lesson.needs == "text":
-            st.menu_button(
-                "Fill in an example",
-                list(EXAMPLES),
-                key=f"{state.LESSON_FORM}_example",
-                format_func=lambda slug: EXAMPLES[slug].title,
-                on_click=_fill_in,
-                args=(state.lesson_form(lesson.slug),),
-            )
-        if state.lesson_form(lesson.slug) not in st.session_state:
-            st.session_state[state.lesson_form(lesson.slug)] = address.what_is_read(lesson)
-        text = st.text_area(
-            "Text to measure" if lesson.needs == "text" else "Beginning of the text",
-            key=state.lesson_form(lesson.slug),
-            height=220,
-            max_chars=_LONGEST,
-            persist_state="session",
-        )
-        st.button(
-            "Run this text", type="primary", key="lesson_take", on_click=_take_and_close, args=(lesson, text)
-        )
-    st.caption("The answers are then measured on it; predictions begin anew.")
+    _field(lesson, state.lesson_form(lesson.slug))
     st.button(
-        "Reset to the lesson's own",
-        key="lesson_reset",
-        on_click=_reset,
-        args=(lesson, state.lesson_form(lesson.slug)),
+        "Run with this seed" if lesson.needs == "seed" else "Run this text",
+        type="primary",
+        key="lesson_take",
+        on_click=_take_and_close,
+        args=(lesson,),
+    )
+    st.caption("The answers are then measured on it; predictions begin anew.")
+    st.button("Reset to the lesson's own", key="lesson_reset", on_click=_reset, args=(lesson,))
+
+
+def _field(lesson: Lesson, field: str) -> None:
+    """What is read now, to be changed; under a key of the lesson's own."""
+    if field not in st.session_state:
+        _fill(lesson, address.what_is_read(lesson))
+    if lesson.needs == "seed":
+        st.number_input("Seed of the training", 0, 9999, key=field)
+        return
+    if lesson.needs == "text":
+        st.menu_button(
+            "Fill in an example",
+            list(EXAMPLES),
+            key=f"{state.LESSON_FORM}_example",
+            format_func=lambda slug: EXAMPLES[slug].title,
+            on_click=_fill_in,
+            args=(lesson,),
+        )
+    st.text_area(
+        "Text to measure" if lesson.needs == "text" else "Beginning of the text",
+        key=field,
+        height=220,
+        max_chars=_LONGEST,
+        persist_state="session",
     )
 
 
-def _fill_in(field: str) -> None:
-    st.session_state[field] = EXAMPLES[st.session_state[f"{state.LESSON_FORM}_example"]].text
+def _fill_in(lesson: Lesson) -> None:
+    _fill(lesson, EXAMPLES[st.session_state[f"{state.LESSON_FORM}_example"]].text)
 
 
-def _take_and_close(lesson: Lesson, own: str) -> None:
-    address.take(lesson, own)
-    st.session_state[state.LESSON_FORM] = False
+def _fill(lesson: Lesson, reads: str) -> None:
+    st.session_state[state.lesson_form(lesson.slug)] = int(reads) if lesson.needs == "seed" else reads
 
 
-def _reset(lesson: Lesson, field: str) -> None:
-    st.session_state[field] = lesson.own
-    _take_and_close(lesson, lesson.own)
+def _take_and_close(lesson: Lesson) -> None:
+    address.take(lesson, str(st.session_state[state.lesson_form(lesson.slug)]))
+    set_open(state.LESSON_FORM, False)
+
+
+def _reset(lesson: Lesson) -> None:
+    _fill(lesson, lesson.own)
+    _take_and_close(lesson)

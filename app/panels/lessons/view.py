@@ -15,6 +15,7 @@ from app.panels.lessons.measured import Shown, measure_where_missing, shown_resu
 from app.panels.lessons.menu import menu
 from app.panels.lessons.step import step_page
 from app.panels.lessons.text import text_form
+from app.widgets.form_popover import form_popover
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
 
@@ -65,12 +66,7 @@ def _top(lesson: Lesson, number: int, shown: Shown) -> None:
         )
         st.markdown(f"**{plain(lesson.title)}**", width="content")
         _source(lesson, shown)
-        with st.popover(
-            "Text" if lesson.needs != "seed" else "Seed",
-            key=state.LESSON_FORM,
-            type="tertiary",
-            on_change="rerun",
-        ):
+        with form_popover("Text" if lesson.needs != "seed" else "Seed", state.LESSON_FORM, type="tertiary"):
             text_form(lesson)
         with st.popover("Link", key="lesson_link", type="tertiary", help="Link for a class"):
             st.caption("Opens this step, without anybody's predictions.")

@@ -43,16 +43,15 @@ def _answers() -> None:
         icon=":material/casino:",
         key="answers_button",
         on_click=_many,
-        args=(n,),
         help=f"{n} texts for this prompt, written side by side; without a sampler at temperature 1.",
     )
 
 
-def _many(n: int) -> None:
+def _many() -> None:
     close_form()
     wanted = write_request()
     if isinstance(wanted, WriteRequest):
-        running.start_answers(wanted, n)
+        running.start_answers(wanted, n_answers())
     else:
         st.session_state[state.WRITING_SAID] = wanted
 

@@ -11,6 +11,7 @@ from app import state
 from app.navigation import ENTRIES, entry_of, page
 from app.panels.write import other_pages, running
 from app.panels.write.request import WriteRequest, add_turns, write_request
+from app.widgets.form_popover import set_open
 
 if TYPE_CHECKING:
     from analysis.writing.results import Writing
@@ -56,7 +57,7 @@ def more_line(writing: Writing, branch: int) -> None:
 def _answer(writing: Writing, branch: int) -> None:
     """The messages of this prompt and what was written into the form, which opens."""
     add_turns(writing.written(branch).strip())
-    st.session_state[state.EDIT] = True
+    set_open(state.EDIT, True)
 
 
 def open_where_read() -> None:
