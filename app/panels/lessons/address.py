@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from analysis.lessons.lesson import Lesson, Slider, Step
+from analysis.lessons.lesson import Lesson, Slider
 from analysis.lessons.registry import LESSONS
 from app import state
 from app.examples import EXAMPLES
@@ -57,10 +57,10 @@ def predictions(lesson: Lesson) -> list[int | None]:
     return found
 
 
-def commit(lesson: Lesson, number: int, option: int, then: int | None) -> None:
-    """Put a prediction into the address; the slider goes where the answer can be seen."""
+def commit(lesson: Lesson, number: int, then: int | None) -> None:
+    """Put the chosen prediction into the address; the slider goes where the answer can be seen."""
     found = predictions(lesson)
-    found[number] = option
+    found[number] = chosen_option(lesson, number)
     _write(state.PREDICTED, "".join(_NONE if one is None else str(one + 1) for one in found))
     if then is not None:
         place(lesson, number, then)
@@ -104,16 +104,16 @@ def slider_at(lesson: Lesson, number: int, slider: Slider) -> int:
     return min(max(int(at), slider.low), slider.high)
 
 
-def chosen_option(step: Step, key: str) -> int | None:
-    """The prediction that is chosen but not committed to."""
-    chosen: dict[str, int] = st.session_state.setdefault(state.LESSON_CHOSEN, {})
-    number = chosen.get(key)
-    return number if number is not None and number < len(step.options) else None
+def chosen_option(lesson: Lesson, number: int) -> int | None:
+    """The prediction of a step that is chosen but not committed to."""
+    chosen: dict[tuple[str, int], int] = st.session_state.setdefault(state.LESSON_CHOSEN, {})
+    option = chosen.get((lesson.slug, number))
+    return option if option is not None and option < len(lesson.steps[number].options) else None
 
 
-def choose_option(key: str, option: int) -> None:
+def choose_option(lesson: Lesson, number: int, option: int) -> None:
     """Choose a prediction."""
-    st.session_state.setdefault(state.LESSON_CHOSEN, {})[key] = option
+    st.session_state.setdefault(state.LESSON_CHOSEN, {})[lesson.slug, number] = option
 
 
 def what_is_read(lesson: Lesson) -> str:

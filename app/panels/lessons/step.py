@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -86,13 +88,13 @@ def _control(lesson: Lesson, number: int, slider: Slider, at: int) -> None:
 
 
 def _predictions(lesson: Lesson, number: int, step: Step, measured: Any, committed: int | None) -> None:
-    key = f"{lesson.slug} {number}"
-    chosen = address.chosen_option(step, key) if committed is None else committed
+    chosen = address.chosen_option(lesson, number) if committed is None else committed
     finding = None if committed is None else step.find(measured)
     st.markdown("**Your prediction**" + (" first" if committed is None else ""))
     for place, option in enumerate(step.options):
         shown = finding.option == place if finding is not None else False
-        _option(place, option, key, is_chosen=chosen == place, is_shown=shown, is_open=committed is None)
+        choose = partial(address.choose_option, lesson, number, place) if committed is None else None
+        _option(place, option, choose, is_chosen=chosen == place, is_shown=shown)
     if finding is None:
         st.button(
             "Show the answer",
@@ -101,7 +103,7 @@ def _predictions(lesson: Lesson, number: int, step: Step, measured: Any, committ
             width="stretch",
             disabled=chosen is None,
             on_click=address.commit,
-            args=(lesson, number, chosen, step.slider(measured).then),
+            args=(lesson, number, step.slider(measured).then),
             shortcut="Enter",
         )
         if any(option.sketch for option in step.options):
@@ -120,7 +122,9 @@ def _predictions(lesson: Lesson, number: int, step: Step, measured: Any, committ
             )
 
 
-def _option(place: int, option: Option, key: str, *, is_chosen: bool, is_shown: bool, is_open: bool) -> None:
+def _option(
+    place: int, option: Option, choose: Callable[[], None] | None, *, is_chosen: bool, is_shown: bool
+) -> None:
     """A prediction as a card that is a button: the drawing, what it says, and after the answer whose it was."""
     kind = "_chosen" * is_chosen + "_shown" * is_shown
     with st.container(key=f"lesson_option{kind}_{place}"):
@@ -133,11 +137,10 @@ def _option(place: int, option: Option, key: str, *, is_chosen: bool, is_shown: 
             f"<div class=lesson-option>{drawing}<div><b>{place + 1}&ensp;{escape(option.label)}</b>"
             f"<small>{escape(option.says)}</small>{mine}{right}</div></div>"
         )
-        if is_open:
+        if choose is not None:
             st.button(
                 f"Predict {place + 1}: {option.label}",
                 key=f"lesson_predict_{place}",
-                on_click=address.choose_option,
-                args=(key, place),
+                on_click=choose,
                 shortcut=str(place + 1),
             )
