@@ -147,7 +147,7 @@ def _draw_lens(trace: Trace) -> None:
             outline="column",
             height=None,
             row_height=17,
-            room=664,
+            room=744,
             column_width=46,
         )
 

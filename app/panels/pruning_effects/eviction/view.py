@@ -141,6 +141,7 @@ def _of_all(picture: str, trace: Trace, sweep: Sweep, sweep_request: SweepReques
 
 def _skipped(sweep: Sweep) -> None:
     if sweep.skipped:
-        with st.expander(f"Not run: {len(sweep.skipped)} settings, and why"):
+        n = len(sweep.skipped)
+        with st.expander(f"Not run: {n} setting{'s' * (n > 1)}, and why"):
             for name, reason in sweep.skipped.items():
                 st.caption(f"**{plain(name)}**: {plain(reason)}")
