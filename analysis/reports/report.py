@@ -46,6 +46,12 @@ _KINDS = (
         "logitscope-writing",
         "analysis.writing.writing_file:writing_from_bytes",
     ),
+    _Kind(
+        "analysis.visual_tokens.results:VisualAnswer",
+        "analysis.reports.answered:answer_report",
+        "logitscope-look",
+        "analysis.visual_tokens.answer_file:answer_from_bytes",
+    ),
     _Kind("analysis.pruning_effects.eviction.results:Sweep", "analysis.reports.swept:sweep_report"),
 )
 
@@ -57,7 +63,7 @@ def report(result: Any, *, unit: Unit = "nats") -> Report:
 
     Parameters
     ----------
-    result : Trace, Comparison, Writing or sweep over evictions
+    result : Trace, Comparison, Writing, VisualAnswer or sweep over evictions
         What was measured.
     unit : {"nats", "bits"}
         Unit of information.
