@@ -119,7 +119,7 @@ def add_sinks(page: Page, a: VisualAnswer) -> None:
     more = f" The first {MOST_SINKS} of {len(sinks)} are listed." if len(sinks) > MOST_SINKS else ""
     page.add(
         "Visual sinks",
-        table(head, rows) if rows else "<p>No patch is a sink in any layer.</p>",
+        table(head, rows, kind="worded") if rows else "<p>No patch is a sink in any layer.</p>",
         caption=f"By attention: over {SINK_FACTOR} times an even share of what a row spends on the picture, in at least half "
         "of the rows after it. By its state: massive in a dimension in which the first token's state is. Share: of the "
         f"attention on the picture in the layers in which it is a sink by attention, else in all.{more}",

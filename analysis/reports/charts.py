@@ -84,7 +84,8 @@ def _with_choice(spec: dict[str, Any], linked: Linked, ink: str) -> dict[str, An
     if not linked.field:
         return dict(spec)
     at = f"datum[{linked.field!r}] === {CHOICE}"
-    params = [*spec.get("params", ()), {"name": CHOICE, "value": -1}]
+    # a chart of one token is laid out with one: an axis of nothing has no room for its title
+    params = [*spec.get("params", ()), {"name": CHOICE, "value": 0 if linked.only else -1}]
     if linked.only:
         return spec | {"transform": [*spec.get("transform", ()), {"filter": at}], "params": params}
     if linked.across:

@@ -155,7 +155,7 @@ function picture(root, { measures, drawn }, parts) {
     });
     for (const table of [shares, strongest]) table.replaceChildren();
     root.classList.toggle("chosen", token >= 0);
-    head.textContent = token < 0 ? "No token is chosen" : `“${parts["patches.texts"][token]}”`;
+    head.textContent = token < 0 ? "No token is chosen" : `“${parts["patches.texts"][token]}”, ${layers.selectedOptions[0].textContent}`;
     root.querySelector(".top").textContent = token < 0 ? "" : percent(top);
     if (token < 0) return;
     measures.forEach(([label, unit], k) => {

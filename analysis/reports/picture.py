@@ -16,18 +16,17 @@ from analysis.visual_tokens.sinks import place_in_words
 
 MOST_WEIGHTS = 1_000_000
 """Weights of tokens in layers on patches up to which each layer can be chosen; beyond, the mean over layers is drawn."""
-_MEASURES = (*((f"on the {name}", "%") for name in PARTS.values()), ("of it on sinks", "%"), ("patches with half of it", None), ("MDI", ""))  # fmt: skip
-"""Names and units of what is said of a chosen token; None for a count."""
 
 
 def add_picture(page: Page, a: VisualAnswer) -> None:
     """The picture, its patches coloured by the chosen token's attention, of all layers or of one."""
     each_layer = a.looking.mean.size <= MOST_WEIGHTS
     layers = range(a.spec.n_layers) if each_layer else range(0)
+    parts = [part for part in PARTS if part != "newlines" or a.looking.share_newlines.any()]
     page.first |= {
         "patches.mean": np.stack([a.looking.on_picture(t) for t in range(len(a.tokens))]).astype(np.float32),
         "patches.sinks": np.stack([sink_patches(a, layer) for layer in (None, *layers)]).astype(np.uint8),
-        "patches.numbers": np.stack([_numbers(a, t, len(layers)) for t in range(len(a.tokens))]),
+        "patches.numbers": np.stack([_numbers(a, t, len(layers), parts) for t in range(len(a.tokens))]),
         "patches.boxes": a.picture.boxes.astype(np.float32),
         "patches.where": [place_in_words(a.picture, patch) for patch in range(len(a.picture))],
         "patches.texts": [visible(text) for text in a.tokens.text],
@@ -35,7 +34,7 @@ def add_picture(page: Page, a: VisualAnswer) -> None:
     if each_layer:
         page.first["patches.layers"] = a.looking.mean.astype(np.float16)
     options: dict[str, Any] = {
-        "measures": _MEASURES,
+        "measures": _measures(parts),
         "drawn": [np.flatnonzero(drawn).tolist() for drawn in _drawings(a)],
     }
     caption = (
@@ -53,17 +52,23 @@ def _drawings(a: VisualAnswer) -> list[np.ndarray]:
     return [main] if main.all() else [main, ~main]
 
 
-def _numbers(a: VisualAnswer, token: int, n_layers: int) -> np.ndarray:
+def _measures(parts: list[str]) -> list[tuple[str, str | None]]:
+    """Names and units of what is said of a chosen token, None for a count; the numbers have their order."""
+    shares = [(f"on the {PARTS[part]}", "%") for part in parts]
+    of_picture = [("of it on sinks", "%"), ("patches with half of it", None)]
+    return [shares[0], *of_picture, *shares[1:], ("MDI", "")]
+
+
+def _numbers(a: VisualAnswer, token: int, n_layers: int, parts: list[str]) -> np.ndarray:
     """The measures of a written token, over all layers and in each, (1 + layers, M), float32."""
     frame = shares_frame(a, token)
-    shares = [100 * frame[name].to_numpy() if name in frame else np.zeros(len(frame)) for name in PARTS]
-    mdi = frame["mdi_without_first"].to_numpy()
     rows = []
     for layer in (None, *range(n_layers)):
         found = attention_finding(a, token, layer)
-        of_layers = [float(s.mean() if layer is None else s[layer]) for s in shares]
-        index = float(np.median(mdi) if layer is None else mdi[layer])
-        rows.append([*of_layers, 100 * found.sinks, found.n_half, index])
+        of_layers = frame if layer is None else frame.iloc[layer : layer + 1]
+        shares = [100 * float(of_layers[part].mean()) if part in of_layers else 0.0 for part in parts]
+        of_picture = [100 * found.sinks, found.n_half]
+        rows.append([shares[0], *of_picture, *shares[1:], float(of_layers["mdi_without_first"].median())])
     return np.array(rows, np.float32)
 
 
