@@ -53,9 +53,13 @@ from .pruning_effects.eviction.needle import needle_grid as needle_grid
 from .pruning_effects.eviction.physical_cache import physical_costs as physical_costs
 from .pruning_effects.eviction.stability import rank_stability as rank_stability
 from .pruning_effects.eviction.sweep import sweep_eviction as sweep_eviction
+from .pruning_effects.eviction.sweep_file import load_sweep as load_sweep
 from .reports.report import report as report
 from .results.trace import Trace as Trace
 from .results.trace_file import load_trace as load_trace
+from .session_file import Session as Session
+from .session_file import load_session as load_session
+from .session_file import save_session as save_session
 from .token_entropy.measures import summary as summary
 from .token_entropy.samplers import sampler_panel as sampler_panel
 from .token_entropy.samplers import sampler_view as sampler_view

@@ -1,4 +1,4 @@
-"""One file of a whole session: the run, the written tree and the comparison that are on screen, to be opened elsewhere.
+"""One file of a whole session: what is on screen of every page that has a file of its own, to be opened elsewhere.
 
 A file is safetensors: the files that each part has of its own lie in it as bytes, beside a JSON header. It is no
 archive, so nothing in it can unfold; nothing in it can run. Each part is checked as its own file is, and a part that an
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +17,26 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.results.file_parts import bytes_of, open_content, read_file, write_file
-from analysis.results.trace_file import trace_bytes, trace_from_bytes
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
+    from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace
+    from analysis.visual_tokens.results import VisualAnswer
     from analysis.writing.results import Writing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: a sweep over evictions, an answer about a picture."""
 KEY = "logitscope-session"
 """Name of the header in the file."""
-_PARTS = ("run", "tree", "comparison")
+_FILES = {
+    "run": "analysis.results.trace_file:trace",
+    "tree": "analysis.writing.writing_file:writing",
+    "comparison": "analysis.comparison.comparison_file:comparison",
+    "sweep": "analysis.pruning_effects.eviction.sweep_file:sweep",
+    "answer": "analysis.visual_tokens.answer_file:answer",
+}
+"""Part of a session: the module of its file, and how the names of its two functions begin."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,16 @@ class Session:
     tree: Writing | None = None
     comparison: Comparison | None = None
     left_out: tuple[str, ...] = ()
-    """What was on screen and has no file of its own, in words, such as "a comparison of eviction methods"."""
+    """What was on screen and has no file of its own, in words, such as "training logs"."""
+    sweep: Sweep | None = None
+    """Of eviction methods."""
+    answer: VisualAnswer | None = None
+    """About a picture, with the picture."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to save."""
+        return all(getattr(self, part) is None for part in _FILES)
 
 
 def save_session(session: Session, path: str | Path) -> Path:
@@ -67,16 +86,14 @@ def session_bytes(session: Session) -> bytes:
     AnalysisError
         If there is nothing to save.
     """
-    from analysis.comparison.comparison_file import comparison_bytes
-    from analysis.writing.writing_file import writing_bytes
-
-    writers: dict[str, Any] = {"run": trace_bytes, "tree": writing_bytes, "comparison": comparison_bytes}
-    held = {name: getattr(session, name) for name in _PARTS}
-    parts = {
-        name: np.frombuffer(writers[name](part), np.uint8) for name, part in held.items() if part is not None
-    }
-    if not parts:
+    if session.is_empty:
         raise AnalysisError("There is nothing to save yet.", "Run a text, write, or compare first.")
+    held = {name: getattr(session, name) for name in _FILES}
+    parts = {
+        name: np.frombuffer(_of_file(name, "bytes")(part), np.uint8)
+        for name, part in held.items()
+        if part is not None
+    }
     header = {"schema": SCHEMA_VERSION, "parts": list(parts), "left_out": list(session.left_out)}
     return bytes_of(parts, {KEY: json.dumps(header)})
 
@@ -101,18 +118,10 @@ def session_from_bytes(data: bytes, name: str = "the file") -> Session:
     BrokenFileError
         As :func:`load_session`.
     """
-    from analysis.comparison.comparison_file import comparison_from_bytes
-    from analysis.writing.writing_file import writing_from_bytes
-
-    readers: dict[str, Any] = {
-        "run": trace_from_bytes,
-        "tree": writing_from_bytes,
-        "comparison": comparison_from_bytes,
-    }
 
     def parts(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         named, left_out = header["parts"], header["left_out"]
-        if not named or set(named) != set(arrays) or not set(named) <= set(_PARTS):
+        if not named or set(named) != set(arrays) or not set(named) <= set(_FILES):
             raise ValueError("its parts are not those it names")
         if any(array.dtype != np.uint8 or array.ndim != 1 for array in arrays.values()):
             raise ValueError("a part is no file")
@@ -129,5 +138,14 @@ def session_from_bytes(data: bytes, name: str = "the file") -> Session:
 
     found = open_content(data, name, KEY, SCHEMA_VERSION, parts, what="session")
     left_out = found.pop("left_out")
-    opened = {part: readers[part](content, f"the {part} in {name}") for part, content in found.items()}
+    opened = {
+        part: _of_file(part, "from_bytes")(content, f"the {part} in {name}")
+        for part, content in found.items()
+    }
     return Session(**opened, left_out=left_out)
+
+
+def _of_file(part: str, ending: str) -> Any:
+    """Function that writes a part as its own file's content, or opens that; imported when it is needed."""
+    module, name = _FILES[part].split(":")
+    return getattr(import_module(module), f"{name}_{ending}")

@@ -194,6 +194,8 @@ COMPRESSION_REQUEST = "compression.asked"
 """The compression on screen, an :class:`app.compute.requests.Experiment`."""
 SWEEP = "sweep"
 """The sweep on screen, an :class:`app.panels.pruning_effects.eviction.sweep_request.SweepRequest`."""
+OPENED_SWEEP = "opened_sweep"
+"""A sweep of an opened session, and what was on screen with it: the opened run and the last finished request."""
 
 # Papers
 PAPER_WORDS, PAPER_PICTURE, PAPERS_ALL = "words", "about", "all_papers"

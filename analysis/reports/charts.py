@@ -32,6 +32,8 @@ class Linked:
     """The three fields for every token, where the chart draws some tokens only; its own rows by default."""
     places: tuple[int, ...] = ()
     """The field's value for each choice of the page, -1 for none; the choice itself by default."""
+    only: bool = False
+    """Whether nothing but the chosen token is drawn; then its rows need no mark."""
 
 
 ALONE = Linked()
@@ -82,6 +84,10 @@ def _with_choice(spec: dict[str, Any], linked: Linked, ink: str) -> dict[str, An
     if not linked.field:
         return dict(spec)
     at = f"datum[{linked.field!r}] === {CHOICE}"
+    # a chart of one token is laid out with one: an axis of nothing has no room for its title
+    params = [*spec.get("params", ()), {"name": CHOICE, "value": 0 if linked.only else -1}]
+    if linked.only:
+        return spec | {"transform": [*spec.get("transform", ()), {"filter": at}], "params": params}
     if linked.across:
         layer: dict[str, Any] = {
             "data": {"values": [{}]},
@@ -105,7 +111,6 @@ def _with_choice(spec: dict[str, Any], linked: Linked, ink: str) -> dict[str, An
                 axis: {"field": getattr(linked, axis), "type": "quantitative"} for axis in ("x", "y")
             },
         }
-    params = [*spec.get("params", ()), {"name": CHOICE, "value": -1}]
     return spec | {"layer": [*spec["layer"], layer], "params": params}
 
 

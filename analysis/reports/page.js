@@ -123,6 +123,53 @@ function lens(root, { ids, entropy, layers, unit, names }, parts) {
   };
 }
 
+/** A picture under the attention of the chosen token: of a layer, or the mean over all. */
+function picture(root, { measures, drawn }, parts) {
+  const [layers, without] = [root.querySelector("select"), root.querySelector("input")];
+  const { values: mean, shape: [, n] } = parts["patches.mean"], single = parts["patches.layers"], boxes = parts["patches.boxes"].values;
+  const { values: numbers, shape: [, rows, m] } = parts["patches.numbers"], sinks = parts["patches.sinks"].values;
+  const [head, [shares, strongest]] = [root.querySelector("h3"), root.querySelectorAll("tbody")], range = [...Array(n).keys()];
+  const percent = share => `${exact(100 * share, 3, "")} %`;
+  const named = (svg, name) => svg.appendChild(document.createElementNS("http://www.w3.org/2000/svg", name));
+  const patch = (svg, k, kind) => {
+    const [left, top, right, bottom] = boxes.subarray(4 * k, 4 * k + 4), made = named(svg, "rect");
+    for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top, class: kind })) made.setAttribute(name, value);
+    return made;
+  };
+  let token = -1;
+  const draw = () => {
+    const at = Number(layers.value), from = at ? (token * (rows - 1) + at - 1) * n : token * n;
+    const weights = (at ? single.values : mean).subarray(from, from + n), sink = k => sinks[at * n + k] === 1;
+    const coloured = token < 0 ? [] : range.filter(k => !(without.checked && sink(k)));
+    const top = coloured.reduce((most, k) => Math.max(most, weights[k]), 1e-9);
+    root.querySelectorAll("svg").forEach((svg, which) => {
+      svg.replaceChildren();
+      svg.setAttribute("aria-label", token < 0 ? "The picture" : `Attention of “${parts["patches.texts"][token]}” on the picture`);
+      const [here, shown] = [new Set(drawn[which]), new Set(coloured)];
+      for (const k of here) {
+        const cell = patch(svg, k, "patch");
+        cell.style.fillOpacity = shown.has(k) ? 0.88 * Math.sqrt(weights[k] / top) : 0;
+        if (token >= 0) named(cell, "title").textContent = `patch ${k}, ${parts["patches.where"][k]}: ${percent(weights[k])}`;
+      }
+      for (const kind of ["halo", "sink"]) for (const k of here) if (sink(k)) patch(svg, k, kind);
+    });
+    for (const table of [shares, strongest]) table.replaceChildren();
+    root.classList.toggle("chosen", token >= 0);
+    head.textContent = token < 0 ? "No token is chosen" : `“${parts["patches.texts"][token]}”, ${layers.selectedOptions[0].textContent}`;
+    root.querySelector(".top").textContent = token < 0 ? "" : percent(top);
+    if (token < 0) return;
+    measures.forEach(([label, unit], k) => {
+      const value = numbers[(token * rows + at) * m + k];
+      row(shares, label, unit === null ? String(value) : exact(value, 3, unit));
+    });
+    const free = range.filter(k => !sink(k)).sort((a, b) => weights[b] - weights[a]);
+    for (const k of free.slice(0, 5)) row(strongest, `patch ${k}`, parts["patches.where"][k], percent(weights[k]));
+  };
+  layers.addEventListener("change", draw);
+  without.addEventListener("change", draw);
+  return { choose: i => { token = i; draw(); } };
+}
+
 /** One cell per head and layer: what the chosen token received. */
 function heads(root, { map, received, layers }, parts) {
   const template = parts[map], { bytes, head, at } = opened(template), { values, shape } = parts[received];
@@ -181,7 +228,7 @@ async function chart(root, { part }, parts) {
 // ---------------------------------------------------------------- the page
 
 const dark = matchMedia("screen and (prefers-color-scheme: dark)");
-const now = { strip, token, lens }, later = { heads };
+const now = { strip, token, lens, picture }, later = { heads };
 const all = kind => [...document.querySelectorAll(`[data-piece="${kind}"]`)];
 const options = root => JSON.parse(root.dataset.options);
 

@@ -108,7 +108,11 @@ def add_checks(
         )
         for check in checks
     ]
-    body = table(("", "what should be equal", "largest difference", "allowed"), rows) if rows else ""
+    body = (
+        table(("", "what should be equal", "largest difference", "allowed"), rows, kind="worded")
+        if rows
+        else ""
+    )
     body += "".join(f"<p>{words(note)}</p>" for note in notes)
     body += "".join(
         f"<p>Not measured: {words(what)}. {words(why)}</p>" for what, why in (unavailable or {}).items()

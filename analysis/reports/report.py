@@ -21,9 +21,9 @@ class _Kind:
     """Module and class."""
     make: str
     """Module and function that makes the report."""
-    key: str = ""
-    """Name of the header in its file; empty where there is no file."""
-    opens: str = ""
+    key: str
+    """Name of the header in its file."""
+    opens: str
     """Module and function that opens a file's content."""
 
 
@@ -46,7 +46,18 @@ _KINDS = (
         "logitscope-writing",
         "analysis.writing.writing_file:writing_from_bytes",
     ),
-    _Kind("analysis.pruning_effects.eviction.results:Sweep", "analysis.reports.swept:sweep_report"),
+    _Kind(
+        "analysis.visual_tokens.results:VisualAnswer",
+        "analysis.reports.answered:answer_report",
+        "logitscope-look",
+        "analysis.visual_tokens.answer_file:answer_from_bytes",
+    ),
+    _Kind(
+        "analysis.pruning_effects.eviction.results:Sweep",
+        "analysis.reports.swept:sweep_report",
+        "logitscope-sweep",
+        "analysis.pruning_effects.eviction.sweep_file:sweep_from_bytes",
+    ),
 )
 
 
@@ -57,7 +68,7 @@ def report(result: Any, *, unit: Unit = "nats") -> Report:
 
     Parameters
     ----------
-    result : Trace, Comparison, Writing or sweep over evictions
+    result : Trace, Comparison, Writing, VisualAnswer or sweep over evictions
         What was measured.
     unit : {"nats", "bits"}
         Unit of information.
@@ -89,7 +100,7 @@ def open_result(path: str | Path) -> Any:
     """
     data, name = read_file(path)
     for kind in _KINDS:
-        if kind.key and _has_header(data, kind.key):
+        if _has_header(data, kind.key):
             return _named(kind.opens)(data, name)
     raise BrokenFileError(f"{short(name)} is not a file of a result.", "Choose a file that was saved here.")
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import Picture, Theme, theme
+from analysis.visual_tokens.images import to_png
 
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import SeenPicture
@@ -142,9 +143,7 @@ def _size(picture: SeenPicture, side: int) -> tuple[int, int]:
 
 def _photograph(picture: SeenPicture, x: Any, y: Any, left: float) -> Any:
     """The pixels, as much of them as is left under values."""
-    place = pd.DataFrame(
-        {"x": [picture.width / 2], "y": [picture.height / 2], "url": [_data_url(picture.png)]}
-    )
+    place = pd.DataFrame({"x": [picture.width / 2], "y": [picture.height / 2], "url": [data_url(picture)]})
     return (
         alt.Chart(place)
         .mark_image(
@@ -162,17 +161,15 @@ def _photograph(picture: SeenPicture, x: Any, y: Any, left: float) -> Any:
     )
 
 
-def _data_url(png: bytes) -> str:
+def data_url(picture: SeenPicture) -> str:
+    """The pixels as an address that holds them: encoded anew, nothing but pixels, and smaller where they are many."""
     from PIL import Image
 
-    image: Image.Image = Image.open(io.BytesIO(png))
+    image: Image.Image = Image.open(io.BytesIO(picture.png), formats=("PNG",))
+    image = image.convert("RGB")
     if max(image.size) > _SHARPEST:
-        image = image.convert("RGB")
         image.thumbnail((_SHARPEST, _SHARPEST))
-        file = io.BytesIO()
-        image.save(file, "PNG")
-        png = file.getvalue()
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    return f"data:image/png;base64,{base64.b64encode(to_png(image)).decode()}"
 
 
 def _rectangles(frame: pd.DataFrame, x: Any, y: Any, **mark: Any) -> Any:

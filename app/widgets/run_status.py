@@ -17,6 +17,7 @@ from app.widgets.messages import show_error, unavailable
 from app.widgets.plain import plain
 
 if TYPE_CHECKING:
+    from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace
 
 _POLL_SECONDS = 0.4
@@ -95,6 +96,34 @@ def model_run() -> runs.RunRequest | None:
         return None
     request: runs.RunRequest = st.session_state[state.SHOWN]
     return request
+
+
+def show_sweep(sweep: Sweep) -> None:
+    """Put a sweep from a file on screen, for as long as the run is on screen that is there now."""
+    st.session_state[state.OPENED_SWEEP] = (sweep, *_run_beside())
+
+
+def opened_sweep() -> Sweep | None:
+    """The sweep from a file, while the run that came with it is on screen."""
+    sweep, *beside = st.session_state.get(state.OPENED_SWEEP, (None, None, None))
+    same = all(a is b for a, b in zip(beside, _run_beside(), strict=True))
+    found: Sweep | None = sweep if same else None
+    return found
+
+
+def finished_sweep() -> Sweep | None:
+    """The sweep from a file or the last one of the run on screen; of a cancelled one what was finished."""
+    asked, request = st.session_state.get(state.SWEEP), model_run()
+    if opened_sweep() is not None or asked is None or request is None:
+        return opened_sweep()
+    job = runs.find(asked.experiment(request))
+    found: Sweep | None = None if job is None or job.is_live else job.result or job.partial
+    return found
+
+
+def _run_beside() -> tuple[object, object]:
+    """What says which run is on screen."""
+    return st.session_state.get(state.OPENED), st.session_state.get(state.SHOWN)
 
 
 def model_run_or_none(what: str, why: str) -> runs.RunRequest | None:

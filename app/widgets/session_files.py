@@ -11,7 +11,7 @@ from app import state
 from app.compute import requests as runs
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
-from app.widgets.run_status import finished_run
+from app.widgets.run_status import finished_run, finished_sweep, show_sweep
 
 if TYPE_CHECKING:
     from analysis.session_file import Session
@@ -22,15 +22,17 @@ _MAX_UPLOAD_MB = 500
 def session_files() -> None:
     """Draw the save and open controls."""
     left_out = _left_out()
+    session = _on_screen(left_out)
     st.download_button(
         "Save the session",
-        lambda: _content(left_out),
+        lambda: _content(session),
         file_name="logitscope.session",
         mime="application/octet-stream",
-        disabled=not _has_parts(),
+        disabled=session.is_empty,
         key="save_session",
         on_click="ignore",
-        help="The run with its lens, what was written, and the comparison in one file. It opens without a model."
+        help="The run with its lens, the comparison of eviction methods, what was written, the comparison of two sides, "
+        "and the answer about a picture with the picture, in one file. It opens without a model."
         + (f" Without {', '.join(left_out)}: these have no file yet." if left_out else ""),
     )
     upload = st.file_uploader(
@@ -76,6 +78,15 @@ def _show(opened: Session) -> None:
         st.session_state[state.COMPARISON] = opened.comparison
         st.session_state[state.COMPARED_REQUEST] = None
         st.session_state.pop(state.COMPARED_ITEM, None)
+    if opened.sweep is not None:
+        show_sweep(opened.sweep)
+    if opened.answer is not None:
+        st.session_state[state.LOOK] = opened.answer
+        st.session_state[state.LOOKED_REQUEST] = None
+        st.session_state.pop(state.LOOK_TOKEN, None)
+        st.session_state.pop(state.PATCH, None)
+        st.query_params.pop(state.LOOK_TOKEN, None)
+        st.query_params.pop(state.PATCH, None)
     st.session_state[state.SESSION_WITHOUT] = opened.left_out
 
 
@@ -87,7 +98,6 @@ def _say(left_out: tuple[str, ...]) -> None:
 def _left_out() -> tuple[str, ...]:
     """What is on screen and has no file of its own."""
     held = {
-        "a comparison of eviction methods": st.session_state.get(state.SWEEP),
         "a compression of a prompt": st.session_state.get(state.COMPRESSION_REQUEST),
         "runs of the lab four squares": st.session_state.get(state.SQUARES_REQUEST),
         "runs of the lab bigram-backcopy": st.session_state.get(state.BACKCOPY_REQUEST),
@@ -96,19 +106,21 @@ def _left_out() -> tuple[str, ...]:
     return tuple(words for words, there in held.items() if there)
 
 
-def _has_parts() -> bool:
-    written, compared = st.session_state.get(state.WRITING), st.session_state.get(state.COMPARISON)
-    return not (finished_run() is None and written is None and compared is None)
+def _on_screen(left_out: tuple[str, ...]) -> Session:
+    """Every part that has a file, as far as it is there."""
+    from analysis.session_file import Session
 
-
-def _content(left_out: tuple[str, ...]) -> bytes:
-    from analysis.session_file import Session, session_bytes
-
-    return session_bytes(
-        Session(
-            finished_run(),
-            st.session_state.get(state.WRITING),
-            st.session_state.get(state.COMPARISON),
-            left_out,
-        )
+    return Session(
+        finished_run(),
+        st.session_state.get(state.WRITING),
+        st.session_state.get(state.COMPARISON),
+        left_out,
+        finished_sweep(),
+        st.session_state.get(state.LOOK),
     )
+
+
+def _content(session: Session) -> bytes:
+    from analysis.session_file import session_bytes
+
+    return session_bytes(session)

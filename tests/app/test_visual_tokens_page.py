@@ -7,8 +7,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import streamlit as st
 from PIL import Image
 
+from analysis.reports.answered import answer_report
 from app import state
 from app.compute import looking
 from app.compute import requests as runs
@@ -249,3 +251,14 @@ def test_a_large_model_takes_the_place_of_the_one_that_reads_texts(monkeypatch):
     first = slot.get(looking.VisionSpec(), job)
     assert slot.get(looking.VisionSpec(), job) is first and dropped == []
     assert slot.get(looking.VisionSpec("org/name"), job) is not first and dropped == [True]
+
+
+def test_the_report_of_the_answer_is_made_when_its_button_is_pressed(open_page, monkeypatch):
+    made = {}
+    monkeypatch.setattr(
+        st, "download_button", lambda label, data, **options: made.update({label: (data, options)})
+    )
+    open_page("visual_tokens")
+    content, options = made["Report of this answer"]
+    assert options["file_name"] == "answer.html" and options["on_click"] == "ignore"
+    assert content().decode() == answer_report(running.example_answer()).html

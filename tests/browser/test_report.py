@@ -15,7 +15,9 @@ import analysis as an
 
 pytestmark = pytest.mark.browser
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
-from tests.figures.synthetic_large import full_size  # noqa: E402 - after the check for a browser
+from analysis.visual_tokens.findings import sink_patches  # noqa: E402 - after the check for a browser
+from tests.figures.synthetic_large import full_size  # noqa: E402
+from tests.visual_answers import made_answer  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,3 +130,41 @@ def test_the_policy_refuses_what_the_page_does_not_do(chromium, address):
             "() => document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.ran = 1'}))"
         )
         assert page.evaluate("() => window.ran ?? 0") == 0
+
+
+def test_a_choice_in_an_answer_about_a_picture_is_made_in_all(chromium, tmp_path):
+    a = made_answer()
+    address = an.report(a).save(tmp_path / "answer.html").as_uri()
+    with opened(chromium, address, color_scheme="light", viewport={"width": 420, "height": 900}) as page:
+        chosen(page, 0)
+        looked, bars = (
+            page.locator(".picture"),
+            page.locator(".chart").nth(0).locator(".in-light .mark-rect path"),
+        )
+        assert a.tokens.text[0] in looked.locator("h3").inner_text()
+        before = [bars.nth(k).get_attribute("d") for k in range(bars.count())]
+        box = page.locator(".ls-strip").evaluate("root => root._rect(1)")
+        page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        chosen(page, 1)
+        page.wait_for_function(
+            "([paths, before]) => paths.some((path, k) => path.getAttribute('d') !== before[k])",
+            arg=[bars.element_handles(), before],
+        )
+        for layer, name in ((None, "all layers"), (2, "layer 2")):
+            looked.locator("select").select_option(label=name)
+            weights = a.looking.on_picture(1, layer)
+            opacity = [
+                float(cell.evaluate("c => c.style.fillOpacity")) for cell in looked.locator(".patch").all()
+            ]
+            np.testing.assert_allclose(opacity, 0.88 * np.sqrt(weights / weights.max()), atol=2e-3)
+            said = looked.locator(".shares tr", has_text="on the picture").inner_text().split()[-2]
+            assert np.isclose(float(said), 100 * weights.sum(), rtol=1e-2)
+            assert looked.locator(".sink").count() == sink_patches(a, layer).sum() > 0
+        looked.get_by_label("Without sinks").check()
+        free = np.where(sink_patches(a, 2), 0, a.looking.on_picture(1, 2))
+        cell = looked.locator(".patch").nth(int(free.argmax()))
+        assert np.isclose(float(cell.evaluate("c => c.style.fillOpacity")), 0.88)
+        assert f"patch {free.argmax()}" in looked.locator(".strongest tr").first.inner_text()
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        page.emulate_media(media="print")
+        assert not looked.locator("select").is_visible() and looked.locator("svg").is_visible()

@@ -10,6 +10,7 @@ import analysis as an
 from analysis.errors import AnalysisError, Cancelled, InvalidTextError, TooLongError
 from analysis.pruning_effects.eviction import sweep as sweep_module
 from analysis.pruning_effects.eviction.policies import policy
+from analysis.pruning_effects.eviction.sweep_file import sweep_bytes, sweep_from_bytes
 from tests import budget
 
 CONTEXT = "The cat sat on the mat, and the dog ran to the river in the morning; it was not there. " * 3
@@ -181,6 +182,10 @@ def test_what_deletes_nothing_says_so(load_tiny):
     assert not passing.deletes and passing.computed == pytest.approx(0.75, abs=0.05)
     assert sweep.kept(1).all() and sweep.kept(2).all() and np.isnan(sweep.mass[1:]).all()
     assert (sweep.kl[1:, 1:].mean(1) > 1e-3).all()
+
+
+def test_it_comes_back_from_its_file(sweep):
+    assert sweep_bytes(sweep_from_bytes(sweep_bytes(sweep))) == sweep_bytes(sweep)
 
 
 def test_it_is_deterministic(llama, sweep):

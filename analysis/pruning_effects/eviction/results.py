@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -119,6 +120,12 @@ class Sweep:
     seconds: dict[str, float] = field(default_factory=dict)
     checks: tuple[Check, ...] = ()
     """Rows of the context and first tokens after it against the library's own."""
+
+    def save(self, path: str | Path) -> Path:
+        """Write the sweep to one file that :func:`analysis.load_sweep` opens without a model. Returns the path."""
+        from analysis.pruning_effects.eviction.sweep_file import save_sweep
+
+        return save_sweep(self, path)
 
     def kept(self, setting: int) -> np.ndarray:
         """Context tokens that a setting keeps, bool, (L, G, n)."""

@@ -9,6 +9,7 @@ import streamlit as st
 from analysis.errors import AnalysisError
 from app import state
 from app.panels.visual_tokens import running
+from app.widgets.report_button import report_button
 
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import VisualAnswer
@@ -28,6 +29,7 @@ def answer_files() -> None:
         on_click="ignore",
         help="The picture, encoded anew without metadata, the question and all numbers. It opens here without a model.",
     )
+    report_button("Report of this answer", a, name="answer")
     st.file_uploader(
         "Open an answer",
         type="look",

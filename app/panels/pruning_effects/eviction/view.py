@@ -16,13 +16,15 @@ from app.widgets.layout import picture_and_choice
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
 from app.widgets.report_button import report_button
-from app.widgets.run_status import model_run, model_run_or_none, outcome, shown_run
+from app.widgets.run_status import model_run, model_run_or_none, opened_sweep, outcome, shown_run
 
 if TYPE_CHECKING:
     from analysis.pruning_effects.eviction.results import Sweep
     from analysis.results.trace import Trace
     from app.panels.pruning_effects.eviction.sweep_request import SweepRequest
 
+OPENED_CODE = 'sweep = an.load_session("logitscope.session").sweep\n'
+"""Notebook lines that give the sweep of an opened session."""
 PICTURES = ("curves", "what stays", "damage", "agreement", "cost", "tests")
 
 
@@ -42,6 +44,11 @@ def kv_cache(line: Any) -> None:
 def _comparison(trace: Trace, picture: str) -> None:
     left, right = picture_and_choice("eviction", follows=picture in ("what stays", "damage"))
     panel = right.container(border=True, key="panel_eviction")
+    opened = opened_sweep()
+    if opened is not None:
+        panel.caption(plain(f"From the opened file: {opened.spec.subtitle}"))
+        _draw(picture, trace, opened, None, left, panel)
+        return
     if model_run() is None:
         with panel:
             model_run_or_none(
@@ -67,21 +74,21 @@ def _comparison(trace: Trace, picture: str) -> None:
         with left:
             heavy(trace)
         return
+    _draw(picture, trace, sweep, on_screen.shown, left, panel)
+
+
+def _draw(
+    picture: str, trace: Trace, sweep: Sweep, sweep_request: SweepRequest | None, left: Any, panel: Any
+) -> None:
+    """One of the pictures, and beside it the setting and the token that are chosen; a sweep from a file has no request."""
+    from app.panels.pruning_effects.eviction.setting import choose_setting
+
     if len(sweep.settings) < 2:
         with left:
             unavailable("Pictures of the comparison", "No method could be run, for the reasons below.")
             _skipped(sweep)
         return
-    _draw(picture, trace, sweep, on_screen.shown, left, panel)
-
-
-def _draw(
-    picture: str, trace: Trace, sweep: Sweep, sweep_request: SweepRequest, left: Any, panel: Any
-) -> None:
-    """One of the pictures, and beside it the setting and the token that are chosen."""
-    from app.panels.pruning_effects.eviction.setting import choose_setting
-
-    code = sweep_request.code(trace)
+    code = OPENED_CODE if sweep_request is None else sweep_request.code(trace)
     with panel:
         share, setting = choose_setting(sweep)
     if picture == "what stays":
@@ -98,18 +105,19 @@ def _draw(
             damage(trace, sweep, setting, code, left, panel)
     else:
         with left:
-            _of_all(picture, trace, sweep, sweep_request, share)
+            if picture in ("agreement", "curves"):
+                _of_all(picture, trace, sweep, share, code)
+            elif sweep_request is None:
+                unavailable(
+                    "Costs and tests", "They read the text again with the model, and an opened file has none."
+                )
+            else:
+                _with_model(picture, trace, sweep, sweep_request)
 
 
-def _of_all(picture: str, trace: Trace, sweep: Sweep, sweep_request: SweepRequest, share: float) -> None:
-    """Pictures that are not of one setting."""
-    code = sweep_request.code(trace)
-    if picture == "agreement":
-        from app.panels.pruning_effects.eviction.overlap import agreement, phrase_survival
-
-        agreement(trace, sweep, share, code)
-        phrase_survival(trace, sweep, share, code)
-    elif picture == "cost":
+def _with_model(picture: str, trace: Trace, sweep: Sweep, sweep_request: SweepRequest) -> None:
+    """Pictures for which the model reads again."""
+    if picture == "cost":
         from app.panels.pruning_effects.eviction.bill import bill
         from app.panels.pruning_effects.eviction.times import times
 
@@ -117,7 +125,7 @@ def _of_all(picture: str, trace: Trace, sweep: Sweep, sweep_request: SweepReques
         if request is not None:
             bill(trace, sweep, request, sweep_request)
         times(trace, sweep_request)
-    elif picture == "tests":
+    else:
         from app.panels.pruning_effects.eviction.horizon import horizon
         from app.panels.pruning_effects.eviction.needle import needle
         from app.panels.pruning_effects.eviction.stability import stability
@@ -127,6 +135,15 @@ def _of_all(picture: str, trace: Trace, sweep: Sweep, sweep_request: SweepReques
         needle(trace, sweep_request)
         horizon(trace, sweep, sweep_request)
         stability(trace, sweep_request)
+
+
+def _of_all(picture: str, trace: Trace, sweep: Sweep, share: float, code: str) -> None:
+    """Pictures that are not of one setting."""
+    if picture == "agreement":
+        from app.panels.pruning_effects.eviction.overlap import agreement, phrase_survival
+
+        agreement(trace, sweep, share, code)
+        phrase_survival(trace, sweep, share, code)
     else:
         from app.panels.pruning_effects.eviction.curves import curves, numbers
 
