@@ -60,6 +60,8 @@ from .token_entropy.measures import summary as summary
 from .token_entropy.samplers import sampler_panel as sampler_panel
 from .token_entropy.samplers import sampler_view as sampler_view
 from .visual_tokens.answer_file import load_answer as load_answer
+from .visual_tokens.answer_pair import AnswerPair as AnswerPair
+from .visual_tokens.answer_pair import compare_answers as compare_answers
 from .visual_tokens.ask import ask as ask
 from .visual_tokens.collapse import layers_of_scenes as layers_of_scenes
 from .visual_tokens.collapse import visual_collapse as visual_collapse
