@@ -238,11 +238,12 @@ def pair_sentence(
         significant(100 * pair.moved(tokens, layer, head, without_sinks=without)) for without in (False, True)
     )
     gains, loses = int(change.argmax()), int(change.argmin())
-    said = f"{moved} % of the attention on the picture lies on other patches for B than for A; {free} % without sinks."
-    if change[gains] > 0:
-        said += (
-            f" Outside them most gained: patch {gains}, {significant(100 * change[gains], signed=True)} %."
-        )
-    if change[loses] < 0:
-        said += f" most lost: patch {loses}, {significant(100 * change[loses], signed=True)} %."
-    return said
+    said = f"{moved} % of the attention on the picture lies on other patches for B than for A"
+    said += f", {free} % without sinks." if pair.sinks(layer).any() else "."
+    ends = ((gains, "gained", change[gains] > 0), (loses, "lost", change[loses] < 0))
+    most = [
+        f"most {what}: patch {patch}, {significant(100 * change[patch], signed=True)} %"
+        for patch, what, there in ends
+        if there
+    ]
+    return " ".join([said, f"{'; '.join(most).capitalize()}." if most else ""]).strip()

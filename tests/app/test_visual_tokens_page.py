@@ -26,6 +26,7 @@ def _made_example(monkeypatch):
     a, b = made_answer(16), same_picture(16)
     monkeypatch.setattr(running, "example_answer", lambda: a)
     monkeypatch.setattr(running, "example_second", lambda: b)
+    monkeypatch.setattr(running, "example_sweep", made_sweep)
 
 
 @pytest.fixture
@@ -197,6 +198,8 @@ def test_a_picture_is_pruned_and_measured_over_many_questions(open_page, finish,
     )
     monkeypatch.setattr("analysis.visual_tokens.split_sweep.sweep_split", lambda *_a, **_k: made_split())
     at = open_page("visual_tokens", visual="pruning")
+    assert "KL, first token, example" in shown(at)  # a stored sweep, before anything is asked
+    assert files.tables["kept_on_picture"]["kept"].sum() == 4 and asked == []
     at.multiselect(key=state.VISUAL_METHODS).set_value(["random", "fastv"])
     at.button(key="prune_button").click()
     at = finish(at.run())

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from analysis import figures
-from analysis.drawing.numbers import significant
+from analysis.drawing.numbers import short
 from analysis.errors import AnalysisError
 from analysis.visual_tokens.answer_pair import compare_answers
 from analysis.visual_tokens.looking_figures import PARTS
@@ -91,7 +91,7 @@ def _both_card(pair: AnswerPair) -> tuple[int, int]:
         ),
         name="attention_of_pair",
         alt="Both pictures with the attention of a written token of each answer on them",
-        phrase="amber: entropy before each token; indigo: attention of the chosen ones",
+        phrase="amber: entropy; indigo: attention of the chosen tokens",
         table=lambda: pair_frame(pair, tokens, layer, head),
         code=pair_code(f"an.figures.attention_of_pair(pair, {where})"),
         spec=f"A: {pair.a.spec.subtitle} B: {pair.b.spec.subtitle}",
@@ -143,7 +143,7 @@ def _difference_card(pair: AnswerPair, tokens: tuple[int, int]) -> None:
         name="attention_difference",
         alt="The picture with B's attention less A's on every patch",
         key=state.PAIR_DIFFERENCE,
-        phrase="orange: B looks more; blue: A does",
+        phrase="B less A",
         table=lambda: pair_frame(pair, tokens, layer, head),
         code=pair_code(f"an.figures.attention_difference(pair, {where})"),
         more=explained.PAIR,
@@ -165,7 +165,7 @@ def _shares_card(pair: AnswerPair, tokens: tuple[int, int]) -> None:
         name="pair_shares",
         alt=f"Share of attention on {part} in every layer, of A and of B",
         key=state.PAIR_SHARES,
-        phrase=f"attention on {part}",
+        phrase=part,
         table=lambda: pair_shares_frame(pair, tokens),
         code=pair_code(f"an.figures.pair_shares(pair, {tokens}, {part!r})"),
         more=explained.SHARES,
@@ -196,9 +196,9 @@ def _numbers_card(pair: AnswerPair) -> None:
         shown = pd.DataFrame(
             {
                 "": frame["quantity"],
-                "A": [significant(value) for value in frame["a"]],
-                "B": [significant(value) for value in frame["b"]],
-                "B less A": [significant(value, signed=True) for value in frame["difference"]],
+                "A": [short(value) for value in frame["a"]],
+                "B": [short(value) for value in frame["b"]],
+                "B less A": [short(value, signed=True) for value in frame["difference"]],
                 "unit": frame["unit"],
             }
         )

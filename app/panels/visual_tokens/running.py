@@ -17,9 +17,11 @@ from app.panels.visual_tokens.request import FIRST_QUESTION, FIRST_SCENE, SECOND
 
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import VisualAnswer
+    from analysis.visual_tokens.sweep_results import VisualSweep
 
 EXAMPLE_LOOK = Path(__file__).resolve().parents[2] / "example.look"
 EXAMPLE_SECOND_LOOK = EXAMPLE_LOOK.with_name("example_second.look")
+EXAMPLE_SWEEP_FILE = EXAMPLE_LOOK.with_name("example.sweep")
 EXAMPLE = VisualRequest(VisionSpec(), FIRST_QUESTION, FIRST_SCENE)
 """What the stored example was asked, see ``tests/golden/make_example_look.py``."""
 EXAMPLE_SECOND = VisualRequest(VisionSpec(), SECOND_QUESTION, FIRST_SCENE)
@@ -41,6 +43,14 @@ def example_second() -> VisualAnswer:
     from analysis.visual_tokens.answer_file import load_answer
 
     return load_answer(EXAMPLE_SECOND_LOOK)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1)
+def example_sweep() -> VisualSweep:
+    """The example's picture under the methods and shares that the view pruning begins with, stored with the app."""
+    from analysis.visual_tokens.sweep_file import load_visual_sweep
+
+    return load_visual_sweep(EXAMPLE_SWEEP_FILE)
 
 
 def is_example() -> bool:
