@@ -64,11 +64,16 @@ from .token_entropy.measures import summary as summary
 from .token_entropy.samplers import sampler_panel as sampler_panel
 from .token_entropy.samplers import sampler_view as sampler_view
 from .visual_tokens.answer_file import load_answer as load_answer
+from .visual_tokens.answer_pair import AnswerPair as AnswerPair
+from .visual_tokens.answer_pair import compare_answers as compare_answers
 from .visual_tokens.ask import ask as ask
 from .visual_tokens.collapse import layers_of_scenes as layers_of_scenes
 from .visual_tokens.collapse import visual_collapse as visual_collapse
+from .visual_tokens.fragility import measure_fragility as measure_fragility
 from .visual_tokens.horizon import information_horizon as information_horizon
 from .visual_tokens.model import load_vision_model as load_vision_model
+from .visual_tokens.perturbation import AgainstAttention as AgainstAttention
+from .visual_tokens.perturbation import RandomSigns as RandomSigns
 from .visual_tokens.results import VisualAnswer as VisualAnswer
 from .visual_tokens.scene_horizon import horizon_over_scenes as horizon_over_scenes
 from .visual_tokens.scenes.scene import scene as scene
@@ -76,6 +81,7 @@ from .visual_tokens.sinks import named_sinks as named_sinks
 from .visual_tokens.split_results import load_split_sweep as load_split_sweep
 from .visual_tokens.split_sweep import sweep_split as sweep_split
 from .visual_tokens.sweep import sweep_visual as sweep_visual
+from .visual_tokens.sweep_file import load_visual_sweep as load_visual_sweep
 from .visual_tokens.vision_model import VisionModel as VisionModel
 from .writing.check import check_written as check_written
 from .writing.results import Prompt as Prompt

@@ -47,6 +47,7 @@ from analysis.visual_tokens.fragility_figures import fragility_chart
 from analysis.visual_tokens.horizon_figures import horizon_by_kind, horizon_on_picture, visual_horizon
 from analysis.visual_tokens.layer_figures import patch_quantity, visual_layers
 from analysis.visual_tokens.looking_figures import attention_on_picture, attention_shares, picture_heads
+from analysis.visual_tokens.pair_figures import attention_difference, attention_of_pair, pair_shares
 from analysis.visual_tokens.split_figures import split_curves
 from analysis.visual_tokens.sweep_figures import kept_on_picture, visual_curves
 from analysis.writing.answer_figures import difficulty_chart, steering_chart
@@ -59,6 +60,8 @@ show_charts_as_pictures()
 __all__ = [
     "along_text",
     "attention_cell_map",
+    "attention_difference",
+    "attention_of_pair",
     "attention_on_picture",
     "attention_scatter",
     "attention_shares",
@@ -107,6 +110,7 @@ __all__ = [
     "model_curves",
     "needle_chart",
     "overlap_matrix",
+    "pair_shares",
     "patch_quantity",
     "phrase_heatmap",
     "picture_heads",

@@ -102,8 +102,10 @@ VISUAL_METHODS, VISUAL_KEPT, VISUAL_METRIC, VISUAL_COUNTED = "visual_methods", "
 VISUAL_SETTING, PRUNED_MAP, SPLIT_QUESTIONS, SPLIT_KIND = "visual_setting", "pruned_map", "split_questions", "split_kind"  # fmt: skip
 SPLIT_COUNTED, HORIZON_SIDE, HORIZON_CURVE, HORIZON_MAP = "split_counted", "horizon_side", "horizon_curve", "horizon_map"  # fmt: skip
 HORIZON_WHICH, HORIZON_QUESTIONS, VISUAL_LAYERS, PATCH_MAP = "horizon_which", "horizon_questions", "visual_layers", "patch_map"  # fmt: skip
-PATCH_QUANTITY, COLLAPSE_SCENES, COLLAPSE_TOKENS = "patch_quantity", "collapse_scenes", "collapse_tokens"
-FRAGILE_NOISE, FRAGILE_LEVELS, FRAGILE_SCENES = "fragile_noise", "fragile_levels", "fragile_scenes"
+PATCH_QUANTITY, COLLAPSE_SCENES, COLLAPSE_TOKENS, FRAGILE_NOISE = "patch_quantity", "collapse_scenes", "collapse_tokens", "fragile_noise"  # fmt: skip
+FRAGILE_LEVELS, FRAGILE_SCENES, SECOND, SECOND_KIND, SECOND_SCENE = "fragile_levels", "fragile_scenes", "second", "second_kind", "second_scene"  # fmt: skip
+SECOND_QUESTION, SECOND_TOKEN, PAIR_PART, PAIR_A, PAIR_B = "second_question", "second_written", "pair_part", "pair_a", "pair_b"  # fmt: skip
+PAIR_SHARES, PAIR_DIFFERENCE = "pair_shares_chart", "pair_difference"
 
 # Overview
 # What colours the text; clicks that were taken, by chart; the two charts over layers, whose clicks choose layer and head

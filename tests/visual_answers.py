@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -207,3 +208,10 @@ def _layers(rng: np.random.Generator, n: int) -> VisualLayers:
         massive=massive,
         sink_dimensions=(3,),
     )
+
+
+def same_picture(n: int = 16, seed: int = 1) -> VisualAnswer:
+    """Another answer about the picture of ``made_answer(n)``: to another question, with other numbers."""
+    first, other = made_answer(n), made_answer(n, seed)
+    spec = replace(other.spec, question="is it large?", image_sha256=first.spec.image_sha256)
+    return replace(other, picture=first.picture, spec=spec)

@@ -81,8 +81,7 @@ def measure_fragility(
     kept : sequence of float
         Tokens to keep: whole numbers, or shares of all of them.
     noise : Noise
-        :class:`analysis.visual_tokens.perturbation.RandomSigns` or
-        :class:`analysis.visual_tokens.perturbation.AgainstAttention`. Each picture has a seed of its own.
+        :class:`analysis.RandomSigns` or :class:`analysis.AgainstAttention`. Each picture has a seed of its own.
     progress : callable
         Called with the share that is done and a text.
 
@@ -95,6 +94,12 @@ def measure_fragility(
     AnalysisError
         If there is no picture with a question, for an unknown method, and as :meth:`VisionModel.prepare` and
         :meth:`Noise.perturbed` do.
+
+    Examples
+    --------
+    >>> scenes = [an.scene(seed) for seed in range(10)]
+    >>> found = an.measure_fragility(vlm, scenes, ["random", "fastv"], [36, 16], an.AgainstAttention(2))
+    >>> an.figures.fragility_chart(found)
     """
     methods = [policy(one) for one in policies]
     if not pictures or not all(one.questions for one in pictures):

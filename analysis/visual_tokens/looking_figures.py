@@ -40,6 +40,7 @@ def attention_on_picture(
     without_sinks: bool = False,
     side: int = SIDE,
     pick: bool = False,
+    top: float | None = None,
 ) -> alt.LayerChart:
     """Draw where a written token looked.
 
@@ -58,12 +59,15 @@ def attention_on_picture(
         As for :func:`analysis.visual_tokens.patch_figures.picture_map`.
     without_sinks : bool
         Leave sinks without colour, so that the scale is that of the rest.
+    top : float, optional
+        Share that has the strongest colour; the largest one by default.
     """
     weights, sinks = a.looking.on_picture(token, layer, head).astype(float), sink_patches(a, layer)
     drawn = PatchValues(
         np.where(sinks, np.nan, weights) if without_sinks else weights,
         "share of its attention" + (", sinks left out" if without_sinks else ""),
         text_format=".2~%",
+        top=top,
     )
     return picture_map(
         a.picture, drawn, theme_name=theme_name, patch=patch, marked=sinks, whole=whole, side=side, pick=pick

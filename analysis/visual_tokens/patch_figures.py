@@ -48,6 +48,8 @@ class PatchValues:
         D3 format of a value, such as ".2%".
     signed : bool
         Whether 0 is the middle: then blue is below, orange above.
+    top : float, optional
+        What has the strongest colour, where several maps share a scale; the largest value by default.
     """
 
     values: np.ndarray
@@ -56,6 +58,7 @@ class PatchValues:
     scale: Scale = "sqrt"
     text_format: str = ".3~g"
     signed: bool = False
+    top: float | None = None
 
 
 def patch_frame(picture: SeenPicture, values: np.ndarray | None = None, name: str = "value") -> pd.DataFrame:
@@ -216,7 +219,7 @@ def _cells(frame: pd.DataFrame, drawn: PatchValues | None, x: Any, y: Any, colou
 def _ramp(drawn: PatchValues, colours: Theme) -> alt.Scale:
     """From clear to the colour; with a sign from blue over clear to orange."""
     known = np.abs(drawn.values[np.isfinite(drawn.values)])
-    top = max(float(known.max(initial=0.0)), 1e-9)
+    top = max(float(known.max(initial=0.0)) if drawn.top is None else drawn.top, 1e-9)
     if drawn.signed:
         ends = [_clear(colours.negative, _STRONGEST), _clear(colours.panel, 0.15), _clear(colours.positive, _STRONGEST)]  # fmt: skip
         return alt.Scale(domain=[-top, 0, top], range=ends, interpolate="rgb", clamp=True)

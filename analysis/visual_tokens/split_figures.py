@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import theme
+from analysis.visual_tokens.split_results import BLURRED
 from analysis.visual_tokens.sweep_figures import COUNTED, Counted, method_curves
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def split_rows(split: SplitSweep, kind: str | None = None, counted: Counted = "kept") -> pd.DataFrame:
     """One row per method and number of tokens: share of right answers with its 95 % interval; without all tokens."""
     frame = split.to_frame(kind).iloc[1:]
-    frame = frame[frame["why"] == ""]
+    frame = frame[(frame["why"] == "") & (frame["policy"] != BLURRED)]
     return frame.assign(
         tokens=frame[counted].astype(float),
         mean=frame["right"],
@@ -38,8 +39,10 @@ def split_sentence(split: SplitSweep, kind: str | None = None) -> str:
         if row.get("against_random_low", 0) > 0 and row.get("against_downsampling_low", 0) > 0
     ]
     said = ", ".join(better[:4]) + (f" and {len(better) - 4} more" if len(better) > 4 else "")
+    blurred = frame.loc[frame["policy"] == BLURRED, "right"]
+    soft = f", {100 * blurred.iloc[0]:.1f} % of a blurred picture" if len(blurred) else ""
     return (
-        f"{int(full['questions'])} questions; with all tokens {100 * full['right']:.1f} % are right. Better than random and "
+        f"{int(full['questions'])} questions; with all tokens {100 * full['right']:.1f} % are right{soft}. Better than random and "
         f"down-sampling, both beyond their 95 % intervals: {said or 'no method'}."
     )
 
@@ -70,10 +73,12 @@ def split_curves(
     curves = method_curves(
         frame, "right answers, share", COUNTED[counted], order, colours, spread="of the 95 % interval", bars=True
     )  # fmt: skip
-    full = pd.DataFrame({"right": [float(split.to_frame(kind)["right"].iloc[0])], "said": ["all tokens"]})
-    line = (
-        alt.Chart(full)
-        .mark_rule(color=colours.muted, strokeDash=[2, 2])
+    whole = split.to_frame(kind).set_index("policy")
+    lines = [
+        alt.Chart(pd.DataFrame({"right": [whole["right"][name]], "said": [whole["label"][name]]}))
+        .mark_rule(color=colours.muted, strokeDash=dash)
         .encode(y="right:Q", tooltip=["said:N", alt.Tooltip("right:Q", format=".1%")])
-    )
-    return styled(alt.layer(line, curves).properties(width="container", height=300), theme_name)
+        for name, dash in (("full", [2, 2]), (BLURRED, [7, 3]))
+        if name in whole.index
+    ]
+    return styled(alt.layer(*lines, curves).properties(width="container", height=300), theme_name)

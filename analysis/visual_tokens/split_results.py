@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 KEY = "logitscope-split-sweep"
 """Name of the header in the file."""
+BLURRED, BLURRED_LABEL = "blurred", "blurred picture, all tokens"
+"""A control that is no pruning: half the picture's detail, as down-sampling by 2 leaves it, at the full number of tokens."""
 CONTROLS = ("random", "downsampling")
 """Methods that every other one is held against."""
 
@@ -67,6 +69,11 @@ class SplitSweep:
         (C, Q) of float64: tokens left after the last pruning, and their mean over all layers.
     flops : numpy.ndarray
         (C, Q) of float64: operations of the language model's layers over image and question.
+    seconds : dict
+        What took how long.
+    blurred : numpy.ndarray
+        (Q,) of float64: whether it was answered rightly about the picture with half its detail and all tokens; empty, or
+        NaN, where that was not measured.
     """
 
     settings: dict[str, Any]
@@ -80,6 +87,7 @@ class SplitSweep:
     average: np.ndarray
     flops: np.ndarray
     seconds: dict[str, float] = field(default_factory=dict)
+    blurred: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def __len__(self) -> int:
         return len(self.picture)
@@ -95,6 +103,13 @@ class SplitSweep:
             if (one.policy, one.asked) == (policy, tokens) and not one.why:
                 return number
         return None
+
+    def accuracy_blurred(self, chosen: np.ndarray | None = None) -> Interval:
+        """Share of right answers about the blurred picture with all tokens, as :meth:`accuracy`; NaN if not measured."""
+        rows = np.isfinite(self.blurred) & (True if chosen is None else chosen)
+        if not rows.any():
+            return Interval(np.nan, np.nan, np.nan)
+        return paired_difference(np.zeros(rows.sum()), self.blurred[rows], self.picture[rows])
 
     def accuracy(self, cell: int, chosen: np.ndarray | None = None) -> Interval:
         """Share of right answers; its 95 % interval is a bootstrap over pictures.
@@ -134,7 +149,7 @@ class SplitSweep:
         return np.asarray(full & (small if name == "b" else ~small))
 
     def to_frame(self, kind: str | None = None) -> pd.DataFrame:
-        """One row per cell; what could not be run is empty but for the reason.
+        """One row per cell, and the blurred picture; what could not be run is empty but for the reason.
 
         Shares are of 1. ``low`` and ``high`` bound the middle 95 % of a bootstrap over pictures, paired where two
         methods are compared.
@@ -163,6 +178,10 @@ class SplitSweep:
                         row[f"n_group_{name}"] = int((group & chosen).sum())
                         row[f"group_{name}"] = self.accuracy(number, group & chosen).value
             rows.append(row)
+        if np.isfinite(self.blurred).any():
+            row = {"policy": BLURRED, "label": BLURRED_LABEL, "asked": self.cells[0].asked}
+            row |= {"questions": int((chosen & np.isfinite(self.blurred)).sum()), "why": ""}
+            rows.append(row | _columns("right", self.accuracy_blurred(chosen)))
         return pd.DataFrame(rows)
 
     def _numbers(self, number: int, chosen: np.ndarray) -> dict[str, float]:
@@ -175,7 +194,7 @@ class SplitSweep:
 
     def save(self, path: str | Path) -> Path:
         """Write what was measured so far to one file, completely or not at all."""
-        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays = {name: getattr(self, name) for name in (*_ARRAYS, "blurred")}
         header = {
             "schema": SCHEMA_VERSION,
             "settings": self.settings,
@@ -213,11 +232,14 @@ def _assemble(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> SplitSwe
         cells=cells,
         kind=kind,
         seconds=header["seconds"],
+        # files of earlier versions have none
+        blurred=arrays.get("blurred", np.full(len(kind), np.nan)),
         **{name: arrays[name] for name in _ARRAYS},
     )
     for name in _ARRAYS[1:]:
         if arrays[name].shape != (len(cells), len(kind)):
             raise ValueError(name)
-    if arrays["picture"].shape != kind.shape:
-        raise ValueError("picture")
+    for name, values in (("picture", found.picture), ("blurred", found.blurred)):
+        if values.shape != kind.shape:
+            raise ValueError(name)
     return found

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from analysis.errors import AnalysisError
@@ -25,6 +26,7 @@ from analysis.visual_tokens.policies import VisualPolicy, policy
 from analysis.visual_tokens.policies.view import VisualView
 from analysis.visual_tokens.scenes.questions import Question
 from analysis.visual_tokens.scenes.scene import Scene
+from analysis.visual_tokens.shipped.accuracy import blurred_pixels
 from analysis.visual_tokens.shipped.build import N_VISUAL
 from analysis.visual_tokens.shipped.packed_questions import (
     MEASURED,
@@ -163,7 +165,11 @@ def _within(report: Progress, done: int, of: int, n: int) -> Callable[[float, st
 
 
 def _joined(
-    sweep: SplitSweep, block: Block, measured: dict[str, np.ndarray], whys: dict[int, str]
+    sweep: SplitSweep,
+    block: Block,
+    measured: dict[str, np.ndarray],
+    whys: dict[int, str],
+    blurred: np.ndarray,
 ) -> SplitSweep:
     """A sweep with the numbers of one more block of scenes."""
     picture = [one.seed for one, asked in block for _ in asked]
@@ -176,6 +182,7 @@ def _joined(
         cells=tuple(replace(c, why=c.why or whys.get(i, "")) for i, c in enumerate(sweep.cells)),
         picture=np.concatenate([sweep.picture, np.array(picture, np.int64)]),
         kind=np.concatenate([sweep.kind, np.array(kind, str)]),
+        blurred=np.concatenate([sweep.blurred, blurred]),
         **more,
     )
 
@@ -189,12 +196,15 @@ class _Seen:
     seed : int
     tokens : torch.Tensor
         (144, D), as the language model gets them.
+    blurred : torch.Tensor
+        The same of the picture with half its detail.
     views : tuple of VisualView
         One for each question.
     """
 
     seed: int
     tokens: Tensor
+    blurred: Tensor
     views: tuple[VisualView, ...]
 
 
@@ -208,8 +218,8 @@ class _Asker:
     counting: Counting
     seeds: int
 
-    def ask(self, block: Block, report: Progress) -> tuple[dict[str, np.ndarray], dict[int, str]]:
-        """Numbers of all cells for the questions of a block, (C, q) each, and why a cell has none."""
+    def ask(self, block: Block, report: Progress) -> tuple[dict[str, np.ndarray], dict[int, str], np.ndarray]:
+        """Numbers of all cells for the questions of a block, (C, q) each, why a cell has none, and what is right blurred."""
         seen = [self._seen(*one) for one in block]
         questions = [list(asked) for _, asked in block]
         rows = PackedQuestions(self.vlm, [s.tokens for s in seen], questions)
@@ -226,7 +236,9 @@ class _Asker:
                     cell = {name: np.full_like(full[name], np.nan) for name in MEASURED}
                 for name in MEASURED:
                     found[name].append(cell[name])
-        return {name: np.stack(parts) for name, parts in found.items()}, whys
+        softer = PackedQuestions(self.vlm, [s.blurred for s in seen], questions)
+        blurred = softer.measure([everything() for _ in seen], by_scene=True)["right"]
+        return {name: np.stack(parts) for name, parts in found.items()}, whys, blurred
 
     def _seen(self, one: Scene, questions: Sequence[Question]) -> _Seen:
         """Read a scene once, and look at it with each question."""
@@ -236,7 +248,10 @@ class _Asker:
         parts = parts_of_the_tower(self.methods)
         reading = read_tower(model, prepared[0].inputs, prepared[0].boxes, parts)
         views = [view_before(model, reading.asking(p.inputs), p.boxes, layers) for p in prepared]
-        return _Seen(one.seed, reading.once["mm_encoder_outputs"]["image"].pooler_output[0], tuple(views))
+        softer = self.vlm.prepare(Image.fromarray(blurred_pixels(one)), questions[0].text)
+        blurred = read_tower(model, softer.inputs, softer.boxes, ())
+        tokens, half = (r.once["mm_encoder_outputs"]["image"].pooler_output[0] for r in (reading, blurred))
+        return _Seen(one.seed, tokens, half, tuple(views))
 
     def _cell(
         self, rows: PackedQuestions, seen: Sequence[_Seen], method: VisualPolicy, n: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from analysis.drawing.theme import amount_ramp
 from analysis.units import Unit, from_nats
 
 if TYPE_CHECKING:
+    from analysis.visual_tokens.answer_pair import AnswerPair
     from analysis.visual_tokens.results import VisualAnswer
 
 
@@ -38,3 +40,10 @@ def answer_strip(a: VisualAnswer, *, unit: Unit = "nats") -> Strip:
         light=amount_ramp("token_entropy", "light"),
         dark=amount_ramp("token_entropy", "dark"),
     )
+
+
+def pair_strips(pair: AnswerPair, *, unit: Unit = "nats") -> tuple[Strip, Strip]:
+    """Data of the strips of two answers, on one scale."""
+    a, b = (answer_strip(one, unit=unit) for one in (pair.a, pair.b))
+    high = max(a.high, b.high)
+    return replace(a, high=high), replace(b, high=high)

@@ -10,6 +10,8 @@ import numpy as np
 from analysis.units import Unit, table_in
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
 INFORMATION = ("kl_first", "kl", "answer_logp", "change")
@@ -111,6 +113,12 @@ class VisualSweep:
     def kept(self, setting: int) -> np.ndarray:
         """Tokens that the last layer sees by themselves or with others merged into them, bool, (N,)."""
         return np.asarray(self.settings[setting].gone_from == self.n_layers)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the sweep to one file that :func:`analysis.load_visual_sweep` opens; gives the path."""
+        from analysis.visual_tokens.sweep_file import save_visual_sweep
+
+        return save_visual_sweep(self, path)
 
     def to_frame(self, unit: Unit = "nats") -> pd.DataFrame:
         """One row per setting; what could not be run is empty but for the reason, ``why``.

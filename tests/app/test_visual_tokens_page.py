@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import streamlit as st
 from PIL import Image
 
+from analysis.visual_tokens.answer_pair import compare_answers
 from analysis.reports.answered import answer_report
 from app import state
 from app.compute import looking
@@ -17,14 +19,16 @@ from app.compute import requests as runs
 from app.panels.visual_tokens import running
 from app.panels.visual_tokens.view import VIEWS
 from tests.app.conftest import shown
-from tests.visual_answers import made_answer
+from tests.visual_answers import made_answer, same_picture
 from tests.visual_sweeps import made_fragility, made_horizon, made_split, made_sweep
 
 
 @pytest.fixture(autouse=True)
 def _made_example(monkeypatch):
-    a = made_answer(16)
+    a, b = made_answer(16), same_picture(16)
     monkeypatch.setattr(running, "example_answer", lambda: a)
+    monkeypatch.setattr(running, "example_second", lambda: b)
+    monkeypatch.setattr(running, "example_sweep", made_sweep)
 
 
 @pytest.fixture
@@ -69,14 +73,14 @@ def test_a_first_visit_shows_the_example_and_starts_nothing(open_page, submitted
     assert metrics["answer"] == "dark red"
 
 
-@pytest.mark.parametrize("view", ["attention", "layers"])
+@pytest.mark.parametrize("view", ["attention", "compare", "layers"])
 def test_every_view_has_its_actions(view, open_page, files):
     at = open_page("visual_tokens", visual=view)
     assert not at.exception and not at.error
     assert files.tables and files.figures
     for name, code in files.codes.items():
         compile(code, name, "exec")
-    assert all(made.startswith(b"<svg") for made in files.figures.values())
+    assert all(made.startswith(b"<svg") for name, made in files.figures.items() if name.endswith(".svg"))
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -178,6 +182,8 @@ def test_the_stored_example_is_what_the_form_asks(open_page, monkeypatch):
     at = open_page("visual_tokens")
     assert at.text_area(key=state.LOOK_QUESTION).value == a.spec.question == running.EXAMPLE.question
     assert "Changed" not in shown(at) and "Example" in shown(at)
+    b = load_answer(running.EXAMPLE_SECOND_LOOK)
+    assert compare_answers(a, b).same_picture and b.spec.question == running.EXAMPLE_SECOND.question
     pixels = np.asarray(Image.open(io.BytesIO(a.picture.png)))
     assert (pixels == scene(running.EXAMPLE.scene).pixels).all()
     assert all(check.passed for check in a.checks)
@@ -194,6 +200,8 @@ def test_a_picture_is_pruned_and_measured_over_many_questions(open_page, finish,
     )
     monkeypatch.setattr("analysis.visual_tokens.split_sweep.sweep_split", lambda *_a, **_k: made_split())
     at = open_page("visual_tokens", visual="pruning")
+    assert "KL, first token, example" in shown(at)  # a stored sweep, before anything is asked
+    assert files.tables["kept_on_picture"]["kept"].sum() == 4 and asked == []
     at.multiselect(key=state.VISUAL_METHODS).set_value(["random", "fastv"])
     at.button(key="prune_button").click()
     at = finish(at.run())
@@ -262,3 +270,47 @@ def test_the_report_of_the_answer_is_made_when_its_button_is_pressed(open_page, 
     content, options = made["Report of this answer"]
     assert options["file_name"] == "answer.html" and options["on_click"] == "ignore"
     assert content().decode() == answer_report(running.example_answer()).html
+
+
+def test_a_second_question_stands_beside_the_first(open_page, finish, questions, files):
+    at = open_page("visual_tokens", visual="compare")
+    assert {"attention_of_pair.svg", "attention_difference.svg", "pair_shares.svg"} <= set(files.figures)
+    at.button(key="second_answer_button").click()
+    at = finish(at.run())
+    assert not at.exception and not at.error
+    assert questions == [
+        ((96, 96), "which word is shown?")
+    ]  # another picture, as the hand-made answer has it
+    assert files.tables["pair_numbers"]["b"].iloc[0] == 3 and "B" in set(
+        files.tables["attention_of_pair"]["answer"]
+    )
+    for name, code in files.codes.items():
+        compile(code, name, "exec")
+    assert "b = an.ask(vlm, image, 'which word is shown?')" in files.codes["pair_shares"]
+
+    at.selectbox(key=state.SECOND_KIND).set_value("scene")
+    at = at.run()
+    at.number_input(key=state.SECOND_SCENE).set_value(12)
+    at = at.run()
+    at.button(key="second_answer_button").click()
+    at = finish(at.run())
+    assert not at.exception and questions[1] == ((96, 96), running.EXAMPLE.question)
+    assert "an.ask(vlm, an.scene(12).image, 'which digit is shown?')" in files.codes["pair_shares"]
+
+
+def test_the_answer_before_is_compared_with_the_new_one(open_page, finish, questions):
+    at = open_page("visual_tokens", scene="12", visual="compare")
+    before = running.example_answer()
+    at = finish(run(at))
+    assert not at.exception and at.session_state[state.SECOND] == (before, running.EXAMPLE)
+    at.session_state[state.PAIR_SHARES] = {"selection": {"pick": [{"position": 2}]}}
+    at = at.run()
+    assert at.selectbox(key=state.LOOK_LAYER).value == "layer 2"
+
+
+def test_answers_of_two_models_are_not_compared(open_page, monkeypatch):
+    b = same_picture(16)
+    other = replace(b, spec=replace(b.spec, model="another one"))
+    monkeypatch.setattr(running, "example_second", lambda: other)
+    at = open_page("visual_tokens", visual="compare")
+    assert not at.exception and "The answers are of two models" in shown(at) and specs(at) == 2

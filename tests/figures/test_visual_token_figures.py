@@ -12,6 +12,7 @@ from PIL import Image
 
 from analysis import figures
 from analysis.drawing.charts import chart_svg
+from analysis.visual_tokens.answer_pair import compare_answers
 from analysis.visual_tokens.collapse_figures import collapse_frame, collapse_sentence
 from analysis.visual_tokens.findings import (
     answer_finding,
@@ -24,11 +25,12 @@ from analysis.visual_tokens.fragility_figures import fragility_frame, fragility_
 from analysis.visual_tokens.horizon_figures import horizon_sentence, window_frame
 from analysis.visual_tokens.layer_figures import PATCH_QUANTITIES, layers_frame, patch_quantity_frame
 from analysis.visual_tokens.looking_figures import attention_frame, picture_heads_frame, shares_frame
+from analysis.visual_tokens.pair_figures import pair_frame, pair_sentence, pair_shares_frame, strongest_colour
 from analysis.visual_tokens.patch_figures import PatchValues, picture_map
 from analysis.visual_tokens.split_figures import split_rows, split_sentence
-from analysis.visual_tokens.strips import answer_strip
+from analysis.visual_tokens.strips import answer_strip, pair_strips
 from analysis.visual_tokens.sweep_figures import gone_notes, kept_frame, method_styles, sweep_rows
-from tests.visual_answers import made_answer
+from tests.visual_answers import made_answer, same_picture
 from tests.visual_sweeps import made_fragility, made_horizon, made_split, made_sweep
 
 N, LAYERS = 16, 4
@@ -242,3 +244,55 @@ def test_what_compression_alone_breaks_is_drawn_and_said():
     assert fragility_sentence(found).startswith("Most fragile: FastV, 4 kept. Of 8 questions")
     assert "75.0 %" in fragility_sentence(found)
     assert chart_svg(figures.fragility_chart(found)).startswith(b"<svg")
+
+
+# Two answers ------------------------------------------------------------------------------------------
+
+
+def test_both_pictures_of_a_pair_have_one_scale(a):
+    pair = compare_answers(a, same_picture(N))
+    top = max(a.looking.mean[1].mean(0).max(), pair.b.looking.mean[2].mean(0).max())
+    assert strongest_colour(pair, (1, 2)) == pytest.approx(top)
+    spec = figures.attention_of_pair(pair, (1, 2)).to_dict()
+    ends = [
+        layer["encoding"]["fill"]["scale"]["domain"][1]
+        for part in spec["hconcat"]
+        for layer in part["layer"]
+        if "fill" in layer.get("encoding", {})
+    ]
+    assert ends == [pytest.approx(top)] * 2
+    assert [part["title"]["text"][0] for part in spec["hconcat"]] == ["A", "B"]
+    assert chart_svg(figures.attention_of_pair(pair, (1, 2), patch=3, theme_name="dark")).startswith(b"<svg")
+    a_strip, b_strip = pair_strips(pair)
+    assert a_strip.high == b_strip.high == max(answer_strip(one).high for one in (pair.a, pair.b))
+
+
+def test_a_difference_is_signed_and_sinks_can_be_left_out(a):
+    pair = compare_answers(a, same_picture(N))
+    drawn = {
+        row["position"]: row["value"]
+        for row in data_of(figures.attention_difference(pair, (0, 1)), "value")[0]
+    }
+    expected = pair.difference((0, 1))
+    assert [drawn[k] for k in range(N)] == pytest.approx(expected.tolist()) and min(expected) < 0 < max(
+        expected
+    )
+    chart = figures.attention_difference(pair, (0, 1), without_sinks=True)
+    assert data_of(chart, "value")[0][0]["value"] is None
+    said = pair_sentence(pair, (0, 1))
+    free = np.where(pair.sinks(), 0, expected)
+    assert f"patch {free.argmax()}, +" in said and f"patch {free.argmin()}, −" in said
+    frame = pair_frame(pair, (0, 1))
+    assert (frame["difference"][:N] == frame["attention"][N:].to_numpy() - frame["attention"][:N]).all()
+
+
+def test_two_pictures_have_layers_but_no_difference():
+    pair = compare_answers(made_answer(N), made_answer(36, seed=1))
+    frame = pair_frame(pair)
+    assert "difference" not in frame and frame["answer"].value_counts().to_dict() == {"A": N, "B": 36}
+    shares = pair_shares_frame(pair, (0, 1))
+    picture = shares[shares["part"] == "picture"]
+    assert picture["b"].tolist() == pytest.approx(pair.b.looking.share_visual[1].mean(1).tolist(), rel=1e-6)
+    assert shares.groupby("layer")[["a", "b"]].sum().to_numpy() == pytest.approx(1, abs=1e-6)
+    rows = data_of(figures.pair_shares(pair, (0, 1), layer=2, pick=True), "share")[0]
+    assert {row["answer"] for row in rows} == {"A", "B"} and len(rows) == 2 * LAYERS

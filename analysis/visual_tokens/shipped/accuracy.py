@@ -103,7 +103,7 @@ def measure_answers(
         for condition, tokens in (
             ("full", project(model, states)),
             ("blind", project(model, states).roll(1, 0)),
-            ("blurred", project(model, patch_states(model, pixels_of([_blurred(s) for s in scenes])))),
+            ("blurred", project(model, patch_states(model, pixels_of([blurred_pixels(s) for s in scenes])))),
         ):
             right[condition].append(answered_right(answer_logits(model, tokens, whole), whole))
         tokens, places = pool(project(model, states), 2)
@@ -142,7 +142,7 @@ def pool(tokens: torch.Tensor, side: int) -> tuple[torch.Tensor, list[float]]:
     return blocks, place.ravel().tolist()
 
 
-def _blurred(s: Scene) -> np.ndarray:
+def blurred_pixels(s: Scene) -> np.ndarray:
     """The picture made half as large (bicubic) and as large as before again: half its detail, all its tokens."""
     half = s.image.resize((SIDE // 2, SIDE // 2), Image.Resampling.BICUBIC)
     return np.asarray(half.resize((SIDE, SIDE), Image.Resampling.BICUBIC))

@@ -38,7 +38,7 @@ def take_clicks() -> None:
 
 def attention_cards(a: VisualAnswer) -> None:
     """Draw the three cards."""
-    _map_card(a)
+    map_card(a)
     shares, heads = side_by_side("look", 2)
     with shares:
         _shares_card(a)
@@ -51,7 +51,8 @@ def chosen_parts(a: VisualAnswer) -> tuple[int, int | None, int | None]:
     return running.chosen_token(a), running.chosen_layer(a), running.chosen_head(a)
 
 
-def _map_card(a: VisualAnswer) -> None:
+def map_card(a: VisualAnswer) -> None:
+    """Draw the answer, and the picture with the chosen token's attention on it."""
     token, layer, head = chosen_parts(a)
     patch, theme_name = running.chosen_patch(a), state.theme_name()
     without = bool(st.session_state.get(state.LOOK_SINKS, st.query_params.get(state.LOOK_SINKS) == "true"))
@@ -77,7 +78,7 @@ def _map_card(a: VisualAnswer) -> None:
         if picked is not None and picked != token and picked < len(a.tokens):
             running.choose_token(picked)
             token = picked
-        _controls(a)
+        map_controls(a)
         with st.container(key="look_pictures", horizontal=True, gap="medium"):
             shown = figures.attention_on_picture(
                 a, token, layer, head, theme_name=theme_name, patch=patch, without_sinks=without, pick=True
@@ -92,7 +93,7 @@ def _map_card(a: VisualAnswer) -> None:
             )
 
 
-def _controls(a: VisualAnswer) -> None:
+def map_controls(a: VisualAnswer) -> None:
     """Layer, head, and whether sinks are in the scale."""
     with st.container(key="look_controls", horizontal=True, vertical_alignment="center", gap="small"):
         _select("Layer", running.layer_names(a), state.LOOK_LAYER)

@@ -29,3 +29,20 @@ def question_code() -> str:
         f"import analysis as an\n\nvlm = an.load_vision_model({name})\nimage = {image}\n"
         f"question = {request.question!r}\n"
     )
+
+
+def pair_code(call: str) -> str:
+    """Lines that ask both questions and draw one picture of the answers."""
+    return f"{_answer()}b = {_second()}\npair = an.compare_answers(a, b)\n{call}\n"
+
+
+def _second() -> str:
+    """The expression that gives the second answer."""
+    request, here = running.second()[1], running.request_shown()
+    if request is None:
+        return 'an.load_answer("second.look")'
+    if here is not None and (request.scene, request.digest) == (here.scene, here.digest):
+        return f"an.ask(vlm, image, {request.question!r})"
+    model = "vlm" if here is not None else "an.load_vision_model()"
+    image = '"second.png"' if request.scene is None else f"an.scene({request.scene}).image"
+    return f"an.ask({model}, {image}, {request.question!r})"

@@ -95,10 +95,9 @@ def _chart(found: Fragility) -> None:
         alt="Share of right answers on pictures as they are and changed, by method and tokens kept",
         phrase=f"{NOISES[name]}, {levels} of 255",
         table=lambda: fragility_frame(found),
-        code="import analysis as an\nfrom analysis.visual_tokens.fragility import measure_fragility\n"
-        f"from analysis.visual_tokens.perturbation import {name}\n\nvlm = an.load_vision_model()\n"
+        code="import analysis as an\n\nvlm = an.load_vision_model()\n"
         f"scenes = [an.scene(seed) for seed in range({len(found.changed)})]\n"
-        f"found = measure_fragility(vlm, scenes, {list(METHODS)}, {list(KEPT)}, {name}({levels}))\n"
+        f"found = an.measure_fragility(vlm, scenes, {list(METHODS)}, {list(KEPT)}, an.{name}({levels}))\n"
         "an.figures.fragility_chart(found)\n",
         more=explained.FRAGILITY,
     ) as draw:

@@ -59,6 +59,9 @@ Generated scenes of the test split, each with its questions, answered greedily; 
 95 % intervals of a bootstrap over pictures, since questions about one picture share its fate. In the table every method is held against
 random tokens and down-sampling on the same questions, paired. **Group A** are questions that all tokens answer rightly and down-sampling to
 the same number does not, **group B** those that both do (VTC-Bench): only group A can show what a clever choice of tokens is worth.
+
+The dotted line is all tokens. The dashed one is a control that prunes nothing: the picture made half as large and as large again, so that it has the
+detail that down-sampling by 2 leaves, read with all tokens. It is a row of its own in the table.
 """
 
 HORIZON = r"""
@@ -80,4 +83,15 @@ pictures. **CBR**: of the questions that all tokens get right on both, and the k
 then get wrong: what compression alone adds. **K_prac**: the fewest tokens with at least 80 % of the full accuracy. The table also says how
 much of what is kept stays the same, and how many of the lowest tokens come among the kept. It is measured on scenes, and says nothing
 about other pictures.
+"""
+
+PAIR = r"""
+Two answers of one model. **A** is the one on screen, **B** another question about the same picture, a question about another scene, or the answer
+that was on screen before. Colours of both pictures have one scale, entropies of both answers too. Click a token in either answer; layer, head and
+patch are the same in both.
+
+Where both are about one picture, a patch of A is that patch of B, and the difference is B's share less A's: orange where B looks more, blue
+where A does. **Moved** is the total variation of the two over the patches, $\tfrac12\sum_i |a_i/\sum a - b_i/\sum b|$: 0 if both look at the same, 1 if at
+nothing in common. Sinks get much from either and hide what moves; it is said without them as well. Of two pictures there is no difference patch
+by patch: only shares, layers and whole answers can be compared.
 """

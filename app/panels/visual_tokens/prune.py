@@ -68,8 +68,11 @@ def prune_cards(a: VisualAnswer) -> None:
             height=_HEIGHT,
             draw_partial=_live,
         )
+        is_stored = sweep is None and running.is_example()
+        if is_stored:
+            sweep = running.example_sweep()
         if sweep is not None:
-            _curves(sweep)
+            _curves(sweep, "example" if is_stored else "one question")
             _settings(sweep)
     with right:
         if sweep is None:
@@ -135,7 +138,7 @@ def _call(sweep: VisualSweep) -> str:
     return f"{question_code()}sweep = an.sweep_visual(vlm, image, question, policies={names}, kept={kept}{answer})\n"
 
 
-def _curves(sweep: VisualSweep) -> None:
+def _curves(sweep: VisualSweep, said: str) -> None:
     from analysis.visual_tokens.policies.registry import POLICIES
 
     unit, theme_name = state.unit(), state.theme_name()
@@ -151,7 +154,7 @@ def _curves(sweep: VisualSweep) -> None:
         ),
         name="visual_curves",
         alt=f"{METRIC_WORDS[metric].title} against visual tokens",
-        phrase=f"{METRIC_WORDS[metric].label}, one question",
+        phrase=f"{METRIC_WORDS[metric].label}, {said}",
         table=lambda: table_in(sweep.to_frame(), INFORMATION, unit),
         code=f"{_call(sweep)}an.figures.visual_curves(sweep, {metric!r}, counted={counted!r}, unit={unit!r})\n",
         more=explained.PRUNE,

@@ -21,6 +21,8 @@ SOURCES = ("scene", "upload", "camera")
 FIRST_SCENE, LAST_SCENE = 7, 2**32 - 1
 FIRST_QUESTION = "which digit is shown?"
 """One of the first scene's own questions."""
+SECOND_QUESTION = "which word is shown?"
+"""Another one of them."""
 LONGEST = 2000
 """Characters of a question."""
 

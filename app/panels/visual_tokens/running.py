@@ -13,14 +13,19 @@ from app.compute import looking
 from app.compute import requests as runs
 from app.compute.job import Job
 from app.compute.looking import VisionSpec, VisualRequest
-from app.panels.visual_tokens.request import FIRST_QUESTION, FIRST_SCENE
+from app.panels.visual_tokens.request import FIRST_QUESTION, FIRST_SCENE, SECOND_QUESTION
 
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import VisualAnswer
+    from analysis.visual_tokens.sweep_results import VisualSweep
 
 EXAMPLE_LOOK = Path(__file__).resolve().parents[2] / "example.look"
+EXAMPLE_SECOND_LOOK = EXAMPLE_LOOK.with_name("example_second.look")
+EXAMPLE_SWEEP_FILE = EXAMPLE_LOOK.with_name("example.sweep")
 EXAMPLE = VisualRequest(VisionSpec(), FIRST_QUESTION, FIRST_SCENE)
 """What the stored example was asked, see ``tests/golden/make_example_look.py``."""
+EXAMPLE_SECOND = VisualRequest(VisionSpec(), SECOND_QUESTION, FIRST_SCENE)
+"""The same of the answer beside it."""
 ALL_LAYERS, ALL_HEADS = "all layers", "all heads"
 
 
@@ -30,6 +35,22 @@ def example_answer() -> VisualAnswer:
     from analysis.visual_tokens.answer_file import load_answer
 
     return load_answer(EXAMPLE_LOOK)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1)
+def example_second() -> VisualAnswer:
+    """The stored answer to compare it with."""
+    from analysis.visual_tokens.answer_file import load_answer
+
+    return load_answer(EXAMPLE_SECOND_LOOK)
+
+
+@st.cache_resource(show_spinner=False, max_entries=1)
+def example_sweep() -> VisualSweep:
+    """The example's picture under the methods and shares that the view pruning begins with, stored with the app."""
+    from analysis.visual_tokens.sweep_file import load_visual_sweep
+
+    return load_visual_sweep(EXAMPLE_SWEEP_FILE)
 
 
 def is_example() -> bool:
@@ -50,11 +71,24 @@ def request_shown() -> VisualRequest | None:
 
 
 def show(answer: VisualAnswer, request: VisualRequest | None) -> None:
-    """Put an answer on screen, with nothing chosen in it."""
+    """Put an answer on screen, with nothing chosen in it; the one before is compared with it until another is."""
+    hold_second(shown(), request_shown())
     st.session_state[state.LOOK] = answer
     st.session_state[state.LOOKED_REQUEST] = request
     _forget(state.LOOK_TOKEN)
     _forget(state.PATCH)
+    _forget(state.SECOND_TOKEN)
+
+
+def hold_second(answer: VisualAnswer, request: VisualRequest | None) -> None:
+    """Keep an answer as the one that the answer on screen is compared with."""
+    st.session_state[state.SECOND] = answer, request
+
+
+def second() -> tuple[VisualAnswer, VisualRequest | None]:
+    """The answer to compare with, and what it was asked; None for an opened file."""
+    held: tuple[VisualAnswer, VisualRequest | None] | None = st.session_state.get(state.SECOND)
+    return (example_second(), EXAMPLE_SECOND) if held is None else held
 
 
 def _forget(key: str) -> None:
@@ -68,10 +102,21 @@ def chosen_token(a: VisualAnswer) -> int:
     return found if found is not None and found < len(a.tokens) else 0
 
 
+def second_token(b: VisualAnswer, token: int) -> int:
+    """Which written token of the second answer is chosen: that of the same number until a person chooses."""
+    found = state.number_of(state.SECOND_TOKEN)
+    return found if found is not None and found < len(b.tokens) else min(token, len(b.tokens) - 1)
+
+
 def choose_token(token: int) -> None:
     """Choose a written token, here and in the URL; the patch stays."""
     st.session_state[state.LOOK_TOKEN] = token
     st.query_params[state.LOOK_TOKEN] = str(token)
+
+
+def choose_second_token(token: int) -> None:
+    """Choose a written token of the second answer."""
+    st.session_state[state.SECOND_TOKEN] = token
 
 
 def chosen_patch(a: VisualAnswer) -> int:

@@ -16,7 +16,7 @@ from app.widgets.layout import picture_and_choice
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import VisualAnswer
 
-VIEWS = ("attention", "pruning", "horizon", "layers", "fragility")
+VIEWS = ("attention", "compare", "pruning", "horizon", "layers", "fragility")
 
 
 def chosen_view(line: Any) -> str:
@@ -43,7 +43,11 @@ def visual_view(view: str) -> None:
 
 def _deeper(a: VisualAnswer, view: str) -> None:
     """The other views, each imported when it is first drawn."""
-    if view == "pruning":
+    if view == "compare":
+        from app.panels.visual_tokens.pair import pair_cards
+
+        pair_cards(a)
+    elif view == "pruning":
         from app.panels.visual_tokens.prune import prune_cards
 
         prune_cards(a)

@@ -13,12 +13,11 @@ from PIL.Image import Image, fromarray
 import analysis as an
 from analysis.visual_tokens.answering import answer_logp
 from analysis.visual_tokens.apply import pruned
-from analysis.visual_tokens.fragility import measure_fragility
 from analysis.visual_tokens.fragility_results import FragileCell, Fragility
 from analysis.visual_tokens.fragility_table import table
 from analysis.visual_tokens.model import load_vision_model
 from analysis.visual_tokens.parts import visual_positions
-from analysis.visual_tokens.perturbation import AgainstAttention, Noise, RandomSigns
+from analysis.visual_tokens.perturbation import Noise
 from analysis.visual_tokens.policies import policy
 from analysis.visual_tokens.shipped.folder import FOLDER
 from analysis.visual_tokens.view import view_before
@@ -79,7 +78,7 @@ def pictures(vlm) -> list[Pictured]:
 def test_every_answer_and_every_token_kept_as_by_hand(tiny):
     """The picture and its negative, read and asked one by one."""
     given, method = pictures(tiny), policy("fastv")
-    found = measure_fragility(tiny, given, ["fastv", "divprune"], [4, 0.5], Negative(255))
+    found = an.measure_fragility(tiny, given, ["fastv", "divprune"], [4, 0.5], Negative(255))
     assert [(c.method, c.kept) for c in found.cells] == [
         ("fastv", 4),
         ("fastv", 8),
@@ -119,7 +118,7 @@ def test_nothing_changes_where_the_picture_does_not(tiny):
         def change(self, _shown, colours):
             return torch.zeros_like(colours)
 
-    found = measure_fragility(tiny, pictures(tiny), ["fastv", "visionzip", "random"], [3], Nothing())
+    found = an.measure_fragility(tiny, pictures(tiny), ["fastv", "visionzip", "random"], [3], Nothing())
     assert (found.full_clean == found.full_noisy).all()
     for cell in found.cells:
         assert (cell.clean == cell.noisy).all() and (cell.kept_again == 1).all()
@@ -135,7 +134,7 @@ def made() -> Fragility:
     few = replace(cell, kept=2, clean=right("rrrwww"), noisy=right("wwwwww"))
     gone = FragileCell("n", "N", 8, 0, *[np.zeros(0)] * 5, why="It cannot.")
     return Fragility(
-        RandomSigns(),
+        an.RandomSigns(),
         np.array([0, 0, 1, 1, 2, 2]),
         right("rrrrrw"),
         right("rrrwrw"),
@@ -158,11 +157,11 @@ def test_the_table_has_the_four_numbers_of_each_cell():
 
 
 def test_what_cannot_run_says_why(tiny):
-    found = measure_fragility(tiny, pictures(tiny)[:1], ["hired", "downsampling"], [5], RandomSigns(1))
+    found = an.measure_fragility(tiny, pictures(tiny)[:1], ["hired", "downsampling"], [5], an.RandomSigns(1))
     assert "without crops" in found.cells[0].why and "leave 1, 4, 16 tokens" in found.cells[1].why
     assert len(found.full_clean) == 5 and set(found.to_frame()["tokens"]) == {0}
     with pytest.raises(an.AnalysisError, match="no picture with a question"):
-        measure_fragility(tiny, [], ["random"], [4], RandomSigns())
+        an.measure_fragility(tiny, [], ["random"], [4], an.RandomSigns())
 
 
 @pytest.mark.skipif(not (FOLDER / "config.json").exists(), reason="the shipped model's folder is not there")
@@ -171,8 +170,8 @@ def test_the_shipped_model_under_both_noises():
     vlm = load_vision_model()
     scenes = [an.scene(11)]
     found = {
-        noise.name: measure_fragility(vlm, scenes, ["visionzip", "fastv", "random"], [16], noise)
-        for noise in (RandomSigns(4), AgainstAttention(4, steps=8, step=1.0))
+        noise.name: an.measure_fragility(vlm, scenes, ["visionzip", "fastv", "random"], [16], noise)
+        for noise in (an.RandomSigns(4), an.AgainstAttention(4, steps=8, step=1.0))
     }
     n = sum(len(scene.questions) for scene in scenes)
     for one in found.values():

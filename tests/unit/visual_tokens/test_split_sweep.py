@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import analysis as an
 from analysis.models.loading import ModelInfo
@@ -12,8 +15,10 @@ from analysis.models.spec import ModelSpec
 from analysis.visual_tokens import table
 from analysis.visual_tokens.scene_horizon import horizon_over_scenes
 from analysis.visual_tokens.shipped import packed_questions
+from analysis.visual_tokens.shipped.accuracy import blurred_pixels
 from analysis.visual_tokens.shipped.build import build_model, build_processor
-from analysis.visual_tokens.split_results import SplitCell, SplitSweep, load_split_sweep
+from analysis.visual_tokens.split_figures import split_curves, split_rows, split_sentence
+from analysis.visual_tokens.split_results import BLURRED, SplitCell, SplitSweep, load_split_sweep
 from analysis.visual_tokens.split_sweep import sweep_split
 from analysis.visual_tokens.sweep import sweep_visual
 from analysis.visual_tokens.vision_model import VisionModel
@@ -76,7 +81,7 @@ def test_packed_questions_are_questions_asked_one_at_a_time(vlm):
 
 
 def same(a: SplitSweep, b: SplitSweep) -> bool:
-    names = ("picture", "kind", "right", "answer_logp", "kl", "kept", "average", "flops")
+    names = ("picture", "kind", "right", "answer_logp", "kl", "kept", "average", "flops", "blurred")
     return a.cells == b.cells and all(
         np.array_equal(getattr(a, n), getattr(b, n), equal_nan=n not in ("kind",)) for n in names
     )
@@ -133,6 +138,40 @@ def made(*rows: tuple[str, int, list[float]], picture: list[int], why: str = "")
         {"questions": len(picture)}, cells, np.array(picture), kind, right, nothing, nothing, nothing, nothing,
         nothing,
     )  # fmt: skip
+
+
+def test_the_blurred_control_is_the_blurred_picture_with_all_tokens():
+    vlm = an.load_vision_model()
+    sweep = sweep_split(vlm, (), (36,), questions=24, seeds=1)
+    asked = [(one, q) for one in (an.scene(k) for k in range(6)) for q in one.questions][:24]
+    right = [an.ask(vlm, Image.fromarray(blurred_pixels(one)), q.text).text == q.answer for one, q in asked]
+    assert sweep.blurred.tolist() == right and 0 < sum(right) < 24
+    assert sweep.blurred.tolist() != sweep.right[0].tolist(), "detail matters"
+
+
+def test_the_blurred_control_is_a_row_of_its_own(tmp_path):
+    sweep = made(
+        ("full", 144, [1, 1, 1, 0]),
+        ("downsampling", 36, [1, 0, 0, 0]),
+        ("random", 36, [0, 0, 0, 1]),
+        picture=[0, 0, 1, 1],
+    )
+    assert BLURRED not in set(sweep.to_frame()["policy"])
+    sweep = replace(sweep, blurred=np.array([1, 1, 0, np.nan]))
+    row = sweep.to_frame().set_index("policy").loc[BLURRED]
+    assert row["right"] == pytest.approx(2 / 3) and (row["questions"], row["asked"]) == (3, 144)
+    assert sweep.to_frame("count").set_index("policy").loc[BLURRED, "right"] == pytest.approx(1 / 2)
+    assert BLURRED not in set(
+        split_rows(sweep)["policy"]
+    ) and "66.7 % of a blurred picture" in split_sentence(sweep)
+    rules = [
+        layer
+        for layer in split_curves(sweep).to_dict()["layer"]
+        if layer.get("mark", {}).get("type") == "rule"
+    ]
+    assert len(rules) == 2
+    found = load_split_sweep(sweep.save(tmp_path / "a"))
+    np.testing.assert_array_equal(found.blurred, sweep.blurred)
 
 
 def test_groups_and_paired_shares_by_hand():
