@@ -42,6 +42,7 @@ from analysis.token_entropy.figures import along_text, entropy_histogram, surpri
 from analysis.token_entropy.lens_cell_figures import lens_cell_map
 from analysis.token_entropy.lens_figures import lens_curve, lens_heatmap
 from analysis.token_entropy.lens_window_figures import lens_window
+from analysis.visual_tokens.cell_figures import picture_cell_map
 from analysis.visual_tokens.collapse_figures import visual_collapse_curves
 from analysis.visual_tokens.fragility_figures import fragility_chart
 from analysis.visual_tokens.horizon_figures import horizon_by_kind, horizon_on_picture, visual_horizon
@@ -113,6 +114,7 @@ __all__ = [
     "pair_shares",
     "patch_quantity",
     "phrase_heatmap",
+    "picture_cell_map",
     "picture_heads",
     "points_chart",
     "pruning_curves",

@@ -1,31 +1,61 @@
-"""Both texts token under token as HTML that stands alone: for notebooks and for files."""
+"""Both texts token under token as HTML that stands alone, and in a notebook to click on."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+import secrets
+from dataclasses import dataclass, field, replace
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analysis.comparison.strips import TwinStrip, twin_strip
+from analysis.comparison.twin_payload import pack_twin
 from analysis.drawing.labels import runs
 from analysis.drawing.numbers import exact
 from analysis.drawing.strip import ABSENT, Strip
 from analysis.drawing.strip_figure import DrawnFigure
 from analysis.drawing.strip_svg import strips_svg
 from analysis.drawing.theme import FONT, MONO_FONT, TEXT_SIZE, TOKEN_SIZE, Theme, inks_on, rgb_to_hex, theme
+from analysis.drawing.widget import Clickable
 from analysis.units import Unit
 
 if TYPE_CHECKING:
     from analysis.comparison.results import Comparison
 
 
+@dataclass(frozen=True)
+class TwinFigure(DrawnFigure, Clickable):
+    """Two strips under each other; ``selected`` is the chosen token of A and of B, None while there is none."""
+
+    twin: TwinStrip = field(repr=False)
+
+    view = "TwinView"
+
+    def payload(self) -> bytes:
+        """The bytes that it is drawn from, under a key of its own."""
+        return pack_twin(self.twin, key=secrets.token_hex(8))
+
+    @property
+    def selected(self) -> tuple[int | None, int | None] | None:
+        """First token of each side chosen now; None for a side that has none there."""
+        item, items = self.widget.selected, self.twin.items
+        if item is None:
+            return None
+        return (
+            int(items.start_a[item]) if items.has_a[item] else None,
+            int(items.start_b[item]) if items.has_b[item] else None,
+        )
+
+    def _repr_mimebundle_(self, **_options: Any) -> dict[str, Any]:
+        return self.shown({"text/html": self.html, "text/plain": "two token strips"})
+
+
 def compared_strips(
     c: Comparison, quantity: str = "surprisal_change", *, unit: Unit = "nats", theme_name: str = "light"
-) -> DrawnFigure:
-    """Both texts token under token, and what changed, as HTML.
+) -> TwinFigure:
+    """Both texts token under token, and what changed, as HTML; in a notebook to click on.
 
     Parameters
     ----------
@@ -51,7 +81,7 @@ def compared_strips(
     def drawn(width: float) -> str:
         return strips_svg(rows, (twin.a, twin.change), "ABΔ", width=width, **look)
 
-    return DrawnFigure(twin_html(twin, **look), drawn)
+    return TwinFigure(twin_html(twin, **look), drawn, twin)
 
 
 def twin_html(twin: TwinStrip, *, theme_name: str = "light", caption: str = "") -> str:

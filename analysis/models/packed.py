@@ -3,7 +3,7 @@
 Both keep integers q of few bits with a scale s and a zero point z for every group of inputs, and mean
 ``W[out, in] = s (q - z)``. They differ in how the integers lie in 32-bit words.
 
-Source: GPTQ (Frantar et al. 2023) and AWQ (Lin et al. 2024) checkpoints as AutoGPTQ, GPTQModel and
+Source: GPTQ (Frantar et al. 2022) and AWQ (Lin et al. 2023) checkpoints as AutoGPTQ, GPTQModel and
 AutoAWQ write them.
 """
 

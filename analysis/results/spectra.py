@@ -146,7 +146,7 @@ def effective_rank_singular(shares: np.ndarray) -> np.ndarray:
 
     References
     ----------
-    Roy and Vetterli 2007; RankMe (Garrido et al. 2023, arXiv 2210.02885) uses it on uncentred
+    Roy and Vetterli 2007; RankMe (Garrido et al. 2022, arXiv 2210.02885) uses it on uncentred
     features, one row per input and thousands of inputs, with 1e-7 added to each share. Here rows are what the
     eigenvalues were taken of: the tokens of one text wherever this project draws it, and nothing is added. Singular values 3, 1, 0.5 give 2.337 here and 1.540 by :func:`effective_rank`.
     """

@@ -93,7 +93,7 @@ def typical_order(
 
     References
     ----------
-    Meister et al. 2023, arXiv:2202.00666.
+    Meister et al. 2022, arXiv:2202.00666.
     """
     left = left_by("typical", mass, log_probs)
     exact = log_probs.double()

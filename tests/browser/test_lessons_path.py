@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from analysis.lessons.registry import LESSONS
+from analysis.progress import silent
 
 pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.usefixtures("embedded_weights")]
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
@@ -95,3 +96,34 @@ def test_keys_alone_and_a_link_that_brings_all_back(chromium, address):
             "predicted=--2-" in page.url
             and "after layer 13" in page.locator(".st-key-card_lesson").inner_text()
         )
+
+
+def test_a_persons_own_text_is_measured_in_place_of_the_lessons(chromium, address, smollm2):
+    lesson = LESSONS["surprise"]
+    own = (
+        "The ferry left at nine and came back at noon. On board were two cooks, a crate of lemons and a sleeping "
+        "dog. Nobody had paid for the dog. When the captain asked whose it was, both cooks pointed at the lemons, "
+        "and the dog opened one eye, yawned, and went on sleeping until the ferry reached the other side."
+    )
+    measured = lesson.measure(smollm2, own, silent)
+    said, of_the_lesson = (lesson.steps[0].find(it).said for it in (measured, lesson.stored()))
+    assert said != of_the_lesson
+    with harness.page(chromium, viewport={"width": 1280, "height": 720}) as page:
+        seen = harness.instrument(page)
+        page.goto(f"{address}/lessons?lesson=surprise")
+        step_is(page, 1)
+        page.get_by_role("button", name="Text", exact=True).click()
+        page.get_by_label("Text to measure").fill(own)
+        page.get_by_role("button", name="Run this text").click()
+        page.locator(".st-key-lesson_source").get_by_text("your text · measured here").wait_for()
+        page.get_by_label("Text to measure").wait_for(state="detached")
+        step_is(page, 1)
+        page.locator(CHART).first.wait_for()
+        page.get_by_role("button", name="Predict 1:").click()
+        page.locator("[class*=st-key-lesson_option_chosen_0]").wait_for()
+        page.get_by_role("button", name="Show the answer").click()
+        answer = page.locator("[class*=st-key-lesson_said_]")
+        answer.wait_for()
+        assert " ".join(said.split()) in " ".join(answer.inner_text().split())
+        assert page.evaluate(FAULTS) == []
+        assert seen.errors == [] and seen.outside == []

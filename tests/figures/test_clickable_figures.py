@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import analysis as an
+from analysis.comparison.twin_payload import twin_identity
 from analysis.drawing.cells import CellAxis, Cells
 from analysis.drawing.heatmap_chart import cells_chart
 from analysis.drawing.map_figure import MapFigure
@@ -16,7 +17,9 @@ from analysis.drawing.strip_figure import strip_figure
 from analysis.drawing.strip_payload import text_identity
 from analysis.drawing.theme import amount_ramp
 from analysis.drawing.widget import WIDGET
+from tests.comparisons import made_comparison
 from tests.figures.synthetic import run, strip_of
+from tests.visual_answers import made_answer
 
 pytest.importorskip("anywidget")
 
@@ -62,6 +65,30 @@ def test_a_cell_has_a_row_and_a_column():
     assert figure.selected == (1, 2), "7 is row 1, column 2 of five columns, and no row 3 of two"
     figure.select(0, 4)
     assert figure.widget.selected == 4
+
+
+def test_a_choice_in_two_strips_names_the_token_of_either_side():
+    """Three tokens stand before the text on side B: the fifth item is A's second token and B's fifth."""
+    c = made_comparison(6, ahead=3)
+    figure = an.figures.compared_strips(c)
+    assert figure.selected is None
+    figure.widget.selected = 4
+    assert figure.selected == (1, 4)
+    figure.widget.selected = 2
+    assert figure.selected == (None, 2)
+    shown = figure._repr_mimebundle_()
+    assert shown["text/html"] == figure.html and shown[WIDGET]["model_id"] == figure.widget.model_id
+    assert twin_identity(figure.twin).encode() in figure.widget.data
+
+
+def test_heads_that_look_at_a_picture_are_cells_of_percent():
+    a = made_answer(16)
+    figure = an.figures.picture_cell_map(a, 1)
+    assert figure.cells.values.shape == (a.spec.n_heads, a.spec.n_layers)
+    share = float(a.looking.share_visual[1, 2, 0])  # of token, layer, head
+    assert figure.cells.values[0, 2] == pytest.approx(100 * share, rel=1e-6)
+    figure.select(1, 3)
+    assert figure.selected == (1, 3) and figure.cells.columns.names[3] == "layer 3"
 
 
 def test_the_still_map_has_the_colours_and_amounts_of_the_live_one():

@@ -21,7 +21,7 @@ class Bipartite(VisualPolicy):
 
     name = "bipartite"
     label = "bipartite merging (ToMe)"
-    source = "Bolya et al. 2023 (arXiv 2210.09461). Non-commercial licence: from the formula."
+    source = "Bolya et al. 2022 (arXiv 2210.09461). Non-commercial licence: from the formula."
     formula = (
         "Tokens by turns in A and B; each of A has an edge to its most similar of B by the mean of the keys over heads; "
         "the r strongest edges merge, mean weighted by size."

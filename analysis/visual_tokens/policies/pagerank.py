@@ -23,7 +23,7 @@ class WeightedPageRank(ScoredPolicy):
 
     name = "pagerank"
     label = "weighted PageRank (Zero-TPrune)"
-    source = "Wang et al. 2024 (Zero-TPrune, arXiv 2305.17328), from its abstract."
+    source = "Wang et al. 2023 (Zero-TPrune, arXiv 2305.17328), from its abstract."
     formula = "s = A^T s from 1 / N each, 30 times per head; root mean square over heads."
     deviations = (
         "Published inside the tower, in several layers; here once, on the layer whose features are used. Rows are "

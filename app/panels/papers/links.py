@@ -20,6 +20,7 @@ _VIEWS: dict[str, Address] = {
     "compression": {state.PRUNING_VIEW: "prompt"},
     "comparison": {state.COMPARE_VIEW: "rules"},
     "compared": {state.COMPARE_VIEW: "summary"},
+    "visual": {state.LOOK_VIEW: "pruning"},
 }
 """View of a whole kind, as far as it is not the first one of its page."""
 _OF_ONE: dict[str, Address] = {
@@ -56,6 +57,9 @@ _OF_ONE: dict[str, Address] = {
     "compared/k1": {state.COMPARE_VIEW: "engine"},
     "compared/k2": {state.COMPARE_VIEW: "engine"},
     "compared/k3": {state.COMPARE_VIEW: "engine"},
+    "visual-measure/horizon": {state.LOOK_VIEW: "horizon"},
+    "visual-measure/window information": {state.LOOK_VIEW: "horizon"},
+    "visual-measure/interval": {state.LOOK_VIEW: "pruning"},
 }
 """Settings of single methods, in place of their kind's."""
 _PAGES = {entry.title: entry.slug for entry in ENTRIES}
@@ -106,5 +110,6 @@ def _named(method: Method) -> dict[str, str]:
         "pruning": {state.EVICTION_PICTURES: "tests"},
         "compression": {state.COMPRESSION_METHODS: method.name},
         "comparison": {state.COMPARE_RULE: method.label},
+        "visual": {state.VISUAL_METHODS: method.label},
     }
     return dict(by_name.get(method.kind, {}))

@@ -41,7 +41,7 @@ Texts beyond 4,000 tokens are averaged over equal stretches; the axis says over 
 """
 
 TYPICAL = (
-    "Meister et al. 2023, arXiv:2202.00666. transformers also keeps tokens exactly as close as the last one. "
+    "Meister et al. 2022, arXiv:2202.00666. transformers also keeps tokens exactly as close as the last one. "
     "The model's first choice may be cut: what matters is how close a token is to H, not how likely. ● is the token that came."
 )
 

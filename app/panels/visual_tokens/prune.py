@@ -95,6 +95,7 @@ def _controls() -> tuple[tuple[tuple[str, object], ...], Any]:
         default=list(FIRST_METHODS),
         key=state.VISUAL_METHODS,
         format_func=lambda name: POLICIES[name].label,
+        bind="query-params",
         persist_state="session",
     )
     shares = st.multiselect(

@@ -103,6 +103,10 @@ def test_ids_and_identifiers_are_there_once():
     assert len({p.title.casefold() for p in papers().values()}) == len(papers())
 
 
+def test_a_paper_with_an_identifier_has_its_year():
+    assert [p.id for p in papers().values() if p.arxiv and p.year != 2000 + int(p.arxiv[:2])] == []
+
+
 def test_source_lines_cite_in_one_way():
     assert cited("h2o") == "Zhang et al. 2023 (arXiv 2306.14048)"
     assert cited("effective_rank") == "Roy and Vetterli 2007"

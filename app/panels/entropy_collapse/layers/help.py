@@ -46,7 +46,7 @@ both centred, row-normalised, from eigenvalues: how many directions training too
 
 **Phases.** *Collapse* down to the lowest rank before the peak, *expansion* up to the peak, *compression* after it; each is named only if it changes the rank by 5 % or more.
 
-**What differs.** A row of the matrix is a token of the text on screen. RankMe (Garrido et al. 2023) has one embedding per image, 25,600 of them, and adds
+**What differs.** A row of the matrix is a token of the text on screen. RankMe (Garrido et al. 2022) has one embedding per image, 25,600 of them, and adds
 $10^{-7}$ to each share; the phases (Li et al. 2025) have the last token of each of many texts; Diff-eRank (Wei et al. 2024) is averaged over a data set. Tokens
 of one text depend on each other and are few, so compare models on this text, never with numbers from those papers.
 """
