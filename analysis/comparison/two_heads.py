@@ -16,13 +16,17 @@ from analysis.comparison.columns import Columns, columns_of
 from analysis.comparison.results import ComparedRows, VocabularyMatch
 from analysis.errors import AnalysisError
 from analysis.forward.divergence import Divergences, divergences
-from analysis.forward.vocabulary_head import FLOOR, distribution, entropy_of, rows_per_block, said_of
+from analysis.forward.vocabulary_head import (
+    FLOOR,
+    cuts,
+    distribution,
+    entropy_of,
+    rows_per_block,
+    rows_per_part,
+    said_of,
+)
 from analysis.models.anatomy import Head
 from analysis.ties import ranked
-
-PART_BYTES = 1 << 20
-"""Size of one float32 part of a block per thread on a CPU, so that a dozen of them stay in its caches. Whole blocks
-take 1.6 times as long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +85,7 @@ def blocks(
     device, n = a.head.weight.device, len(a.states)
     columns = columns_of(match, a.head.vocab_size, b.head.vocab_size, device)
     height = min(rows_per_block(a.head), rows_per_block(b.head), max(n, 1))
-    part = min(height, _rows_per_part(max(a.head.vocab_size, b.head.vocab_size), device))
+    part = min(height, rows_per_part(max(a.head.vocab_size, b.head.vocab_size), device))
     places = [
         torch.empty(height, side.head.vocab_size, dtype=torch.float32, device=side.head.weight.device)
         for side in (a, b)
@@ -92,8 +96,7 @@ def blocks(
             side.head.logits(side.states[begin:end], place[: end - begin]).to(device)
             for side, place in zip((a, b), places, strict=True)
         )
-        for first in range(0, end - begin, part):
-            rows = slice(first, min(first + part, end - begin))
+        for rows in cuts(0, end - begin, part):
             log_p, p = distribution(columns.in_order_a(logits_a[rows]))
             log_q, q = distribution(columns.in_order_b(logits_b[rows]))
             yield Block(slice(begin + rows.start, begin + rows.stop), log_p, p, log_q, q, columns)
@@ -149,13 +152,6 @@ def compare_rows(
                 read[name] = values.new_empty((n, *values.shape[1:]))
             read[name][block.rows] = values
     return ComparedRows(**{name: values.cpu().numpy() for name, values in read.items()})
-
-
-def _rows_per_part(vocab_size: int, device: torch.device) -> int:
-    """Rows that are reduced at once: as many as the caches hold; on other devices a whole block."""
-    if device.type != "cpu":
-        return 1 << 30
-    return max(1, PART_BYTES * torch.get_num_threads() // (4 * vocab_size))
 
 
 def _said(block: Block, target_a: Tensor, target_b: Tensor, k: int) -> dict[str, Tensor]:

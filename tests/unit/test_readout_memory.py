@@ -31,9 +31,10 @@ def test_a_block_holds_what_it_may():
     assert rows_per_block(Head(torch.zeros(1 << 24, 1), None, 1.0, None)) == 1  # one row at least
 
 
+@pytest.mark.parametrize("part_rows", [1, 2, 64])
 @pytest.mark.parametrize("block_rows", [1, 3, 7, 64])
-def test_blocks_change_nothing(monkeypatch, block_rows):
-    """Any size of block gives the numbers of one: the cuts fall between rows."""
+def test_blocks_and_parts_change_nothing(monkeypatch, block_rows, part_rows):
+    """Any size of block and of its parts gives the numbers of one: the cuts fall between rows."""
     from analysis.forward import vocabulary_head as readout
 
     generator = torch.Generator().manual_seed(0)
@@ -43,6 +44,7 @@ def test_blocks_change_nothing(monkeypatch, block_rows):
     whole = read_rows(head, states, targets, 5, lambda _n: None)
     counted = []
     monkeypatch.setattr(readout, "rows_per_block", lambda _head: block_rows)
+    monkeypatch.setattr(readout, "rows_per_part", lambda _size, _device: part_rows)
     cut = read_rows(head, states, targets, 5, counted.append)
     assert sum(counted) == 40 and max(counted) <= block_rows
     for name in ("entropy", "varentropy", "max_prob", "surprisal", "top_logprobs"):
@@ -52,6 +54,27 @@ def test_blocks_change_nothing(monkeypatch, block_rows):
     assert np.isnan(cut.surprisal[-1]) and cut.rank[-1] == 0  # the last row has no target
     logits = (states.double() @ head.weight.double().T).log_softmax(-1)
     np.testing.assert_allclose(whole.entropy, -(logits.exp() * logits).sum(-1).numpy(), atol=2e-5)
+
+
+@pytest.mark.parametrize("part_rows", [1, 2, 64])
+def test_blocks_and_parts_change_no_lens(monkeypatch, part_rows):
+    from analysis.forward import vocabulary_head as readout
+
+    generator = torch.Generator().manual_seed(3)
+    head = Head(torch.randn(500, 16, generator=generator), None, 1.0, None)
+    anatomy = SimpleNamespace(head=head, final=lambda states: states)
+    states, last = torch.randn(2, 40, 16, generator=generator), torch.randn(40, 16, generator=generator)
+    targets = torch.randint(500, (39,), generator=generator)
+    monkeypatch.setattr(readout, "rows_per_block", lambda _head: 7)
+    monkeypatch.setattr(readout, "rows_per_part", lambda _size, _device: part_rows)
+    entropy, kl, top, rank = readout.read_lens(anatomy, [*states], last, targets, lambda _n: None)
+    lens, output = (((x.double() @ head.weight.double().T).log_softmax(-1)) for x in (states, last))
+    np.testing.assert_allclose(entropy, -(lens.exp() * lens).sum(-1), atol=2e-5)
+    np.testing.assert_allclose(kl, (output.exp() * (output - lens)).sum(-1), atol=5e-5, rtol=1e-5)
+    np.testing.assert_array_equal(top, lens.argmax(-1))
+    of_target = lens[:, :-1].gather(-1, targets[None, :, None].expand(2, -1, -1))
+    np.testing.assert_array_equal(rank[:, :-1], 1 + (lens[:, :-1] > of_target).sum(-1))
+    assert (rank[:, -1] == 0).all()  # the last row has no target
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 30.0])
@@ -94,10 +117,11 @@ def test_no_block_waits_for_the_device(monkeypatch):
     anatomy = SimpleNamespace(head=head, final=lambda states: states)
     states = torch.randn(40, 16)
     counts = []
-    for rows in (40, 3):
+    for rows, part in ((40, 40), (3, 3), (3, 1)):
         monkeypatch.setattr(readout, "rows_per_block", lambda _head, rows=rows: rows)
+        monkeypatch.setattr(readout, "rows_per_part", lambda _size, _device, part=part: part)
         asked.clear()
         read_rows(head, states, torch.arange(39), 5, lambda _n: None)
         readout.read_lens(anatomy, [states, 2 * states], states, torch.arange(39), lambda _n: None)
         counts.append(asked.copy())
-    assert counts[0] == counts[1] and counts[0].count("cpu") == 7 + 4
+    assert counts[0] == counts[1] == counts[2] and counts[0].count("cpu") == 7 + 4

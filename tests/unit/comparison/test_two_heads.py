@@ -10,6 +10,7 @@ from analysis.comparison import two_heads
 from analysis.comparison.results import ComparedRows, VocabularyMatch
 from analysis.comparison.two_heads import HeadStates, blocks, compare_rows
 from analysis.errors import AnalysisError
+from analysis.forward import vocabulary_head
 from analysis.models.anatomy import Head
 
 Z_A, Z_B = [2.0, 1, 0, -1], [1.0, 2, 0, 0]
@@ -102,7 +103,7 @@ def test_blocks_and_parts_change_nothing(monkeypatch, block_rows, part_bytes):
     a, b, ids = random_sides()
     whole, counted = compared(a, b, ids), []
     monkeypatch.setattr(two_heads, "rows_per_block", lambda _head: block_rows)
-    monkeypatch.setattr(two_heads, "PART_BYTES", part_bytes)
+    monkeypatch.setattr(vocabulary_head, "PART_BYTES", part_bytes)
     cut = compared(a, b, ids, on_rows=counted.append)
     assert sum(counted) == 40 and max(counted) <= block_rows
     for name in NUMBERS:
@@ -207,7 +208,7 @@ def test_scale_bias_cap_and_sixteen_bits_are_the_heads_own():
 def test_parts_come_in_order_without_gaps(monkeypatch):
     a, b, _ = random_sides()
     monkeypatch.setattr(two_heads, "rows_per_block", lambda _head: 7)
-    monkeypatch.setattr(two_heads, "PART_BYTES", 1200 * 3 // torch.get_num_threads())
+    monkeypatch.setattr(vocabulary_head, "PART_BYTES", 1200 * 3 // torch.get_num_threads())
     seen = [block.rows for block in blocks(a, b, identical(300), lambda _n: None)]
     assert [rows.start for rows in seen[1:]] == [rows.stop for rows in seen[:-1]]
     assert (seen[0].start, seen[-1].stop) == (0, 40) and max(x.stop - x.start for x in seen) <= 3
