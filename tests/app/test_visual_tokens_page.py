@@ -11,8 +11,8 @@ import pytest
 import streamlit as st
 from PIL import Image
 
-from analysis.visual_tokens.answer_pair import compare_answers
 from analysis.reports.answered import answer_report
+from analysis.visual_tokens.answer_pair import compare_answers
 from app import state
 from app.compute import looking
 from app.compute import requests as runs
