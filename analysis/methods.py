@@ -240,6 +240,7 @@ def _of_writing() -> Iterator[Method]:
         "top-h": "token_entropy.truncation.top_h_of_the_paper",
         "top-h-paper": "token_entropy.truncation.top_h_of_the_paper",
         "typical": "token_entropy.orders.typical_order",
+        "repetition-penalty": "writing.sampling.penalised",
     }
     for name, info in SAMPLERS.items():
         yield Method(f"sampler/{name}", info.label, said(sources[name]) if name in sources else "")

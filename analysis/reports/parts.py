@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.comparison.strips import TwinStrip
 from analysis.comparison.twin_payload import pack_twin
 from analysis.drawing.charts import MAX_POINTS
-from analysis.drawing.labels import visible
+from analysis.drawing.labels import spelled, visible
 from analysis.drawing.numbers import EXACT_DIGITS
 from analysis.drawing.strip import Strip
 from analysis.drawing.strip_payload import pack
@@ -131,7 +131,8 @@ def add_spec(page: Page, settings: dict[str, Any], *, title: str = "Settings") -
 
 
 def _said(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+    """A setting in words; in a text what cannot be seen is spelled out."""
+    return ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else spelled(str(value))
 
 
 def ring(frame: pd.DataFrame, x: str, y: str, places: tuple[int, ...] = ()) -> Linked:

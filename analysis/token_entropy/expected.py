@@ -30,8 +30,8 @@ def probability_of(tokens: TokenTrace, position: int) -> float:
 
 
 def percent(share: float) -> str:
-    """A probability in plain decimals: "25.1 %", "under 0.001 %"."""
-    return f"{significant(100 * share) if share >= _PLAIN_SHARE else 'under 0.001'} %"
+    """A probability or a share in plain decimals: "25.1 %", "under 0.001 %", "0 %" for none."""
+    return f"{significant(100 * share) if share >= _PLAIN_SHARE or share == 0 else 'under 0.001'} %"
 
 
 def expected_words(tokens: TokenTrace, position: int) -> tuple[str, ...]:

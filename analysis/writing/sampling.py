@@ -178,12 +178,20 @@ def _step(
     if name == "temperature":
         return ids, scores / max(setting, LEAST_TEMPERATURE)
     if name == "repetition-penalty":
-        if seen is None:
-            return ids, scores
-        penalised = torch.where(scores < 0, scores * setting, scores / setting)
-        return ids, torch.where(torch.isin(ids, seen), penalised, scores)
+        return ids, scores if seen is None else torch.where(
+            torch.isin(ids, seen), penalised(scores, setting), scores
+        )
     left = left_by(name, setting, scores - scores.max())
     return ids[left], scores[left]
+
+
+def penalised(scores: Tensor, penalty: float) -> Tensor:
+    """Scores of tokens that are already in the text.
+
+    Source: Keskar et al. 2019 (arXiv:1909.05858) divide every such score. As in transformers, negative ones are
+    multiplied here, so that the penalty never raises a score.
+    """
+    return torch.where(scores < 0, scores * penalty, scores / penalty)
 
 
 def _first_best(scores: Tensor) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,9 @@ def test_a_sweep_is_read_back(n_answer):
     rows = [row for rows in page["more"]["chart.0"]["values"].values() for row in rows]
     means = [value for row in rows for value in row.values() if isinstance(value, float)]
     assert np.isclose(means, s.kl[1, 1:].astype(float).mean()).any()
+
+
+def test_what_cannot_be_seen_in_a_text_is_spelled_out_in_the_settings():
+    html = an.report(replace(sweep(), continuation="one \u202etwo\0 three")).html
+    assert "\u202e" not in html and "\0" not in html
+    assert "one ‹U+202E›two‹U+0000› three" in unescape(html)

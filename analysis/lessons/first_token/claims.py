@@ -32,6 +32,8 @@ RISES = 1.5
 SAME_SINK = 0.5
 """Share of the old sink that the new one must have to count as one."""
 VALUE = (0.67, 1.5)
+HARDLY = 0.1
+"""Nats of mean surprisal that are next to nothing, as in the lesson on forgetting."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,13 +110,17 @@ def next_sink(m: FirstToken) -> tuple[int, float]:
     return position, float(seen[position])
 
 
+def sink_layers(m: FirstToken) -> np.ndarray:
+    """Which layers give token 0 more than twice its share, bool, (K,)."""
+    return np.asarray(by_layer(m) > TIMES_UNIFORM[0] * m.attention.sink_baseline)
+
+
 def value_over_others(m: FirstToken) -> float:
     """Norm of token 0's value over the median of the others, median of the layers whose heads give it more than its share.
 
     NaN where no layer does.
     """
-    mass = by_layer(m)
-    sinks = mass > TIMES_UNIFORM[0] * m.attention.sink_baseline
+    sinks = sink_layers(m)
     drain = triad(m.attention, m.trace.layers.residual_norm, 0).value_drain.mean(1)
     return float(np.median(drain[sinks])) if sinks.any() else float("nan")
 
@@ -132,7 +138,7 @@ def find_how_much(m: FirstToken) -> Finding:
         within(times, TIMES_UNIFORM),
         percent(numbers.on_first),
         f"On average a head gives token 0 {percent(numbers.on_first)} of its attention, {significant(times)} times its share if all tokens got the same. "
-        f"In {percent(numbers.rate)} of the heads it gets more than 30 %, whatever the text is about.",
+        f"In {percent(numbers.rate)} of the heads it gets more than 30 %.",
     )
 
 
@@ -147,9 +153,11 @@ def find_where(m: FirstToken) -> Finding:
         f"The first half of the layers gives token 0 {percent(first)}, the second half {percent(second)}; layer {int(m.attention.layer_numbers[top])} gives most, "
         f"{percent(float(by_layer(m).max()))}. "
         + (
-            "The first layers collect what stands nearby, the later ones often have nothing left to fetch and rest there."
+            "A row of attention sums to one: what the later layers do not give to other tokens goes there."
             if option == 2
-            else "Here it is not the later layers that rest there."
+            else "Here the first layers do so as well."
+            if option == 0
+            else "Here it is the first layers."
         ),
     )
 
@@ -167,8 +175,8 @@ def find_hidden(m: FirstToken) -> Finding:
     return Finding(
         option,
         f"token {position}: {percent(gets)}" if option else f"no token: at most {percent(gets)}",
-        f"{what} The predictions hardly need the word itself: the mean surprisal goes from {significant(m.surprisal)} to {significant(m.hidden_surprisal)} nats."
-        if abs(m.hidden_surprisal - m.surprisal) < 0.1 * m.surprisal
+        f"{what} The predictions hardly need it: the mean surprisal goes from {significant(m.surprisal)} to {significant(m.hidden_surprisal)} nats."
+        if abs(m.hidden_surprisal - m.surprisal) < HARDLY
         else f"{what} The mean surprisal goes from {significant(m.surprisal)} to {significant(m.hidden_surprisal)} nats.",
     )
 
@@ -182,14 +190,14 @@ def find_says(m: FirstToken) -> Finding:
             "not available",
             "No layer gives token 0 more than twice its share here. There is no sink to explain.",
         )
-    numbers = sink_numbers(m.attention)
+    gets = percent(float(by_layer(m)[sink_layers(m)].mean()))
     why = {
-        0: "A head that finds nothing puts its attention where it adds almost nothing.",
-        1: "Here what it adds is not small.",
-        2: "Here it adds more than others, so it is no place to rest.",
+        0: "So a head that rests there adds less than its weight says.",
+        1: "So it adds about as much as its weight says.",
+        2: "So it adds more than its weight says, and is no place to rest.",
     }[within(value, VALUE)]
     return Finding(
         within(value, VALUE),
         f"{significant(value)} times the others",
-        f"In the layers that attend to it most, its value is {significant(value)} times as long as the others' median, though it gets {percent(numbers.on_first)} of the attention. {why}",
+        f"In the layers that give it more than twice its share, {gets} of their attention on average, its value is {significant(value)} times as long as the others' median. {why}",
     )

@@ -45,9 +45,9 @@ LESSON = Lesson(
                 f"Token 0 of this text is {token_name(m, 0)}. If all visible tokens got the same, it would get {percent(sink_numbers(m.attention).uniform)} of the attention. How much does it get?"
             ),
             (
-                Option("About that", "Less than 2 times: it is one token of many."),
-                Option("A little more", "2 to 5 times: beginnings matter."),
-                Option("Far more", "More than 5 times, whatever it says."),
+                Option("Less than 2 times that", "It is one token of many."),
+                Option("2 to 5 times that", "Beginnings matter."),
+                Option("More than 5 times that", "Whatever it says."),
             ),
             2,
             _layers,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.attention_sinks.summary import sink_numbers
 from analysis.drawing.numbers import count, significant
 from analysis.errors import AnalysisError
 from analysis.lessons.lesson import Finding, in_quotes, within
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from analysis.results.trace import Trace
 
 METHODS = ("streaming", "knorm", "h2o")
-NAMES = {"streaming": "the newest", "knorm": "small keys", "h2o": "the most attended"}
+NAMES = {"streaming": "the newest", "knorm": "small keys", "h2o": "the most attended and the newest"}
 KEPT = (0.7, 0.5, 0.3, 0.15)
 HALF, FEW = 0.5, 0.3
 AFTER = 64
@@ -106,8 +107,8 @@ def cost(m: Forgetting, method: str, share: float) -> float:
 
 
 def cheapest(m: Forgetting) -> int:
-    """Which of :data:`METHODS` raises it least with :data:`FEW` kept."""
-    return int(np.argmin([cost(m, name, FEW) for name in METHODS]))
+    """Which of :data:`METHODS` raises it least with :data:`FEW` kept; methods that cannot keep so few left out."""
+    return int(np.nanargmin([cost(m, name, FEW) for name in METHODS]))
 
 
 def needed(m: Forgetting) -> tuple[int, int] | None:
@@ -115,6 +116,14 @@ def needed(m: Forgetting) -> tuple[int, int] | None:
     found = returning(m.trace)
     n = m.survived.n_context
     return found if found is not None and found[0] < n < found[1] < n + len(m.survived.full) else None
+
+
+def _has_a_sink(m: Forgetting) -> bool:
+    """Whether token 0 gets more than twice its share of attention."""
+    if m.trace.attention is None:
+        return False
+    numbers = sink_numbers(m.trace.attention)
+    return numbers.on_first > 2 * numbers.uniform
 
 
 def find_first(m: Forgetting) -> Finding:
@@ -125,7 +134,9 @@ def find_first(m: Forgetting) -> Finding:
         percent(held),
         f"Token 0 is kept in {percent(held)} of the {count(int(np.prod(m.survived.caches)))} caches, an average token in {percent(float(m.held('h2o', HALF).mean()))}. "
         + (
-            "The heads that put their attention on it make it the most attended of all."
+            "Its sum of attention is large in all of them: every later token sees it, and many heads look at it."
+            if held >= HELD[1] and _has_a_sink(m)
+            else "Its sum of attention is large in all of them, because every later token sees it."
             if held >= HELD[1]
             else "On this text it is not the most attended one."
         ),
@@ -153,13 +164,19 @@ def find_who(m: Forgetting) -> Finding:
     """What was measured about "who", and which prediction came true."""
     best = cheapest(m)
     rises = [cost(m, name, FEW) for name in METHODS]
-    said = [significant(one, signed=True) for one in rises]
-    apart, more = max(rises) - min(rises), rises[best] - cost(m, METHODS[best], HALF)
+    ran = [
+        (f"{significant(one, signed=True)} nats", NAMES[name])
+        for one, name in zip(rises, METHODS, strict=True)
+        if not np.isnan(one)
+    ]
+    apart, more = np.nanmax(rises) - np.nanmin(rises), rises[best] - cost(m, METHODS[best], HALF)
+    refused = [NAMES[name] for one, name in zip(rises, METHODS, strict=True) if np.isnan(one)]
     return Finding(
         best,
-        f"{NAMES[METHODS[best]]}: {said[best]} nats",
+        f"{NAMES[METHODS[best]]}: {significant(rises[best], signed=True)} nats",
         "With 30 % kept the mean surprisal changes by "
-        + ", ".join(f"{one} nats ({NAMES[name]})" for one, name in zip(said, METHODS, strict=True))
+        + ", ".join(f"{one} ({name})" for one, name in ran)
+        + (f"; not run with so few tokens: {', '.join(refused)}" if refused else "")
         + f". Who chooses makes {significant(apart)} nats; going from 50 to 30 % makes {significant(more)} for the best of them.",
     )
 
@@ -182,11 +199,17 @@ def find_again(m: Forgetting) -> Finding:
         )
     lost = float(np.median(m.survived.surprisal[losing, column, again - n]))
     full, before = float(m.survived.full[again - n]), float(m.trace.tokens.surprisal[first])
-    back = (lost - full) / (before - full) if before > full else float("nan")
+    if before <= full:
+        return Finding(
+            None,
+            f"{significant(before)}, then {significant(full)} nats",
+            f"The second one surprised the model as much as the first, {significant(full)} and {significant(before)} nats. There is nothing that could come back.",
+        )
+    back = (lost - full) / (before - full)
     return Finding(
         within(back, COMES_BACK),
         f"{significant(full)} → {significant(lost)} nats",
-        f"{len(losing)} of {len(METHODS)} methods have lost the first one; with them the second has {significant(lost)} nats in place of {significant(full)}, where the first had {significant(before)}. "
+        f"With {len(losing)} of {len(METHODS)} methods fewer than half of the caches hold the first one; with them the second has {significant(lost)} nats in place of {significant(full)}, where the first had {significant(before)}. "
         + (
             "What was read is gone, so it is nearly as new as before."
             if back >= COMES_BACK[1]

@@ -88,7 +88,7 @@ def draw_half(m: Forgetting, at: int, is_answered: bool, theme_name: str) -> lis
         _held(m, "h2o", HALF, at, theme_name, LOW),
         Drawn(
             "What it costs, by the share kept",
-            "the most attended are kept",
+            "the newest and the most attended are kept",
             chart,
             "Rise of the mean surprisal by share kept",
         ),

@@ -53,7 +53,7 @@ LESSON = Lesson(
             "first",
             "The most attended",
             lambda m: (
-                f"The beginning of the text has {count(m.survived.n_context)} tokens; only half of them may stay in each cache, those that got the most attention. In how many caches does token 0, {named(m, 0)}, stay?"
+                f"The beginning of the text has {count(m.survived.n_context)} tokens; only half of them may stay in each cache: the newest, and as many of those before that got the most attention. In how many caches does token 0, {named(m, 0)}, stay?"
             ),
             (
                 Option("Less than a quarter", "It says next to nothing."),
@@ -70,7 +70,7 @@ LESSON = Lesson(
             "half",
             "Half of it gone",
             lambda m: (
-                f"With all of it, the mean surprisal of the next {count(len(m.survived.full))} tokens is {significant(m.mean_surprisal('h2o', 1))} nats. Half of the cache goes; the most attended stay. By how much does it rise?"
+                f"With all of it, the mean surprisal of the next {count(len(m.survived.full))} tokens is {significant(m.mean_surprisal('h2o', 1))} nats. Half of the cache goes; the newest and the most attended stay. By how much does it rise?"
             ),
             (
                 Option("Less than 0.1 nats", "Most is not needed again."),
@@ -87,12 +87,12 @@ LESSON = Lesson(
             "who",
             "Who chooses",
             lambda _: (
-                "Now only 30 % stay. Three methods choose which: the newest and the first four; those with small keys; those that got the most attention. Which costs least?"
+                "Now only 30 % stay. Three methods choose which: the newest and the first four; those with small keys; the newest and, of those before, the most attended. Which costs least?"
             ),
             (
                 Option("The newest", "What is near is needed."),
                 Option("Small keys", "A cheap sign from the keys alone."),
-                Option("The most attended", "What was used will be used."),
+                Option("The most attended, and the newest", "What was used will be used."),
             ),
             2,
             lambda m: _slider(m, 0),
@@ -106,7 +106,7 @@ LESSON = Lesson(
             lambda m: (
                 "Which token of the beginning comes again in the end of this text?"
                 if (found := needed(m)) is None
-                else f"{named(m, found[0])} was a surprise of {significant(float(m.trace.tokens.surprisal[found[0]]))} nats, and {significant(float(m.survived.full[found[1] - m.survived.n_context]))} when it came again. Methods that keep 30 % have forgotten it: how much of the surprise is back?"
+                else f"{named(m, found[0])} was a surprise of {significant(float(m.trace.tokens.surprisal[found[0]]))} nats, and {significant(float(m.survived.full[found[1] - m.survived.n_context]))} when it came again. With 30 % of the cache kept, how much of the surprise is back?"
             ),
             (
                 Option("Less than a quarter", "The sense of it is still there."),

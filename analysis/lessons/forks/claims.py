@@ -116,10 +116,15 @@ def top_share(m: Forks) -> float:
 
 
 def same_after(m: Forks) -> tuple[int, int]:
-    """Of the tokens after the fork: how many are the same at their places with the second choice, and of how many."""
+    """Of the tokens after the fork: how many come again with the second choice in the same order, and of how many.
+
+    The longest common subsequence: one word put in does not make all that follow other ones.
+    """
+    from rapidfuzz.distance import LCSseq
+
     ids, other = m.writing.branches[0].ids[m.fork + 1 :], m.writing.branches[1].ids[1:]
     n = min(len(ids), len(other))
-    return int((ids[:n] == other[:n]).sum()), n
+    return LCSseq.similarity(ids[:n].tolist(), other[:n].tolist()), n
 
 
 def price(m: Forks, at: int) -> float:
@@ -146,7 +151,7 @@ def find_peaks(m: Forks) -> Finding:
     option = within(share, CONCENTRATED)
     where = (
         "It is spread over nearly all of them.",
-        "There are forks, with safer words between, but no single one decides.",
+        "There are forks, with safer words between; no one of them holds most.",
         "A few forks hold nearly all of it.",
     )[option]
     return Finding(
@@ -165,8 +170,8 @@ def find_elsewhere(m: Forks) -> Finding:
     return Finding(
         within(share, SAME),
         f"{count(same)} of {count(n)} tokens",
-        f"With {m.name(int(ids[1]))} in place of {m.name(int(ids[0]))}, {count(same)} of the next {count(n)} tokens are the same at their places: “…{way}” "
-        + ("One word decided the rest." if share < SAME[0] else "The two ways meet again."),
+        f"With {m.name(int(ids[1]))} in place of {m.name(int(ids[0]))}, {count(same)} of the next {count(n)} tokens come again in the same order: “…{way}” "
+        + ("One word decided most of the rest." if share < SAME[0] else "The two ways meet again."),
     )
 
 

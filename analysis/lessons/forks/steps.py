@@ -91,10 +91,10 @@ LESSON = Lesson(
             "elsewhere",
             "Another word",
             lambda m: (
-                f"At its highest fork the model took {m.name(int(m.numbers.top_ids[m.fork, 0]))}. Let it take its second choice, {m.name(int(m.numbers.top_ids[m.fork, 1]))}, and go on. How much of what follows is the same, word by word?"
+                f"At its highest fork the model took {m.name(int(m.numbers.top_ids[m.fork, 0]))}. Let it take its second choice, {m.name(int(m.numbers.top_ids[m.fork, 1]))}, and go on. How much of what follows comes again, in the same order?"
             ),
             (
-                Option("Less than a fifth", "One word decides the rest."),
+                Option("Less than a fifth", "One word decides most of the rest."),
                 Option("20 to 60 %", "The idea is the same."),
                 Option("More than 60 %", "The sentence finds its way back."),
             ),

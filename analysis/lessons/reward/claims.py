@@ -129,7 +129,7 @@ def find_forks(m: Trained) -> Finding:
         percent(share),
         f"At forks the entropy goes from {significant(first)} to {significant(last)} nats, elsewhere from {significant(others)} to {significant(after)}: {percent(share)} of the loss is at forks, one token in five. "
         + (
-            "What is lost is choice, not error: the other tokens follow from it."
+            "What is lost is choice, of wrong squares and of right ones; the other tokens follow from it."
             if share >= OF_FORKS[0]
             else "Here the other tokens, which follow from them, lost more."
         ),
@@ -142,14 +142,14 @@ def find_answers(m: Trained) -> Finding:
     right, now = float(m.plain.pass_1[0]), float(m.plain.pass_1[-1])
     option = within(last / first, LEFT)
     why = {
-        0: "It found one way that works, and forgot the others.",
+        0: "It kept few of its ways.",
         1: "It kept its ways.",
         2: "It found more ways than it had.",
     }[option]
     return Finding(
         option,
         f"{significant(first)} → {significant(last)}",
-        f"An answer is right in {percent(now)} of the cases, before in {percent(right)}; of {m.plain.settings.answers} answers, the different right ones go from {significant(first)} to {significant(last)}. {why}",
+        f"For the numbers it was trained on, an answer is right in {percent(now)} of the cases, before in {percent(right)}; of {m.plain.settings.answers} answers, the different right ones go from {significant(first)} to {significant(last)}. {why}",
     )
 
 
@@ -160,6 +160,6 @@ def find_bonus(m: Trained) -> Finding:
     return Finding(
         option,
         f"{percent(plain)}, with the bonus {percent(bonus)}",
-        f"With the bonus {percent(bonus)} of the answers are right, without it {percent(plain)}; it ends with {significant(float(m.bonus.distinct[-1]))} different right answers in place of {significant(float(m.plain.distinct[-1]))}. "
+        f"With the bonus {percent(bonus)} of the answers to training numbers are right, without it {percent(plain)}; it ends with {significant(float(m.bonus.distinct[-1]))} different right answers in place of {significant(float(m.plain.distinct[-1]))}. "
         f"Of the {significant(ends(m.bonus.entropy)[1])} nats of entropy that are left with it, {percent(at_forks(m.bonus))} are at forks, where several ways are right.",
     )

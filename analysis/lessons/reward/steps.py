@@ -77,10 +77,10 @@ LESSON = Lesson(
             "answers",
             "What it costs",
             lambda m: (
-                f"More and more answers are right. How many different right ones does the policy give, of {m.plain.settings.answers} answers to one number?"
+                f"More and more answers are right. How many different right ones does the policy give, of {m.plain.settings.answers} answers to one training number?"
             ),
             (
-                Option("Fewer", "It settles on one way.", _STEADY),
+                Option("Fewer", "It settles on a few ways.", _STEADY),
                 Option("As many", "Being right takes nothing away.", _STAYS),
                 Option("More", "It can do more than before.", _RISES),
             ),

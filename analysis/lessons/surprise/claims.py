@@ -124,12 +124,7 @@ def find_again(trace: Trace) -> Finding:
         within(left, LEFT),
         f"{significant(first)} → {significant(second)} nats",
         f"The second {named(trace, found[0])}, {count(found[1] - found[0])} tokens later, has {significant(second)} nats in place of {significant(first)}: "
-        f"{percent(left)} of the surprise is left. Nothing was learnt in between; "
-        + (
-            "the model finds the first place in its context and reads on from there."
-            if left < LEFT[1]
-            else "the model did not use the first place."
-        ),
+        f"{percent(left)} of the surprise is left. Nothing was learnt in between: the weights are the same, only what stands before it is other.",
     )
 
 

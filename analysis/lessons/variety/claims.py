@@ -66,7 +66,7 @@ def find_grows(trace: Trace) -> Finding:
         option,
         f"{significant(float(times.max()))} times, in layer {int(times.argmax())}",
         f"Its state is at most {significant(float(times.max()))} times as large as the others' median, in layer {int(times.argmax())}. "
-        f"One layer does most of it: into layer {layer} it grows {significant(float(growth.max()))} times against the others.",
+        f"{'One layer does most of it: into' if option == 2 else 'Most in one step: into'} layer {layer} it grows {significant(float(growth.max()))} times against the others.",
     )
 
 

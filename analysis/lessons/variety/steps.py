@@ -101,7 +101,7 @@ LESSON = Lesson(
             (
                 Option("Less than a quarter", "There are hundreds of directions."),
                 Option("25 to 60 %", "A main one, and many more."),
-                Option("More than 60 %", "One token makes it."),
+                Option("More than 60 %", "One direction has most of it."),
             ),
             2,
             lambda t: _slider(t, fall_layer(t)),

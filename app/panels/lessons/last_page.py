@@ -17,17 +17,19 @@ def last_page(lesson: Lesson, measured: Any) -> None:
     """Draw it: a row a step, how many came true, and where to go on."""
     predicted = address.predictions(lesson)
     findings = [step.find(measured) for step in lesson.steps]
-    right = sum(
-        mine is not None and mine == found.option for mine, found in zip(predicted, findings, strict=True)
-    )
-    made = len([one for one in predicted if one is not None])
+    judged = [
+        mine == found.option
+        for mine, found in zip(predicted, findings, strict=True)
+        if mine is not None and found.option is not None
+    ]
+    made, right = len(judged), sum(judged)
     with st.container(key="lesson_question"):
         st.title(
             f"{right} of {made} predictions came true" if made else "Nothing was predicted", anchor=False
         )
     rows = []
     for step, mine, found in zip(lesson.steps, predicted, findings, strict=True):
-        mark = "–" if mine is None else "✓" if mine == found.option else "✗"
+        mark = "–" if mine is None or found.option is None else "✓" if mine == found.option else "✗"
         label = "–" if found.option is None else step.options[found.option].label
         said = "–" if mine is None else step.options[mine].label
         rows.append(

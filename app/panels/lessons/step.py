@@ -114,7 +114,7 @@ def _predictions(lesson: Lesson, number: int, step: Step, measured: Any, committ
         return
     with st.container(key=f"lesson_said_{lesson.picture}"):
         st.markdown(plain(finding.said))
-        if finding.option != step.point:
+        if finding.option not in (None, step.point):
             st.caption(
                 f"This lesson's point, “{plain(step.options[step.point].label)}”, does not hold here. It does on the lesson's own text."
                 if lesson.needs != "seed"

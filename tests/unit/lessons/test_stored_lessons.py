@@ -151,8 +151,29 @@ def test_numbers_of_forks():
         float(n.top_logprobs[m.fork, 0]) - float(n.top_logprobs[m.fork, 1])
     )
     same, of = forks.same_after(m)
-    assert of == 16 and 0 <= same <= of
+    ids, other = m.writing.branches[0].ids[m.fork + 1 :], m.writing.branches[1].ids[1:]
+    assert of == 16 and same == longest_common(ids[:16].tolist(), other[:16].tolist())
     assert m.writing.branches[1].ids[0] == n.top_ids[m.fork, 1]
+
+
+def longest_common(a: list[int], b: list[int]) -> int:
+    """Length of the longest common subsequence, by its recursion."""
+    lengths = np.zeros((len(a) + 1, len(b) + 1), int)
+    for i, x in enumerate(a):
+        for j, y in enumerate(b):
+            lengths[i + 1, j + 1] = lengths[i, j] + 1 if x == y else max(lengths[i, j + 1], lengths[i + 1, j])
+    return int(lengths[-1, -1])
+
+
+def test_one_word_put_in_does_not_make_all_that_follow_other_ones():
+    m = forks.stored()
+    first, second, *rest = m.writing.branches
+    after = first.ids[m.fork + 1 :]
+    moved = np.concatenate([second.ids[:1], [7], after])
+    same, of = forks.same_after(
+        replace(m, writing=replace(m.writing, branches=(first, replace(second, ids=moved), *rest)))
+    )
+    assert (same, of) == (len(after) - 1, len(after))
 
 
 def test_numbers_of_forgetting():
@@ -167,6 +188,32 @@ def test_numbers_of_forgetting():
     np.testing.assert_allclose(s.full[1:], m.trace.tokens.surprisal[s.n_context + 1 :], atol=1e-2)
     first, again = forgetting.needed(m)
     assert first < s.n_context < again and m.trace.tokens.text[first] == " atlas"
+
+
+def test_a_method_that_cannot_keep_so_few_is_left_out():
+    m = forgetting.stored()
+    surprisal = m.survived.surprisal.copy()
+    surprisal[m.survived.names.index("h2o"), m.survived.at(forgetting.FEW)] = np.nan
+    found = forgetting.find_who(replace(m, survived=replace(m.survived, surprisal=surprisal)))
+    assert found.option == forgetting.METHODS.index("knorm")
+    assert "not available" not in found.said and "not run with so few tokens: the most attended" in found.said
+
+
+def test_a_word_that_was_no_surprise_brings_nothing_back():
+    m = forgetting.stored()
+    first, again = forgetting.needed(m)
+    full = m.survived.full.copy()
+    full[again - m.survived.n_context] = m.trace.tokens.surprisal[first] + 1
+    found = forgetting.find_again(replace(m, survived=replace(m.survived, full=full)))
+    assert found.option is None and "nothing that could come back" in found.said
+
+
+def test_the_heads_are_named_only_where_they_look_at_token_0():
+    m = forgetting.stored()
+    even = np.broadcast_to(m.trace.attention.sink_baseline[:, None], m.trace.attention.sink_mass.shape)
+    alike = replace(m, trace=replace(m.trace, attention=replace(m.trace.attention, sink_mass=even)))
+    assert "many heads" in forgetting.find_first(m).said
+    assert "many heads" not in forgetting.find_first(alike).said
 
 
 def test_numbers_of_reward():
