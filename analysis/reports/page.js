@@ -130,7 +130,7 @@ function picture(root, { measures, drawn }, parts) {
   const { values: numbers, shape: [, rows, m] } = parts["patches.numbers"], sinks = parts["patches.sinks"].values;
   const [head, [shares, strongest]] = [root.querySelector("h3"), root.querySelectorAll("tbody")], range = [...Array(n).keys()];
   const percent = share => `${exact(100 * share, 3, "")} %`;
-  const named = (svg, name) => svg.appendChild(document.createElementNS("http://www.w3.org/2000/svg", name));
+  const named = (svg, name) => svg.appendChild(document.createElementNS(svg.namespaceURI, name));
   const patch = (svg, k, kind) => {
     const [left, top, right, bottom] = boxes.subarray(4 * k, 4 * k + 4), made = named(svg, "rect");
     for (const [name, value] of Object.entries({ x: left, y: top, width: right - left, height: bottom - top, class: kind })) made.setAttribute(name, value);
