@@ -124,6 +124,7 @@ def test_the_picture_is_pixels_alone_and_nothing_gets_in_or_out():
     [own] = re.findall(r'<script type="module">(.*?)</script>', html, re.S)
     library = blocks(html)["library"]["script"]
     assert rules["default-src"] == ["'none'"] and rules["script-src"] == [hash_of(own), hash_of(library)]
+    assert not re.search(r"\beval\(|new Function|fetch\(|import\(|https?:", own)
     assert rules["img-src"] == ["data:"] and "connect-src" not in rules
     assert html.count("<script") == 1 + len(blocks(html)) and html.count("<img") == 1
     assert "<b>note" not in html and "FAILED" in html
