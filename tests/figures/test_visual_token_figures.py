@@ -234,6 +234,19 @@ def test_the_horizon_is_drawn_and_said(a):
     rows = data_of(figures.horizon_on_picture(a.picture, h, 2, "alone"), "value")[0]
     assert [r["value"] for r in rows] == pytest.approx(values[1][windows].tolist())
     assert chart_svg(figures.visual_horizon(h, layer=1, pick=True)).startswith(b"<svg")
+    changes = [row["change"] for row in data_of(figures.visual_horizon(h, unit="bits"), "change")[0]]
+    assert changes == pytest.approx((h.change / np.log(2)).tolist())
+    h = replace(
+        h,
+        tokens=(3,),
+        tokens_logp=(h.answer_logp + np.eye(5)[0])[None],
+        random_logp=np.tile(h.answer_logp, (2, 1)),
+    )
+    rows = data_of(figures.visual_horizon(h, unit="bits", pick=True), "change_of")[0]
+    assert {row["what"] for row in rows} == {"the whole picture", "its sinks (1)", "random ones (1)"}
+    sinks = [row["change_of"] for row in rows if row["what"] == "its sinks (1)"]
+    assert sinks == pytest.approx(((h.change + np.eye(5)[0]) / np.log(2)).tolist())
+    assert chart_svg(figures.visual_horizon(h)).startswith(b"<svg")
 
 
 def test_what_compression_alone_breaks_is_drawn_and_said():

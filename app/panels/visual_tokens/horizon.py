@@ -9,6 +9,7 @@ import streamlit as st
 from analysis import figures
 from analysis.visual_tokens.horizon_figures import WHICH, horizon_sentence, window_frame
 from analysis.visual_tokens.patch_figures import SMALL
+from analysis.visual_tokens.sinks import named_sinks
 from app import state
 from app.choice import chosen
 from app.compute.looking import SHIPPED
@@ -75,19 +76,23 @@ def _controls(a: VisualAnswer) -> tuple[tuple[tuple[str, object], ...], Any]:
         format_func=lambda n: f"{n} x {n} patch{'es' * (n > 1)}",
     )  # fmt: skip
     request, answer = running.request_shown(), _answer(a)
+    sinks = sorted(sink.token for sink in named_sinks(a))
     question = "" if request is None else request.question
 
     def compute(vlm: VisionModel, image: Image, job: Job) -> HorizonResult:
         from analysis.visual_tokens.horizon import information_horizon
 
-        return information_horizon(vlm, image, question, answer, side=side, on_progress=job.report)
+        return information_horizon(
+            vlm, image, question, answer, side=side, tokens=sinks, on_progress=job.report
+        )
 
     return (("answer", answer), ("side", side)), compute if answer else None
 
 
 def _call(h: HorizonResult) -> str:
     side = st.session_state.get(state.HORIZON_SIDE, SIDES[0])
-    return f"{question_code()}h = an.information_horizon(vlm, image, question, {h.answer!r}, side={side})\n"
+    tokens = f", tokens={list(h.tokens)}" if h.tokens else ""
+    return f"{question_code()}h = an.information_horizon(vlm, image, question, {h.answer!r}, side={side}{tokens})\n"
 
 
 def _curve(a: VisualAnswer, h: HorizonResult) -> None:
@@ -97,9 +102,9 @@ def _curve(a: VisualAnswer, h: HorizonResult) -> None:
         f"{plain(horizon_sentence(h))} Dashed: the horizon. Click a layer to see the windows before it.",
         lambda: figures.visual_horizon(h, unit=unit, theme_name=theme_name, layer=layer),
         name="visual_horizon",
-        alt="Change of the answer's log-probability if the picture goes before each layer",
+        alt="Change of the answer's log-probability if the picture, or its sinks alone, go before each layer",
         key=state.HORIZON_CURVE,
-        phrase="before each layer",
+        phrase="by layer",
         table=lambda: h.to_frame(unit),
         code=f"{_call(h)}an.figures.visual_horizon(h, unit={unit!r})\n",
         more=explained.HORIZON,

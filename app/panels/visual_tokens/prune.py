@@ -72,7 +72,7 @@ def prune_cards(a: VisualAnswer) -> None:
         if is_stored:
             sweep = running.example_sweep()
         if sweep is not None:
-            _curves(sweep, "example" if is_stored else "one question")
+            _curves(sweep, ", example" if is_stored else "")
             _settings(sweep)
     with right:
         if sweep is None:
@@ -154,7 +154,7 @@ def _curves(sweep: VisualSweep, said: str) -> None:
         ),
         name="visual_curves",
         alt=f"{METRIC_WORDS[metric].title} against visual tokens",
-        phrase=f"{METRIC_WORDS[metric].label}, {said}",
+        phrase=f"{METRIC_WORDS[metric].label}{said}",
         table=lambda: table_in(sweep.to_frame(), INFORMATION, unit),
         code=f"{_call(sweep)}an.figures.visual_curves(sweep, {metric!r}, counted={counted!r}, unit={unit!r})\n",
         more=explained.PRUNE,
