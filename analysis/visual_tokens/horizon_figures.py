@@ -47,7 +47,7 @@ def visual_horizon(
         Whether a click selects a layer as ``position`` under the name ``pick``.
     """
     colours, frame = theme(theme_name), h.to_frame()
-    for column in [name for name in frame if name.startswith("change")]:
+    for column in [name for name in map(str, frame) if name.startswith("change")]:
         frame[column] = from_nats(frame[column], unit)
     frame["position"] = frame["layer"]
     frame["answer"] = frame["answered"].map({True: "still the answer", False: "another answer"})

@@ -137,7 +137,7 @@ class HorizonResult:
             frame["change_tokens"] = self.change_tokens
             for name, how in (("", np.mean), ("_low", np.min), ("_high", np.max)):
                 frame[f"change_random{name}"] = how(self.random_logp - self.answer_logp[-1], axis=0)
-        information = [name for name in frame if name.startswith(("answer_logp", "change"))]
+        information = [name for name in map(str, frame) if name.startswith(("answer_logp", "change"))]
         return frame if unit == "nats" else table_in(frame, information, unit)
 
     @property

@@ -39,13 +39,13 @@ def layers_cards(a: VisualAnswer) -> None:
 def _curves(a: VisualAnswer) -> None:
     unit, theme_name, layer = state.unit(), state.theme_name(), running.chosen_layer(a)
     with altair_card(
-        "Matrix entropy, layer by layer",
+        "Matrix entropy",
         "How many directions the states spread over. Click a layer to see its patches.",
         lambda: figures.visual_layers(a, unit=unit, theme_name=theme_name, layer=layer),
         name="visual_layers",
         alt="Matrix entropy of visual tokens and of text in every layer",
         key=state.VISUAL_LAYERS,
-        phrase="visual tokens against text",
+        phrase="layer by layer",
         table=lambda: layers_frame(a, unit),
         code=answer_code(f"an.figures.visual_layers(a, unit={unit!r})"),
         spec=a.spec.subtitle,

@@ -135,7 +135,7 @@ def _difference_card(pair: AnswerPair, tokens: tuple[int, int]) -> None:
     patch, theme_name = running.chosen_patch(pair.a), state.theme_name()
     where = f"{tokens}, {layer}, {head}, without_sinks={without}"
     with altair_card(
-        "What the question moves",
+        "What moves",
         pair_sentence(pair, tokens, layer, head),
         lambda: figures.attention_difference(
             pair, tokens, layer, head, theme_name=theme_name, patch=patch, without_sinks=without
