@@ -19,6 +19,7 @@ from app.panels.visual_tokens.attention import PICK
 from app.panels.visual_tokens.code import question_code
 from app.panels.visual_tokens.experiment import experiment
 from app.panels.visual_tokens.layers import patches_card
+from app.panels.visual_tokens.part import part_control, shows_whole
 from app.panels.visual_tokens.request import right_answer
 from app.widgets.clicks import take_click
 from app.widgets.figure_card import altair_card
@@ -115,17 +116,19 @@ def _curve(a: VisualAnswer, h: HorizonResult) -> None:
 def _windows(a: VisualAnswer, h: HorizonResult) -> None:
     held, which = running.chosen_layer(a), chosen(list(WHICH), state.HORIZON_WHICH)
     layer = held if held in h.layers else h.layers[0]
-    theme_name, patch = state.theme_name(), running.chosen_patch(a)
+    theme_name, patch, whole = state.theme_name(), running.chosen_patch(a), shows_whole(a.picture)
     with altair_card(
         "Which part counts",
         f"{WHICH[which][:1].upper()}{WHICH[which][1:]}. It knows the answer: no method could.",
-        lambda: figures.horizon_on_picture(a.picture, h, layer, which, theme_name=theme_name, patch=patch),
+        lambda: figures.horizon_on_picture(
+            a.picture, h, layer, which, theme_name=theme_name, patch=patch, whole=whole
+        ),
         name="horizon_on_picture",
         alt="Change of the answer's probability for every window of the picture",
         key=state.HORIZON_MAP,
         phrase=f"before layer {layer}",
         table=lambda: window_frame(a.picture, h, layer),
-        code=f"{_call(h)}a = an.ask(vlm, image, question)\nan.figures.horizon_on_picture(a.picture, h, {layer}, {which!r})\n",
+        code=f"{_call(h)}a = an.ask(vlm, image, question)\nan.figures.horizon_on_picture(a.picture, h, {layer}, {which!r}{', whole=True' * whole})\n",
         more=explained.HORIZON,
     ) as draw:
         st.selectbox(
@@ -137,8 +140,9 @@ def _windows(a: VisualAnswer, h: HorizonResult) -> None:
             label_visibility="collapsed",
             width=220,
         )
+        part_control(a.picture)
         shown = figures.horizon_on_picture(
-            a.picture, h, layer, which, theme_name=theme_name, patch=patch, side=SMALL, pick=True
+            a.picture, h, layer, which, theme_name=theme_name, patch=patch, whole=whole, side=SMALL, pick=True
         )
         draw(shown, width="content", **PICK)
 
