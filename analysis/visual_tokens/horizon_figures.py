@@ -54,7 +54,7 @@ def visual_horizon(
     rose = colours.pictures["pruning_effects"]
     x = alt.X(
         "layer:Q",
-        title="the whole picture goes before layer",
+        title="goes before layer" if h.tokens else "the whole picture goes before layer",
         axis=alt.Axis(grid=False, tickMinStep=1, format="d"),
     )
     y = alt.Y("change:Q", title=f"change of log p of the answer, {unit}", axis=alt.Axis(tickCount=5))
@@ -83,26 +83,28 @@ def visual_horizon(
 def _beside(frame: pd.DataFrame, n: int, x: Any, colours: Theme, unit: Unit) -> list[Any]:
     """The lines of the whole picture, of some tokens alone, and of as many random ones with their span."""
     names = {
-        "change": "the whole picture",
-        "change_tokens": f"its sinks ({n})",
-        "change_random": f"random ones ({n})",
+        "change": "picture",
+        "change_tokens": f"sinks ({n})",
+        "change_random": f"random ({n})",
     }
     long = frame.melt("layer", list(names), "what", "change_of").assign(
         what=lambda rows: rows["what"].map(names)
     )
     order = list(names.values())
+    legend = alt.Legend(orient="bottom", columns=3, symbolStrokeWidth=2)
     hues = [colours.pictures["pruning_effects"], colours.pictures["attention_sinks"], colours.muted]
-    y = alt.Y("change_of:Q", title=f"change of log p of the answer, {unit}")
+    title = f"change of log p of the answer, {unit}"
+    y = alt.Y("change_of:Q", title=title)
     lines = alt.Chart(long).mark_line(strokeWidth=2).encode(
         x=x, y=y,
-        stroke=alt.Stroke("what:N", title="gone", scale=alt.Scale(domain=order, range=hues)),
-        strokeDash=alt.StrokeDash("what:N", title="gone", scale=alt.Scale(domain=order, range=[[1, 0], [6, 2], [2, 2]])),
+        stroke=alt.Stroke("what:N", title=None, legend=legend, scale=alt.Scale(domain=order, range=hues)),
+        strokeDash=alt.StrokeDash("what:N", title=None, legend=legend, scale=alt.Scale(domain=order, range=[[1, 0], [6, 2], [2, 2]])),
         tooltip=["what:N", "layer:Q", alt.Tooltip("change_of:Q", format="+.4f", title=f"change ({unit})")],
     )  # fmt: skip
     span = (
         alt.Chart(frame)
         .mark_area(color=colours.muted, opacity=0.2, tooltip=None)
-        .encode(x=x, y="change_random_low:Q", y2="change_random_high:Q")
+        .encode(x=x, y=alt.Y("change_random_low:Q", title=title), y2="change_random_high:Q")
     )
     return [span, lines]
 

@@ -243,8 +243,8 @@ def test_the_horizon_is_drawn_and_said(a):
         random_logp=np.tile(h.answer_logp, (2, 1)),
     )
     rows = data_of(figures.visual_horizon(h, unit="bits", pick=True), "change_of")[0]
-    assert {row["what"] for row in rows} == {"the whole picture", "its sinks (1)", "random ones (1)"}
-    sinks = [row["change_of"] for row in rows if row["what"] == "its sinks (1)"]
+    assert {row["what"] for row in rows} == {"picture", "sinks (1)", "random (1)"}
+    sinks = [row["change_of"] for row in rows if row["what"] == "sinks (1)"]
     assert sinks == pytest.approx(((h.change + np.eye(5)[0]) / np.log(2)).tolist())
     assert chart_svg(figures.visual_horizon(h)).startswith(b"<svg")
 

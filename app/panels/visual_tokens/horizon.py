@@ -99,8 +99,8 @@ def _call(h: HorizonResult) -> str:
 def _curve(a: VisualAnswer, h: HorizonResult) -> None:
     unit, theme_name, layer = state.unit(), state.theme_name(), running.chosen_layer(a)
     with altair_card(
-        "The whole picture gone",
-        f"{plain(horizon_sentence(h))} Dashed: the horizon. Click a layer to see the windows before it.",
+        "The picture gone",
+        f"{plain(horizon_sentence(h))} Upright dashed: the horizon. Click a layer to see the windows before it.",
         lambda: figures.visual_horizon(h, unit=unit, theme_name=theme_name, layer=layer),
         name="visual_horizon",
         alt="Change of the answer's log-probability if the picture, or its sinks alone, go before each layer",
@@ -126,7 +126,7 @@ def _windows(a: VisualAnswer, h: HorizonResult) -> None:
         name="horizon_on_picture",
         alt="Change of the answer's probability for every window of the picture",
         key=state.HORIZON_MAP,
-        phrase=f"before layer {layer}",
+        phrase=f"layer {layer}",
         table=lambda: window_frame(a.picture, h, layer),
         code=f"{_call(h)}a = an.ask(vlm, image, question)\nan.figures.horizon_on_picture(a.picture, h, {layer}, {which!r}{', whole=True' * whole})\n",
         more=explained.HORIZON,

@@ -101,7 +101,7 @@ def _both_card(pair: AnswerPair) -> tuple[int, int]:
         ),
         name="attention_of_pair",
         alt="Both pictures with the attention of a written token of each answer on them",
-        phrase="amber: entropy; indigo: attention of the chosen tokens",
+        phrase="amber: entropy; indigo: attention",
         table=lambda: pair_frame(pair, tokens, layer, head),
         code=pair_code(f"an.figures.attention_of_pair(pair, {where})"),
         spec=f"A: {pair.a.spec.subtitle} B: {pair.b.spec.subtitle}",

@@ -192,7 +192,7 @@ def _kept(a: VisualAnswer, sweep: VisualSweep) -> None:
     theme_name, patch, whole = state.theme_name(), running.chosen_patch(a), shows_whole(a.picture)
     this = sweep.settings[setting]
     with altair_card(
-        "Which patches stay",
+        "Patches that stay",
         f"Answer “{plain(this.answer)}”, KL of its first token {significant(this.kl_first)} nats. Point at a patch to see "
         "when it goes.",
         lambda: figures.kept_on_picture(
