@@ -176,7 +176,7 @@ def horizon_by_kind(found: SceneHorizon, *, theme_name: str = "light") -> alt.La
         "said:N",
         title=None,
         scale=alt.Scale(domain=names, range=shades),
-        legend=alt.Legend(columns=3, symbolOpacity=1),
+        legend=alt.Legend(columns=2, symbolOpacity=1),
     )
     base = alt.Chart(frame)
     bars = base.mark_rule(opacity=0.4).encode(

@@ -17,7 +17,7 @@ from tests.browser import looks  # noqa: E402 - it needs playwright
 
 APP = [sys.executable, "-m", "app"]
 MAP = ".st-key-look_map [data-testid=stVegaLiteChart]"
-SIDE, CELLS, PADDING = 336, 12, 2
+SIDE, CELLS, PADDING = 316, 12, 2
 """Pixels of the map and patches along its side for a scene of the shipped model, and pixels around it."""
 
 

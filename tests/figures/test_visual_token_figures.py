@@ -112,7 +112,7 @@ def test_a_long_picture_keeps_its_shape_and_a_large_one_is_sent_smaller(a):
     spec = picture_map(wide).to_dict()
     assert spec["width"] == 4 * spec["height"]
     ((image,),) = data_of(picture_map(wide), "url")
-    assert Image.open(io.BytesIO(base64.b64decode(image["url"].partition(",")[2]))).size == (672, 168)
+    assert Image.open(io.BytesIO(base64.b64decode(image["url"].partition(",")[2]))).size == (632, 158)
 
 
 def test_small_and_large_views_of_a_picture_are_never_on_one_map(a):
