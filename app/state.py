@@ -105,7 +105,7 @@ HORIZON_WHICH, HORIZON_QUESTIONS, VISUAL_LAYERS, PATCH_MAP = "horizon_which", "h
 PATCH_QUANTITY, COLLAPSE_SCENES, COLLAPSE_TOKENS, FRAGILE_NOISE = "patch_quantity", "collapse_scenes", "collapse_tokens", "fragile_noise"  # fmt: skip
 FRAGILE_LEVELS, FRAGILE_SCENES, SECOND, SECOND_KIND, SECOND_SCENE = "fragile_levels", "fragile_scenes", "second", "second_kind", "second_scene"  # fmt: skip
 SECOND_QUESTION, SECOND_TOKEN, PAIR_PART, PAIR_A, PAIR_B = "second_question", "second_written", "pair_part", "pair_a", "pair_b"  # fmt: skip
-PAIR_SHARES, PAIR_DIFFERENCE = "pair_shares_chart", "pair_difference"
+PAIR_SHARES, PAIR_DIFFERENCE, MAP_PART = "pair_shares_chart", "pair_difference", "map_part"
 
 # Overview
 # What colours the text; clicks that were taken, by chart; the two charts over layers, whose clicks choose layer and head

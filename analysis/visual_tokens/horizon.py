@@ -26,6 +26,9 @@ from analysis.visual_tokens.parts import language_layers, visual_positions
 from analysis.visual_tokens.removal import dropped, hidden
 from analysis.visual_tokens.tower import read_image_once
 
+DRAWS = 5
+"""Random sets that a set of tokens is held against."""
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -172,6 +175,7 @@ def information_horizon(
     side: int = 2,
     layers: Sequence[int] | None = None,
     least: float = LEAST,
+    tokens: Sequence[int] = (),
     on_progress: Progress = silent,
 ) -> HorizonResult:
     """Follow an answer while the picture, or a window of it, goes before each layer.
@@ -191,13 +195,16 @@ def information_horizon(
         None at all leaves the windows out.
     least : float, default 0.05
         Change of the answer's log-probability in nats that counts.
+    tokens : sequence of int
+        Numbers of visual tokens that go by themselves before each layer, such as those of :func:`analysis.named_sinks`;
+        beside them as many random ones of the others, :data:`DRAWS` times.
     on_progress : callable
         Called with the share that is done and a text.
 
     Raises
     ------
     AnalysisError
-        As :meth:`VisionModel.prepare` does; if the answer is empty, or there is no such layer or window.
+        As :meth:`VisionModel.prepare` does; if the answer is empty, or there is no such layer, window or token.
     """
     n_layers = len(language_layers(vlm.model))
     if layers is None:
@@ -212,10 +219,25 @@ def information_horizon(
         prepared = vlm.prepare(image, question)
         once = read_image_once(model, prepared.inputs)
         visual = visual_positions(model, prepared.inputs["input_ids"][0])
-        whole = 1 if not layers else (n_layers + 1) / (n_layers + 1 + 2 * len(layers) * len(visual) / side**2)
-        curve = image_knock_out(model, once, ids, visual, progress=part(on_progress, 0, 1, of=whole))
         number = windows_of(prepared.boxes, side)
         with_place = number >= 0
+        sets = [visual, *_some(visual[torch.as_tensor(with_place, device=visual.device)], tokens)]
+        passes = (n_layers + 1) * len(sets)
+        whole = 1 if not layers else passes / (passes + 2 * len(layers) * len(visual) / side**2)
+        curves = [
+            image_knock_out(
+                model,
+                once,
+                ids,
+                gone,
+                progress=part(on_progress, whole * i / len(sets), 1, of=whole / len(sets)),
+            )
+            for i, gone in enumerate(sets)
+        ]
+        curve, logp = (
+            curves[0],
+            np.array([one["answer_logp"] for one in curves[1:]]).reshape(-1, n_layers + 1),
+        )
         members = [
             visual[torch.as_tensor(number == i, device=visual.device)] for i in range(number.max() + 1)
         ]
@@ -240,7 +262,30 @@ def information_horizon(
         layers=tuple(layers),
         alone=np.array([a for a, _ in parts]).reshape(len(layers), len(members)),
         without=np.array([w for _, w in parts]).reshape(len(layers), len(members)),
+        tokens=tuple(int(token) for token in tokens),
+        tokens_logp=logp[:1],
+        random_logp=logp[1:],
     )
+
+
+def _some(visual: Tensor, tokens: Sequence[int]) -> list[Tensor]:
+    """Positions of some visual tokens, and of as many random ones of the others; nothing for no token."""
+    if not len(tokens):
+        return []
+    others = np.setdiff1d(np.arange(len(visual)), np.asarray(tokens))
+    if (
+        len(set(tokens)) < len(tokens)
+        or len(others) != len(visual) - len(tokens)
+        or len(others) < len(tokens)
+    ):
+        raise AnalysisError(
+            "There are no such visual tokens, or they are more than half of them.",
+            f"Name each once, 0 to {len(visual) - 1}.",
+        )
+    draws = [np.random.default_rng(seed).choice(others, len(tokens), replace=False) for seed in range(DRAWS)]
+    return [
+        visual[torch.as_tensor(np.sort(one), device=visual.device)] for one in (np.asarray(tokens), *draws)
+    ]
 
 
 def windows_of(boxes: TokenBoxes, side: int) -> np.ndarray:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from analysis.drawing.charts import alt, styled
-from analysis.drawing.theme import OKABE_ITO, theme
-from analysis.units import Unit
+from analysis.drawing.theme import OKABE_ITO, Theme, theme
+from analysis.units import Unit, from_nats
 from analysis.visual_tokens.patch_figures import SIDE, PatchValues, patch_frame, picture_map
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def visual_horizon(
     layer: int | None = None,
     pick: bool = False,
 ) -> alt.LayerChart:
-    """Draw what the answer loses if the whole picture goes before a layer.
+    """Draw what the answer loses if the whole picture goes before a layer; beside it its sinks alone, where they were tried.
 
     Parameters
     ----------
@@ -46,14 +46,15 @@ def visual_horizon(
     pick : bool
         Whether a click selects a layer as ``position`` under the name ``pick``.
     """
-    colours = theme(theme_name)
-    frame = h.to_frame(unit)
+    colours, frame = theme(theme_name), h.to_frame()
+    for column in [name for name in map(str, frame) if name.startswith("change")]:
+        frame[column] = from_nats(frame[column], unit)
     frame["position"] = frame["layer"]
     frame["answer"] = frame["answered"].map({True: "still the answer", False: "another answer"})
     rose = colours.pictures["pruning_effects"]
     x = alt.X(
         "layer:Q",
-        title="the whole picture goes before layer",
+        title="goes before layer" if h.tokens else "the whole picture goes before layer",
         axis=alt.Axis(grid=False, tickMinStep=1, format="d"),
     )
     y = alt.Y("change:Q", title=f"change of log p of the answer, {unit}", axis=alt.Axis(tickCount=5))
@@ -70,11 +71,42 @@ def visual_horizon(
             alt.selection_point(name="pick", fields=["position"], on="click", nearest=True, empty=False)
         )
     drawn: list[Any] = [base.mark_line(color=rose, strokeWidth=2).encode(x=x, y=y)]
+    if h.tokens:
+        drawn = _beside(frame, len(h.tokens), x, colours, unit)
     for place, dash in ((h.horizon, [4, 3]), (layer, [1, 0])):
         if place is not None:
             rule = alt.Chart(pd.DataFrame({"layer": [place]}))
             drawn.append(rule.mark_rule(color=colours.ink, strokeDash=dash).encode(x="layer:Q"))
     return styled(alt.layer(*drawn, points).properties(width="container", height=_HEIGHT), theme_name)
+
+
+def _beside(frame: pd.DataFrame, n: int, x: Any, colours: Theme, unit: Unit) -> list[Any]:
+    """The lines of the whole picture, of some tokens alone, and of as many random ones with their span."""
+    names = {
+        "change": "picture",
+        "change_tokens": f"sinks ({n})",
+        "change_random": f"random ({n})",
+    }
+    long = frame.melt("layer", list(names), "what", "change_of").assign(
+        what=lambda rows: rows["what"].map(names)
+    )
+    order = list(names.values())
+    legend = alt.Legend(orient="bottom", columns=3, symbolStrokeWidth=2)
+    hues = [colours.pictures["pruning_effects"], colours.pictures["attention_sinks"], colours.muted]
+    title = f"change of log p of the answer, {unit}"
+    y = alt.Y("change_of:Q", title=title)
+    lines = alt.Chart(long).mark_line(strokeWidth=2).encode(
+        x=x, y=y,
+        stroke=alt.Stroke("what:N", title=None, legend=legend, scale=alt.Scale(domain=order, range=hues)),
+        strokeDash=alt.StrokeDash("what:N", title=None, legend=legend, scale=alt.Scale(domain=order, range=[[1, 0], [6, 2], [2, 2]])),
+        tooltip=["what:N", "layer:Q", alt.Tooltip("change_of:Q", format="+.4f", title=f"change ({unit})")],
+    )  # fmt: skip
+    span = (
+        alt.Chart(frame)
+        .mark_area(color=colours.muted, opacity=0.2, tooltip=None)
+        .encode(x=x, y=alt.Y("change_random_low:Q", title=title), y2="change_random_high:Q")
+    )
+    return [span, lines]
 
 
 def window_frame(picture: SeenPicture, h: HorizonResult, layer: int) -> pd.DataFrame:
@@ -144,7 +176,7 @@ def horizon_by_kind(found: SceneHorizon, *, theme_name: str = "light") -> alt.La
         "said:N",
         title=None,
         scale=alt.Scale(domain=names, range=shades),
-        legend=alt.Legend(columns=3, symbolOpacity=1),
+        legend=alt.Legend(columns=2, symbolOpacity=1),
     )
     base = alt.Chart(frame)
     bars = base.mark_rule(opacity=0.4).encode(

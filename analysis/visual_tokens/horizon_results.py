@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -62,6 +62,12 @@ class HorizonResult:
         nothing does (the information of the paper).
     without : numpy.ndarray
         (layers, windows) of float64: the same probability if only that window goes, minus that with the whole picture.
+    tokens : tuple of int
+        Visual tokens that went by themselves, such as sinks; none by default.
+    tokens_logp : numpy.ndarray
+        (1, L + 1) of float64, nats: of the answer if only they go before layer l; (0, L + 1) where there are none.
+    random_logp : numpy.ndarray
+        (draws, L + 1) of float64, nats: the same of as many random visual tokens that are not among them.
     """
 
     model: str
@@ -75,6 +81,9 @@ class HorizonResult:
     layers: tuple[int, ...]
     alone: np.ndarray
     without: np.ndarray
+    tokens: tuple[int, ...] = ()
+    tokens_logp: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    random_logp: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
     def change(self) -> np.ndarray:
@@ -124,7 +133,17 @@ class HorizonResult:
                 "answered": self.answered,
             }
         )
-        return frame if unit == "nats" else table_in(frame, ("answer_logp", "change"), unit)
+        if self.tokens:
+            frame["change_tokens"] = self.change_tokens
+            for name, how in (("", np.mean), ("_low", np.min), ("_high", np.max)):
+                frame[f"change_random{name}"] = how(self.random_logp - self.answer_logp[-1], axis=0)
+        information = [name for name in map(str, frame) if name.startswith(("answer_logp", "change"))]
+        return frame if unit == "nats" else table_in(frame, information, unit)
+
+    @property
+    def change_tokens(self) -> np.ndarray:
+        """(L + 1,) of float64, nats: as :attr:`change`, if only ``tokens`` go."""
+        return np.asarray(self.tokens_logp[0] - self.answer_logp[-1])
 
     def windows(self) -> pd.DataFrame:
         """One row per layer and window: tokens in it, its information alone, and what goes without it."""

@@ -69,6 +69,7 @@ def attention_of_pair(
     theme_name: str = "light",
     patch: int | None = None,
     without_sinks: bool = False,
+    whole: bool = False,
     side: int = SIDE,
 ) -> alt.HConcatChart:
     """Draw where a written token of each answer looked, on one scale.
@@ -84,6 +85,8 @@ def attention_of_pair(
         Colours.
     patch : int, optional
         Visual token that is outlined, in B where its picture is A's.
+    whole : bool
+        Of a picture that was seen in crops, and small as well: the tokens of the small one.
     without_sinks, side
         As for :func:`analysis.visual_tokens.looking_figures.attention_on_picture`.
     """
@@ -92,7 +95,8 @@ def attention_of_pair(
     maps = [
         _part(
             attention_on_picture(
-                one, token, layer, head, theme_name=theme_name, patch=here, without_sinks=without_sinks, side=side, top=top
+                one, token, layer, head, theme_name=theme_name, patch=here, without_sinks=without_sinks,
+                whole=whole and one.picture.in_crops_and_whole, side=side, top=top
             ),
             name,
             one,

@@ -17,7 +17,7 @@ from analysis.visual_tokens.images import to_png
 if TYPE_CHECKING:
     from analysis.visual_tokens.results import SeenPicture
 
-SIDE = 336
+SIDE = 316
 """Pixels of a map's longer side: two beside each other in a page, one in a narrow window."""
 SMALL = 300
 """The same where a map has a card beside it."""

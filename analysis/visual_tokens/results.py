@@ -99,6 +99,11 @@ class SeenPicture:
         return self.crop > 0 if (self.crop > 0).any() else np.ones(len(self), bool)
 
     @property
+    def in_crops_and_whole(self) -> bool:
+        """Whether the model saw the picture in crops, and small as a whole beside them."""
+        return bool((self.crop > 0).any() and (self.crop == 0).any())
+
+    @property
     def border(self) -> np.ndarray:
         """bool, (N,): first or last row or column of the token's own grid: the whole picture's, or all crops'."""
         found = np.zeros(len(self), bool)

@@ -181,6 +181,7 @@ class SplitSweep:
         if np.isfinite(self.blurred).any():
             row = {"policy": BLURRED, "label": BLURRED_LABEL, "asked": self.cells[0].asked}
             row |= {"questions": int((chosen & np.isfinite(self.blurred)).sum()), "why": ""}
+            row |= {"kept": float(row["asked"]), "average": float(row["asked"]), "flops": 1.0}
             rows.append(row | _columns("right", self.accuracy_blurred(chosen)))
         return pd.DataFrame(rows)
 

@@ -153,7 +153,7 @@ def method_curves(
     y = alt.Y("mean:Q", title=title, axis=alt.Axis(tickCount=5))
     colour = alt.Color(
         "label:N", title=None, scale=alt.Scale(domain=names, range=[look[0] for look in looks]),
-        legend=alt.Legend(columns=3, symbolType="stroke", labelLimit=150, symbolStrokeWidth=2.5, symbolOpacity=1),
+        legend=alt.Legend(columns=3 if bars else 2, symbolType="stroke", labelLimit=150, symbolStrokeWidth=2.5, symbolOpacity=1),
     )  # fmt: skip
     dash = alt.StrokeDash(
         "label:N", scale=alt.Scale(domain=names, range=[look[1] for look in looks]), legend=None

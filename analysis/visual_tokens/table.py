@@ -149,7 +149,7 @@ def long_table(frame: pd.DataFrame) -> str:
             f"{_percent(row['right'])} ({_percent(row['right_low'])} to {_percent(row['right_high'])})",
             *(_points(_interval(row, f"against_{control}")) for control in CONTROLS),
             *(_percent(row.get(f"group_{name}", np.nan)) for name in ("a", "b")),
-            f"{row['kl']:.3f}",
+            "" if np.isnan(row["kl"]) else f"{row['kl']:.3f}",
         ]
         lines.append(f"| {' | '.join(values)} |")
     return "\n".join(lines) + "\n"

@@ -314,3 +314,31 @@ def test_answers_of_two_models_are_not_compared(open_page, monkeypatch):
     monkeypatch.setattr(running, "example_second", lambda: other)
     at = open_page("visual_tokens", visual="compare")
     assert not at.exception and "The answers are of two models" in shown(at) and specs(at) == 2
+
+
+@pytest.mark.parametrize("view", ["attention", "compare", "layers"])
+def test_maps_of_a_picture_in_crops_show_either_part(view, open_page, files, monkeypatch):
+    crop = np.array([0] * 4 + [1] * 12)
+    a, b = (
+        replace(one, picture=replace(one.picture, crop=crop))
+        for one in (running.example_answer(), running.example_second())
+    )
+    monkeypatch.setattr(running, "example_answer", lambda: a)
+    monkeypatch.setattr(running, "example_second", lambda: b)
+    at = open_page("visual_tokens", visual=view)
+    name = {"attention": "attention_on_picture", "compare": "attention_of_pair", "layers": "patch_quantity"}[
+        view
+    ]
+    control = at.selectbox(key=state.MAP_PART)
+    assert control.options == ["12 tokens of the crops", "4 of the small whole picture"]
+    assert not at.exception and "whole=True" not in files.codes[name]
+    before = files.figures[f"{name}.svg"]
+    control.set_value("whole")
+    at = at.run()
+    assert not at.exception and "whole=True" in files.codes[name]
+    assert files.figures[f"{name}.svg"] != before
+
+
+def test_a_picture_without_crops_has_nothing_to_choose(open_page):
+    at = open_page("visual_tokens")
+    assert state.MAP_PART not in {box.key for box in at.selectbox}

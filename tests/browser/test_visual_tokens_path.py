@@ -17,7 +17,7 @@ from tests.browser import looks  # noqa: E402 - it needs playwright
 
 APP = [sys.executable, "-m", "app"]
 MAP = ".st-key-look_map [data-testid=stVegaLiteChart]"
-SIDE, CELLS, PADDING = 336, 12, 2
+SIDE, CELLS, PADDING = 316, 12, 2
 """Pixels of the map and patches along its side for a scene of the shipped model, and pixels around it."""
 
 
@@ -81,6 +81,16 @@ def test_the_whole_path(chromium, address, tmp_path):
         link = page.url
         assert "scene=12" in link
 
+        # A second question beside the first, and the same patch in both
+        page.get_by_role("radio", name="compare").or_(
+            page.get_by_role("button", name="compare")
+        ).first.click()
+        page.get_by_role("button", name="Compare answers", exact=True).click()
+        page.locator(".st-key-card_attention_difference").wait_for()
+        looks.settle(page)
+        assert page.locator(".st-key-card_attention_of_pair [data-testid=stVegaLiteChart]").count() == 2
+        assert looks.faults(page) == []
+
         # Pruned: which patches stay
         page.get_by_role("radio", name="pruning").or_(
             page.get_by_role("button", name="pruning")
@@ -125,7 +135,7 @@ def test_the_whole_path(chromium, address, tmp_path):
 @pytest.mark.parametrize(
     ("size", "theme"), [(looks.WIDE, "dark"), (looks.SMALL, "light"), (looks.NARROW, "dark")], ids=str
 )
-@pytest.mark.parametrize("view", ["attention", "pruning", "horizon", "layers", "fragility"])
+@pytest.mark.parametrize("view", ["attention", "compare", "pruning", "horizon", "layers", "fragility"])
 def test_every_view_fits(view, size, theme, chromium, address):
     width, height = size
     with harness.page(chromium, viewport={"width": width, "height": height}, color_scheme=theme) as page:

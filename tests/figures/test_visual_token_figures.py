@@ -112,7 +112,7 @@ def test_a_long_picture_keeps_its_shape_and_a_large_one_is_sent_smaller(a):
     spec = picture_map(wide).to_dict()
     assert spec["width"] == 4 * spec["height"]
     ((image,),) = data_of(picture_map(wide), "url")
-    assert Image.open(io.BytesIO(base64.b64decode(image["url"].partition(",")[2]))).size == (672, 168)
+    assert Image.open(io.BytesIO(base64.b64decode(image["url"].partition(",")[2]))).size == (632, 158)
 
 
 def test_small_and_large_views_of_a_picture_are_never_on_one_map(a):
@@ -234,6 +234,19 @@ def test_the_horizon_is_drawn_and_said(a):
     rows = data_of(figures.horizon_on_picture(a.picture, h, 2, "alone"), "value")[0]
     assert [r["value"] for r in rows] == pytest.approx(values[1][windows].tolist())
     assert chart_svg(figures.visual_horizon(h, layer=1, pick=True)).startswith(b"<svg")
+    changes = [row["change"] for row in data_of(figures.visual_horizon(h, unit="bits"), "change")[0]]
+    assert changes == pytest.approx((h.change / np.log(2)).tolist())
+    h = replace(
+        h,
+        tokens=(3,),
+        tokens_logp=(h.answer_logp + np.eye(5)[0])[None],
+        random_logp=np.tile(h.answer_logp, (2, 1)),
+    )
+    rows = data_of(figures.visual_horizon(h, unit="bits", pick=True), "change_of")[0]
+    assert {row["what"] for row in rows} == {"picture", "sinks (1)", "random (1)"}
+    sinks = [row["change_of"] for row in rows if row["what"] == "sinks (1)"]
+    assert sinks == pytest.approx(((h.change + np.eye(5)[0]) / np.log(2)).tolist())
+    assert chart_svg(figures.visual_horizon(h)).startswith(b"<svg")
 
 
 def test_what_compression_alone_breaks_is_drawn_and_said():

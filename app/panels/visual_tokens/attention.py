@@ -16,6 +16,7 @@ from app import state
 from app.panels.visual_tokens import help as explained
 from app.panels.visual_tokens import running
 from app.panels.visual_tokens.code import answer_code
+from app.panels.visual_tokens.part import part_control, shows_whole
 from app.widgets.clicks import take_click
 from app.widgets.figure_card import altair_card, show_chart
 from app.widgets.layout import side_by_side
@@ -56,12 +57,13 @@ def map_card(a: VisualAnswer) -> None:
     token, layer, head = chosen_parts(a)
     patch, theme_name = running.chosen_patch(a), state.theme_name()
     without = bool(st.session_state.get(state.LOOK_SINKS, st.query_params.get(state.LOOK_SINKS) == "true"))
-    where = f"{token}, {layer}, {head}, without_sinks={without}"
+    whole = shows_whole(a.picture)
+    where = f"{token}, {layer}, {head}, without_sinks={without}" + ", whole=True" * whole
     with altair_card(
         "The answer and its attention",
         _said(a),
         lambda: figures.attention_on_picture(
-            a, token, layer, head, theme_name=theme_name, patch=patch, without_sinks=without
+            a, token, layer, head, theme_name=theme_name, patch=patch, without_sinks=without, whole=whole
         ),
         name="attention_on_picture",
         alt="The picture with the chosen written token's attention on it",
@@ -81,11 +83,19 @@ def map_card(a: VisualAnswer) -> None:
         map_controls(a)
         with st.container(key="look_pictures", horizontal=True, gap="medium"):
             shown = figures.attention_on_picture(
-                a, token, layer, head, theme_name=theme_name, patch=patch, without_sinks=without, pick=True
+                a,
+                token,
+                layer,
+                head,
+                theme_name=theme_name,
+                patch=patch,
+                without_sinks=without,
+                whole=whole,
+                pick=True,
             )
             draw(shown, width="content", **PICK)
             show_chart(
-                picture_map(a.picture, theme_name=theme_name, patch=patch, pick=True),
+                picture_map(a.picture, theme_name=theme_name, patch=patch, whole=whole, pick=True),
                 alt="The picture, the chosen patch outlined",
                 key=state.LOOK_PLAIN,
                 width="content",
@@ -98,6 +108,7 @@ def map_controls(a: VisualAnswer) -> None:
     with st.container(key="look_controls", horizontal=True, vertical_alignment="center", gap="small"):
         _select("Layer", running.layer_names(a), state.LOOK_LAYER)
         _select("Head", running.head_names(a), state.LOOK_HEAD)
+        part_control(a.picture)
         st.toggle(
             "Without sinks",
             key=state.LOOK_SINKS,

@@ -88,7 +88,7 @@ def _controls() -> tuple[tuple[tuple[str, object], ...], Any]:
 def _chart(found: Fragility) -> None:
     name, levels = type(found.noise).__name__, found.noise.levels
     with altair_card(
-        "Right on pictures as they are, and changed",
+        "Right answers",
         plain(fragility_sentence(found)),
         lambda: figures.fragility_chart(found, theme_name=state.theme_name()),
         name="fragility_chart",

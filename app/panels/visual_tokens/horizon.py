@@ -9,6 +9,7 @@ import streamlit as st
 from analysis import figures
 from analysis.visual_tokens.horizon_figures import WHICH, horizon_sentence, window_frame
 from analysis.visual_tokens.patch_figures import SMALL
+from analysis.visual_tokens.sinks import named_sinks
 from app import state
 from app.choice import chosen
 from app.compute.looking import SHIPPED
@@ -18,6 +19,7 @@ from app.panels.visual_tokens.attention import PICK
 from app.panels.visual_tokens.code import question_code
 from app.panels.visual_tokens.experiment import experiment
 from app.panels.visual_tokens.layers import patches_card
+from app.panels.visual_tokens.part import part_control, shows_whole
 from app.panels.visual_tokens.request import right_answer
 from app.widgets.clicks import take_click
 from app.widgets.figure_card import altair_card
@@ -75,31 +77,35 @@ def _controls(a: VisualAnswer) -> tuple[tuple[tuple[str, object], ...], Any]:
         format_func=lambda n: f"{n} x {n} patch{'es' * (n > 1)}",
     )  # fmt: skip
     request, answer = running.request_shown(), _answer(a)
+    sinks = sorted(sink.token for sink in named_sinks(a))
     question = "" if request is None else request.question
 
     def compute(vlm: VisionModel, image: Image, job: Job) -> HorizonResult:
         from analysis.visual_tokens.horizon import information_horizon
 
-        return information_horizon(vlm, image, question, answer, side=side, on_progress=job.report)
+        return information_horizon(
+            vlm, image, question, answer, side=side, tokens=sinks, on_progress=job.report
+        )
 
     return (("answer", answer), ("side", side)), compute if answer else None
 
 
 def _call(h: HorizonResult) -> str:
     side = st.session_state.get(state.HORIZON_SIDE, SIDES[0])
-    return f"{question_code()}h = an.information_horizon(vlm, image, question, {h.answer!r}, side={side})\n"
+    tokens = f", tokens={list(h.tokens)}" if h.tokens else ""
+    return f"{question_code()}h = an.information_horizon(vlm, image, question, {h.answer!r}, side={side}{tokens})\n"
 
 
 def _curve(a: VisualAnswer, h: HorizonResult) -> None:
     unit, theme_name, layer = state.unit(), state.theme_name(), running.chosen_layer(a)
     with altair_card(
-        "The whole picture gone",
-        f"{plain(horizon_sentence(h))} Dashed: the horizon. Click a layer to see the windows before it.",
+        "The picture gone",
+        f"{plain(horizon_sentence(h))} Upright dashed: the horizon. Click a layer to see the windows before it.",
         lambda: figures.visual_horizon(h, unit=unit, theme_name=theme_name, layer=layer),
         name="visual_horizon",
-        alt="Change of the answer's log-probability if the picture goes before each layer",
+        alt="Change of the answer's log-probability if the picture, or its sinks alone, go before each layer",
         key=state.HORIZON_CURVE,
-        phrase="before each layer",
+        phrase="by layer",
         table=lambda: h.to_frame(unit),
         code=f"{_call(h)}an.figures.visual_horizon(h, unit={unit!r})\n",
         more=explained.HORIZON,
@@ -110,17 +116,19 @@ def _curve(a: VisualAnswer, h: HorizonResult) -> None:
 def _windows(a: VisualAnswer, h: HorizonResult) -> None:
     held, which = running.chosen_layer(a), chosen(list(WHICH), state.HORIZON_WHICH)
     layer = held if held in h.layers else h.layers[0]
-    theme_name, patch = state.theme_name(), running.chosen_patch(a)
+    theme_name, patch, whole = state.theme_name(), running.chosen_patch(a), shows_whole(a.picture)
     with altair_card(
         "Which part counts",
         f"{WHICH[which][:1].upper()}{WHICH[which][1:]}. It knows the answer: no method could.",
-        lambda: figures.horizon_on_picture(a.picture, h, layer, which, theme_name=theme_name, patch=patch),
+        lambda: figures.horizon_on_picture(
+            a.picture, h, layer, which, theme_name=theme_name, patch=patch, whole=whole
+        ),
         name="horizon_on_picture",
         alt="Change of the answer's probability for every window of the picture",
         key=state.HORIZON_MAP,
-        phrase=f"before layer {layer}",
+        phrase=f"layer {layer}",
         table=lambda: window_frame(a.picture, h, layer),
-        code=f"{_call(h)}a = an.ask(vlm, image, question)\nan.figures.horizon_on_picture(a.picture, h, {layer}, {which!r})\n",
+        code=f"{_call(h)}a = an.ask(vlm, image, question)\nan.figures.horizon_on_picture(a.picture, h, {layer}, {which!r}{', whole=True' * whole})\n",
         more=explained.HORIZON,
     ) as draw:
         st.selectbox(
@@ -132,8 +140,9 @@ def _windows(a: VisualAnswer, h: HorizonResult) -> None:
             label_visibility="collapsed",
             width=220,
         )
+        part_control(a.picture)
         shown = figures.horizon_on_picture(
-            a.picture, h, layer, which, theme_name=theme_name, patch=patch, side=SMALL, pick=True
+            a.picture, h, layer, which, theme_name=theme_name, patch=patch, whole=whole, side=SMALL, pick=True
         )
         draw(shown, width="content", **PICK)
 

@@ -16,6 +16,7 @@ from app.panels.visual_tokens import running
 from app.panels.visual_tokens.attention import PICK
 from app.panels.visual_tokens.code import answer_code
 from app.panels.visual_tokens.collapse import collapse_panel
+from app.panels.visual_tokens.part import part_control, shows_whole
 from app.widgets.clicks import take_click
 from app.widgets.figure_card import altair_card
 from app.widgets.layout import side_by_side
@@ -39,13 +40,13 @@ def layers_cards(a: VisualAnswer) -> None:
 def _curves(a: VisualAnswer) -> None:
     unit, theme_name, layer = state.unit(), state.theme_name(), running.chosen_layer(a)
     with altair_card(
-        "Matrix entropy, layer by layer",
+        "Matrix entropy",
         "How many directions the states spread over. Click a layer to see its patches.",
         lambda: figures.visual_layers(a, unit=unit, theme_name=theme_name, layer=layer),
         name="visual_layers",
         alt="Matrix entropy of visual tokens and of text in every layer",
         key=state.VISUAL_LAYERS,
-        phrase="visual tokens against text",
+        phrase="layer by layer",
         table=lambda: layers_frame(a, unit),
         code=answer_code(f"an.figures.visual_layers(a, unit={unit!r})"),
         spec=a.spec.subtitle,
@@ -58,17 +59,17 @@ def patches_card(a: VisualAnswer) -> None:
     """Draw a quantity of every visual token on the picture."""
     names = list(PATCH_QUANTITIES)
     quantity, theme_name = chosen(names, state.PATCH_QUANTITY), state.theme_name()
-    layer, patch = running.chosen_layer(a), running.chosen_patch(a)
+    layer, patch, whole = running.chosen_layer(a), running.chosen_patch(a), shows_whole(a.picture)
     with altair_card(
         "Every patch",
         "Of the states that enter the chosen layer, or mean over layers. Dashed: sinks.",
-        lambda: figures.patch_quantity(a, quantity, layer, theme_name=theme_name, patch=patch),
+        lambda: figures.patch_quantity(a, quantity, layer, theme_name=theme_name, patch=patch, whole=whole),
         name="patch_quantity",
         alt=f"{PATCH_QUANTITIES[quantity].label} of every visual token on the picture",
         key=state.PATCH_MAP,
         phrase=f"{PATCH_QUANTITIES[quantity].label}, {'all layers' if layer is None else f'layer {layer}'}",
         table=lambda: patch_quantity_frame(a, quantity, layer),
-        code=answer_code(f"an.figures.patch_quantity(a, {quantity!r}, {layer})"),
+        code=answer_code(f"an.figures.patch_quantity(a, {quantity!r}, {layer}{', whole=True' * whole})"),
         spec=a.spec.subtitle,
         more=explained.PATCHES,
     ) as draw:
@@ -82,9 +83,10 @@ def patches_card(a: VisualAnswer) -> None:
                 label_visibility="collapsed",
                 width=230,
             )
+            part_control(a.picture)
         draw(
             figures.patch_quantity(
-                a, quantity, layer, theme_name=theme_name, patch=patch, side=SMALL, pick=True
+                a, quantity, layer, theme_name=theme_name, patch=patch, whole=whole, side=SMALL, pick=True
             ),
             width="content",
             **PICK,

@@ -26,6 +26,7 @@ from app.panels.visual_tokens import help as explained
 from app.panels.visual_tokens import running
 from app.panels.visual_tokens.attention import PICK, chosen_parts, map_card, map_controls
 from app.panels.visual_tokens.code import pair_code
+from app.panels.visual_tokens.part import shows_whole
 from app.panels.visual_tokens.second import ask_second
 from app.widgets.clicks import take_click
 from app.widgets.figure_card import altair_card, show_chart, table_card
@@ -77,7 +78,9 @@ def _both_card(pair: AnswerPair) -> tuple[int, int]:
     """Both answers and where their chosen tokens look; gives the tokens, one of which may be chosen here."""
     tokens, layer, head, without = _chosen(pair)
     patch, theme_name = running.chosen_patch(pair.a), state.theme_name()
-    where = f"{tokens}, {layer}, {head}, without_sinks={without}"
+    where = f"{tokens}, {layer}, {head}, without_sinks={without}" + ", whole=True" * shows_whole(
+        pair.a.picture
+    )
     with altair_card(
         "Two answers and their attention",
         "Both pictures have one scale. "
@@ -87,11 +90,18 @@ def _both_card(pair: AnswerPair) -> tuple[int, int]:
             else "The pictures differ, so that no patch of one is a patch of the other."
         ),
         lambda: figures.attention_of_pair(
-            pair, tokens, layer, head, theme_name=theme_name, patch=patch, without_sinks=without
+            pair,
+            tokens,
+            layer,
+            head,
+            theme_name=theme_name,
+            patch=patch,
+            without_sinks=without,
+            whole=shows_whole(pair.a.picture),
         ),
         name="attention_of_pair",
         alt="Both pictures with the attention of a written token of each answer on them",
-        phrase="amber: entropy; indigo: attention of the chosen tokens",
+        phrase="amber: entropy; indigo: attention",
         table=lambda: pair_frame(pair, tokens, layer, head),
         code=pair_code(f"an.figures.attention_of_pair(pair, {where})"),
         spec=f"A: {pair.a.spec.subtitle} B: {pair.b.spec.subtitle}",
@@ -117,6 +127,7 @@ def _both_card(pair: AnswerPair) -> tuple[int, int]:
                     figures.attention_on_picture(
                         one, picked[k], layer, head, theme_name=theme_name,
                         patch=patch if clickable else None, without_sinks=without, side=SMALL, pick=clickable, top=top,
+                        whole=shows_whole(one.picture),
                     ),
                     alt=f"Picture of answer {name} with the chosen token's attention on it",
                     key=keys[k],
@@ -133,12 +144,13 @@ def _both_card(pair: AnswerPair) -> tuple[int, int]:
 def _difference_card(pair: AnswerPair, tokens: tuple[int, int]) -> None:
     _, layer, head, without = _chosen(pair)
     patch, theme_name = running.chosen_patch(pair.a), state.theme_name()
-    where = f"{tokens}, {layer}, {head}, without_sinks={without}"
+    whole = shows_whole(pair.a.picture)
+    where = f"{tokens}, {layer}, {head}, without_sinks={without}" + ", whole=True" * whole
     with altair_card(
-        "What the question moves",
+        "What moves",
         pair_sentence(pair, tokens, layer, head),
         lambda: figures.attention_difference(
-            pair, tokens, layer, head, theme_name=theme_name, patch=patch, without_sinks=without
+            pair, tokens, layer, head, theme_name=theme_name, patch=patch, without_sinks=without, whole=whole
         ),
         name="attention_difference",
         alt="The picture with B's attention less A's on every patch",
@@ -149,7 +161,15 @@ def _difference_card(pair: AnswerPair, tokens: tuple[int, int]) -> None:
         more=explained.PAIR,
     ) as draw:
         shown = figures.attention_difference(
-            pair, tokens, layer, head, theme_name=theme_name, patch=patch, without_sinks=without, pick=True
+            pair,
+            tokens,
+            layer,
+            head,
+            theme_name=theme_name,
+            patch=patch,
+            without_sinks=without,
+            whole=whole,
+            pick=True,
         )
         draw(shown, width="content", **PICK)
 

@@ -21,6 +21,7 @@ from app.panels.visual_tokens.attention import PICK
 from app.panels.visual_tokens.code import question_code
 from app.panels.visual_tokens.experiment import experiment
 from app.panels.visual_tokens.layers import patches_card
+from app.panels.visual_tokens.part import part_control, shows_whole
 from app.panels.visual_tokens.request import right_answer
 from app.panels.visual_tokens.split import split_panel
 from app.widgets.clicks import take_click
@@ -72,7 +73,7 @@ def prune_cards(a: VisualAnswer) -> None:
         if is_stored:
             sweep = running.example_sweep()
         if sweep is not None:
-            _curves(sweep, "example" if is_stored else "one question")
+            _curves(sweep, ", example" if is_stored else "")
             _settings(sweep)
     with right:
         if sweep is None:
@@ -155,7 +156,7 @@ def _curves(sweep: VisualSweep, said: str) -> None:
         ),
         name="visual_curves",
         alt=f"{METRIC_WORDS[metric].title} against visual tokens",
-        phrase=f"{METRIC_WORDS[metric].label}, {said}",
+        phrase=f"{METRIC_WORDS[metric].label}{said}",
         table=lambda: table_in(sweep.to_frame(), INFORMATION, unit),
         code=f"{_call(sweep)}an.figures.visual_curves(sweep, {metric!r}, counted={counted!r}, unit={unit!r})\n",
         more=explained.PRUNE,
@@ -189,19 +190,21 @@ def _kept(a: VisualAnswer, sweep: VisualSweep) -> None:
     held = st.session_state.get(state.VISUAL_SETTING)
     tested = [k for k in ran if sweep.settings[k].policy not in CONTROLS]
     setting = held if held in ran else (tested or ran)[0]
-    theme_name, patch = state.theme_name(), running.chosen_patch(a)
+    theme_name, patch, whole = state.theme_name(), running.chosen_patch(a), shows_whole(a.picture)
     this = sweep.settings[setting]
     with altair_card(
-        "Which patches stay",
+        "Patches that stay",
         f"Answer “{plain(this.answer)}”, KL of its first token {significant(this.kl_first)} nats. Point at a patch to see "
         "when it goes.",
-        lambda: figures.kept_on_picture(a.picture, sweep, setting, theme_name=theme_name, patch=patch),
+        lambda: figures.kept_on_picture(
+            a.picture, sweep, setting, theme_name=theme_name, patch=patch, whole=whole
+        ),
         name="kept_on_picture",
         alt="The picture with the pruned patches veiled",
         key=state.PRUNED_MAP,
         phrase=f"{this.kept} of {sweep.n_visual}",
         table=lambda: kept_frame(a.picture, sweep, setting),
-        code=f"{_call(sweep)}a = an.ask(vlm, image, question)\nan.figures.kept_on_picture(a.picture, sweep, {setting})\n",
+        code=f"{_call(sweep)}a = an.ask(vlm, image, question)\nan.figures.kept_on_picture(a.picture, sweep, {setting}{', whole=True' * whole})\n",
         more=explained.KEPT,
     ) as draw:
         st.selectbox(
@@ -212,8 +215,9 @@ def _kept(a: VisualAnswer, sweep: VisualSweep) -> None:
             format_func=lambda k: _name(sweep, k),
             label_visibility="collapsed",
         )
+        part_control(a.picture)
         shown = figures.kept_on_picture(
-            a.picture, sweep, setting, theme_name=theme_name, patch=patch, side=SMALL, pick=True
+            a.picture, sweep, setting, theme_name=theme_name, patch=patch, whole=whole, side=SMALL, pick=True
         )
         draw(shown, width="content", **PICK)
 

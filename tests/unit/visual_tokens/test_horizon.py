@@ -11,6 +11,7 @@ import analysis as an
 from analysis.visual_tokens.answering import answer_logp
 from analysis.visual_tokens.boxes import NEWLINE
 from analysis.visual_tokens.horizon import (
+    DRAWS,
     horizon_layer,
     image_knock_out,
     information_horizon,
@@ -172,3 +173,29 @@ def test_windows_never_mix_views_of_a_picture():
         inside = number == window
         assert len(set(boxes.view[inside])) == 1 and inside.sum() <= 4
         assert np.ptp(boxes.row[inside]) <= 1 and np.ptp(boxes.column[inside]) <= 1
+
+
+def test_some_tokens_alone_are_held_against_random_ones():
+    """The numbers are those of hiding these positions by hand, and random sets are others that have none of them."""
+    vlm = tiny_vision_model("llava", dtype=torch.float64)
+    image, ids = an.scene(4).image, [23, 31]
+    inputs = vlm.prepare(image, QUESTION).inputs
+    visual = visual_positions(vlm.model, inputs["input_ids"][0])
+    h = information_horizon(vlm, image, QUESTION, "w3 w11", layers=(), tokens=[2, 5])
+    by_hand = image_knock_out(vlm.model, inputs, ids, visual[[2, 5]])
+    assert np.array_equal(h.tokens_logp[0], by_hand["answer_logp"]) and h.tokens == (2, 5)
+    assert h.random_logp.shape == (DRAWS, h.n_layers + 1) and len(set(h.random_logp[:, 0])) == DRAWS
+    assert h.change_tokens[-1] == 0 and abs(h.change_tokens[0]) > 1e-9
+    frame = h.to_frame("bits")
+    assert frame["change_tokens_bits"][0] == pytest.approx(h.change_tokens[0] / np.log(2))
+    expected = (h.random_logp[:, 0] - h.answer_logp[-1]) / np.log(2)
+    found = [frame[f"change_random{name}_bits"][0] for name in ("_low", "", "_high")]
+    assert found == pytest.approx([expected.min(), expected.mean(), expected.max()])
+    plain = information_horizon(vlm, image, QUESTION, "w3 w11", layers=())
+    assert np.array_equal(plain.answer_logp, h.answer_logp) and "change_tokens" not in plain.to_frame()
+    half = information_horizon(vlm, image, QUESTION, "w3 w11", layers=(), tokens=range(8))
+    rest = image_knock_out(vlm.model, inputs, ids, visual[8:])["answer_logp"]
+    assert all(np.array_equal(one, rest) for one in half.random_logp), "all others, whatever is drawn"
+    for wrong in ([2, 2], [16], range(9)):
+        with pytest.raises(an.AnalysisError, match="no such visual tokens"):
+            information_horizon(vlm, image, QUESTION, "w3 w11", layers=(), tokens=wrong)

@@ -164,6 +164,9 @@ def test_the_blurred_control_is_a_row_of_its_own(tmp_path):
     assert BLURRED not in set(
         split_rows(sweep)["policy"]
     ) and "66.7 % of a blurred picture" in split_sentence(sweep)
+    assert "| blurred picture, all tokens | 144 | 144.0 | 100.0 | 66.7 (" in table.long_table(
+        sweep.to_frame()
+    )
     rules = [
         layer
         for layer in split_curves(sweep).to_dict()["layer"]
