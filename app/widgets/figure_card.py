@@ -220,8 +220,13 @@ def table_card(
 
 def notebook_code(trace: Any, call: str) -> str:
     """Lines that make a run again and draw one picture of it."""
+    source = "" if trace.spec.source == "embedded" else repr(trace.spec.source)
+    return f"import analysis as an\n\nmodel = an.load_model({source})\ntrace = {trace_code(trace)}\n{call}\n"
+
+
+def trace_code(trace: Any, file: str = "text.txt") -> str:
+    """The expression that makes a run again with the loaded model; a long text is read from a file."""
     spec = trace.spec
-    source = "" if spec.source == "embedded" else repr(spec.source)
     layers = list(spec.lens_layers)
     lens = "True" if layers == list(range(spec.n_layers + 1)) else str(layers)
     options = f", lens={lens}" if layers else ""
@@ -234,9 +239,6 @@ def notebook_code(trace: Any, call: str) -> str:
     if spec.stride is not None:
         options += f", window={spec.window}, stride={spec.stride}"
     if spec.ids_sha256:
-        read = f"trace_ids(model, {trace.tokens.token_id.tolist()}{options})"
-    else:
-        short = len(trace.text) <= 400
-        text = repr(trace.text) if short else 'open("text.txt", encoding="utf-8").read()'
-        read = f"trace(model, {text}{options})"
-    return f"import analysis as an\n\nmodel = an.load_model({source})\ntrace = an.{read}\n{call}\n"
+        return f"an.trace_ids(model, {trace.tokens.token_id.tolist()}{options})"
+    text = repr(trace.text) if len(trace.text) <= 400 else f'open("{file}", encoding="utf-8").read()'
+    return f"an.trace(model, {text}{options})"

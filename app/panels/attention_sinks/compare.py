@@ -16,7 +16,7 @@ from app.compute import requests as runs
 from app.examples import EXAMPLES, example_of
 from app.panels.attention_sinks import help as explained
 from app.panels.attention_sinks.chosen import head_cell_map
-from app.widgets.figure_card import altair_card, notebook_code
+from app.widgets.figure_card import altair_card, notebook_code, trace_code
 from app.widgets.layout import table_height
 from app.widgets.messages import unavailable
 from app.widgets.run_status import model_run_or_none, other_run
@@ -66,6 +66,7 @@ def _was_compared(slug: str) -> bool:
 
 def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
     frame = figures.difference_frame(first, second, names)
+    call = f"other = {trace_code(second, 'other.txt')}\nan.figures.head_difference(trace, other, {names})"
     with altair_card(
         "Active or dormant",
         f"Orange: the head attends more to token 0 in “{names[0]}”. Blue: more in “{names[1]}”.",
@@ -73,7 +74,7 @@ def _draw(first: Trace, second: Trace, names: tuple[str, str]) -> None:
         name="difference",
         phrase="the same heads on two texts",
         table=lambda: frame,
-        code=notebook_code(first, "an.figures.head_difference(trace, other, (“one”, “other”))"),
+        code=notebook_code(first, call),
         spec=f"{first.spec.subtitle} · against {second.spec.n_tokens} tokens",
         more=explained.ACTIVE,
     ):

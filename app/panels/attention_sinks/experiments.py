@@ -66,14 +66,18 @@ def without_sink(trace: Trace) -> None:
                 max_selections=_MOST_HEADS,
             )
 
+        pairs = [(int(at), int(h)) for at, h in (name.split(".") for name in heads)]
+
         def compute(model: LanguageModel, job: Job) -> Trace:
             from analysis.attention_sinks.experiments import break_sink
 
-            pairs = [(int(at), int(h)) for at, h in (name.split(".") for name in heads)]
             return break_sink(model, trace, how, heads=pairs, on_progress=job.report)
 
+        again = f"an.break_sink(model, trace, {how!r}{f', heads={pairs}' if pairs else ''})"
         return Wanted(
-            compute, lambda after: _draw_break(trace, after, how), (("how", how), ("heads", sorted(heads)))
+            compute,
+            lambda after: _draw_break(trace, after, how, again),
+            (("how", how), ("heads", sorted(heads))),
         )
 
     on_demand(
@@ -88,11 +92,11 @@ def without_sink(trace: Trace) -> None:
     )
 
 
-def _draw_break(before: Trace, after: Trace, how: str) -> None:
+def _draw_break(before: Trace, after: Trace, how: str, again: str) -> None:
     from analysis.attention_sinks.experiments import largest_state, mean_change, surprisal_change
 
     unit, frame = state.unit(), surprisal_change(before, after)
-    call = f"an.figures.surprisal_change_figure(an.surprisal_change(trace, an.break_sink(model, trace, {how!r})))"
+    call = f"an.figures.surprisal_change_figure(an.surprisal_change(trace, {again}))"
     with altair_card(
         f"Effect on every token: {how}",
         "Orange: the token became more surprising. Blue: less.",

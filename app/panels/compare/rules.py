@@ -141,12 +141,23 @@ def _constants(rule: Rule) -> dict[str, Any]:
     return out
 
 
+def _lay_code(rule: Rule) -> str:
+    """Notebook lines that lay the rule over the comparison, with the constants on screen."""
+    module, function, model = (
+        ("with_model", "lay_with_model", ", model") if rule.needs == "heads" else ("registry", "lay", "")
+    )
+    constants = "".join(f", {name}={value!r}" for name, value in _constants(rule).items())
+    return (
+        f"from analysis.comparison.rules.{module} import {function}\n\n"
+        f"laid = {function}({rule.name!r}, c{model}{constants})\n"
+    )
+
+
 def _along(on_screen: Shown, rule: Rule, found: Laid) -> None:
     c, unit, theme_name = on_screen.c, state.unit(), state.theme_name()
     item = running.chosen_item(on_screen)
     row = int((on_screen.items.row if found.over == "pairs" else on_screen.items.span)[item])
     at = row if row >= 0 else None
-    constants = "".join(f", {name}={value!r}" for name, value in _constants(rule).items())
     with altair_card(
         TITLE,
         plain(found.says(unit)),
@@ -156,10 +167,7 @@ def _along(on_screen: Shown, rule: Rule, found: Laid) -> None:
         key=state.RULE_CHART,
         phrase=plain(rule.origin.sides),
         table=lambda: found.to_frame(c, unit),
-        code=comparison_code(
-            f"from analysis.comparison.rules.registry import lay\n\nlaid = lay({rule.name!r}, c{constants})\n"
-            f"an.figures.comparison_rule(c, laid, unit={unit!r})"
-        ),
+        code=comparison_code(f"{_lay_code(rule)}an.figures.comparison_rule(c, laid, unit={unit!r})"),
         more=_about(rule),
     ) as draw:
         _choice(rule)
@@ -183,10 +191,7 @@ def _curve(rule: Rule, found: Laid) -> None:
         name="compare_rule_curve",
         phrase=rule.label,
         table=lambda: curve.to_frame(unit),
-        code=comparison_code(
-            f"from analysis.comparison.rules.registry import lay\n\n"
-            f"an.figures.comparison_curve(lay({rule.name!r}, c).curve, unit={unit!r})"
-        ),
+        code=comparison_code(f"{_lay_code(rule)}an.figures.comparison_curve(laid.curve, unit={unit!r})"),
         more=_about(rule),
     ) as draw:
         draw()

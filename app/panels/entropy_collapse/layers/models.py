@@ -32,7 +32,7 @@ def models(trace: Trace) -> None:
     from analysis.entropy_collapse.layers.checkpoints import model_shape
 
     left, right = picture_and_choice("models", follows=False)
-    read: list[list[ModelShape]] = []
+    read: list[tuple[list[ModelShape], str]] = []
 
     def controls(request: RunRequest, left: Any, middle: Any) -> Wanted:
         way = left.selectbox("Compare with", _WAYS, key=state.COMPARE_MODELS, bind="query-params")
@@ -62,7 +62,7 @@ def models(trace: Trace) -> None:
         ready = way == _WAYS[0] or 0 < len(lines) <= _MOST_MODELS
         return Wanted(
             _compare(trace, request, way, lines) if ready else None,
-            read.append,
+            lambda shapes: read.append((shapes, _shapes_code(way, lines))),
             (("way", way), ("where", lines), ("seen", _seen(lines))),
             missing="" if lines else missing,
         )
@@ -79,7 +79,17 @@ def models(trace: Trace) -> None:
             height=120,
         )
     with left:
-        _draw(trace, read[0] if read else [model_shape(trace)], live=not read)
+        shapes, code = read[0] if read else ([model_shape(trace)], "[an.model_shape(trace)]")
+        _draw(trace, shapes, code, live=not read)
+
+
+def _shapes_code(way: str, lines: tuple[str, ...]) -> str:
+    """The expression that makes the same comparison in a notebook."""
+    if way == "checkpoints":
+        return f"an.compare_checkpoints({lines[0]!r}, trace.text)"
+    if way == "other models":
+        return f"[an.model_shape(trace), *an.compare_models({[(line, None) for line in lines]}, trace.text)]"
+    return "[an.model_shape(trace), an.model_shape(an.trace(an.untrained_twin(model), trace.text))]"
 
 
 def _seen(lines: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
@@ -140,7 +150,7 @@ def _compare(trace: Trace, request: RunRequest, way: str, lines: tuple[str, ...]
     return compute
 
 
-def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None:
+def _draw(trace: Trace, shapes: list[ModelShape], code: str, *, live: bool = False) -> None:
     from analysis.drawing.numbers import significant
     from analysis.entropy_collapse.layers import checkpoint_figures as figures
     from analysis.entropy_collapse.layers.checkpoints import phases, shapes_frame
@@ -154,11 +164,6 @@ def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None
         selected = st.select_slider("Checkpoint", labels, labels[-1], key=state.CHECKPOINT)
     first_token = live or not st.toggle("Leave token 0 out", key="models_without_first")
 
-    call = (
-        'shapes = an.compare_checkpoints("folder", trace.text)\n'
-        if is_training
-        else "shapes = [an.model_shape(trace), an.model_shape(an.trace(an.untrained_twin(model), trace.text))]\n"
-    )
     with altair_card(
         "Matrix entropy of several models over layers",
         "The same text, one curve per model." + (" Darker: later in training." if is_training else ""),
@@ -168,7 +173,7 @@ def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None
         alt="Matrix entropy over layers, one line per model",
         name="models",
         table=lambda: shapes_frame(shapes),
-        code=notebook_code(trace, f"{call}an.figures.model_curves(shapes, unit={unit!r})"),
+        code=notebook_code(trace, f"shapes = {code}\nan.figures.model_curves(shapes, unit={unit!r})"),
         spec=f"{len(shapes)} models · {shapes[0].n_tokens} tokens",
         more=explained.MODELS,
     ) as draw:
@@ -181,10 +186,10 @@ def _draw(trace: Trace, shapes: list[ModelShape], *, live: bool = False) -> None
                 "paper averages over a data set."
             )
     if is_training and len(shapes) > 1 and not live:
-        _draw_training(trace, shapes, [f"{p.name} {p.first}–{p.last}" for p in phases(shapes)])
+        _draw_training(trace, shapes, code, [f"{p.name} {p.first}–{p.last}" for p in phases(shapes)])
 
 
-def _draw_training(trace: Trace, shapes: list[ModelShape], told: list[str]) -> None:
+def _draw_training(trace: Trace, shapes: list[ModelShape], code: str, told: list[str]) -> None:
     from analysis.entropy_collapse.layers import checkpoint_figures as figures
     from analysis.entropy_collapse.layers.checkpoints import shapes_frame
     from app.widgets.figure_card import altair_card, notebook_code
@@ -201,7 +206,7 @@ def _draw_training(trace: Trace, shapes: list[ModelShape], told: list[str]) -> N
         lambda: figures.rank_panels(shapes, theme_name=name)[0],
         name="ranks",
         table=lambda: shapes_frame(shapes),
-        code=notebook_code(trace, 'an.figures.rank_panels(an.compare_checkpoints("folder", trace.text))[0]'),
+        code=notebook_code(trace, f"an.figures.rank_panels({code})[0]"),
         spec=f"{len(shapes)} checkpoints · {shapes[0].n_tokens} tokens",
         more=explained.MODELS,
     ) as draw:

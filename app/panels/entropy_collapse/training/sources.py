@@ -193,7 +193,7 @@ def _examples() -> None:
                 key=f"example_{name}",
                 disabled=name in there,
                 on_click=add,
-                args=(Source(name, name, str(path), "example"),),
+                args=(Source(name, path.name, str(path), "example"),),
                 help="A real run of TRL's GRPO trainer on a tiny model: say the prompt's word six times. "
                 + (
                     "Rewarded for words that are near: the law holds."
