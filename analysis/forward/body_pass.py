@@ -19,6 +19,10 @@ from analysis.forward.layer_spectra import Spectra
 from analysis.forward.recorder import Recorder
 from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
+from analysis.models.memory import give_back_freed_memory
+
+LARGE_BYTES = 8 << 20
+"""States of one layer from which on freed memory goes back to the system after each of its parts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,9 @@ def run_pass(
         for i, layer in enumerate(anatomy.layers):
             handles.append(layer.register_forward_hook(leave(i + 1)))
         caught = anatomy.watch_final(handles)
+        if device.type == "cpu" and len(ids) * model.info.hidden_size * norms.element_size() >= LARGE_BYTES:
+            for part in (part for layer in anatomy.layers for part in (*layer.children(), layer)):
+                handles.append(part.register_forward_hook(lambda *_: give_back_freed_memory()))
         with measuring(model, recorder) if recorder else nullcontext():
             run_body(model.model, ids[None].to(device))
     norm = fetch({"norm": norms})["norm"]
@@ -103,6 +110,7 @@ def measuring(model: LanguageModel, recorder: Recorder) -> Iterator[None]:
             yield
         return
     gates = support.gates if support is not None else ()
+    recorder.gated = frozenset(layer for layer, _ in gates)
     with hooks() as handles, attending(model.model, model.anatomy, recorder):
         for layer, name in gates:
 

@@ -84,8 +84,8 @@ class Spectra:
         if states.is_cuda:
             self._device.take(kind, layer, states)
             return
-        values = states.float().cpu().numpy().copy()  # the model may write over what it handed out
         self._settle(_WAITING)
+        values = states.float().cpu().numpy().copy()  # the model may write over what it handed out
         assert self._pool is not None
         self._waiting.append(self._pool.submit(self._reduce, kind, layer, values))
 

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _BLOCK = 32 << 20
 """One block of float32 logits, see ``forward/readout.py``."""
-_BLOCKS, _LENS_BLOCKS = 5, 7
-"""Blocks that exist at a time, as measured, without and with the lens; one of them only while oneDNN multiplies."""
+_BLOCKS, _LENS_BLOCKS = 4, 5
+"""Blocks of memory without and with the lens, as measured: one or two that are written again and again, one while
+oneDNN multiplies, and freed ones that the heap keeps."""
 _MEASURED_ATTENTION = 2.2
 """What measuring costs against the library's attention, as seen on a CPU."""
 _SCORES, _SCORES_CUDA = 4 << 20, 256 << 20

@@ -56,7 +56,9 @@ class Recorder:
         self.spectra = spectra
         self.check = check
         self.taken: set[int] = set()
-        self.outputs: dict[int, Tensor] = {}
+        self.gated: frozenset[int] = frozenset()
+        """Layers with a gate, whose :meth:`take_gate` will come."""
+        self._outputs: dict[int, Tensor] = {}
         """Of the layer that runs, what our attention gave, (H, T, d), for its gate."""
         self._kept: dict[str, Tensor] = {}
         self._spans: dict[int, AttentionSpan] = {}
@@ -85,7 +87,8 @@ class Recorder:
             self.spectra.take("key", row, call.key[0].transpose(0, 1).flatten(1))
             self.spectra.take("value", row, call.value[0].transpose(0, 1).flatten(1))
         self.take(call.layer, attended, call.key[0], call.value[0], call.span, call.sink_logits is not None)
-        self.outputs = {call.layer: attended.output}
+        if call.layer in self.gated:
+            self._outputs[call.layer] = attended.output
         self.seconds += time.perf_counter() - started
         return attended.output[None]
 
@@ -170,7 +173,7 @@ class Recorder:
         ``<x, o> / <o, o>`` of every head and token, for output o and what passed, x: the mean of the gate
         weighted by what it acts on; 1 where nothing gates. No division by single numbers.
         """
-        output = self.outputs.pop(layer)
+        output = self._outputs.pop(layer)
         ours = output.transpose(0, 1).float()
         theirs = passed.reshape(ours.shape).float()
         share = (theirs * ours).sum(-1) / ours.square().sum(-1).clamp(min=torch.finfo(torch.float32).tiny)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -43,6 +47,29 @@ def keep_freed_memory() -> None:
     written, so it costs no memory. Elsewhere this does nothing.
     """
     torch.empty(_LEARNT, dtype=torch.uint8)
+
+
+def give_back_freed_memory() -> None:
+    """Hand what is free inside the C library's memory to the system: the opposite of the above, for long texts.
+
+    Notes
+    -----
+    glibc keeps freed blocks up to 32 MiB between those in use, and a larger one cannot use what lies there: beside the
+    intermediate states of a layer a pass over 8,000 tokens would hold half as much again that nobody needs. Pages come
+    back when they are touched. Elsewhere this does nothing.
+    """
+    trim = _trim()
+    if trim is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], Any] | None:
+    """What glibc calls malloc_trim(3), or None where there is no such thing."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, TypeError, OSError):  # another C library; Windows
+        return None
 
 
 def require_weights_fit(n_bytes: int, device: torch.device, name: str) -> None:
