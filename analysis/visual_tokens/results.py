@@ -104,6 +104,11 @@ class SeenPicture:
         return bool((self.crop > 0).any() and (self.crop == 0).any())
 
     @property
+    def n_in_crops(self) -> int:
+        """Tokens of the crops; 0 where there are none."""
+        return int((self.crop > 0).sum())
+
+    @property
     def border(self) -> np.ndarray:
         """bool, (N,): first or last row or column of the token's own grid: the whole picture's, or all crops'."""
         found = np.zeros(len(self), bool)

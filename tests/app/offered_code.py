@@ -165,6 +165,11 @@ VIEWS = (
         "visual_horizon horizon_on_picture horizon_by_kind",
         (("button", "visual_horizon_button"), ("button", "horizon_kinds_button")),
     ),
+    View(
+        "visual_tokens",
+        {"visual": "compare"},
+        "attention_of_pair attention_difference pair_numbers pair_shares",
+    ),
     View("visual_tokens", {"visual": "fragility"}, "fragility_chart", (("button", "fragility_button"),)),
 )
 

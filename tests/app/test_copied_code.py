@@ -23,7 +23,7 @@ from app.panels.visual_tokens import running
 from tests import visual_sweeps as made
 from tests.app.offered_code import VIEWS, cards_of_the_source
 from tests.tiny_models.families import save_tiny
-from tests.visual_answers import made_answer
+from tests.visual_answers import made_answer, same_picture
 
 _KNOWN: dict[str, Any] = {}
 
@@ -94,6 +94,7 @@ def measured_by_hand(monkeypatch):
     }
     with monkeypatch.context() as while_drawn:
         while_drawn.setattr(running, "example_answer", lambda: seen)
+        while_drawn.setattr(running, "example_second", lambda: same_picture(16))
         for name, result in results.items():
             while_drawn.setattr(f"analysis.visual_tokens.{name}", partial(_given, result))
         yield while_drawn

@@ -24,10 +24,9 @@ def part_control(picture: SeenPicture) -> None:
     """Let a person choose, where there is something to choose; what may be chosen says what is drawn."""
     if not picture.in_crops_and_whole:
         return
-    in_crops = int(picture.main.sum())
     words = {
-        "crops": f"{in_crops} tokens of the crops",
-        "whole": f"{len(picture) - in_crops} of the small whole picture",
+        "crops": f"{picture.n_in_crops} tokens of the crops",
+        "whole": f"{len(picture) - picture.n_in_crops} of the small whole picture",
     }
     st.selectbox(
         "Tokens drawn",
