@@ -32,10 +32,10 @@ def collapse_sentence(layers: Mapping[str, VisualLayers], tokens: Tokens = "visu
     """The finding in words: the collapse layer with its evidence, or why there is none."""
     found = visual_collapse(layers, tokens)
     if found.layer is None:
-        return f"No collapse layer: {found.reason}."
+        return f"No collapse layer: {found.reason}.{found.left_out}"
     return (
         f"Collapse layer {found.layer}: the median drop is {100 * found.largest_drop:.1f} %, and "
-        f"{100 * found.agreeing:.0f} % of {len(found.names)} pictures lose most there."
+        f"{100 * found.agreeing:.0f} % of {found.n_measured} pictures lose most there.{found.left_out}"
     )
 
 

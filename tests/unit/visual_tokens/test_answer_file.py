@@ -139,3 +139,21 @@ def test_the_collapse_layer_of_pictures_is_by_the_rule_of_texts():
         for i in (0, 0, 3)
     ]
     assert "of the pictures lose most" in an.visual_collapse(apart).reason
+
+
+def test_a_picture_that_was_not_measured_is_left_out_and_not_a_picture_without_a_drop():
+    """Two pictures lose 0.75 in layer 2; of two nothing was measured, and of one that layer alone was not."""
+
+    def layers(*entropy):
+        return replace(made_answer().layers, matrix_entropy_visual=np.array(entropy))
+
+    gone = layers(*[np.nan] * 5)
+    some = [layers(4.0, 4.0, 1.0, 1.0, 1.0)] * 2 + [gone] * 2 + [layers(4.0, 2.0, np.nan, 2.0, 2.0)]
+    found = an.visual_collapse(some)
+    assert (found.layer, found.largest_drop, found.agreeing, found.n_measured) == (2, 0.75, 1.0, 2)
+    assert found.median_drop.tolist() == [0.0, 0.75, 0.0, 0.0] and np.isnan(found.drop[2:4]).all()
+    assert found.drop[4].tolist()[::3] == [0.5, 0.0] and np.isnan(found.drop[4, 1:3]).all()
+    assert found.left_out == " Not measured and left out: 3 of 5 pictures."
+    assert an.visual_collapse(some[:2]).left_out == ""
+    with pytest.raises(ValueError, match="no spectra of visual tokens were taken"):
+        an.visual_collapse([gone] * 3)
