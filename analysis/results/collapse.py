@@ -71,7 +71,7 @@ class CollapseLayer:
             )
         if self.agreeing < LEAST_AGREEING:
             return (
-                f"only {100 * self.agreeing:.0f} % of the {self.of} lose most at layer {self.candidate}, "
+                f"only {100 * self.agreeing:.0f} % of the {self.of} lose most within one layer of {self.candidate}, "
                 f"under {100 * LEAST_AGREEING:.0f} %"
             )
         return ""

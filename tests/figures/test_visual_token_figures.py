@@ -240,6 +240,10 @@ def test_a_collapse_over_many_pictures_is_said_with_its_evidence(a):
     frame = collapse_frame(layers)
     assert len(frame) == 3 * (LAYERS + 1)
     assert chart_svg(figures.visual_collapse_curves(layers)).startswith(b"<svg")
+    gone = {k: replace(one, matrix_entropy_text=np.full(LAYERS + 1, np.nan)) for k, one in layers.items()}
+    said = "No collapse layer is known: no spectra of text tokens were taken."
+    assert collapse_sentence(gone, "text") == said
+    assert chart_svg(figures.visual_collapse_curves(gone, "text")).startswith(b"<svg")
 
 
 def test_the_horizon_is_drawn_and_said(a):

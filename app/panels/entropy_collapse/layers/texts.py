@@ -153,7 +153,7 @@ def _evidence(found: Any, without: Any) -> str:
     else:
         line = (
             f"Median drop **{100 * float(found.median_drop[found.layer - 1]):.1f} %** into layer {found.layer}; "
-            f"**{100 * found.agreeing:.0f} %** of {found.n_measured} texts lose most there.{found.left_out}"
+            f"**{100 * found.agreeing:.0f} %** of {found.n_measured} texts lose most within one layer of it.{found.left_out}"
         )
     if without.layer is None:
         return f"{line} Without token 0 there is none: {without.reason}."
