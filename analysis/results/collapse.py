@@ -24,23 +24,35 @@ class CollapseLayer:
     names: tuple[str, ...]
     """The texts, or the pictures."""
     drop: np.ndarray
-    """float64, (texts, L): share of the matrix entropy lost in block l + 1; below 0 where it rises."""
+    """float64, (texts, L): share of the matrix entropy lost in block l + 1; below 0 where it rises, NaN where it was
+    not measured."""
     candidate: int
-    """Layer whose median drop is largest, 1 to L."""
+    """Layer whose median drop is largest, 1 to L; 1 where nothing was measured."""
     agreeing: float
-    """Share of the texts that lose most there, one layer more or less."""
+    """Share of the texts measured there that lose most there, one layer more or less."""
     of: str = "texts"
     """What they are, in the plural."""
 
     @property
     def median_drop(self) -> np.ndarray:
-        """float64, (L,): median over texts of the drop into layers 1 to L."""
-        return np.asarray(np.median(self.drop, axis=0))
+        """float64, (L,): median of the drop into layers 1 to L over the texts that were measured there, NaN without one."""
+        return _medians(self.drop)
 
     @property
     def largest_drop(self) -> float:
         """Median over texts of the drop into the candidate."""
         return float(self.median_drop[self.candidate - 1])
+
+    @property
+    def n_measured(self) -> int:
+        """Texts whose drop into the candidate was measured: those that count."""
+        return int(np.isfinite(self.drop[:, self.candidate - 1]).sum())
+
+    @property
+    def left_out(self) -> str:
+        """How many texts do not count, as a sentence with a blank before it; empty where all do."""
+        missing = len(self.names) - self.n_measured
+        return f" Not measured and left out: {missing} of {len(self.names)} {self.of}." if missing else ""
 
     @property
     def layer(self) -> int | None:
@@ -50,6 +62,8 @@ class CollapseLayer:
     @property
     def reason(self) -> str:
         """Why there is no collapse layer; empty if there is one."""
+        if not self.n_measured:
+            return f"none of the {self.of} was measured"
         if not self.largest_drop >= LEAST_DROP:
             return (
                 f"the largest median drop is {100 * self.largest_drop:.1f} % (into layer {self.candidate}), "
@@ -57,7 +71,7 @@ class CollapseLayer:
             )
         if self.agreeing < LEAST_AGREEING:
             return (
-                f"only {100 * self.agreeing:.0f} % of the {self.of} lose most at layer {self.candidate}, "
+                f"only {100 * self.agreeing:.0f} % of the {self.of} lose most within one layer of {self.candidate}, "
                 f"under {100 * LEAST_AGREEING:.0f} %"
             )
         return ""
@@ -94,6 +108,8 @@ def collapse_of(entropies: Mapping[str, np.ndarray], *, into: int = 1, of: str =
     CollapseLayer
         With its evidence, also where there is no such layer.
 
+        A text counts where it was measured, and nowhere else.
+
     Raises
     ------
     ValueError
@@ -115,8 +131,22 @@ def collapse_of(entropies: Mapping[str, np.ndarray], *, into: int = 1, of: str =
         raise ValueError("a drop needs two layers")
     with np.errstate(invalid="ignore", divide="ignore"):
         drop = np.nan_to_num(1 - entropy[:, 1:] / entropy[:, :-1], nan=0.0, neginf=0.0, posinf=0.0)
-    candidate = int(np.argmax(np.median(drop, axis=0)))
-    near = np.abs(np.argmax(drop, axis=1) - candidate) <= 1
+    drop[np.isnan(entropy[:, 1:]) | np.isnan(entropy[:, :-1])] = np.nan
+    candidate = int(_largest(_medians(drop)))
+    there = drop[np.isfinite(drop[:, candidate])]
+    agreeing = np.mean(np.abs(_largest(there) - candidate) <= 1) if len(there) else np.nan
     if into == 2:  # keep one entry per block 1 to L; nothing is before block 1
         drop, candidate = np.concatenate([np.zeros((len(drop), 1)), drop], axis=1), candidate + 1
-    return CollapseLayer(tuple(entropies), drop, candidate + 1, float(near.mean()), of)
+    return CollapseLayer(tuple(entropies), drop, candidate + 1, float(agreeing), of)
+
+
+def _medians(drop: np.ndarray) -> np.ndarray:
+    """Median of every column without what is NaN; NaN where nothing else is there."""
+    return np.array(
+        [np.median(kept) if len(kept := column[~np.isnan(column)]) else np.nan for column in drop.T]
+    )
+
+
+def _largest(drop: np.ndarray) -> np.ndarray:
+    """Number of the largest along the last axis, what is NaN left out; 0 where nothing else is there."""
+    return np.argmax(np.where(np.isnan(drop), -np.inf, drop), axis=-1)

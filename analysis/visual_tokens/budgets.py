@@ -86,8 +86,8 @@ def choice_for(policy: VisualPolicy, view: VisualView, tokens: int, counting: Co
             middle = (below + above) // 2
             tried.append(policy.choose(view, middle))
             below, above = (middle, above) if average(tried[-1]) <= tokens else (below, middle)
-    except AnalysisError:  # it keeps some numbers only
-        return policy.choose(view, tokens)
+    except AnalysisError:  # it keeps some numbers only, of which the fewest may do
+        return fewest if abs(average(fewest) - tokens) <= 0.5 else policy.choose(view, tokens)
     return min(tried, key=lambda choice: (abs(average(choice) - tokens), len(choice.kept)))
 
 

@@ -31,12 +31,12 @@ def visual_collapse(
     Returns
     -------
     CollapseLayer
-        With its evidence, also where there is no such layer: "none" is an answer.
+        With its evidence, also where there is no such layer: "none" is an answer. Pictures without spectra do not count.
 
     Raises
     ------
     ValueError
-        Without pictures, or where the spectra were not taken or are of models with different numbers of layers.
+        Without pictures, or where no spectra were taken or they are of models with different numbers of layers.
 
     Notes
     -----
@@ -52,7 +52,10 @@ def visual_collapse(
         name: answer.layers if isinstance(answer, VisualAnswer) else answer for name, answer in named.items()
     }
     entropies = {name: getattr(found, field) for name, found in layers.items()}
-    return collapse_of(entropies, of="pictures")
+    found = collapse_of(entropies, of="pictures")
+    if not found.n_measured:
+        raise ValueError(f"no spectra of {tokens} tokens were taken")
+    return found
 
 
 def layers_of_scenes(

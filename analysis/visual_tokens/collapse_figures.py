@@ -29,13 +29,16 @@ def collapse_frame(
 
 
 def collapse_sentence(layers: Mapping[str, VisualLayers], tokens: Tokens = "visual") -> str:
-    """The finding in words: the collapse layer with its evidence, or why there is none."""
-    found = visual_collapse(layers, tokens)
+    """The finding in words: the collapse layer with its evidence, or why there is none or it is not known."""
+    try:
+        found = visual_collapse(layers, tokens)
+    except ValueError as nothing:
+        return f"No collapse layer is known: {nothing}."
     if found.layer is None:
-        return f"No collapse layer: {found.reason}."
+        return f"No collapse layer: {found.reason}.{found.left_out}"
     return (
         f"Collapse layer {found.layer}: the median drop is {100 * found.largest_drop:.1f} %, and "
-        f"{100 * found.agreeing:.0f} % of {len(found.names)} pictures lose most there."
+        f"{100 * found.agreeing:.0f} % of {found.n_measured} pictures lose most within one layer of it.{found.left_out}"
     )
 
 
@@ -75,8 +78,7 @@ def visual_collapse_curves(
     median = frame.groupby("layer", as_index=False)["value"].median().assign(picture="median")
     middle = alt.Chart(median).mark_line(color=teal, strokeWidth=2.6).encode(x=x, y=y, tooltip=hover)
     drawn = [each, middle]
-    found = visual_collapse(layers, tokens).layer
-    if found is not None:
+    if frame["value"].notna().any() and (found := visual_collapse(layers, tokens).layer) is not None:
         place = pd.DataFrame({"layer": [found]})
         drawn.append(alt.Chart(place).mark_rule(color=colours.ink, strokeWidth=1.2).encode(x="layer:Q"))
     return styled(alt.layer(*drawn).properties(width="container", height=230), theme_name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from analysis.visual_tokens.results import VisualAnswer
 
 _HALF = 0.5
+Share = TypeVar("Share", float, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class AttentionFinding:
     """On text, the first position included."""
     first: float
     """On position 0, where a sink mostly is."""
+    apart: tuple[float, float]
+    """On visual tokens and on text, position 0 left out of the one that it is."""
     strongest: tuple[tuple[int, float], ...]
     """Visual tokens that got most, with their shares, most first; sinks are left out."""
     sinks: float
@@ -86,15 +89,22 @@ def attention_finding(
     order = np.argsort(-free, kind="stable")[:n]
     falling = np.cumsum(np.sort(weights)[::-1])
     total = float(weights.sum())
+    text, first = (_mean(x, token, layer, head) for x in (looking.share_text, looking.share_first))
     return AttentionFinding(
         picture=total,
-        text=_mean(looking.share_text, token, layer, head),
-        first=_mean(looking.share_first, token, layer, head),
+        text=text,
+        first=first,
+        apart=without_first(a, total, text, first),
         strongest=tuple((int(i), float(weights[i])) for i in order if not sink[i]),
         sinks=float(weights[sink].sum()),
         n_half=int(np.searchsorted(falling, _HALF * total) + 1),
         even=total / len(weights),
     )
+
+
+def without_first(a: VisualAnswer, visual: Share, text: Share, first: Share) -> tuple[Share, Share]:
+    """Shares on visual tokens and on text without position 0, which is a visual token in models without a start."""
+    return (visual - first, text) if a.prompt.kind[0] == "image" else (visual, text - first)
 
 
 def sink_patches(a: VisualAnswer, layer: int | None = None) -> np.ndarray:

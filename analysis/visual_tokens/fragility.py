@@ -77,7 +77,7 @@ def measure_fragility(
     pictures : sequence
         With questions whose answers are known, such as some :func:`analysis.scene`.
     policies : sequence of str or VisualPolicy
-        Methods; a random one draws the same for both pictures.
+        Methods; a random one is one draw, that of its seed, the same for all pictures, changed or not.
     kept : sequence of float
         Tokens to keep: whole numbers, or shares of all of them.
     noise : Noise
@@ -186,11 +186,12 @@ def _cell(
     clean: _Seen, noisy: _Seen, ids: tuple[int, ...], method: VisualPolicy, amount: float
 ) -> FragileCell:
     none = np.zeros(0)
+    label = f"{method.label}, one draw" if method.is_random else method.label
     try:
         tokens = tokens_of(amount, len(clean.view))
         choices = [method.choose(one.view, tokens) for one in (clean, noisy)]
     except AnalysisError as error:
-        return FragileCell(method.name, method.label, amount, 0, none, none, none, none, none, error.message)
+        return FragileCell(method.name, label, amount, 0, none, none, none, none, none, error.message)
     again = torch.isin(choices[0].kept, choices[1].kept).float().mean() if tokens else torch.tensor(1.0)
     correlation = infiltrated = float("nan")
     scores = [method.ranking(one.view) for one in (clean, noisy)]
@@ -200,7 +201,7 @@ def _cell(
     right = [one.right(choice, ids) for one, choice in zip((clean, noisy), choices, strict=True)]
     return FragileCell(
         method.name,
-        method.label,
+        label,
         amount,
         tokens,
         clean=np.array(right[:1]),

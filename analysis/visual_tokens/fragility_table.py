@@ -27,6 +27,7 @@ _HEAD = (
     "CBR %",
     "kept again %",
 )
+_NOTE = "Random tokens: one draw (seed 0), the same in all pictures."
 
 
 def table(found: Fragility) -> list[str]:
@@ -71,7 +72,7 @@ def main() -> None:
             progress=_tell,
         )
         lines += table(found)
-    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.write("\n".join([*lines, "", _NOTE]) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,13 +19,15 @@ class Interval:
     high: float
 
 
-def wilson(right: int, n: int) -> Interval:
+def wilson(right: float, n: int) -> Interval:
     """Estimate a share and its 95 % interval (Wilson 1927), which stays within 0 and 1.
 
     Parameters
     ----------
-    right, n : int
-        Successes among trials.
+    right : float
+        Successes; not a whole number where trials are means.
+    n : int
+        Trials.
 
     Returns
     -------

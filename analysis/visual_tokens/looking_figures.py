@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import amount_ramp, rgb_to_hex, theme
-from analysis.visual_tokens.findings import sink_patches
+from analysis.visual_tokens.findings import sink_patches, without_first
 from analysis.visual_tokens.patch_figures import SIDE, PatchValues, patch_frame, picture_map
 
 if TYPE_CHECKING:
@@ -77,15 +77,12 @@ def attention_on_picture(
 def shares_frame(a: VisualAnswer, token: int = 0) -> pd.DataFrame:
     """Table of where a written token's attention goes in every layer, mean over heads; the shares of a layer add up to 1."""
     looking = a.looking
-    first = looking.share_first[token].mean(1, dtype=np.float64)
-    shares = {
-        "visual": looking.share_visual[token].mean(1, dtype=np.float64),
-        "text": looking.share_text[token].mean(1, dtype=np.float64) - first,
-        "first": first,
-        "newlines": looking.share_newlines[token].mean(1, dtype=np.float64),
-    }
-    if a.prompt.kind[0] == "image":  # position 0 is a visual token: part of the picture already
-        shares["text"], shares["visual"] = shares["text"] + first, shares["visual"] - first
+    visual, text, first, newlines = (
+        share[token].mean(1, dtype=np.float64)
+        for share in (looking.share_visual, looking.share_text, looking.share_first, looking.share_newlines)
+    )
+    visual, text = without_first(a, visual, text, first)
+    shares = {"visual": visual, "text": text, "first": first, "newlines": newlines}
     if not shares["newlines"].any():
         del shares["newlines"]
     frame = pd.DataFrame(shares)

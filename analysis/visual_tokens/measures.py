@@ -25,7 +25,7 @@ def modality_balance(
     Returns
     -------
     mdi, aei : float
-        Above 1 where text gets more than its number of tokens says; NaN without keys of both kinds.
+        Above 1 where text gets more than its number of tokens says; NaN without keys of both kinds, and where none of them gets any.
     """
     first = int(without_first)
     mass, visual = attention[:, first:].sum(0), is_visual[first:]
@@ -33,6 +33,8 @@ def modality_balance(
     if not n_visual or not n_text:
         return float("nan"), float("nan")
     to_visual, to_text = float(mass[visual].sum()), float(mass[~visual].sum())
+    if not to_visual and not to_text:
+        return float("nan"), float("nan")
     mdi = (to_text / n_text) / (to_visual / n_visual) if to_visual else float("inf")
     aei = (to_text / (to_text + to_visual)) / (n_text / (n_text + n_visual))
     return mdi, aei

@@ -70,15 +70,15 @@ def robustness(
 
 
 def _share(wrong: np.ndarray, picture: np.ndarray) -> Interval:
-    """Share of questions with its 95 % interval over pictures: a bootstrap, or Wilson's where all are alike."""
-    if not len(wrong) or wrong.all() or not wrong.any():
-        n = len(np.unique(picture))
-        return wilson(n if len(wrong) and wrong.all() else 0, n)
+    """Share of questions with its 95 % interval over pictures: a bootstrap, or Wilson's if all are alike or of one picture."""
+    n = len(np.unique(picture))
+    if n < 2 or wrong.all() or not wrong.any():  # draws would all be the same
+        return wilson(n * float(wrong.mean()) if n else 0, n)
     return paired_difference(np.zeros(len(wrong)), wrong, picture)
 
 
 def practical_budget(full_clean: np.ndarray, kept_clean: Mapping[int, np.ndarray]) -> int | None:
-    """K_prac: the fewest tokens with at least 80 % of the full model's accuracy on pictures as they are; None if none.
+    """K_prac: the fewest tokens with at least 80 % of the full model's accuracy on pictures as they are; None if none has, or the full one is never right.
 
     Parameters
     ----------
@@ -88,7 +88,8 @@ def practical_budget(full_clean: np.ndarray, kept_clean: Mapping[int, np.ndarray
         By the tokens kept, (Q,) of bool.
     """
     least = ENOUGH * int(full_clean.sum()) - 1e-9  # questions: four of five are enough
-    return min((n for n, right in kept_clean.items() if int(right.sum()) >= least), default=None)
+    enough = (n for n, right in kept_clean.items() if int(right.sum()) >= least)
+    return min(enough, default=None) if full_clean.any() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class RankStability:
     correlation : float
         Spearman's; NaN where all are equal.
     preserved : float
-        Share of the top tokens before that are among the top after.
+        Share of the top tokens before that are among the top after; NaN without any.
     infiltrated : float
         Share of the bottom tokens before that are among the top after.
     """
@@ -126,6 +127,6 @@ def rank_stability(before: Tensor, after: Tensor, kept: int) -> RankStability:
     varies = all(rank.nunique() > 1 for rank in ranks)
     return RankStability(
         float(ranks[0].corr(ranks[1])) if varies else float("nan"),
-        len(top & again) / kept,
+        len(top & again) / kept if kept else float("nan"),
         len(bottom & again) / len(bottom) if bottom else float("nan"),
     )

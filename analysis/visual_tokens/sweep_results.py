@@ -46,7 +46,7 @@ class VisualSetting:
     kv_bytes : int
         Bytes of keys and values of the prompt, if what is pruned is not stored.
     seconds : float
-        One pass over prompt and answer with the states physically dropped; the tower is not part of it.
+        One pass over the prompt with the states physically dropped; the tower is not part of it.
     answer : str
         What is written, the likeliest token each time.
     right : bool

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from analysis.errors import AnalysisError, OutOfMemoryError, TooLongError, UnsupportedModelError
+from analysis.errors import (
+    AnalysisError,
+    InvalidTextError,
+    OutOfMemoryError,
+    TooLongError,
+    UnsupportedModelError,
+)
 from analysis.models.loading import ModelInfo
 from analysis.models.spec import ModelSpec
 from analysis.models.stops import stop_ids
@@ -155,7 +161,14 @@ class VisionModel:
         Raises
         ------
         InvalidTextError
-            If the answer is empty.
+            If the answer is empty, or a part of it is not in the vocabulary.
         """
         check_text(text)
-        return [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        ids = [int(i) for i in self.tokenizer(text, add_special_tokens=False)["input_ids"]]
+        unknown = self.tokenizer.unk_token
+        if unknown and unknown not in text and self.tokenizer.unk_token_id in ids:
+            raise InvalidTextError(
+                f"{self.name} has no token for a part of the answer “{text.strip()}”.",
+                "Use words that the model can write.",
+            )
+        return ids

@@ -66,6 +66,22 @@ def test_what_a_token_looks_at_is_summed_without_its_sinks(a):
     assert 0 < found.first < found.text + 1e-9
 
 
+@pytest.mark.parametrize(("kind", "apart"), [("special", (0.7, 0.1)), ("image", (0.5, 0.3))])
+def test_the_first_position_is_taken_off_what_it_is(kind, apart):
+    """Of the attention 0.7 is on the picture, 0.3 on text, 0.2 on position 0: text, or a visual token."""
+    a = made_answer(N)
+    looking = replace(
+        a.looking,
+        mean=np.full_like(a.looking.mean, 0.7 / N),
+        share_visual=np.full_like(a.looking.share_visual, 0.7),
+        share_first=np.full_like(a.looking.share_first, 0.2),
+    )
+    a = replace(a, looking=looking, prompt=replace(a.prompt, kind=(kind, *a.prompt.kind[1:])))
+    found, frame = attention_finding(a, 1, 2), shares_frame(a, 1)
+    assert (found.first, *found.apart) == pytest.approx((0.2, *apart), abs=1e-6)
+    assert frame.loc[2, ["first", "visual", "text"]].tolist() == pytest.approx((0.2, *apart), abs=1e-6)
+
+
 def test_half_of_the_attention_on_the_picture_is_counted_from_the_largest():
     a = made_answer(N)
     mean = np.zeros_like(a.looking.mean)
@@ -224,6 +240,10 @@ def test_a_collapse_over_many_pictures_is_said_with_its_evidence(a):
     frame = collapse_frame(layers)
     assert len(frame) == 3 * (LAYERS + 1)
     assert chart_svg(figures.visual_collapse_curves(layers)).startswith(b"<svg")
+    gone = {k: replace(one, matrix_entropy_text=np.full(LAYERS + 1, np.nan)) for k, one in layers.items()}
+    said = "No collapse layer is known: no spectra of text tokens were taken."
+    assert collapse_sentence(gone, "text") == said
+    assert chart_svg(figures.visual_collapse_curves(gone, "text")).startswith(b"<svg")
 
 
 def test_the_horizon_is_drawn_and_said(a):

@@ -124,7 +124,17 @@ def test_a_layer_that_overflowed_is_missing_and_the_rest_is_there(fresh_llama, t
     assert np.isnan(layer_curve(run, order=2)["value"][2]) and np.isnan(run.layers.curvature[0, 2])
     again = an.load_trace(run.save(tmp_path / "run.trace"))
     np.testing.assert_array_equal(again.layers.spectrum, run.layers.spectrum)
-    assert collapse_layer([run]).layer is None
+    found = collapse_layer([run])
+    assert found.layer is None and np.isnan(found.drop[0, 1]) and np.isfinite(found.drop[0, 0])
+
+
+def test_a_text_without_its_first_token_may_have_nothing_to_measure():
+    """Without its first token a text of two has one state: nothing to compare."""
+    short = made([0.0, 0.0])
+    short.layers.spectrum[1] = np.nan
+    found = collapse_layer([short], first_token=False)
+    assert found.layer is None and found.reason == "none of the texts was measured"
+    assert (found.n_measured, found.candidate) == (0, 1) and np.isnan(found.largest_drop)
 
 
 # The collapse layer -----------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ def _shares(a: VisualAnswer) -> None:
     token, layer, head = chosen_parts(a)
     found = attention_finding(a, token, layer, head)
     what = f"{'all layers' if layer is None else f'layer {layer}'}, {'all heads' if head is None else f'head {head}'}"
-    parts = (("picture", found.picture), ("text", found.text - found.first), ("first position", found.first))
+    parts = tuple(zip(("picture", "text", "first position"), (*found.apart, found.first), strict=True))
     bars = "".join(
         f'<u class="p{k}" style="width:{100 * share:.2f}%" title="{escape(name)}: {percent(share)}"></u>'
         for k, (name, share) in enumerate(parts)

@@ -78,8 +78,9 @@ an oracle to hold methods against.
 """
 
 FRAGILITY = """
-Every colour value of the picture moves by at most so many of 255 levels: by chance, or so that the tower's attention moves most. The same
-questions are answered with all tokens and with few, on the picture as it is and changed.
+Every colour value of the picture moves by at most so many of 255 levels: by chance, or so that the tower's attention is taken off what it
+attends to most. The same questions are answered with all tokens and with few, on the picture as it is and changed. **Random** tokens are
+one draw (seed 0), the same in all pictures: one number, not what random tokens do on average.
 
 **SR**: accuracy of all tokens on changed pictures over that on pictures as they are. **CER**: share that the kept tokens get wrong on changed
 pictures. **CBR**: of the questions that all tokens get right on both, and the kept ones on the picture as it is, the share that the kept ones

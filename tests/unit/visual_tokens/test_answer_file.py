@@ -12,6 +12,7 @@ import pytest
 import analysis as an
 from analysis.errors import BrokenFileError
 from analysis.visual_tokens.answer_file import answer_bytes, answer_from_bytes
+from analysis.visual_tokens.collapse_figures import collapse_sentence
 from analysis.visual_tokens.results import SeenPicture
 from analysis.visual_tokens.sinks import place_in_words
 from tests.visual_answers import made_answer
@@ -138,4 +139,28 @@ def test_the_collapse_layer_of_pictures_is_by_the_rule_of_texts():
         replace(answers[0].layers, matrix_entropy_visual=np.roll(spread, i)[[0, 1, 2, 3, 4]])
         for i in (0, 0, 3)
     ]
-    assert "of the pictures lose most" in an.visual_collapse(apart).reason
+    reason = an.visual_collapse(apart).reason
+    assert reason == "only 67 % of the pictures lose most within one layer of 1, under 80 %"
+
+
+def test_a_picture_that_was_not_measured_is_left_out_and_not_a_picture_without_a_drop():
+    """Two pictures lose 0.75 in layer 2; of two nothing was measured, and of one that layer alone was not."""
+
+    def layers(*entropy):
+        return replace(made_answer().layers, matrix_entropy_visual=np.array(entropy))
+
+    gone = layers(*[np.nan] * 5)
+    some = [layers(4.0, 4.0, 1.0, 1.0, 1.0)] * 2 + [gone] * 2 + [layers(4.0, 2.0, np.nan, 2.0, 2.0)]
+    found = an.visual_collapse(some)
+    assert (found.layer, found.largest_drop, found.agreeing, found.n_measured) == (2, 0.75, 1.0, 2)
+    assert found.median_drop.tolist() == [0.0, 0.75, 0.0, 0.0] and np.isnan(found.drop[2:4]).all()
+    assert found.drop[4].tolist()[::3] == [0.5, 0.0] and np.isnan(found.drop[4, 1:3]).all()
+    assert found.left_out == " Not measured and left out: 3 of 5 pictures."
+    assert an.visual_collapse(some[:2]).left_out == ""
+    told = {f"scene {i}": one for i, one in enumerate([*some[:4], layers(4.0, 4.0, 4.0, 1.0, 1.0)])}
+    assert collapse_sentence(told) == (
+        "Collapse layer 2: the median drop is 75.0 %, and 100 % of 3 pictures lose most within one layer of it. "
+        "Not measured and left out: 2 of 5 pictures."
+    )
+    with pytest.raises(ValueError, match="no spectra of visual tokens were taken"):
+        an.visual_collapse([gone] * 3)

@@ -119,6 +119,11 @@ def test_nothing_changes_where_the_picture_does_not(tiny):
             return torch.zeros_like(colours)
 
     found = an.measure_fragility(tiny, pictures(tiny), ["fastv", "visionzip", "random"], [3], Nothing())
+    assert [cell.label for cell in found.cells] == [
+        "FastV",
+        "VisionZip",
+        f"{policy('random').label}, one draw",
+    ]
     assert (found.full_clean == found.full_noisy).all()
     for cell in found.cells:
         assert (cell.clean == cell.noisy).all() and (cell.kept_again == 1).all()

@@ -134,6 +134,8 @@ def test_the_horizon_of_a_question_by_hand():
     image, ids = an.scene(4).image, [23, 31]
     found = information_horizon(vlm, image, QUESTION, "w3 w11", layers=(1, 3), least=1e-3)
     assert vlm.answer_ids("w3 w11") == ids
+    with pytest.raises(an.AnalysisError, match="no token for a part of the answer “w3 zebra”"):
+        vlm.answer_ids("w3 zebra")
     inputs = vlm.prepare(image, QUESTION).inputs
     curve = image_knock_out(vlm.model, inputs, ids)
     assert np.array_equal(found.answer_logp, curve["answer_logp"]) and found.horizon == horizon_layer(

@@ -113,6 +113,9 @@ def test_four_numbers_by_hand():
     assert six.n_sound == 30 and six.error == found.error and six.broken == found.broken
     sure = robustness(of("rrrr"), of("rrrr"), of("rrrr"), of("rrrr"), np.array([0, 0, 1, 1]))
     assert sure.broken.value == 0 and sure.broken.high == pytest.approx(0.6576, abs=1e-4)  # 0 of 2 pictures
+    # one picture, half of it wrong: Wilson's interval of one trial with a share of 0.5, and none of width 0
+    single = robustness(of("rr"), of("rr"), of("rr"), of("rw"), np.array([7, 7])).error
+    assert (single.value, single.low, single.high) == pytest.approx((0.5, 0.0546, 0.9454), abs=1e-4)
     nothing = robustness(of("ww"), of("ww"), of("ww"), of("rw"), np.arange(2))
     assert np.isnan(nothing.survival) and np.isnan(nothing.broken.value) and nothing.n_sound == 0
 
@@ -123,6 +126,7 @@ def test_the_fewest_tokens_that_are_practical():
     cells = {36: of("rrrrrrrrrw"), 16: of("rrrrrrrrww"), 4: of("rrrrrrrwww")}
     assert practical_budget(full, cells) == 16
     assert practical_budget(full, {4: cells[4]}) is None
+    assert practical_budget(of("wwwwwwwwww"), cells) is None, "80 % of nothing"
 
 
 def test_a_ranking_before_and_after():
@@ -136,3 +140,5 @@ def test_a_ranking_before_and_after():
     assert (same.correlation, same.preserved, same.infiltrated) == (1, 1, 0)
     assert np.isnan(rank_stability(before, torch.ones(8), 2).correlation)
     assert np.isnan(rank_stability(before, before, 8).infiltrated)
+    none = rank_stability(before, before, 0)
+    assert np.isnan(none.preserved) and np.isnan(none.infiltrated) and none.correlation == 1

@@ -21,6 +21,8 @@ def test_shares_of_text_and_image_by_hand():
     assert modality_balance(even, visual) == pytest.approx((1.0, 1.0))
     assert np.isnan(modality_balance(row, np.zeros(4, bool))[0])
     assert modality_balance(np.array([[1.0, 0, 0, 0]]), visual)[0] == math.inf
+    alone = np.array([[1.0, 0, 0]])  # all of it on the token that is left out
+    assert np.isnan(modality_balance(alone, np.array([False, True, False]), without_first=True)).all()
 
 
 def test_sinks_are_massive_in_the_dimensions_of_the_first_token():

@@ -143,6 +143,10 @@ def test_an_average_over_layers_is_the_nearest_that_can_be():
         choice_for(policy("fastv"), view, 36, "average")
     with pytest.raises(an.AnalysisError, match="Blocks of this grid"):
         choice_for(policy("downsampling"), view, 50, "average")
+    none = choice_for(policy("drop_all"), view, 90, "average")  # 5 of 8 layers see all 144
+    assert len(none.kept) == 0 and none.layer == 5
+    with pytest.raises(an.AnalysisError, match="It keeps none"):
+        choice_for(policy("drop_all"), view, 91, "average")
     several = choice_for(policy("sparsevlm"), view, 60, "average")
     counts = [144 if i < several.stages[0].layer else 0 for i in range(8)]
     for stage in several.stages:

@@ -149,11 +149,11 @@ def _lengths(traces: dict[str, Trace]) -> str:
 
 def _evidence(found: Any, without: Any) -> str:
     if found.layer is None:
-        line = f"No collapse layer: {found.reason}."
+        line = f"No collapse layer: {found.reason}.{found.left_out}"
     else:
         line = (
             f"Median drop **{100 * float(found.median_drop[found.layer - 1]):.1f} %** into layer {found.layer}; "
-            f"**{100 * found.agreeing:.0f} %** of {len(found.names)} texts lose most there."
+            f"**{100 * found.agreeing:.0f} %** of {found.n_measured} texts lose most within one layer of it.{found.left_out}"
         )
     if without.layer is None:
         return f"{line} Without token 0 there is none: {without.reason}."
