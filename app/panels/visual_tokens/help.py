@@ -78,8 +78,8 @@ an oracle to hold methods against.
 """
 
 FRAGILITY = """
-Every colour value of the picture moves by at most so many of 255 levels: by chance, or so that the tower's attention is taken off what it
-attends to most. The same questions are answered with all tokens and with few, on the picture as it is and changed. **Random** tokens are
+Every colour value of the picture moves by at most so many of 255 levels: by chance, or so that what the tower attends to most
+gets less of its attention. The same questions are answered with all tokens and with few, on the picture as it is and changed. **Random** tokens are
 one draw (seed 0), the same in all pictures: one number, not what random tokens do on average.
 
 **SR**: accuracy of all tokens on changed pictures over that on pictures as they are. **CER**: share that the kept tokens get wrong on changed
