@@ -75,7 +75,7 @@ an oracle to hold methods against.
 """
 
 FRAGILITY = """
-Every colour value of the picture moves by at most so many of 255 levels: by chance, or so that the tower's attention is taken off what it
+Every colour value of the picture moves by at most so many of 255 levels: by chance, or so that the tower attends less to what it
 attends to most. The same questions are answered with all tokens and with few, on the picture as it is and changed. **Random** tokens are
 one draw (seed 0), the same in all pictures: one number, not what random tokens do on average.
 
