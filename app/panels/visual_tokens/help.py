@@ -69,17 +69,14 @@ From a layer on, visual tokens are hidden from everything after them; positions 
 first layer from which on hiding all of them changes the answer's log-probability by less than 0.05 nats. Behind it any method may drop
 everything: there, random tokens are as good as chosen ones.
 
-*Sinks*: only the visual tokens that most rows give ten even shares or more in some layer, or whose state is massive, are hidden. Beside them
-five draws of as many random ones of the others, their mean and their span. Sinks that change less than random ones held attention, and nothing else.
-
 A **window** is a block of patches. *Gone*: the change of the probability of the answer's first token if only this window is hidden; blue is less
 likely. *Alone*: what it brings back if nothing else of the picture is left (Information Horizon, 2025). Both know the answer, so they are
 an oracle to hold methods against.
 """
 
 FRAGILITY = """
-Every colour value of the picture moves by at most so many of 255 levels: by chance, or so that what the tower attends to most
-gets less of its attention. The same questions are answered with all tokens and with few, on the picture as it is and changed. **Random** tokens are
+Every colour value of the picture moves by at most so many of 255 levels: by chance, or so that the tower attends less to what it
+attends to most. The same questions are answered with all tokens and with few, on the picture as it is and changed. **Random** tokens are
 one draw (seed 0), the same in all pictures: one number, not what random tokens do on average.
 
 **SR**: accuracy of all tokens on changed pictures over that on pictures as they are. **CER**: share that the kept tokens get wrong on changed
