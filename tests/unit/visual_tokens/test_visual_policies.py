@@ -22,7 +22,7 @@ from analysis.visual_tokens.policies.hired import crop_at, shares
 from analysis.visual_tokens.policies.layers import same_depth, stage_counts
 from analysis.visual_tokens.policies.pitome import energy
 from analysis.visual_tokens.policies.random import Random
-from analysis.visual_tokens.policies.sparsevlm import rating
+from analysis.visual_tokens.policies.sparsevlm import EARLIER, LAST, rating
 from analysis.visual_tokens.policies.transprune import transitions
 from analysis.visual_tokens.policies.vflowopt import global_rows, grid_cells
 from analysis.visual_tokens.policies.view import TowerLayer
@@ -297,17 +297,13 @@ def test_a_token_whose_heads_agree_has_no_entropy():
 
 
 def test_counts_are_the_published_ones_and_lie_between_them():
-    lists = (
-        (30 / 576, 36 / 576, 110 / 576, 1.0),
-        (
-            (66 / 576, 303 / 576, 300 / 576, 1.0),
-            (30 / 576, 110 / 576, 200 / 576, 1.0),
-        ),
-    )
-    assert stage_counts(576, 30, *lists) == (66, 30, 30)
+    lists = (LAST, EARLIER)
+    assert stage_counts(576, 17, *lists) == (66, 30, 17)
+    assert stage_counts(576, 26, *lists) == (238, 48, 26)
     assert stage_counts(576, 36, *lists) == (303, 110, 36)
     assert stage_counts(576, 110, *lists) == (300, 200, 110)
-    assert stage_counts(576, 32, *lists) == (145, 57, 32)  # a third of the way
+    assert stage_counts(576, 20, *lists) == (123, 36, 20)  # a third of the way
+    assert stage_counts(576, 16, *lists) == (66, 30, 16)
     assert stage_counts(576, 576, *lists) == (576, 576, 576)
     for n in range(1, 145):
         first, second, last = stage_counts(144, n, *lists)
