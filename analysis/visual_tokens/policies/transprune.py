@@ -35,7 +35,8 @@ class TransPrune(VisualPolicy):
     )
     deviations = (
         "Transitions and attention are those of a pass with all tokens. Layers at the same depth; above 12.5 % the "
-        "earlier shares rise on straight lines."
+        "earlier shares rise on straight lines. I is that of the last layer in T and the softmax is over visual tokens; "
+        "in the released code I is one layer later and the softmax is over all tokens."
     )
     needs = ("sublayers", "attention")
 

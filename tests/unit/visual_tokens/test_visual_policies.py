@@ -459,6 +459,10 @@ def test_zeroth_order_takes_the_sensitive_and_then_what_is_unlike_them():
     assert kept("zeroth_order", view, 1) == [0]
     assert kept("zeroth_order", view, 2) == [0, 2]
     assert len(kept("zeroth_order", view, 4)) == 4
+    # sensitivities 1, .64, .54, 0: opposite counts twice, 1.07, and across a little more than once, .70
+    inputs = torch.tensor([[3.0], [2.4], [2.2], [0.1]])
+    view = grid(at(0, 95, 180, 90), projector_inputs=inputs, projector=lambda x: x**3)
+    assert kept("zeroth_order", view, 2) == [0, 2]
 
 
 def crops() -> VisualView:
