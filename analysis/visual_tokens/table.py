@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 METHODS = (
     "random",
+    "random_inside",
     "downsampling",
     "fastv",
     "sparsevlm",

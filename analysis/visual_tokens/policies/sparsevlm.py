@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from analysis.visual_tokens.policies.base import Stage, VisualPolicy, highest
-from analysis.visual_tokens.policies.layers import same_depth, stage_counts
+from analysis.visual_tokens.policies.layers import last_with_all, stage_counts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,13 +34,13 @@ class SparseVLM(VisualPolicy):
     )
     deviations = (
         "The second version's longer lists, and its choice of 14 heads, are not used. Attention is that of a pass with all "
-        "tokens. What goes is not gathered again into new tokens. Layers at the same depth; counts between the published lists on straight lines."
+        "tokens. What goes is not gathered again into new tokens. Cuts at the same depth; counts between the published lists on straight lines."
     )
     needs = ("attention", "question")
 
     def layers_read(self, n_layers: int) -> tuple[int, ...]:
-        """Layers after which tokens go."""
-        return same_depth(self.published, n_layers)
+        """Layers after which tokens go, rising or equal."""
+        return last_with_all(self.published, n_layers)
 
     def stages(self, view: VisualView, kept: int) -> tuple[Stage, ...]:
         """Three stages, each among what the one before left."""

@@ -19,7 +19,7 @@ from analysis.visual_tokens.policies.fastv import FastV
 from analysis.visual_tokens.policies.flowcut import flow, leaving
 from analysis.visual_tokens.policies.globalcom2 import spread_over
 from analysis.visual_tokens.policies.hired import crop_at, shares
-from analysis.visual_tokens.policies.layers import same_depth, stage_counts
+from analysis.visual_tokens.policies.layers import last_with_all, same_depth, stage_counts
 from analysis.visual_tokens.policies.pitome import energy
 from analysis.visual_tokens.policies.random import Random
 from analysis.visual_tokens.policies.sparsevlm import EARLIER, LAST, rating
@@ -310,15 +310,32 @@ def test_counts_are_the_published_ones_and_lie_between_them():
         assert 144 >= first >= second >= last == n
 
 
-def test_layers_keep_their_depth_and_never_fall_together():
-    assert same_depth((2, 6, 15), 32) == (2, 6, 15)
-    assert same_depth((2, 6, 15), 8) == (1, 2, 4)
-    assert same_depth((2, 6, 10, 14), 8) == (1, 2, 3, 4)
-    assert same_depth((6, 8, 11), 4) == (1, 2, 3)
-    assert same_depth((2, 6, 15), 2) == (1, 2, 3)  # too few layers: the method says so
-    assert "this model has 2" in policy("sparsevlm").unsupported(
-        grid(drawn(), n_layers=2, attention={1: torch.rand(1, 2, 16)}, question=drawn(2))
-    )
+def test_layers_keep_their_depth_and_may_fall_together():
+    assert same_depth((3, 7, 16, 20), 32) == (3, 7, 16, 20)
+    assert same_depth((3, 7, 16, 20), 8) == (1, 2, 4, 5)  # .75, 1.75, 4, 5
+    assert same_depth((3, 7, 16, 20), 2) == (1, 1, 1, 1)
+    # TransPrune, SparseVLM and MustDrop, after these layers; before the cuts 7, 9, 12 and so on, of 32
+    assert last_with_all((6, 8, 11), 32) == (6, 8, 11)
+    assert last_with_all((6, 8, 11), 8) == (1, 1, 2)
+    assert last_with_all((2, 6, 15), 8) == (0, 1, 3)
+    assert last_with_all((2, 6, 10, 14), 8) == (0, 1, 2, 3)
+    assert last_with_all((2, 6, 10, 14), 2) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["sparsevlm", "transprune", "mustdrop"])
+@pytest.mark.parametrize(("n_layers", "cuts"), [(32, None), (8, None), (2, 1)])
+def test_cuts_on_one_layer_are_one_stage(name, n_layers, cuts):
+    """Tokens still go step after step; the model sees what the last step on a layer leaves."""
+    view, method = everything(n_layers), policy(name)
+    steps, choice = method.stages(view, 6), method.choose(view, 6)
+    layers = [s.layer for s in steps if s.layer]
+    expected = {"sparsevlm": (3, 7, 16), "transprune": (7, 9, 12), "mustdrop": (3, 7, 11, 15)}[name]
+    assert layers == [*same_depth(expected, n_layers)]
+    inside = [s for s in choice.stages if s.layer]
+    assert [s.layer for s in inside] == sorted(set(layers)) and len(inside) == (cuts or len(set(layers)))
+    for stage in inside:
+        last = [s for s in steps if s.layer == stage.layer][-1]
+        assert torch.equal(stage.kept, last.kept)
 
 
 def test_raters_are_the_words_that_visual_tokens_point_at():
@@ -331,13 +348,13 @@ def test_raters_are_the_words_that_visual_tokens_point_at():
 def test_sparsevlm_follows_its_raters_through_its_stages():
     features = 4 * torch.eye(4)[torch.zeros(16, dtype=torch.int64)]
     layers = {}
-    for layer, order in {1: range(16), 2: range(16), 4: [*range(15, -1, -1)]}.items():
+    for layer, order in {0: range(16), 1: range(16), 3: [*range(15, -1, -1)]}.items():
         rows = torch.rand(2, 4, 16, generator=torch.Generator().manual_seed(layer))  # words that do not rate
         rows[:, 0] = torch.tensor([*order]) / 100
         layers[layer] = rows
     view = grid(features, attention=layers, question=torch.eye(4))
     choice = policy("sparsevlm").choose(view, 3)
-    assert [s.layer for s in choice.stages] == [2, 3, 5]
+    assert [s.layer for s in choice.stages] == [1, 2, 4]
     # 3 of 16 lies close to 110 of 576: 8 and 5 before
     assert [s.kept.tolist() for s in choice.stages] == [[*range(8, 16)], [*range(11, 16)], [11, 12, 13]]
 
@@ -383,13 +400,13 @@ def test_mustdrop_merges_a_window_of_like_tokens_and_keeps_the_key_set():
     attention = torch.full((1, 2, 36), 0.001)
     attention[:, :, 30:33] = 0.2
     attention[:, :, 35] = 0.0
-    view = grid(features, columns=6, cls_attention=cls, attention={i: attention for i in (1, 2, 3, 4)})
+    view = grid(features, columns=6, cls_attention=cls, attention={i: attention for i in range(4)})
     choice = policy("mustdrop").choose(view, 5)
     merged = choice.stages[0]
     assert len(merged.kept) == 28 and 8 in merged.kept and not set(corner) - {8} & set(merged.kept.tolist())
     window = merged.mixed(features)[merged.kept.tolist().index(8)]
     torch.testing.assert_close(window, features[corner].mean(0))
-    assert [s.layer for s in choice.stages] == [0, 2, 3, 4, 5]
+    assert [s.layer for s in choice.stages] == [0, 1, 2, 3, 4]
     # the key set, 3 of 36 by attention of the class token: 35, 20 and the window (.5 / 9); then the attended
     assert choice.kept.tolist() == [8, 20, 30, 31, 35]
     # no window merges where the number would not be left
