@@ -28,7 +28,6 @@ from analysis.visual_tokens.policies.zeroth_order import ZerothOrder
 
 _ALL: tuple[type[VisualPolicy], ...] = (
     Random,
-    RandomInside,
     DownSampling,
     FastV,
     DivPrune,
@@ -54,6 +53,7 @@ _ALL: tuple[type[VisualPolicy], ...] = (
     WeightedPageRank,
     RandomAfterHorizon,
     DropAll,
+    RandomInside,
 )
 POLICIES: dict[str, type[VisualPolicy]] = {kind.name: kind for kind in _ALL}
 """Method classes by their names."""

@@ -671,6 +671,12 @@ def test_pagerank_follows_attention_more_than_one_step():
     torch.testing.assert_close(policy("pagerank").score(two), mean_square.sqrt())
 
 
+def test_random_inside_leaves_two_layers_all_and_draws_as_random():
+    view = grid(drawn())
+    inside, before = (policy(name).choose(view, 5) for name in ("random_inside", "random"))
+    assert (inside.layer, before.layer) == (2, 0) and torch.equal(inside.kept, before.kept)
+
+
 def test_random_after_the_horizon_keeps_a_part_of_the_diverse():
     view = grid(drawn(144), columns=12)
     choice = policy("random_after_horizon").choose(view, 9)
