@@ -37,7 +37,7 @@ class PatchQuantity:
 
 PATCH_QUANTITIES = {
     "received": PatchQuantity("attention received", "share of attention, mean over rows after the picture", "attention_sinks", "sqrt"),
-    "patch_entropy": PatchQuantity("query entropy", "EntropyPrune's score, 0 to 1", "entropy_collapse"),
+    "patch_entropy": PatchQuantity("query entropy", "EntropyPrune's score", "entropy_collapse"),
     "patch_entropy_released": PatchQuantity("query entropy, as released", "EntropyPrune's score as in its code", "entropy_collapse"),
     "transition": PatchQuantity("transition", "TransPrune's score", "pruning_effects"),
     "norms": PatchQuantity("size of the state", "Euclidean norm", "entropy_collapse", "sqrt"),

@@ -213,7 +213,7 @@ class VisualLayers:
     norms: np.ndarray
     """float32, (L + 1, N): Euclidean norm of each visual token's state."""
     patch_entropy: np.ndarray
-    """float32, (L, N), 0 to 1: EntropyPrune's score of a token's queries in each layer, as in the paper."""
+    """float32, (L, N), 0 to ln(H - 1) / ln H with H heads: EntropyPrune's score of a token's queries in each layer."""
     patch_entropy_released: np.ndarray
     """float32, (L, N): the same as in its released code, where it is no entropy and has no bound."""
     transition: np.ndarray

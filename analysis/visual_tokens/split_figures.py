@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import theme
-from analysis.visual_tokens.split_results import BLURRED
+from analysis.visual_tokens.split_results import BLURRED, INSIDE_CONTROL
 from analysis.visual_tokens.sweep_figures import COUNTED, Counted, method_curves
 
 if TYPE_CHECKING:
@@ -33,17 +33,20 @@ def split_sentence(split: SplitSweep, kind: str | None = None) -> str:
     """What is drawn, and which methods beat the controls anywhere beyond doubt, in words."""
     frame = split.to_frame(kind)
     full = frame.iloc[0]
-    better = [
-        f"{row['label']} at {row['asked']}"
-        for _, row in frame.iloc[1:].iterrows()
-        if row.get("against_random_low", 0) > 0 and row.get("against_downsampling_low", 0) > 0
-    ]
+    better = []
+    for number, row in frame.iloc[1 : len(split.cells)].iterrows():
+        inside = not row["why"] and split.prunes_inside(int(str(number)))
+        controls = ("random", "downsampling", *((INSIDE_CONTROL,) if inside else ()))
+        if row["policy"] != INSIDE_CONTROL and all(row.get(f"against_{c}_low", 0) > 0 for c in controls):
+            mean = f" ({row['average']:.0f} on average over layers)" if inside else ""
+            better.append(f"{row['label']} at {row['asked']}{mean}")
     said = ", ".join(better[:4]) + (f" and {len(better) - 4} more" if len(better) > 4 else "")
     blurred = frame.loc[frame["policy"] == BLURRED, "right"]
     soft = f", {100 * blurred.iloc[0]:.1f} % of a blurred picture" if len(blurred) else ""
     return (
         f"{int(full['questions'])} questions; with all tokens {100 * full['right']:.1f} % are right{soft}. Better than random and "
-        f"down-sampling, both beyond their 95 % intervals: {said or 'no method'}."
+        "down-sampling to as many, inside the language model than random from layer 2 too, all beyond their 95 % intervals: "
+        f"{said or 'no method'}."
     )
 
 

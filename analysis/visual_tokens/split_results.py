@@ -20,8 +20,10 @@ KEY = "logitscope-split-sweep"
 """Name of the header in the file."""
 BLURRED, BLURRED_LABEL = "blurred", "blurred picture, all tokens"
 """A control that is no pruning: half the picture's detail, as down-sampling by 2 leaves it, at the full number of tokens."""
-CONTROLS = ("random", "downsampling")
-"""Methods that every other one is held against."""
+INSIDE_CONTROL = "random_inside"
+"""What a method that prunes inside the language model is held against, too: the layer alone may be what helps."""
+CONTROLS = ("random", "downsampling", INSIDE_CONTROL)
+"""Methods that others are held against; they are in every sweep."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,10 @@ class SplitSweep:
             if (one.policy, one.asked) == (policy, tokens) and not one.why:
                 return number
         return None
+
+    def prunes_inside(self, cell: int) -> bool:
+        """Whether some layers see more tokens than are left in the end: by half a token at least, on average over layers."""
+        return bool((self.average[cell] > self.kept[cell] + 0.5).any())
 
     def accuracy_blurred(self, chosen: np.ndarray | None = None) -> Interval:
         """Share of right answers about the blurred picture with all tokens, as :meth:`accuracy`; NaN if not measured."""

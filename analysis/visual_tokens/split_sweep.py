@@ -68,7 +68,7 @@ def sweep_split(
     vlm : VisionModel
         The shipped model, or one that was trained like it.
     policies : sequence of str or VisualPolicy
-        Methods; random tokens and down-sampling are always among them.
+        Methods; random tokens, from layer 0 and from layer 2 on, and down-sampling are always among them.
     kept : sequence of float
         Tokens to keep: whole numbers, or shares of all of them.
     questions : int, default 500

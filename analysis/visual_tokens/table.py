@@ -1,7 +1,7 @@
 """``python -m analysis.visual_tokens.table``: which pruning of visual tokens costs the shipped model how many answers.
 
-Writes Markdown: methods against tokens kept, with paired intervals against the two controls, random tokens and
-down-sampling; which method wins where; and the rest, a row a cell, with ``--long``. ``--file`` keeps the numbers so far,
+Writes Markdown: methods against tokens kept, with paired intervals against the controls: random tokens, down-sampling,
+and for methods inside the language model random tokens from layer 2 on; which method wins where; and the rest, a row a cell, with ``--long``. ``--file`` keeps the numbers so far,
 and a run that was stopped goes on from it.
 """
 
@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis.visual_tokens.intervals import Interval
-from analysis.visual_tokens.split_results import CONTROLS, SplitSweep
+from analysis.visual_tokens.split_results import CONTROLS, INSIDE_CONTROL, SplitSweep
 
 if TYPE_CHECKING:
     import pandas as pd
 
 METHODS = (
     "random",
+    "random_inside",
     "downsampling",
     "fastv",
     "sparsevlm",
@@ -104,9 +105,11 @@ def sentences(sweep: SplitSweep) -> str:
         for inside, where in ((False, "before"), (True, "inside")):
             name = next((one for one in ranked if _prunes_inside(sweep, one, n) is inside), None)
             if name is not None:
-                said = ", ".join(_against(sweep, name, control, n, labels) for control in CONTROLS)
+                held = [one for one in CONTROLS if one in labels and (inside or one != INSIDE_CONTROL)]
+                said = ", ".join(_against(sweep, name, control, n, labels) for control in held)
                 lines.append(
-                    f"- {n} tokens, methods {where} the language model: {labels[name]} is right most often, {said}."
+                    f"- {n} tokens, methods {where} the language model: {labels[name]}{_mean(sweep, name, n)} is right "
+                    f"most often, {said}."
                 )
         firsts = {kind: labels[winners(sweep, n, kind)[0]] for kind in np.unique(sweep.kind).tolist()}
         said = "; ".join(f"{kind}: {first}" for kind, first in firsts.items())
@@ -116,7 +119,15 @@ def sentences(sweep: SplitSweep) -> str:
 
 def _prunes_inside(sweep: SplitSweep, name: str, tokens: int) -> bool:
     number = sweep.cell(name, tokens)
-    return bool((sweep.average[number] > sweep.kept[number] + 0.5).any())
+    assert number is not None
+    return sweep.prunes_inside(number)
+
+
+def _mean(sweep: SplitSweep, name: str, tokens: int) -> str:
+    """How many tokens a method has in a layer, where that is not what it keeps."""
+    number = sweep.cell(name, tokens)
+    inside = number is not None and sweep.prunes_inside(number)
+    return f" ({sweep.average[number].mean():.0f} on average over layers)" if inside else ""
 
 
 def _against(sweep: SplitSweep, name: str, control: str, tokens: int, labels: dict[str, str]) -> str:
@@ -127,19 +138,20 @@ def _against(sweep: SplitSweep, name: str, control: str, tokens: int, labels: di
         return f"{labels[control]} leaves no such number"
     found = sweep.difference(other, number)
     word = {1: "better than", -1: "worse than", 0: "no different from"}[_sign(found)]
-    return f"{word} {labels[control]} ({_points(found)})"
+    return f"{word} {labels[control]}{_mean(sweep, control, tokens)} ({_points(found)})"
 
 
 def long_table(frame: pd.DataFrame) -> str:
     """Markdown of :meth:`SplitSweep.to_frame`, a row a cell; percent, and points of percent against the controls."""
     lines = [
-        "| method | kept | average | FLOPs % | right % | against random | against down-sampling | group A | group B | KL, nats |",
-        "|---|" + "---:|" * 9,
+        "| method | kept | average | FLOPs % | right % | against random | against down-sampling | against random inside "
+        "| group A | group B | KL, nats |",
+        "|---|" + "---:|" * 10,
     ]
     for line in frame.to_dict("records"):
         row: dict[str, Any] = {str(k): v for k, v in line.items()}
         if row["why"]:
-            lines.append(f"| {row['label']} | {row['asked']} |" + " |" * 7 + f" {row['why']} |")
+            lines.append(f"| {row['label']} | {row['asked']} |" + " |" * 8 + f" {row['why']} |")
             continue
         values = [
             row["label"],

@@ -121,7 +121,7 @@ class VisualPolicy:
         return asdict(self)
 
     def layers_read(self, n_layers: int) -> tuple[int, ...]:
-        """Layers of the language model of which it reads parts, rising."""
+        """Layers of the language model of which it reads parts, rising or equal."""
         return ()
 
     def unsupported(self, view: VisualView) -> str:
@@ -171,10 +171,11 @@ class VisualPolicy:
             )
         stages = self.stages(view, kept)
         assert len(stages[-1].kept) == kept
-        return Choice(n, stages)
+        # where several published cuts fall on one layer, what the last of them leaves counts
+        return Choice(n, tuple({stage.layer: stage for stage in stages}.values()))
 
     def stages(self, view: VisualView, kept: int) -> tuple[Stage, ...]:
-        """What :meth:`choose` gives, for a view and a number that were found right."""
+        """What :meth:`choose` gives, for a view and a number that were found right; several may be of one layer."""
         raise NotImplementedError
 
 

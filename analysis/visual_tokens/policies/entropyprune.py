@@ -19,18 +19,21 @@ _SMALLEST = 1e-10
 
 @dataclass(frozen=True)
 class EntropyPrune(ScoredPolicy):
-    """Matrix entropy of a token's queries, as in the paper; the others are gone from layer K on."""
+    """Matrix entropy of a token's queries, normalised; the others are gone from layer K on."""
 
     k: int = 2
     """The collapse layer."""
 
     name = "entropyprune"
     label = "EntropyPrune"
-    source = "Wang et al. 2026 (arXiv 2602.17196), score as in the paper."
+    source = (
+        "Wang et al. 2026 (arXiv 2602.17196), score with the steps that the released code has commented out."
+    )
     formula = (
         "X = queries of layer K - 1, heads x width, less their mean over heads, each row at length 1; G = X X^T / trace; "
         "s = - sum of l ln l over its eigenvalues, divided by ln heads; K = 2."
     )
+    deviations = "That the two normalisations are meant is inferred from those lines; the paper's formula was not compared."
     needs = ("queries",)
 
     def layers_read(self, n_layers: int) -> tuple[int, ...]:
@@ -49,7 +52,7 @@ class EntropyPrune(ScoredPolicy):
         return found / trace.clamp(min=_SMALLEST)[:, None, None]
 
     def score(self, view: VisualView) -> Tensor:
-        """Entropy per token, 0 to 1 (released: not bounded)."""
+        """Entropy per token, 0 to ln(H - 1) / ln H, since rows less their mean span H - 1 directions (released: not bounded)."""
         return self.entropy(view.queries[self.k - 1])
 
     def entropy(self, queries: Tensor) -> Tensor:
@@ -69,9 +72,10 @@ class EntropyPruneReleased(EntropyPrune):
     label = "EntropyPrune as released"
     source = "Wang et al. 2026 (arXiv 2602.17196), score as in the released code."
     formula = (
-        "X as in the paper, rows as long as they are; G = X X^T / heads; s = - sum of l ln l over its eigenvalues, "
+        "X without its rows at length 1; G = X X^T / heads; s = - sum of l ln l over its eigenvalues, "
         "divided by ln heads. In effect it keeps the tokens whose queries differ least between heads."
     )
+    deviations = ""
 
     def gram(self, centred: Tensor) -> Tensor:
         """Without either normalisation."""

@@ -24,11 +24,11 @@ class RandomAfterHorizon(VisualPolicy):
     seed: int = 0
 
     name = "random_after_horizon"
-    label = "DivPrune, random after the horizon"
+    label = "DivPrune, random from layer 20 of 32"
     source = "All You Need Are Random Visual Tokens? From the formula."
     formula = "DivPrune before layer 0; from layer 20 of 32 on a uniformly random part: 284 then 38, 96 then 10, of 576."
     deviations = (
-        "Positions stay as they were (published: counted anew) and the draw is seeded. The horizon at the same depth; "
+        "Positions stay as they were (published: counted anew) and the draw is seeded. The layer at the same depth; "
         "counts between the published ones on straight lines."
     )
     is_random = True
@@ -49,7 +49,7 @@ class DropAll(VisualPolicy):
     layer_of_32: int = 20
 
     name = "drop_all"
-    label = "drop all after the horizon"
+    label = "drop all from layer 20 of 32"
     source = "Visual token withdrawal: Lin et al. 2024 (arXiv 2405.05803)."
     formula = "From layer 20 of 32 on no visual token is left."
     deviations = (

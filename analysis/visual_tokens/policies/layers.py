@@ -11,15 +11,26 @@ PUBLISHED_LAYERS = 32
 
 
 def same_depth(published: Sequence[int], n_layers: int) -> tuple[int, ...]:
-    """Layers at the same share of the depth, rounded, at least 1 and rising by at least one.
+    """First layers that see fewer tokens, at the same share of the depth.
 
-    May reach beyond a model that has fewer layers than the list; see :meth:`VisualPolicy.unsupported`.
+    Parameters
+    ----------
+    published : sequence of int
+        First layers that see fewer, of :data:`PUBLISHED_LAYERS`, from 0.
+    n_layers : int
+        Layers of the model, L.
+
+    Returns
+    -------
+    tuple of int
+        ``layer * L / 32``, a half rounded up, at least 1. Several may fall on one layer.
     """
-    found: list[int] = []
-    for layer in published:
-        wanted = int(layer * n_layers / PUBLISHED_LAYERS + 0.5)
-        found.append(max(wanted, found[-1] + 1 if found else 1))
-    return tuple(found)
+    return tuple(max(1, int(layer * n_layers / PUBLISHED_LAYERS + 0.5)) for layer in published)
+
+
+def last_with_all(after: Sequence[int], n_layers: int) -> tuple[int, ...]:
+    """Layers after which tokens go, from those published, of 32: each the one before its cut's :func:`same_depth`."""
+    return tuple(cut - 1 for cut in same_depth([layer + 1 for layer in after], n_layers))
 
 
 def stage_counts(

@@ -9,7 +9,7 @@ import torch
 
 from analysis.ties import ranked
 from analysis.visual_tokens.policies.base import Stage, VisualPolicy, cosines, highest
-from analysis.visual_tokens.policies.layers import same_depth, stage_counts
+from analysis.visual_tokens.policies.layers import last_with_all, stage_counts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,14 +42,14 @@ class MustDrop(VisualPolicy):
     deviations = (
         "Thresholds leave a number by chance; for an exact one both are scaled together, so that the tokens with the least "
         "max(sum / limit, max / limit) go; equal steps from stage to stage. Windows merge, the most alike first, while "
-        "enough tokens are left. Attention is that of a pass with all tokens. Layers at the same depth."
+        "enough tokens are left. Attention is that of a pass with all tokens. Cuts at the same depth."
     )
     needs = ("cls_attention", "attention")
     merges = True
 
     def layers_read(self, n_layers: int) -> tuple[int, ...]:
-        """Layers after which tokens go."""
-        return same_depth(self.published, n_layers)
+        """Layers after which tokens go, rising or equal."""
+        return last_with_all(self.published, n_layers)
 
     def stages(self, view: VisualView, kept: int) -> tuple[Stage, ...]:
         """Merging, then four stages."""

@@ -34,3 +34,14 @@ class Random(ScoredPolicy):
     def score(self, view: VisualView) -> Tensor:
         """Uniform draws of a generator of its own."""
         return torch.rand(len(view), generator=torch.Generator().manual_seed(self.seed))
+
+
+@dataclass(frozen=True)
+class RandomInside(Random):
+    """Random tokens inside the language model: what a method there has to beat, since its layer alone may help."""
+
+    layer: int = 2
+
+    name = "random_inside"
+    label = "random from layer 2"
+    formula = "The highest of N uniform draws; layers 0 and 1 see all, as under FastV, DART and EntropyPrune."

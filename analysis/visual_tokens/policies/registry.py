@@ -19,7 +19,7 @@ from analysis.visual_tokens.policies.horizon import DropAll, RandomAfterHorizon
 from analysis.visual_tokens.policies.mustdrop import MustDrop
 from analysis.visual_tokens.policies.pagerank import WeightedPageRank
 from analysis.visual_tokens.policies.pitome import PiToMe
-from analysis.visual_tokens.policies.random import Random
+from analysis.visual_tokens.policies.random import Random, RandomInside
 from analysis.visual_tokens.policies.sparsevlm import SparseVLM
 from analysis.visual_tokens.policies.transprune import TransPrune
 from analysis.visual_tokens.policies.vflowopt import VFlowOpt, VFlowOptReleased
@@ -53,6 +53,7 @@ _ALL: tuple[type[VisualPolicy], ...] = (
     WeightedPageRank,
     RandomAfterHorizon,
     DropAll,
+    RandomInside,
 )
 POLICIES: dict[str, type[VisualPolicy]] = {kind.name: kind for kind in _ALL}
 """Method classes by their names."""

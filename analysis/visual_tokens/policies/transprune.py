@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from analysis.visual_tokens.policies.base import Stage, VisualPolicy, highest
-from analysis.visual_tokens.policies.layers import same_depth, stage_counts
+from analysis.visual_tokens.policies.layers import last_with_all, stage_counts
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,15 +34,16 @@ class TransPrune(VisualPolicy):
         "32 stay 87.5, 62.5 and 12.5 %."
     )
     deviations = (
-        "Transitions and attention are those of a pass with all tokens. Layers at the same depth; above 12.5 % the "
-        "earlier shares rise on straight lines."
+        "Transitions and attention are those of a pass with all tokens. Cuts at the same depth; above 12.5 % the "
+        "earlier shares rise on straight lines. I is that of the last layer in T and the softmax is over visual tokens; "
+        "in the released code I is one layer later and the softmax is over all tokens."
     )
     needs = ("sublayers", "attention")
 
     def layers_read(self, n_layers: int) -> tuple[int, ...]:
         """From the first layer that counts to the last after which tokens go."""
-        marks = same_depth(self.published, n_layers)
-        start = min(same_depth((self.first,), n_layers)[0], marks[0])
+        marks = last_with_all(self.published, n_layers)
+        start = min(last_with_all((self.first,), n_layers)[0], marks[0])
         return tuple(range(start, marks[-1] + 1))
 
     def stages(self, view: VisualView, kept: int) -> tuple[Stage, ...]:
@@ -51,7 +52,7 @@ class TransPrune(VisualPolicy):
         counts = stage_counts(len(view), kept, (0.125, 1.0), ((0.875, 1.0), (0.625, 1.0)))
         left = torch.arange(len(view))
         found: list[Stage] = []
-        for layer, count in zip(same_depth(self.published, view.n_layers), counts, strict=True):
+        for layer, count in zip(last_with_all(self.published, view.n_layers), counts, strict=True):
             moved = torch.stack([transitions(view.sublayers[i]) for i in read if i <= layer]).sum(0)
             seen = view.attention[layer].float().mean((0, 1))
             score = moved[left] / moved[left].sum() + seen[left] / seen[left].sum()

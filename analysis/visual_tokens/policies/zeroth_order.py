@@ -44,7 +44,7 @@ class ZerothOrder(VisualPolicy):
         drawn = torch.randn(self.directions, inputs.shape[1], generator=generator)
         weight = relative(sensitivity(view.projector, inputs, drawn, self.step))
         similar = cosines(view.features)
-        nearest = torch.zeros(len(view), dtype=similar.dtype)
+        nearest = torch.full((len(view),), -1.0, dtype=similar.dtype)
         free = torch.ones(len(view), dtype=torch.bool)
         for _ in range(kept):
             j = best(torch.where(free, weight * (1 - nearest), -float("inf")))

@@ -34,7 +34,7 @@ A **collapse layer** is the layer of the largest fall over many pictures; "none"
 
 PATCHES = r"""
 **Norm**: length of a visual token's state. **Query entropy** (EntropyPrune): how evenly the heads' queries of a token spread over directions,
-0 to 1. **Transition** (TransPrune): how much a layer turns a token and changes its length. **Attention received**: mean share that the
+0 to ln(H - 1) / ln H for H heads. **Transition** (TransPrune): how much a layer turns a token and changes its length. **Attention received**: mean share that the
 question and the answer give it. All of one layer, or the mean over layers.
 """
 

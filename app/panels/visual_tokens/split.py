@@ -54,7 +54,7 @@ def split_panel(methods: list[str], shares: list[float], order: list[str]) -> No
     split = experiment(
         "visual_split",
         TITLE,
-        "The same methods on scenes that the model was never trained on, against the two controls.",
+        "The same methods on scenes that the model was never trained on, against the controls.",
         "Measure questions",
         lambda: _controls(methods, shares),
         height=_HEIGHT,

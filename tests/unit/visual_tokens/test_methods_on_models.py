@@ -37,11 +37,6 @@ def refused(family: str) -> dict[str, str]:
     return found
 
 
-def refused_when_tiny(family: str) -> dict[str, str]:
-    """The same with what needs more than the four layers of the tiny models."""
-    return {"mustdrop": "works in layer 4, and this model has 4"} | refused(family)
-
-
 def run_all(view, cannot: dict[str, str]) -> None:
     for name in POLICIES:
         method = policy(name)
@@ -69,7 +64,7 @@ def test_every_method_runs_or_says_why_not(family):
     inputs = vision_inputs(family, model, picture)
     boxes = token_boxes(model, image_processor(family), picture.size, inputs)
     with torch.no_grad():
-        run_all(view_before(model, inputs, boxes), refused_when_tiny(family))
+        run_all(view_before(model, inputs, boxes), refused(family))
 
 
 @pytest.mark.skipif(not (FOLDER / "config.json").exists(), reason="the shipped model's folder is not there")

@@ -223,6 +223,31 @@ def test_the_table_says_who_wins_and_when_nobody_does():
     assert table.long_table(sweep.to_frame()).count(chr(10)) == 2 + 7
 
 
+def test_a_method_inside_the_model_has_to_beat_random_tokens_from_its_layer():
+    """DART is better than what goes before layer 0 and no better than random tokens that go where its own do."""
+    none, some, most = [1, 0, 0, 0] * 5, [1, 1, 0, 0] * 5, [1, 1, 1, 0] * 5
+    rows = (("full", 144, [1] * 20), ("random", 16, none), ("downsampling", 16, none))
+    sweep = made(
+        *rows,
+        ("random_inside", 16, some),
+        ("dart", 16, some),
+        ("fastv", 16, most),
+        ("divprune", 16, some),
+        picture=[i // 4 for i in range(20)],
+    )
+    average = np.ones_like(sweep.average)
+    average[3:6] = 48
+    sweep = replace(sweep, average=average)
+    assert [sweep.prunes_inside(i) for i in range(7)] == [False, False, False, True, True, True, False]
+    assert split_sentence(sweep).endswith(": fastv at 16 (48 on average over layers), divprune at 16.")
+    before, inside, _ = table.sentences(sweep).splitlines()
+    assert "divprune is right" in before and "random_inside" not in before
+    assert "fastv (48 on average over layers) is right most often" in inside
+    assert "better than random_inside (48 on average over layers) (+25.0 (+25.0 to +25.0))" in inside
+    frame = sweep.to_frame().set_index("policy")
+    assert frame.loc["dart", "against_random_inside"] == 0 and frame.loc["dart", "against_random"] == 0.25
+
+
 def test_answers_without_the_picture_are_those_of_single_questions(vlm):
     found = horizon_over_scenes(vlm, 8)
     scene = an.scene(0)

@@ -19,10 +19,10 @@ from analysis.visual_tokens.policies.fastv import FastV
 from analysis.visual_tokens.policies.flowcut import flow, leaving
 from analysis.visual_tokens.policies.globalcom2 import spread_over
 from analysis.visual_tokens.policies.hired import crop_at, shares
-from analysis.visual_tokens.policies.layers import same_depth, stage_counts
+from analysis.visual_tokens.policies.layers import last_with_all, same_depth, stage_counts
 from analysis.visual_tokens.policies.pitome import energy
 from analysis.visual_tokens.policies.random import Random
-from analysis.visual_tokens.policies.sparsevlm import rating
+from analysis.visual_tokens.policies.sparsevlm import EARLIER, LAST, rating
 from analysis.visual_tokens.policies.transprune import transitions
 from analysis.visual_tokens.policies.vflowopt import global_rows, grid_cells
 from analysis.visual_tokens.policies.view import TowerLayer
@@ -297,32 +297,45 @@ def test_a_token_whose_heads_agree_has_no_entropy():
 
 
 def test_counts_are_the_published_ones_and_lie_between_them():
-    lists = (
-        (30 / 576, 36 / 576, 110 / 576, 1.0),
-        (
-            (66 / 576, 303 / 576, 300 / 576, 1.0),
-            (30 / 576, 110 / 576, 200 / 576, 1.0),
-        ),
-    )
-    assert stage_counts(576, 30, *lists) == (66, 30, 30)
+    lists = (LAST, EARLIER)
+    assert stage_counts(576, 17, *lists) == (66, 30, 17)
+    assert stage_counts(576, 26, *lists) == (238, 48, 26)
     assert stage_counts(576, 36, *lists) == (303, 110, 36)
     assert stage_counts(576, 110, *lists) == (300, 200, 110)
-    assert stage_counts(576, 32, *lists) == (145, 57, 32)  # a third of the way
+    assert stage_counts(576, 20, *lists) == (123, 36, 20)  # a third of the way
+    assert stage_counts(576, 16, *lists) == (66, 30, 16)
     assert stage_counts(576, 576, *lists) == (576, 576, 576)
     for n in range(1, 145):
         first, second, last = stage_counts(144, n, *lists)
         assert 144 >= first >= second >= last == n
 
 
-def test_layers_keep_their_depth_and_never_fall_together():
-    assert same_depth((2, 6, 15), 32) == (2, 6, 15)
-    assert same_depth((2, 6, 15), 8) == (1, 2, 4)
-    assert same_depth((2, 6, 10, 14), 8) == (1, 2, 3, 4)
-    assert same_depth((6, 8, 11), 4) == (1, 2, 3)
-    assert same_depth((2, 6, 15), 2) == (1, 2, 3)  # too few layers: the method says so
-    assert "this model has 2" in policy("sparsevlm").unsupported(
-        grid(drawn(), n_layers=2, attention={1: torch.rand(1, 2, 16)}, question=drawn(2))
-    )
+def test_layers_keep_their_depth_and_may_fall_together():
+    assert same_depth((3, 7, 16, 20), 32) == (3, 7, 16, 20)
+    assert same_depth((3, 7, 16, 20), 8) == (1, 2, 4, 5)  # .75, 1.75, 4, 5
+    assert same_depth((3, 7, 16, 20), 2) == (1, 1, 1, 1)
+    # TransPrune, SparseVLM and MustDrop, after these layers; before the cuts 7, 9, 12 and so on, of 32
+    assert last_with_all((6, 8, 11), 32) == (6, 8, 11)
+    assert last_with_all((6, 8, 11), 8) == (1, 1, 2)
+    assert last_with_all((2, 6, 15), 8) == (0, 1, 3)
+    assert last_with_all((2, 6, 10, 14), 8) == (0, 1, 2, 3)
+    assert last_with_all((2, 6, 10, 14), 2) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("name", ["sparsevlm", "transprune", "mustdrop"])
+@pytest.mark.parametrize(("n_layers", "cuts"), [(32, None), (8, None), (2, 1)])
+def test_cuts_on_one_layer_are_one_stage(name, n_layers, cuts):
+    """Tokens still go step after step; the model sees what the last step on a layer leaves."""
+    view, method = everything(n_layers), policy(name)
+    steps, choice = method.stages(view, 6), method.choose(view, 6)
+    layers = [s.layer for s in steps if s.layer]
+    expected = {"sparsevlm": (3, 7, 16), "transprune": (7, 9, 12), "mustdrop": (3, 7, 11, 15)}[name]
+    assert layers == [*same_depth(expected, n_layers)]
+    inside = [s for s in choice.stages if s.layer]
+    assert [s.layer for s in inside] == sorted(set(layers)) and len(inside) == (cuts or len(set(layers)))
+    for stage in inside:
+        last = [s for s in steps if s.layer == stage.layer][-1]
+        assert torch.equal(stage.kept, last.kept)
 
 
 def test_raters_are_the_words_that_visual_tokens_point_at():
@@ -335,13 +348,13 @@ def test_raters_are_the_words_that_visual_tokens_point_at():
 def test_sparsevlm_follows_its_raters_through_its_stages():
     features = 4 * torch.eye(4)[torch.zeros(16, dtype=torch.int64)]
     layers = {}
-    for layer, order in {1: range(16), 2: range(16), 4: [*range(15, -1, -1)]}.items():
+    for layer, order in {0: range(16), 1: range(16), 3: [*range(15, -1, -1)]}.items():
         rows = torch.rand(2, 4, 16, generator=torch.Generator().manual_seed(layer))  # words that do not rate
         rows[:, 0] = torch.tensor([*order]) / 100
         layers[layer] = rows
     view = grid(features, attention=layers, question=torch.eye(4))
     choice = policy("sparsevlm").choose(view, 3)
-    assert [s.layer for s in choice.stages] == [2, 3, 5]
+    assert [s.layer for s in choice.stages] == [1, 2, 4]
     # 3 of 16 lies close to 110 of 576: 8 and 5 before
     assert [s.kept.tolist() for s in choice.stages] == [[*range(8, 16)], [*range(11, 16)], [11, 12, 13]]
 
@@ -387,13 +400,13 @@ def test_mustdrop_merges_a_window_of_like_tokens_and_keeps_the_key_set():
     attention = torch.full((1, 2, 36), 0.001)
     attention[:, :, 30:33] = 0.2
     attention[:, :, 35] = 0.0
-    view = grid(features, columns=6, cls_attention=cls, attention={i: attention for i in (1, 2, 3, 4)})
+    view = grid(features, columns=6, cls_attention=cls, attention={i: attention for i in range(4)})
     choice = policy("mustdrop").choose(view, 5)
     merged = choice.stages[0]
     assert len(merged.kept) == 28 and 8 in merged.kept and not set(corner) - {8} & set(merged.kept.tolist())
     window = merged.mixed(features)[merged.kept.tolist().index(8)]
     torch.testing.assert_close(window, features[corner].mean(0))
-    assert [s.layer for s in choice.stages] == [0, 2, 3, 4, 5]
+    assert [s.layer for s in choice.stages] == [0, 1, 2, 3, 4]
     # the key set, 3 of 36 by attention of the class token: 35, 20 and the window (.5 / 9); then the attended
     assert choice.kept.tolist() == [8, 20, 30, 31, 35]
     # no window merges where the number would not be left
@@ -463,6 +476,10 @@ def test_zeroth_order_takes_the_sensitive_and_then_what_is_unlike_them():
     assert kept("zeroth_order", view, 1) == [0]
     assert kept("zeroth_order", view, 2) == [0, 2]
     assert len(kept("zeroth_order", view, 4)) == 4
+    # sensitivities 1, .64, .54, 0: opposite counts twice, 1.07, and across a little more than once, .70
+    inputs = torch.tensor([[3.0], [2.4], [2.2], [0.1]])
+    view = grid(at(0, 95, 180, 90), projector_inputs=inputs, projector=lambda x: x**3)
+    assert kept("zeroth_order", view, 2) == [0, 2]
 
 
 def crops() -> VisualView:
@@ -652,6 +669,12 @@ def test_pagerank_follows_attention_more_than_one_step():
     two = replace(view, tower_attention=torch.stack([a, torch.full((4, 4), 5.0)]))
     mean_square = (score.square() + 1 / 16) / 2
     torch.testing.assert_close(policy("pagerank").score(two), mean_square.sqrt())
+
+
+def test_random_inside_leaves_two_layers_all_and_draws_as_random():
+    view = grid(drawn())
+    inside, before = (policy(name).choose(view, 5) for name in ("random_inside", "random"))
+    assert (inside.layer, before.layer) == (2, 0) and torch.equal(inside.kept, before.kept)
 
 
 def test_random_after_the_horizon_keeps_a_part_of_the_diverse():
