@@ -362,6 +362,12 @@ def test_modules_stay_short(path):
     assert lines <= LONGEST_MODULE, f"{name_of(path)} has {lines} lines"
 
 
+def test_no_two_test_files_have_one_name():
+    """pytest takes files of one name in two folders for one module, and stops where both are collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
+
+
 # Names ------------------------------------------------------------------------------------------------
 
 
