@@ -21,7 +21,7 @@ from analysis.models.body import first_tensor, hooks, run_body
 from analysis.models.loading import LanguageModel
 from analysis.models.memory import give_back_freed_memory
 
-LARGE_BYTES = 8 << 20
+LARGE_BYTES = 16 << 20
 """States of one layer from which on freed memory goes back to the system after each of its parts."""
 
 
