@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import theme
 from analysis.units import Unit, from_nats
+from analysis.visual_tokens.choice_marks import layer_rule
 from analysis.visual_tokens.collapse import Tokens, visual_collapse
 
 if TYPE_CHECKING:
@@ -77,8 +78,6 @@ def visual_collapse_curves(
     )
     median = frame.groupby("layer", as_index=False)["value"].median().assign(picture="median")
     middle = alt.Chart(median).mark_line(color=teal, strokeWidth=2.6).encode(x=x, y=y, tooltip=hover)
-    drawn = [each, middle]
-    if frame["value"].notna().any() and (found := visual_collapse(layers, tokens).layer) is not None:
-        place = pd.DataFrame({"layer": [found]})
-        drawn.append(alt.Chart(place).mark_rule(color=colours.ink, strokeWidth=1.2).encode(x="layer:Q"))
-    return styled(alt.layer(*drawn).properties(width="container", height=230), theme_name)
+    found = visual_collapse(layers, tokens).layer if frame["value"].notna().any() else None
+    drawn = alt.layer(each, middle, *layer_rule(found, colours.ink))
+    return styled(drawn.properties(width="container", height=230), theme_name)

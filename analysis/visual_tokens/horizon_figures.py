@@ -9,6 +9,7 @@ import pandas as pd
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import OKABE_ITO, Theme, theme
 from analysis.units import Unit, from_nats
+from analysis.visual_tokens.choice_marks import clickable, layer_rule
 from analysis.visual_tokens.patch_figures import SIDE, PatchValues, patch_frame, picture_map
 
 if TYPE_CHECKING:
@@ -67,16 +68,11 @@ def visual_horizon(
         tooltip=["layer:Q", alt.Tooltip("change:Q", format="+.4f", title=f"change ({unit})"), "answer:N"],
     )  # fmt: skip
     if pick:
-        points = points.add_params(
-            alt.selection_point(name="pick", fields=["position"], on="click", nearest=True, empty=False)
-        )
+        points = clickable(points, "position", nearest=True)
     drawn: list[Any] = [base.mark_line(color=rose, strokeWidth=2).encode(x=x, y=y)]
     if h.tokens:
         drawn = _beside(frame, len(h.tokens), x, colours, unit)
-    for place, dash in ((h.horizon, [4, 3]), (layer, [1, 0])):
-        if place is not None:
-            rule = alt.Chart(pd.DataFrame({"layer": [place]}))
-            drawn.append(rule.mark_rule(color=colours.ink, strokeDash=dash).encode(x="layer:Q"))
+    drawn += [*layer_rule(h.horizon, colours.ink, (4, 3)), *layer_rule(layer, colours.ink)]
     return styled(alt.layer(*drawn, points).properties(width="container", height=_HEIGHT), theme_name)
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import Picture, theme
 from analysis.units import Unit, from_nats
+from analysis.visual_tokens.choice_marks import clickable, layer_rule
 from analysis.visual_tokens.findings import sink_patches
 from analysis.visual_tokens.patch_figures import SIDE, PatchValues, Scale, patch_frame, picture_map
 
@@ -103,14 +104,9 @@ def visual_layers(
         tooltip=["layer:Q", "curve:N", alt.Tooltip("value:Q", format=".4f", title=f"matrix entropy ({unit})")]
     )
     if pick:
-        points = points.add_params(
-            alt.selection_point(name="pick", fields=["position"], on="click", nearest=True, empty=False)
-        )
-    drawn = [common.mark_line(strokeWidth=2), points]
-    if layer is not None:
-        place = pd.DataFrame({"layer": [layer]})
-        drawn.append(alt.Chart(place).mark_rule(color=colours.ink, strokeWidth=1.2).encode(x="layer:Q"))
-    return styled(alt.layer(*drawn).properties(width="container", height=230), theme_name)
+        points = clickable(points, "position", nearest=True)
+    drawn = alt.layer(common.mark_line(strokeWidth=2), points, *layer_rule(layer, colours.ink))
+    return styled(drawn.properties(width="container", height=230), theme_name)
 
 
 def patch_values(a: VisualAnswer, quantity: str = "received", layer: int | None = None) -> np.ndarray:

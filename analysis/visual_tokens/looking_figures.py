@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import amount_ramp, rgb_to_hex, theme
+from analysis.visual_tokens.choice_marks import clickable
 from analysis.visual_tokens.findings import sink_patches, without_first
 from analysis.visual_tokens.patch_figures import SIDE, PatchValues, patch_frame, picture_map
 
@@ -140,7 +141,7 @@ def attention_shares(
         )
     )  # fmt: skip
     if pick:
-        bars = bars.add_params(alt.selection_point(name="pick", fields=["position"], on="click", empty=False))
+        bars = clickable(bars, "position")
     return styled(
         alt.layer(bars, *_layer_rule(layer, colours.ink)).properties(width="container", height=_HEIGHT),
         theme_name,
@@ -218,9 +219,7 @@ def picture_heads(
         )
     )  # fmt: skip
     if pick:
-        cells = cells.add_params(
-            alt.selection_point(name="pick", fields=["position"], on="click", empty=False)
-        )
+        cells = clickable(cells, "position")
     chosen = frame[(frame["layer"] == layer) & ((frame["head"] == head) | (head is None))]
     outline = (
         alt.Chart(chosen)

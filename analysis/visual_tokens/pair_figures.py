@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.numbers import significant
 from analysis.drawing.theme import theme
+from analysis.visual_tokens.choice_marks import clickable, layer_rule
 from analysis.visual_tokens.findings import sink_patches
 from analysis.visual_tokens.looking_figures import (
     PARTS,
@@ -223,14 +224,10 @@ def pair_shares(
         tooltip=["answer:N", "layer:Q", alt.Tooltip("share:Q", format=".2%")],
     )
     if pick:
-        points = points.add_params(
-            alt.selection_point(name="pick", fields=["position"], on="click", nearest=True, empty=False)
-        )
-    drawn: list[Any] = [base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)]
-    if layer is not None:
-        rule = alt.Chart(pd.DataFrame({"layer": [layer]}))
-        drawn.append(rule.mark_rule(color=colours.ink, strokeWidth=1.3).encode(x="layer:Q"))
-    return styled(alt.layer(*drawn, points).properties(width="container", height=_HEIGHT), theme_name)
+        points = clickable(points, "position", nearest=True)
+    lines = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=colour)
+    drawn = alt.layer(lines, *layer_rule(layer, colours.ink), points)
+    return styled(drawn.properties(width="container", height=_HEIGHT), theme_name)
 
 
 def pair_sentence(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import Picture, Theme, theme
+from analysis.visual_tokens.choice_marks import clickable
 from analysis.visual_tokens.images import to_png
 
 if TYPE_CHECKING:
@@ -211,8 +212,7 @@ def _cells(frame: pd.DataFrame, drawn: PatchValues | None, x: Any, y: Any, colou
             tooltip=hover,
         )  # fmt: skip
     if pick:
-        click = alt.selection_point(name="pick", fields=["position"], on="click", empty=False)
-        chart = chart.add_params(click)
+        chart = clickable(chart, "position")
     return chart
 
 

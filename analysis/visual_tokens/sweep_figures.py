@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.drawing.charts import alt, styled
 from analysis.drawing.theme import OKABE_ITO, Theme, theme
 from analysis.units import Unit, from_nats
+from analysis.visual_tokens.choice_marks import clickable
 from analysis.visual_tokens.patch_figures import SIDE, picture_map
 
 if TYPE_CHECKING:
@@ -174,9 +175,7 @@ def method_curves(
         ],
     )
     if pick:
-        points = points.add_params(
-            alt.selection_point(name="pick", fields=["policy", "asked"], on="click", empty=False)
-        )
+        points = clickable(points, "policy", "asked")
     lines = base.mark_line(strokeWidth=1.8).encode(x=x, y=y, color=colour, strokeDash=dash)
     return band + lines + points
 
