@@ -92,7 +92,7 @@ LESSON = Lesson(
             (
                 Option("The newest", "What is near is needed."),
                 Option("Small keys", "A cheap sign from the keys alone."),
-                Option("The most attended, and the newest", "What was used will be used."),
+                Option("The most attended", "Beside the newest: what was used will be used."),
             ),
             2,
             lambda m: _slider(m, 0),
