@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.errors import AnalysisError
 from analysis.units import from_nats
-from analysis.visual_tokens.findings import answer_finding, sink_patches
+from analysis.visual_tokens.findings import answer_finding, sink_patches, without_first
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +115,7 @@ class AnswerPair:
         """Table of both answers: ``quantity``, ``unit``, ``a``, ``b`` and ``difference``, b less a.
 
         The probability is that of the whole answer, its end included; entropy is the mean over its tokens. Shares of
-        attention are means over written tokens, layers and heads; MDI is without position 0.
+        attention are means over written tokens, layers and heads, picture and text without position 0; so is MDI.
         """
         import pandas as pd
 
@@ -143,14 +143,16 @@ _QUANTITIES = {
 
 def _number(one: VisualAnswer, quantity: str) -> float:
     found, looking = answer_finding(one), one.looking
+    first = looking.share_first.mean(dtype=np.float64)
+    picture, text = without_first(one, found.picture, looking.share_text.mean(dtype=np.float64), first)
     return float(
         {
             "written tokens": len(one.tokens),
             "probability": found.probability,
             "entropy": found.entropy,
-            "attention on the picture": found.picture,
-            "attention on text": looking.share_text.mean(dtype=np.float64),
-            "attention on position 0": looking.share_first.mean(dtype=np.float64),
+            "attention on the picture": picture,
+            "attention on text": text,
+            "attention on position 0": first,
             "MDI": found.mdi,
         }[quantity]
     )

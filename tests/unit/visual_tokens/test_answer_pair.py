@@ -71,8 +71,11 @@ def test_numbers_of_both_stand_beside_their_difference():
     assert entropy["difference"] == entropy["b"] - entropy["a"] != 0
     in_bits = pair.to_frame("bits").set_index("quantity").loc["entropy"]
     assert in_bits["unit"] == "bits" and in_bits["a"] == pytest.approx(entropy["a"] / np.log(2))
-    shares = frame.loc[["attention on the picture", "attention on text"], "a"]
-    assert shares.sum() == pytest.approx(1, abs=1e-6)
+    shares = frame.loc[[f"attention on {where}" for where in ("the picture", "text", "position 0")], "a"]
+    assert shares.sum() == pytest.approx(1, abs=1e-6) and (shares > 0).all()
+    assert shares["attention on text"] == pytest.approx(
+        (a.looking.share_text - a.looking.share_first).mean(), abs=1e-6
+    )
 
 
 def test_patches_of_two_pictures_are_never_subtracted():
