@@ -17,7 +17,8 @@ from typing import Any, Literal, Protocol
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import Room, attend
+from analysis.forward.attention import Room
+from analysis.forward.attention_way import attend
 from analysis.forward.row_sums import Attended
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, span_of
 from analysis.models.attention_choice import attention_choice
@@ -88,7 +89,7 @@ def attend_call(
     weightings: Tensor | None = None,
     room: Room | None = None,
 ) -> Attended:
-    """What a layer asks for, of its one text, with its statistics: :func:`analysis.forward.attention.attend`."""
+    """What a layer asks for, of its one text, with its statistics: :func:`analysis.forward.attention_way.attend`."""
     return attend(
         call.query[0],
         call.key[0],

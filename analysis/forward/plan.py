@@ -11,6 +11,7 @@ from analysis.errors import TooLongError
 from analysis.forward.attention_support import known_support
 from analysis.forward.device_spectra import STORE_BYTES
 from analysis.forward.layer_spectra import LARGEST_SIDE
+from analysis.forward.vocabulary_head import rows_per_block
 from analysis.models.attention_choice import attends_eagerly
 from analysis.models.memory import free_bytes
 from analysis.models.speed import Part
@@ -18,8 +19,6 @@ from analysis.models.speed import Part
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
 
-_BLOCK = 32 << 20
-"""One block of float32 logits, see ``forward/readout.py``."""
 _BLOCKS, _LENS_BLOCKS = 4, 5
 """Blocks of memory without and with the lens, as measured: one or two that are written again and again, one while
 oneDNN multiplies, and freed ones that the heap keeps."""
@@ -92,7 +91,7 @@ def _bytes_needed(model: LanguageModel, n_tokens: int, pass_tokens: int, n_lens:
     kept = n_tokens * width * 4 + (2 + n_lens) * pass_tokens * width * size
     per_token = n_tokens * (model.info.n_layers + 4 * max(n_lens, 1) + 64) * 8
     stored = 2 * STORE_BYTES if head.weight.is_cuda else 0  # spectra: what waits, and its decomposition
-    block = min(max(_BLOCK, 4 * head.vocab_size), 4 * head.vocab_size * pass_tokens)
+    block = 4 * head.vocab_size * min(rows_per_block(head), pass_tokens)
     return activations + attention + kept + per_token + stored + block * (_LENS_BLOCKS if n_lens else _BLOCKS)
 
 

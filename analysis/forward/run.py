@@ -25,7 +25,7 @@ from analysis.forward.windows import Window
 from analysis.models.anatomy import Head
 from analysis.models.loading import LanguageModel
 from analysis.models.speed import Part, needed_by_part
-from analysis.models.tokenization import TokenizedText, token_text
+from analysis.models.tokenization import TokenizedText, token_texts
 from analysis.progress import Progress
 from analysis.results.attention import AttentionTrace
 from analysis.results.layers import SPECTRUM_FIELDS, LayerTrace
@@ -261,7 +261,7 @@ class Run:
         tokens, tokenizer = self.tokens, self.model.tokenizer
         rows = {name: about_tokens(row, TOKEN_QUANTITIES[name].missing) for name, row in self.rows.items()}
         known = np.unique(np.concatenate([tokens.token_id, self.top_ids.ravel(), self.lens_top.ravel()]))
-        names = {int(i): token_text(tokenizer, i) for i in known if i >= 0}
+        names = token_texts(tokenizer, known[known >= 0])
         return TokenTrace(
             token_id=tokens.token_id,
             text=tuple(names[int(i)] for i in tokens.token_id),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from analysis.errors import UnsupportedModelError
 from analysis.models.body import first_tensor, hooks
 from analysis.models.library_parts import left_on_disk
-from analysis.models.linear import linear
+from analysis.models.wide_product import wide_product
 from analysis.out_of_memory import is_out_of_memory
 
 PROBE_TOKENS = 8
@@ -58,18 +58,10 @@ class Head:
         -------
         Tensor, shape (N, V), float32
             Computed in float32 even for a 16-bit model: rounding logits to 16 bits
-            would move entropies by more than the display shows.
+            would move entropies by more than the display shows. Where a device sums
+            16-bit products in float32 and hands the sums over, nothing is converted.
         """
-        states = states.to(self.weight.device, torch.float32)
-        if self.weight.dtype == torch.float32:
-            product = linear(states, self.weight)
-            out = product if out is None else out.copy_(product)
-        else:
-            out = states.new_empty(len(states), self.vocab_size) if out is None else out
-            block = max(1, (64 << 20) // (4 * self.weight.shape[1]))
-            for begin in range(0, self.vocab_size, block):
-                part = self.weight[begin : begin + block]
-                out[:, begin : begin + block] = states @ part.float().T
+        out = wide_product(states, self.weight, out)
         if self.bias is not None:
             out += self.bias.float()
         if self.scale != 1.0:
