@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Generator
 from importlib import metadata
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import pytest
 
 import analysis as an
+
+if shutil.which("nvidia-smi") is None:  # Triton reads it when it is first imported, by torch for one
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 NO_SKIPS = bool(os.environ.get("LOGITSCOPE_NO_SKIPS"))
 """Whether a test that is skipped fails, as in .ci/run; only tests that need a CUDA device may be, and those of packages

@@ -1,4 +1,4 @@
-"""The kernels that measure attention on a GPU against a dense float64 map, run by Triton's interpreter.
+"""The kernels that measure attention on a GPU against a dense float64 map, run by Triton's interpreter (``TRITON_INTERPRET``, set in tests/conftest.py).
 
 Queries, keys and values are float16: the interpreter does not multiply bfloat16.
 """
@@ -32,11 +32,9 @@ SHAPES = {
 @pytest.fixture(scope="module")
 def attend_fused():
     pytest.importorskip("triton", reason="Triton is not installed: it is for Linux on x86-64")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TRITON_INTERPRET", "1")
-        from analysis.forward.attention_kernel import attend_fused
+    from analysis.forward.attention_kernel import attend_fused
 
-        yield attend_fused
+    return attend_fused
 
 
 def dense(query, key, value, scale, span, sinks):
