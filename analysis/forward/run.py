@@ -219,7 +219,7 @@ class Run:
             self.context[rows] = np.arange(local.start, local.stop) + 1
             self.residual_norm[:, window.seen] = measured.residual_norm[:, window.local_seen]
             if self.final_states is not None:
-                self.final_states[rows] = states.float().cpu().numpy()
+                torch.from_numpy(self.final_states[rows]).copy_(states)
         self._check_head(head, states, rows)
         if self.lens_layers:
             with self._timed("lens"):
