@@ -35,8 +35,8 @@ def answer_logits(model: LlavaForConditionalGeneration, tokens: torch.Tensor, ba
     """
     inner = model.model
     embedded = inner.language_model.embed_tokens(batch.ids)
-    is_image = (batch.ids == model.config.image_token_id)[..., None]
-    embedded = embedded.masked_scatter(is_image, tokens.to(embedded.dtype))
+    after = 1 + tokens.shape[1]  # the image follows ``<s>``
+    embedded = torch.cat([embedded[:, :1], tokens.to(embedded.dtype), embedded[:, after:]], 1)
     hidden = inner.language_model(
         inputs_embeds=embedded, attention_mask=batch.visible, position_ids=batch.positions, use_cache=False
     ).last_hidden_state
@@ -46,5 +46,5 @@ def answer_logits(model: LlavaForConditionalGeneration, tokens: torch.Tensor, ba
 def answered_right(logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Which questions a greedy answer gets right: (questions,) of bool; every token and the end count."""
     wrong = logits.argmax(-1) != batch.targets
-    misses = torch.zeros(len(batch.kinds), dtype=torch.int64).index_add_(0, batch.question, wrong.long())
+    misses = wrong.new_zeros(len(batch.kinds), dtype=torch.int64).index_add_(0, batch.question, wrong.long())
     return misses == 0

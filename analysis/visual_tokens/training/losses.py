@@ -7,15 +7,18 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from analysis.visual_tokens.scenes.drawing import LABELS
-from analysis.visual_tokens.shipped.build import WIDTH
+from analysis.visual_tokens.shipped.build import N_VISUAL, WIDTH
 from analysis.visual_tokens.shipped.packing import Batch
 
 EMPTY = 0.15
 """Weight of patches that show nothing of the kind: most do."""
 
+GRID = round(N_VISUAL**0.5)
+"""Rows, and columns, of patches: 12."""
+
 
 class PatchHeads(nn.Module):
-    """One linear head a label on the tower's patch states; used in training only.
+    """One linear head a label on the tower's patch states, and one each for its row and its column; used in training only.
 
     Parameters
     ----------
@@ -28,6 +31,7 @@ class PatchHeads(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.heads = nn.ModuleList(nn.Linear(WIDTH, 1 + len(names)) for names in LABELS.values())
+            self.places = nn.ModuleList(nn.Linear(WIDTH, GRID) for _ in ("row", "column"))
 
     def loss(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Sum over labels of the weighted mean cross-entropy.
@@ -41,11 +45,17 @@ class PatchHeads(nn.Module):
         """
         total = states.new_zeros(())
         for i, head in enumerate(self.heads):
-            logits = head(states).flatten(0, 1)
+            logits = head(states).flatten(0, 1).float()
             weights = logits.new_ones(logits.shape[1])
             weights[0] = EMPTY
             total = total + cross_entropy(logits, labels[:, i].reshape(-1), weights)
         return total
+
+    def place_loss(self, states: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of each patch's row, and of its column, summed (nats); states as for :meth:`loss`."""
+        at = torch.arange(N_VISUAL, device=states.device).repeat(len(states))
+        row, column = (head(states).flatten(0, 1).float() for head in self.places)
+        return cross_entropy(row, at // GRID) + cross_entropy(column, at % GRID)
 
     @torch.no_grad()
     def right(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -59,5 +69,6 @@ class PatchHeads(nn.Module):
 
 def answer_losses(logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean cross-entropy of the answers' tokens, and of the ends after them, in nats."""
-    each = cross_entropy(logits, batch.targets, reduction="none")
-    return each[~batch.is_end].mean(), each[batch.is_end].mean()
+    each = cross_entropy(logits.float(), batch.targets, reduction="none")
+    end = batch.is_end.to(each.dtype)  # no selection: a device would have to wait for its size
+    return (each * (1 - end)).sum() / (1 - end).sum(), (each * end).sum() / end.sum()

@@ -31,6 +31,10 @@ class Stage:
         Factor of the rate for the tower and the heads.
     warm_up : int
         Steps over which the rate rises; then it falls as a cosine to a fiftieth.
+    place : float
+        Weight of the loss of where each patch lies. Without it the tower forgets places: nothing else asks for them.
+    further : tuple of str
+        Kinds of the questions that each picture is asked beside its own, in a stage of answers.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Stage:
     rate: float = 1.2e-3
     tower: float = 1.0
     warm_up: int = 60
+    place: float = 0.0
+    further: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -85,6 +91,7 @@ def optimizer_for(model: LlavaForConditionalGeneration, heads: PatchHeads, stage
         ],
         lr=stage.rate,
         betas=(0.9, 0.98),
+        fused=True if next(model.parameters()).is_cuda else None,
     )
 
 

@@ -15,6 +15,7 @@ from analysis.visual_tokens.shipped.packed_pass import answer_logits, answered_r
 from analysis.visual_tokens.shipped.packing import Packer, draw, pixels_of
 from analysis.visual_tokens.shipped.words import build_tokenizer
 from analysis.visual_tokens.training.checkpoint import NAME, Learner
+from analysis.visual_tokens.training.lesson import lesson_of
 from analysis.visual_tokens.training.losses import PatchHeads, answer_losses
 from analysis.visual_tokens.training.products import short_products
 from analysis.visual_tokens.training.recipe import Stage, optimizer_for, set_rate
@@ -148,7 +149,8 @@ def test_sixteen_pictures_can_be_learned_by_heart(packer):
     scenes = [replace(s, questions=s.questions[:1]) for s in draw(range(16))]
     stage = Stage("answers", 16 * 24, batch=16, warm_up=5)
     learner = Learner(model, heads, optimizer_for(model, heads, stage), 0, 0)
-    losses = [learn(learner, stage, packer, scenes) for _ in range(stage.steps)]
+    lesson = lesson_of(scenes, packer)
+    losses = [learn(learner, stage, lesson) for _ in range(stage.steps)]
     assert losses[-1]["answer"] < 0.3 * losses[0]["answer"]
     assert losses[-1]["patches"] < 0.4 * losses[0]["patches"]
 
