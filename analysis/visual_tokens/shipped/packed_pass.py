@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from transformers import LlavaForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from analysis.visual_tokens.shipped.packing import Batch
 
@@ -18,8 +19,10 @@ def project(model: LlavaForConditionalGeneration, states: torch.Tensor) -> torch
     return model.model.multi_modal_projector(states)
 
 
-def answer_logits(model: LlavaForConditionalGeneration, tokens: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Return the logits at the places of a batch where something is learned.
+def read(
+    model: LlavaForConditionalGeneration, tokens: torch.Tensor, batch: Batch, *, every_layer: bool = False
+) -> BaseModelOutputWithPast:
+    """Run the language model over images and packed questions.
 
     Parameters
     ----------
@@ -27,20 +30,35 @@ def answer_logits(model: LlavaForConditionalGeneration, tokens: torch.Tensor, ba
     tokens : torch.Tensor
         (B, n, 128) of :func:`project`; n as the batch was packed.
     batch : Batch
+    every_layer : bool, default False
+        Whether the states before each layer are wanted as well.
 
     Returns
     -------
-    torch.Tensor
-        (N, vocabulary).
+    BaseModelOutputWithPast
+        The library's own; states are (B, S, 128).
     """
     inner = model.model
     embedded = inner.language_model.embed_tokens(batch.ids)
     after = 1 + tokens.shape[1]  # the image follows ``<s>``
     embedded = torch.cat([embedded[:, :1], tokens.to(embedded.dtype), embedded[:, after:]], 1)
-    hidden = inner.language_model(
-        inputs_embeds=embedded, attention_mask=batch.visible, position_ids=batch.positions, use_cache=False
-    ).last_hidden_state
-    return model.lm_head(hidden[batch.rows, batch.columns])
+    return inner.language_model(
+        inputs_embeds=embedded,
+        attention_mask=batch.visible,
+        position_ids=batch.positions,
+        use_cache=False,
+        output_hidden_states=every_layer,
+    )
+
+
+def answer_logits(model: LlavaForConditionalGeneration, tokens: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return the logits at the places of a batch where something is learned: (N, vocabulary); see :func:`read`."""
+    return logits_of(model, read(model, tokens, batch).last_hidden_state, batch)
+
+
+def logits_of(model: LlavaForConditionalGeneration, states: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return the logits at the places where something is learned for the last states: (N, vocabulary)."""
+    return model.lm_head(states[batch.rows, batch.columns])
 
 
 def answered_right(logits: torch.Tensor, batch: Batch) -> torch.Tensor:

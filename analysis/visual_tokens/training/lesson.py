@@ -10,6 +10,8 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from analysis.visual_tokens.scenes.dice import Dice
+from analysis.visual_tokens.scenes.drawing import PATCH
+from analysis.visual_tokens.scenes.mentions import mentions
 from analysis.visual_tokens.scenes.questions import Question, further_questions
 from analysis.visual_tokens.scenes.scene import Scene
 from analysis.visual_tokens.shipped.packing import Batch, Packer, draw, labels_of
@@ -34,15 +36,19 @@ class Lesson:
         (B, 5, 144) of int64: what each patch shows.
     batch : Batch
         The questions.
+    named : torch.Tensor
+        (M, 4) of int64: row and column in the batch where an item has just been named, and row and column of the
+        patch in which its middle lies.
     """
 
     pixels: torch.Tensor
     labels: torch.Tensor
     batch: Batch
+    named: torch.Tensor
 
     def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Lesson:
         """Return the lesson with every tensor changed."""
-        return Lesson(change(self.pixels), change(self.labels), self.batch.each(change))
+        return Lesson(change(self.pixels), change(self.labels), self.batch.each(change), change(self.named))
 
     def to(self, device: torch.device) -> Lesson:
         """Return the lesson on a device, without waiting for the copy."""
@@ -57,7 +63,21 @@ def lesson_of(scenes: Sequence[Scene], packer: Packer, further: Sequence[str] = 
     """Make a lesson of scenes; each is asked its own questions and one more of each kind in ``further``."""
     questions = [(*s.questions, *_more(s, further)) for s in scenes]
     pixels = torch.from_numpy(np.stack([s.pixels for s in scenes]))
-    return Lesson(pixels, labels_of(scenes), packer.pack(questions))
+    batch = packer.pack(questions)
+    return Lesson(pixels, labels_of(scenes), batch, _named(scenes, questions, batch.group.numpy()))
+
+
+def _named(
+    scenes: Sequence[Scene], questions: Sequence[Sequence[Question]], group: np.ndarray
+) -> torch.Tensor:
+    """Where items are named in a batch of these groups, and where they lie: see :class:`Lesson`."""
+    found = [
+        (row, int(first) + number, *(at // (2 * PATCH) for at in reversed(item.middle)))
+        for row, (s, asked) in enumerate(zip(scenes, questions, strict=True))
+        for first, one in zip(np.flatnonzero(np.diff(group[row])) + 1, asked, strict=False)
+        for number, item in mentions(one.text, s.items)
+    ]
+    return torch.tensor(found, dtype=torch.int64).reshape(-1, 4)
 
 
 def _more(s: Scene, kinds: Sequence[str]) -> tuple[Question, ...]:

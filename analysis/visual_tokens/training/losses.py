@@ -18,7 +18,10 @@ GRID = round(N_VISUAL**0.5)
 
 
 class PatchHeads(nn.Module):
-    """One linear head a label on the tower's patch states, and one each for its row and its column; used in training only.
+    """Linear heads that are used in training only.
+
+    On the tower's patch states one a label, and one each for row and column; on the language model's states one
+    each for row and column of the item that has just been named.
 
     Parameters
     ----------
@@ -32,6 +35,7 @@ class PatchHeads(nn.Module):
             torch.manual_seed(seed)
             self.heads = nn.ModuleList(nn.Linear(WIDTH, 1 + len(names)) for names in LABELS.values())
             self.places = nn.ModuleList(nn.Linear(WIDTH, GRID) for _ in ("row", "column"))
+            self.named = nn.ModuleList(nn.Linear(WIDTH, GRID) for _ in ("row", "column"))
 
     def loss(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Sum over labels of the weighted mean cross-entropy.
@@ -54,8 +58,19 @@ class PatchHeads(nn.Module):
     def place_loss(self, states: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of each patch's row, and of its column, summed (nats); states as for :meth:`loss`."""
         at = torch.arange(N_VISUAL, device=states.device).repeat(len(states))
-        row, column = (head(states).flatten(0, 1).float() for head in self.places)
-        return cross_entropy(row, at // GRID) + cross_entropy(column, at % GRID)
+        return _both(self.places, states.flatten(0, 1), at // GRID, at % GRID)
+
+    def named_loss(self, states: torch.Tensor, named: torch.Tensor) -> torch.Tensor:
+        """Mean cross-entropy of a named item's row, and of its column, summed (nats); 0 where none is named.
+
+        Parameters
+        ----------
+        states : torch.Tensor
+            (B, S, 128) of the language model.
+        named : torch.Tensor
+            (M, 4) of a :class:`~analysis.visual_tokens.training.lesson.Lesson`.
+        """
+        return _both(self.named, states[named[:, 0], named[:, 1]], named[:, 2], named[:, 3])
 
     @torch.no_grad()
     def right(self, states: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -65,6 +80,16 @@ class PatchHeads(nn.Module):
             there = labels[:, i] > 0
             found.append((head(states).argmax(-1) == labels[:, i])[there].float().mean())
         return torch.stack(found)
+
+
+def _both(
+    heads: nn.ModuleList, states: torch.Tensor, row: torch.Tensor, column: torch.Tensor
+) -> torch.Tensor:
+    parts = (
+        cross_entropy(head(states).float(), of, reduction="sum")
+        for head, of in zip(heads, (row, column), strict=True)
+    )
+    return sum(parts, states.new_zeros(())) / max(1, len(states))
 
 
 def answer_losses(logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,7 +16,14 @@ from transformers import LlavaForConditionalGeneration
 from analysis.visual_tokens.scenes.drawing import LABELS
 from analysis.visual_tokens.scenes.scene import SPLITS
 from analysis.visual_tokens.shipped.build import build_model
-from analysis.visual_tokens.shipped.packed_pass import answer_logits, answered_right, patch_states, project
+from analysis.visual_tokens.shipped.packed_pass import (
+    answer_logits,
+    answered_right,
+    logits_of,
+    patch_states,
+    project,
+    read,
+)
 from analysis.visual_tokens.shipped.packing import Packer, draw, scaled
 from analysis.visual_tokens.shipped.words import build_tokenizer
 from analysis.visual_tokens.training.checkpoint import Learner, load_checkpoint, read_place, save_checkpoint
@@ -27,6 +34,7 @@ from analysis.visual_tokens.training.recipe import (
     CLIP,
     DENSE,
     END,
+    NAMED,
     STAGES,
     Stage,
     optimizer_for,
@@ -158,7 +166,8 @@ def learn(learner: Learner, stage: Stage, lesson: Lesson) -> dict[str, torch.Ten
     dict
         Numbers in float64, on the device. "patches": loss of the patches (nats, summed over labels); "place", where
         it is learned: that of their places. In a stage of answers also "answer" and "end", mean losses of their
-        tokens (nats), and "right", share of the questions answered rightly.
+        tokens (nats), "right", share of the questions answered rightly, and "named", where it is learned: loss of
+        the places of named items (nats).
     """
     set_rate(learner.optimizer, stage, learner.step)
     states = patch_states(learner.model, scaled(lesson.pixels))
@@ -166,10 +175,14 @@ def learn(learner: Learner, stage: Stage, lesson: Lesson) -> dict[str, torch.Ten
     parts = {"patches": dense}
     if stage.name == "answers":
         batch = lesson.batch
-        logits = answer_logits(learner.model, project(learner.model, states), batch)
+        said = read(learner.model, project(learner.model, states), batch, every_layer=stage.named > 0)
+        logits = logits_of(learner.model, said.last_hidden_state, batch)
         answer, end = answer_losses(logits, batch)
         loss = answer + END * end + DENSE * dense
         parts |= {"answer": answer, "end": end, "right": answered_right(logits, batch).float().mean()}
+        if stage.named:
+            parts["named"] = learner.heads.named_loss(said.hidden_states[NAMED], lesson.named)
+            loss = loss + stage.named * parts["named"]
     if stage.place:
         parts["place"] = learner.heads.place_loss(states)
         loss = loss + stage.place * parts["place"]
