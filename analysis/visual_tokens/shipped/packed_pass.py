@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from transformers import LlavaForConditionalGeneration
-from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from analysis.visual_tokens.shipped.packing import Batch
 
@@ -21,7 +20,7 @@ def project(model: LlavaForConditionalGeneration, states: torch.Tensor) -> torch
 
 def read(
     model: LlavaForConditionalGeneration, tokens: torch.Tensor, batch: Batch, *, every_layer: bool = False
-) -> BaseModelOutputWithPast:
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """Run the language model over images and packed questions.
 
     Parameters
@@ -35,25 +34,28 @@ def read(
 
     Returns
     -------
-    BaseModelOutputWithPast
-        The library's own; states are (B, S, 128).
+    torch.Tensor
+        (B, S, 128), the last states.
+    tuple of torch.Tensor
+        (B, S, 128), the states before each layer and the last ones; empty where they are not wanted.
     """
     inner = model.model
     embedded = inner.language_model.embed_tokens(batch.ids)
     after = 1 + tokens.shape[1]  # the image follows ``<s>``
     embedded = torch.cat([embedded[:, :1], tokens.to(embedded.dtype), embedded[:, after:]], 1)
-    return inner.language_model(
+    said = inner.language_model(
         inputs_embeds=embedded,
         attention_mask=batch.visible,
         position_ids=batch.positions,
         use_cache=False,
         output_hidden_states=every_layer,
     )
+    return said.last_hidden_state, said.hidden_states or ()
 
 
 def answer_logits(model: LlavaForConditionalGeneration, tokens: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Return the logits at the places of a batch where something is learned: (N, vocabulary); see :func:`read`."""
-    return logits_of(model, read(model, tokens, batch).last_hidden_state, batch)
+    return logits_of(model, read(model, tokens, batch)[0], batch)
 
 
 def logits_of(model: LlavaForConditionalGeneration, states: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -175,13 +175,13 @@ def learn(learner: Learner, stage: Stage, lesson: Lesson) -> dict[str, torch.Ten
     parts = {"patches": dense}
     if stage.name == "answers":
         batch = lesson.batch
-        said = read(learner.model, project(learner.model, states), batch, every_layer=stage.named > 0)
-        logits = logits_of(learner.model, said.last_hidden_state, batch)
+        last, layers = read(learner.model, project(learner.model, states), batch, every_layer=stage.named > 0)
+        logits = logits_of(learner.model, last, batch)
         answer, end = answer_losses(logits, batch)
         loss = answer + END * end + DENSE * dense
         parts |= {"answer": answer, "end": end, "right": answered_right(logits, batch).float().mean()}
         if stage.named:
-            parts["named"] = learner.heads.named_loss(said.hidden_states[NAMED], lesson.named)
+            parts["named"] = learner.heads.named_loss(layers[NAMED], lesson.named)
             loss = loss + stage.named * parts["named"]
     if stage.place:
         parts["place"] = learner.heads.place_loss(states)
