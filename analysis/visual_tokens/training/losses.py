@@ -51,7 +51,7 @@ class PatchHeads(nn.Module):
         for i, head in enumerate(self.heads):
             logits = head(states).flatten(0, 1).float()
             weights = logits.new_ones(logits.shape[1])
-            weights[0] = EMPTY
+            weights[:1].fill_(EMPTY)  # no number that a device would wait for
             total = total + cross_entropy(logits, labels[:, i].reshape(-1), weights)
         return total
 
