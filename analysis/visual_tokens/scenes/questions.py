@@ -49,6 +49,35 @@ def draw_questions(dice: Dice, items: Sequence[Item]) -> tuple[Question, ...]:
     return tuple(found.values())
 
 
+def further_questions(
+    dice: Dice, items: Sequence[Item], kinds: Sequence[str], known: Sequence[Question]
+) -> tuple[Question, ...]:
+    """Draw one more question of each of these kinds, where the scene allows one.
+
+    Parameters
+    ----------
+    dice : Dice
+    items : sequence of Item
+    kinds : sequence of str
+        Some of ``KINDS``; a kind may come more than once.
+    known : sequence of Question
+        Those that have been asked.
+
+    Returns
+    -------
+    tuple of Question
+        In the order of the kinds; no text twice, none of a known question. A kind is left out after three tries.
+    """
+    found = {q.text: q for q in known}
+    for kind in kinds:
+        for _ in range(3):
+            said = _MAKERS[kind](dice, items)
+            if said is not None and said[0] not in found:
+                found[said[0]] = Question(*said, kind)
+                break
+    return tuple(found.values())[len(known) :]
+
+
 Said = tuple[str, str] | None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,8 +26,8 @@ class Batch:
         (B, S) of int64: ``<s>``, the image, then question, answer and ``</s>`` of each question.
     positions : torch.Tensor
         (B, S) of int64, or float32 where ``places`` are not whole: each question goes on where the image ends.
-    visible : torch.Tensor
-        (B, 1, S, S) of bool: who sees whom; the image and one's own question, up to oneself.
+    group : torch.Tensor
+        (B, S) of int64: 0 for ``<s>`` and the image, 1, 2, ... for each question with its answer, -1 for nothing.
     rows, columns, targets : torch.Tensor
         (N,) of int64: where something is learned, and the token that follows there.
     question : torch.Tensor
@@ -39,13 +40,25 @@ class Batch:
 
     ids: torch.Tensor
     positions: torch.Tensor
-    visible: torch.Tensor
+    group: torch.Tensor
     rows: torch.Tensor
     columns: torch.Tensor
     targets: torch.Tensor
     question: torch.Tensor
     is_end: torch.Tensor
     kinds: tuple[str, ...]
+
+    @cached_property
+    def visible(self) -> torch.Tensor:
+        """Who sees whom, (B, 1, S, S) of bool: the image and one's own question, up to oneself."""
+        of = self.group
+        causal = torch.ones(of.shape[1], of.shape[1], dtype=torch.bool, device=of.device).tril()
+        return (((of[:, None, :] == 0) | (of[:, None, :] == of[:, :, None])) & causal)[:, None]
+
+    def each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        """Return the batch with every tensor changed: moved to a device, for one."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "kinds"}
+        return replace(self, **{name: change(tensor) for name, tensor in tensors.items()})
 
 
 class Packer:
@@ -104,16 +117,13 @@ class Packer:
             rows.append(ids)
             groups.append(group)
             positions.append(position)
-        of = torch.from_numpy(_filled(groups, -1))
-        causal = torch.ones(of.shape[1], of.shape[1], dtype=torch.bool).tril()
-        visible = ((of[:, None, :] == 0) | (of[:, None, :] == of[:, :, None])) & causal
         row_, column, target, question, is_end = (
             torch.tensor(values) for values in zip(*learned, strict=True)
         )
         return Batch(
             ids=torch.from_numpy(_filled(rows, self._tokenizer.pad_token_id)),
             positions=torch.from_numpy(_filled(positions, 0)),
-            visible=visible[:, None],
+            group=torch.from_numpy(_filled(groups, -1)),
             rows=row_,
             columns=column,
             targets=target,
@@ -139,8 +149,12 @@ def draw(seeds: Sequence[int]) -> list[Scene]:
 
 def pixels_of(pictures: Sequence[Scene | np.ndarray]) -> torch.Tensor:
     """Pixels as the processor would hand them over: (B, 3, 96, 96) of float32 from -1 to 1."""
-    stacked = torch.from_numpy(np.stack([p if isinstance(p, np.ndarray) else p.pixels for p in pictures]))
-    return (stacked.permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
+    return scaled(np.stack([p if isinstance(p, np.ndarray) else p.pixels for p in pictures]))
+
+
+def scaled(pixels: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """Pictures of 8 bits, (B, 96, 96, 3), as the processor would hand them over: see :func:`pixels_of`."""
+    return (torch.as_tensor(pixels).permute(0, 3, 1, 2).float() / 255 - 0.5) / 0.5
 
 
 def labels_of(scenes: Sequence[Scene]) -> torch.Tensor:

@@ -24,10 +24,20 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0, help="part of the images of every stage")
     parser.add_argument("--seed", type=int, default=0, help="of the first weights")
     parser.add_argument("--float32", action="store_true", help="no products in bfloat16")
+    parser.add_argument("--device", default="cpu", help="where the steps are computed: cpu, cuda")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw scenes ahead")
     chosen = parser.parse_args()
     stages = tuple(replace(stage, images=int(stage.images * chosen.share)) for stage in STAGES)
     torch.set_flush_denormal(True)  # numbers near 0 that a processor handles slowly
-    model = train(chosen.checkpoints, stages=stages, seed=chosen.seed, short=not chosen.float32)
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it would plan anew for every length
+    model = train(
+        chosen.checkpoints,
+        stages=stages,
+        seed=chosen.seed,
+        short=not chosen.float32,
+        device=chosen.device,
+        workers=chosen.workers,
+    )
     save_folder(model, chosen.into or chosen.checkpoints / "model")
 
 

@@ -31,6 +31,13 @@ class Stage:
         Factor of the rate for the tower and the heads.
     warm_up : int
         Steps over which the rate rises; then it falls as a cosine to a fiftieth.
+    place : float
+        Weight of the loss of where each patch lies. Without it the tower forgets places: nothing else asks for them.
+    named : float
+        Weight, in a stage of answers, of the loss of where an item lies that a question has just named, read from
+        the language model's states before layer ``NAMED``.
+    further : tuple of str
+        Kinds of the questions that each picture is asked beside its own, in a stage of answers.
     """
 
     name: str
@@ -39,6 +46,9 @@ class Stage:
     rate: float = 1.2e-3
     tower: float = 1.0
     warm_up: int = 60
+    place: float = 0.0
+    named: float = 0.0
+    further: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -55,6 +65,9 @@ class Stage:
 
 DENSE, END, CLIP = 0.2, 0.05, 1.0
 """Weights of the patch loss and of the end of the answer in a stage of answers; largest norm of the gradient."""
+
+NAMED = 4
+"""Layers of the language model's eight after which the place of a named item is asked for."""
 
 STAGES = (
     Stage("patches", 60_000),
@@ -85,6 +98,7 @@ def optimizer_for(model: LlavaForConditionalGeneration, heads: PatchHeads, stage
         ],
         lr=stage.rate,
         betas=(0.9, 0.98),
+        fused=True if next(model.parameters()).is_cuda else None,
     )
 
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,18 +14,27 @@ import torch
 from transformers import LlavaForConditionalGeneration
 
 from analysis.visual_tokens.scenes.drawing import LABELS
-from analysis.visual_tokens.scenes.scene import SPLITS, Scene
+from analysis.visual_tokens.scenes.scene import SPLITS
 from analysis.visual_tokens.shipped.build import build_model
-from analysis.visual_tokens.shipped.packed_pass import answer_logits, answered_right, patch_states, project
-from analysis.visual_tokens.shipped.packing import Packer, draw, labels_of, pixels_of
+from analysis.visual_tokens.shipped.packed_pass import (
+    answer_logits,
+    answered_right,
+    logits_of,
+    patch_states,
+    project,
+    read,
+)
+from analysis.visual_tokens.shipped.packing import Packer, draw, scaled
 from analysis.visual_tokens.shipped.words import build_tokenizer
 from analysis.visual_tokens.training.checkpoint import Learner, load_checkpoint, read_place, save_checkpoint
+from analysis.visual_tokens.training.lesson import Lesson, lesson_of, lessons
 from analysis.visual_tokens.training.losses import PatchHeads, answer_losses
 from analysis.visual_tokens.training.products import short_products
 from analysis.visual_tokens.training.recipe import (
     CLIP,
     DENSE,
     END,
+    NAMED,
     STAGES,
     Stage,
     optimizer_for,
@@ -56,7 +65,14 @@ class Pace:
 
 
 def train(
-    folder: Path, *, stages: Sequence[Stage] = STAGES, seed: int = 0, pace: Pace = Pace(), short: bool = True
+    folder: Path,
+    *,
+    stages: Sequence[Stage] = STAGES,
+    seed: int = 0,
+    pace: Pace = Pace(),
+    short: bool = True,
+    device: str = "cpu",
+    workers: int = 0,
 ) -> LlavaForConditionalGeneration:
     """Train the model, or go on where the checkpoint in the folder stands.
 
@@ -71,10 +87,15 @@ def train(
     pace : Pace
     short : bool, default True
         Whether products are computed in bfloat16: half as long again without, on processors that know it.
+    device : str, default "cpu"
+        Where the steps are computed, as PyTorch names it.
+    workers : int, default 0
+        Processes that draw scenes ahead. The scenes are the same.
 
     Returns
     -------
     LlavaForConditionalGeneration
+        On the CPU.
 
     Raises
     ------
@@ -85,7 +106,8 @@ def train(
     place = read_place(folder)
     first, done, settings = place or (0, 0, {"stages": [asdict(s) for s in stages], "seed": seed})
     stages = [Stage(**s) for s in settings["stages"]]
-    model, heads = build_model(settings["seed"]), PatchHeads(settings["seed"])
+    at = torch.device(device)
+    model, heads = build_model(settings["seed"]).to(at), PatchHeads(settings["seed"]).to(at)
     packer = Packer(build_tokenizer())
     for number in range(first, len(stages)):
         stage = stages[number]
@@ -94,27 +116,38 @@ def train(
             load_checkpoint(learner, folder)
             learner.step = done
         start = SPLITS["train"].start + sum(s.steps * s.batch for s in stages[:number])
-        with short_products(model) if short else nullcontext():
-            for _ in _steps(learner, stage, packer, start, folder, pace):
+        taught = lessons(stage, packer, start, learner.step, device=at, workers=workers)
+        with _rounded(model, at) if short else nullcontext():
+            for _ in _steps(learner, stage, packer, taught, folder, pace):
                 save_checkpoint(learner, folder, settings)
-    return model.eval()
+    return model.cpu().eval()
+
+
+def _rounded(model: LlavaForConditionalGeneration, device: torch.device) -> AbstractContextManager:
+    """Products in bfloat16: by the library's own mixed precision, but on a CPU, where that is slow.
+
+    Rounded weights are not kept: the next step has others.
+    """
+    if device.type == "cpu":
+        return short_products(model)
+    return torch.autocast(device.type, torch.bfloat16, cache_enabled=False)
 
 
 def _steps(
-    learner: Learner, stage: Stage, packer: Packer, start: int, folder: Path, pace: Pace
+    learner: Learner, stage: Stage, packer: Packer, taught: Iterator[Lesson], folder: Path, pace: Pace
 ) -> Iterator[None]:
     """Go through the rest of a stage and its log; stops wherever a checkpoint is due."""
-    sums: Counter[str] = Counter()
+    sums: dict[str, torch.Tensor | float] = {}
     n_summed = 0
     saved, spent = time.monotonic(), time.process_time()
-    while learner.step < stage.steps:
-        at = start + learner.step * stage.batch
-        sums.update(learn(learner, stage, packer, draw(range(at, at + stage.batch))))
+    for lesson in taught:
+        for name, value in learn(learner, stage, lesson).items():
+            sums[name] = sums.get(name, 0.0) + value
         n_summed += 1
         last = learner.step == stage.steps
         if learner.step % pace.log == 0 or last:
             now = time.process_time()
-            means = {name: round(value / n_summed, 5) for name, value in sums.items()}
+            means = {name: round(float(value) / n_summed, 5) for name, value in sums.items()}
             _log(folder, stage, learner.step, means | {"cpu_seconds": round(now - spent, 1)})
             sums.clear()
             n_summed, spent = 0, now
@@ -125,33 +158,43 @@ def _steps(
             saved = time.monotonic()
 
 
-def learn(learner: Learner, stage: Stage, packer: Packer, scenes: Sequence[Scene]) -> dict[str, float]:
-    """Take one step on these scenes.
+def learn(learner: Learner, stage: Stage, lesson: Lesson) -> dict[str, torch.Tensor]:
+    """Take one step; nothing waits for the device.
 
     Returns
     -------
     dict
-        "patches": loss of the patches (nats, summed over labels). In a stage of answers also "answer" and "end",
-        mean losses of their tokens (nats), and "right", share of the questions answered rightly.
+        Numbers in float64, on the device. "patches": loss of the patches (nats, summed over labels); "place", where
+        it is learned: that of their places. In a stage of answers also "answer" and "end", mean losses of their
+        tokens (nats), "right", share of the questions answered rightly, and "named", where it is learned: loss of
+        the places of named items (nats).
     """
     set_rate(learner.optimizer, stage, learner.step)
-    states = patch_states(learner.model, pixels_of(scenes))
-    loss = dense = learner.heads.loss(states, labels_of(scenes))
+    states = patch_states(learner.model, scaled(lesson.pixels))
+    loss = dense = learner.heads.loss(states, lesson.labels)
     parts = {"patches": dense}
     if stage.name == "answers":
-        batch = packer.pack([s.questions for s in scenes])
-        logits = answer_logits(learner.model, project(learner.model, states), batch)
+        batch = lesson.batch
+        last, layers = read(learner.model, project(learner.model, states), batch, every_layer=stage.named > 0)
+        logits = logits_of(learner.model, last, batch)
         answer, end = answer_losses(logits, batch)
         loss = answer + END * end + DENSE * dense
         parts |= {"answer": answer, "end": end, "right": answered_right(logits, batch).float().mean()}
+        if stage.named:
+            parts["named"] = learner.heads.named_loss(layers[NAMED], lesson.named)
+            loss = loss + stage.named * parts["named"]
+    if stage.place:
+        parts["place"] = learner.heads.place_loss(states)
+        loss = loss + stage.place * parts["place"]
     learner.optimizer.zero_grad()
-    loss.backward()
+    with torch.autocast(loss.device.type, enabled=False):  # the way back is rounded as the way there was
+        loss.backward()
     torch.nn.utils.clip_grad_norm_(
         [p for group in learner.optimizer.param_groups for p in group["params"]], CLIP
     )
     learner.optimizer.step()
     learner.step += 1
-    return {name: float(value.detach()) for name, value in parts.items()}
+    return {name: value.detach().double() for name, value in parts.items()}
 
 
 @torch.no_grad()
@@ -165,17 +208,18 @@ def check(learner: Learner, stage: Stage, packer: Packer, n_scenes: int) -> dict
         "validation", in a stage of answers: share of the questions answered rightly, for each kind.
     """
     model, heads, answers = learner.model, learner.heads, stage.name == "answers"
-    found = torch.zeros(len(LABELS))
+    device = next(model.parameters()).device
+    found = torch.zeros(len(LABELS), device=device)
     asked: Counter[str] = Counter()
     right: Counter[str] = Counter()
     at = SPLITS["validation"].start
     blocks = [range(at + i, at + min(i + 32, n_scenes)) for i in range(0, n_scenes, 32)]
     for block in blocks:
-        scenes = draw(block)
-        states = patch_states(model, pixels_of(scenes))
-        found += heads.right(states, labels_of(scenes)).nan_to_num() * len(block) / n_scenes
+        lesson = lesson_of(draw(block), packer).to(device)
+        states = patch_states(model, scaled(lesson.pixels))
+        found += heads.right(states, lesson.labels).nan_to_num() * len(block) / n_scenes
         if answers:
-            batch = packer.pack([s.questions for s in scenes])
+            batch = lesson.batch
             correct = answered_right(answer_logits(model, project(model, states), batch), batch).tolist()
             asked.update(batch.kinds)
             right.update(kind for kind, yes in zip(batch.kinds, correct, strict=True) if yes)

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 import analysis as an
+from analysis.visual_tokens.scenes.dice import Dice
 from analysis.visual_tokens.scenes.drawing import LABELS, paint, patch_labels
 from analysis.visual_tokens.scenes.font import GLYPHS, glyph, width_of
+from analysis.visual_tokens.scenes.mentions import mentions
 from analysis.visual_tokens.scenes.outlines import outline
 from analysis.visual_tokens.scenes.plan import SIDE, Item
+from analysis.visual_tokens.scenes.questions import further_questions
 from analysis.visual_tokens.scenes.scene import SPLITS
 from analysis.visual_tokens.scenes.words import COLOURS, KINDS, LETTERS, SHAPES, SIZES, WRITTEN, vocabulary
 
@@ -138,6 +141,31 @@ def test_every_answer_is_the_right_one_and_the_only_one(scenes):
         assert len({q.text for q in s.questions}) == len(s.questions) >= 3
         for q in s.questions:
             assert answer(s.items, q.text) == q.answer, (s.seed, q)
+
+
+def test_further_questions_are_right_and_new(scenes):
+    kinds = ("relation", "relation", "count", "relation")
+    n = 0
+    for s in scenes[:60]:
+        more = further_questions(Dice(s.seed), s.items, kinds, s.questions)
+        assert more == further_questions(Dice(s.seed), s.items, kinds, s.questions)
+        assert len({q.text for q in (*s.questions, *more)}) == len(s.questions) + len(more)
+        assert all(answer(s.items, q.text) == q.answer for q in more)
+        n += len(more)
+    assert n > 200
+
+
+def test_what_a_question_names():
+    red, blue, word = (
+        Item("shape", "square", "red", "small", 0, 0, 8, 8, (255, 0, 0)),
+        Item("shape", "square", "blue", "large", 9, 9, 18, 18, (0, 0, 255)),
+        Item("word", "cat", "red", "", 50, 50, 20, 8, (255, 0, 0)),
+    )
+    items = (red, blue, word)
+    assert [*mentions("where is the red square seen from the word?", items)] == [(4, red), (8, word)]
+    assert [*mentions("what shape is the large blue thing?", items)] == [(6, blue)]
+    assert [*mentions("what size is the square?", items)] == []  # two are
+    assert [*mentions("what colour is the large ring?", items)] == []  # none is
 
 
 def test_kinds_are_there_and_no_answer_carries_a_kind(scenes):

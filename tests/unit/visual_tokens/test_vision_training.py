@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,11 +11,15 @@ import pytest
 import torch
 
 import analysis as an
+from analysis.visual_tokens.scenes.dice import Dice
+from analysis.visual_tokens.scenes.mentions import mentions
+from analysis.visual_tokens.scenes.questions import further_questions
 from analysis.visual_tokens.shipped.build import build_model, build_processor
 from analysis.visual_tokens.shipped.packed_pass import answer_logits, answered_right, patch_states, project
 from analysis.visual_tokens.shipped.packing import Packer, draw, pixels_of
 from analysis.visual_tokens.shipped.words import build_tokenizer
 from analysis.visual_tokens.training.checkpoint import NAME, Learner
+from analysis.visual_tokens.training.lesson import FURTHER, lesson_of, lessons
 from analysis.visual_tokens.training.losses import PatchHeads, answer_losses
 from analysis.visual_tokens.training.products import short_products
 from analysis.visual_tokens.training.recipe import Stage, optimizer_for, set_rate
@@ -82,6 +87,59 @@ def test_empty_patches_weigh_little():
     assert float(heads.loss(states, labels).detach()) == pytest.approx(expected, rel=1e-5)
 
 
+def test_places_of_patches_and_of_what_is_named_by_hand():
+    """With heads of zeros every row and column has a probability of 1/12; a head that knows them all loses nothing."""
+    heads = PatchHeads()
+    for head in (*heads.places, *heads.named):
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.zeros_(head.bias)
+    states = torch.zeros(2, 144, 128)
+    assert float(heads.place_loss(states).detach()) == pytest.approx(2 * math.log(12), rel=1e-6)
+    states[:, range(144), [i // 12 for i in range(144)]] = 1.0
+    states[:, range(144), [12 + i % 12 for i in range(144)]] = 1.0
+    with torch.no_grad():
+        heads.places[0].weight[:, :12] = heads.named[0].weight[:, :12] = 50 * torch.eye(12)
+        heads.places[1].weight[:, 12:24] = heads.named[1].weight[:, 12:24] = 50 * torch.eye(12)
+    assert float(heads.place_loss(states).detach()) == pytest.approx(0.0, abs=1e-6)
+    right, turned = torch.tensor([[1, 27, 2, 3]]), torch.tensor([[1, 27, 3, 2]])
+    assert float(heads.named_loss(states, right).detach()) == pytest.approx(0.0, abs=1e-6)
+    assert float(heads.named_loss(states, turned).detach()) == pytest.approx(100.0, rel=1e-6)
+    assert float(heads.named_loss(states, right[:0]).detach()) == 0.0
+
+
+def test_what_is_named_where(packer):
+    """The last token of each name, and the patch of its item's middle."""
+    scenes = draw([8, 9])
+    lesson = lesson_of(scenes, packer, ("relation", "relation"))
+    words = build_tokenizer().convert_ids_to_tokens
+    wanted = [
+        (row, name.split()[-1], item.middle[1] // 16, item.middle[0] // 16)
+        for row, s in enumerate(scenes)
+        for q in (
+            *s.questions,
+            *further_questions(Dice(FURTHER + s.seed), s.items, ("relation",) * 2, s.questions),
+        )
+        for name, item in (
+            (q.text.removesuffix("?").split()[i], item) for i, item in mentions(q.text, s.items)
+        )
+    ]
+    found = [(r, words(int(lesson.batch.ids[r, c]))[1:], y, x) for r, c, y, x in lesson.named.tolist()]
+    assert found == wanted and len(found) > 8
+
+
+@pytest.mark.slow
+def test_other_processes_draw_the_same_lessons(packer):
+    stage = Stage("answers", 6, batch=2, further=("relation",))
+    here = list(lessons(stage, packer, 2_000_000, 1, device=torch.device("cpu")))
+    there = list(lessons(stage, packer, 2_000_000, 1, device=torch.device("cpu"), workers=2))
+    assert len(here) == len(there) == 2
+    for one, other in zip(here, there, strict=True):
+        for name in ("pixels", "labels", "named"):
+            assert torch.equal(getattr(one, name), getattr(other, name))
+        assert torch.equal(one.batch.ids, other.batch.ids) and one.batch.kinds == other.batch.kinds
+    assert torch.equal(here[0].pixels, lesson_of(draw([2_000_002, 2_000_003]), packer).pixels)
+
+
 def test_rates_rise_and_fall():
     stage = Stage("answers", 32 * 1000, tower=0.3)
     shares = [stage.share(i) for i in range(stage.steps)]
@@ -103,7 +161,10 @@ def test_rates_rise_and_fall():
     assert touched == {id(p) for p in (*tower.parameters(), *heads.parameters())}
 
 
-TWO = (Stage("patches", 8, batch=2, warm_up=2), Stage("answers", 8, batch=2, warm_up=2, tower=0.3))
+TWO = (
+    Stage("patches", 8, batch=2, warm_up=2, place=0.3),
+    Stage("answers", 8, batch=2, warm_up=2, tower=0.3, named=0.5, further=("relation", "count")),
+)
 QUICK = Pace(save=0.0, log=2, check=4, n_checked=2)
 
 
@@ -148,7 +209,8 @@ def test_sixteen_pictures_can_be_learned_by_heart(packer):
     scenes = [replace(s, questions=s.questions[:1]) for s in draw(range(16))]
     stage = Stage("answers", 16 * 24, batch=16, warm_up=5)
     learner = Learner(model, heads, optimizer_for(model, heads, stage), 0, 0)
-    losses = [learn(learner, stage, packer, scenes) for _ in range(stage.steps)]
+    lesson = lesson_of(scenes, packer)
+    losses = [learn(learner, stage, lesson) for _ in range(stage.steps)]
     assert losses[-1]["answer"] < 0.3 * losses[0]["answer"]
     assert losses[-1]["patches"] < 0.4 * losses[0]["patches"]
 
