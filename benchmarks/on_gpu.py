@@ -1,6 +1,6 @@
 """Attention that measures on a CUDA device, on the shape of an 8B model with random weights in bfloat16.
 
-    python -m benchmarks.on_gpu [--lengths 8192 32768] [--small]
+    python -m benchmarks.on_gpu [--lengths 8192 32768] [--no-blocks] [--small]
 
 First one layer's attention (32 heads, 8 KV heads, width 128): the library's fused attention that measures nothing, blocks
 of rows, two fused calls, and the kernels; with what each gets wrong against blocks in float32. Then whole passes of 32
@@ -166,7 +166,7 @@ def large_model(device: str, small: bool) -> Any:
     return loaded
 
 
-def whole_passes(lengths: list[int], device: str, small: bool) -> None:
+def whole_passes(lengths: list[int], device: str, small: bool, blocks_too: bool) -> None:
     """A forward with logits beside runs."""
     import analysis as an
     from benchmarks.ways import text_of
@@ -198,6 +198,8 @@ def whole_passes(lengths: list[int], device: str, small: bool) -> None:
         }
         if small or n > 16384:
             del ways["run as by default"]
+        if not blocks_too:
+            del ways["run by blocks"]
         for name, work in ways.items():
             try:
                 way = blocks.attend if name == "run by blocks" else attention_way.attend
@@ -247,6 +249,7 @@ def main() -> None:
     )
     parser.add_argument("--lengths", type=int, nargs="+", default=[8192, 32768])
     parser.add_argument("--small", action="store_true")
+    parser.add_argument("--no-blocks", action="store_true", help="leave out whole runs by blocks, a minute")
     asked = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name(0) if device == "cuda" else "CPU"
@@ -254,7 +257,7 @@ def main() -> None:
     for n in asked.lengths:
         with torch.inference_mode():
             one_layer(n, device, asked.small)
-    whole_passes(asked.lengths, device, asked.small)
+    whole_passes(asked.lengths, device, asked.small, not asked.no_blocks)
 
 
 if __name__ == "__main__":
