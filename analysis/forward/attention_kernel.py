@@ -186,7 +186,7 @@ def attend_fused(
     numbers |= {"window": span.window or n_tokens, "chunk": span.chunk or n_tokens}
     warps = 4 if max(padded, value_padded) <= 64 else 8
     tile = {"ROWS": 128, "KEYS": 64, "num_warps": warps, "num_stages": 3}
-    tile = _tile(tile, padded, padded + value_padded, device)
+    tile = _fitting(tile, "ROWS", padded, padded + value_padded, device)
     _along_rows[triton.cdiv(n_tokens, tile["ROWS"]), n_heads](
         query, key, value, output, sums.total, sums.spread, top, sums.first, top if sinks is None else sinks,
         *query.stride()[:2], *key.stride()[:2], *value.stride()[:2], *output.stride()[:2],
@@ -196,7 +196,7 @@ def attend_fused(
     if sinks is not None:
         torch.add(sums.total, (sinks[:, None] - top).exp2_(), out=sums.whole)
     tile = {"ROWS": 128 if padded <= 128 else 64, "KEYS": 64, "num_warps": 4, "num_stages": 3}
-    tile = _tile(tile, padded, padded, device)
+    tile = _fitting(tile, "KEYS", padded, padded, device)
     for number in range(weightings.shape[1]):
         _down_columns[triton.cdiv(n_tokens, tile["KEYS"]), n_heads](
             query, key, top, weightings[:, number] / sums.whole, columns[:, number], columns.stride(0),
@@ -206,29 +206,34 @@ def attend_fused(
     return sums.attended(output, columns)
 
 
-def _tile(tile: dict[str, int], width: int, loaded: int, device: torch.device) -> dict[str, int]:
-    """Rows and keys of a block, warps that share it, and blocks loaded ahead, as the device has room for them.
+def _fitting(
+    tile: dict[str, int], held: str, width: int, loaded: int, device: torch.device
+) -> dict[str, int]:
+    """A tile, made smaller where a multiprocessor has no room for it.
 
     Parameters
     ----------
     tile : dict
-        As it was fastest where there is room.
+        Rows and keys of a block, warps that share it, and blocks loaded ahead: what was fastest on an H100.
+    held : {"ROWS", "KEYS"}
+        What stays while blocks of the other are loaded.
     width, loaded : int
-        Numbers of a row that stay, and of what is loaded for each step and row of it.
+        16-bit numbers of one that stays, and of one that is loaded.
     device : torch.device
-        Whose multiprocessors hold them.
+        Where it is to run.
     """
     if device.type != "cuda":
         return tile
     room = torch.cuda.get_device_properties(device).shared_memory_per_block_optin
-    stays, comes = ("ROWS", "KEYS") if loaded > width else ("KEYS", "ROWS")
-    while 2 * (tile[stays] * width + tile["num_stages"] * tile[comes] * loaded) > room:
-        if tile["num_stages"] > 1:
-            tile = tile | {"num_stages": tile["num_stages"] - 1}
-        elif tile["ROWS"] > 32:
-            tile = tile | {"ROWS": tile["ROWS"] // 2}
-        else:
-            break
+    other = "KEYS" if held == "ROWS" else "ROWS"
+
+    def bytes_of(tile: dict[str, int]) -> int:
+        return 2 * (tile[held] * width + tile["num_stages"] * tile[other] * loaded)
+
+    while bytes_of(tile) > room and tile["num_stages"] > 1:
+        tile = tile | {"num_stages": tile["num_stages"] - 1}
+    while bytes_of(tile) > room and tile["ROWS"] > 32:
+        tile = tile | {"ROWS": tile["ROWS"] // 2}
     return tile
 
 
