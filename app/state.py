@@ -34,6 +34,8 @@ SHOWN = "shown"
 """The last request that was finished: its pictures stay while a newer one runs."""
 EDIT = "edit"
 """The form of the text, see :mod:`app.widgets.form_popover`."""
+PRESSED = "pressed"
+"""What the bar's button said that was pressed, until it is obeyed: the script run that is told may not come that far."""
 REFUSED = "refused"
 """What was wrong with the chosen model when Run was pressed last; said until it is another."""
 BACKGROUND = "background"
@@ -233,14 +235,14 @@ def lesson_widget(slug: str, number: int) -> str:
     return f"{lesson_slider(slug, number)}_{st.session_state.get(LESSON_TURN, 0)}"
 
 
-def form_turn(name: str) -> str:
-    """Where it is counted how often the page itself opened or closed a form, by the form's name."""
-    return f"{name}_turn"
+def renewals(name: str) -> str:
+    """Where it is counted how often the app itself changed a form or a field of text, by its name."""
+    return f"{name}_renewals"
 
 
-def form_key(name: str) -> str:
-    """Key of the button of a form: another one whenever the page opens or closes it."""
-    return f"{name}_{st.session_state.get(form_turn(name), 0)}"
+def widget_key(name: str) -> str:
+    """Key of it: another one whenever the app changes it, so that the browser has nothing old to say of it."""
+    return f"{name}_{st.session_state.get(renewals(name), 0)}"
 
 
 def lesson_form(slug: str) -> str:

@@ -78,10 +78,20 @@ def bar(
             )
         if beside is not None:
             beside()
-        pressed = st.button(
-            button, type="primary", key="run_button", on_click=close_form, shortcut="Ctrl+Enter"
+        st.button(
+            button,
+            type="primary",
+            key="run_button",
+            on_click=_note_pressed,
+            args=(button,),
+            shortcut="Ctrl+Enter",
         )
-    return middle, pressed
+    return middle, st.session_state.pop(state.PRESSED, None) == button
+
+
+def _note_pressed(button: str) -> None:
+    close_form()
+    st.session_state[state.PRESSED] = button
 
 
 def close_form() -> None:

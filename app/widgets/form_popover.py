@@ -23,10 +23,10 @@ def form_popover(label: str, name: str, **options: Any) -> Any:
     name : str
         Unique short name, for :func:`set_open`.
     """
-    return st.popover(label, key=state.form_key(name), on_change="rerun", **options)
+    return st.popover(label, key=state.widget_key(name), on_change="rerun", **options)
 
 
 def set_open(name: str, is_open: bool) -> None:
     """Open or close the form; for callbacks."""
-    st.session_state[state.form_turn(name)] = st.session_state.get(state.form_turn(name), 0) + 1
-    st.session_state[state.form_key(name)] = is_open
+    st.session_state[state.renewals(name)] = st.session_state.get(state.renewals(name), 0) + 1
+    st.session_state[state.widget_key(name)] = is_open

@@ -16,6 +16,7 @@ from app.widgets.checks import checks
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
 from app.widgets.run_status import finished_run, is_file_opened, run_again_if_dropped, wanted_job, watch_run
+from app.widgets.text_field import fill_in, text_of
 from app.widgets.text_form import run_request, text_and_address, text_form, text_options
 from app.widgets.trace_files import trace_files
 
@@ -56,7 +57,7 @@ def _what_happens(wanted: runs.RunRequest | AnalysisError, shows_run: bool) -> N
     if job is not None and job.is_live:
         watch_run(job.key)
         return
-    words(st.session_state.get(state.TEXT) or "")
+    words(text_of(state.TEXT))
     note = _about_the_pictures(job, wanted) if shows_run else ""
     trace = finished_run()
     if note:
@@ -137,4 +138,4 @@ def _take_text() -> None:
             AnalysisError(f"{plain(upload.name)} is not UTF-8 (byte {error.start:,}).", "Convert it first.")
         )
         return
-    st.session_state[state.TEXT] = text
+    fill_in(state.TEXT, text)

@@ -12,6 +12,7 @@ from app.compute import requests as runs
 from app.examples import DEFAULT, EXAMPLES, example_of
 from app.widgets.model_choice import model_spec
 from app.widgets.plain import plain
+from app.widgets.text_field import fill_in, text_field, text_of
 
 _OWN = "own text"
 _SLOW_SECONDS = 10
@@ -28,19 +29,18 @@ def text_form() -> None:
         format_func=lambda slug: EXAMPLES[slug].title,
         on_click=_fill_in,
     )
-    st.text_area(
+    text_field(
         "Text to read",
-        key=state.TEXT,
-        height=240,
+        state.TEXT,
+        240,
         label_visibility="collapsed",
         placeholder="Type or paste a text, then press Run.",
-        persist_state="session",
     )
     _hint_or_estimate(run_request())
 
 
 def _fill_in() -> None:
-    st.session_state[state.TEXT] = EXAMPLES[st.session_state[state.FILL_IN]].text
+    fill_in(state.TEXT, EXAMPLES[st.session_state[state.FILL_IN]].text)
 
 
 def text_and_address() -> None:
@@ -48,7 +48,7 @@ def text_and_address() -> None:
     named = st.query_params.get(state.EXAMPLE, DEFAULT)
     if state.TEXT not in st.session_state:
         st.session_state[state.TEXT] = "" if named == _OWN else EXAMPLES.get(named, EXAMPLES[DEFAULT]).text
-    example = example_of(st.session_state[state.TEXT])
+    example = example_of(text_of(state.TEXT))
     slug = _OWN if example is None else example.slug
     if slug == DEFAULT:
         st.query_params.pop(state.EXAMPLE, None)
@@ -100,7 +100,7 @@ def run_request() -> runs.RunRequest | AnalysisError:
         return error
     return runs.RunRequest(
         model,
-        st.session_state.get(state.TEXT) or "",
+        text_of(state.TEXT),
         st.session_state.get(state.BOS, "auto"),
         bool(st.session_state.get(state.PARSE_SPECIAL, True)),
         int(st.session_state.get(state.STRIDE, 2048)) if st.session_state.get(state.WINDOWS) else None,
@@ -124,5 +124,5 @@ def _hint_or_estimate(request: runs.RunRequest | AnalysisError) -> None:
                 note = f"A longer run: {note}"
             st.caption(note)
             return
-    example = example_of(st.session_state.get(state.TEXT) or "")
+    example = example_of(text_of(state.TEXT))
     st.caption(plain(example.hint) if example else "")

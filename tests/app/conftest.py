@@ -31,6 +31,11 @@ def shown(at: AppTest) -> str:
     return "\n".join(str(element.value) for kind in kinds for element in at.get(kind)).replace("\\", "")
 
 
+def text_field(at: AppTest, name: str) -> Any:
+    """The field of text of this name: another one whenever the page fills it in."""
+    return next(field for field in at.text_area if field.key.rpartition("_")[0] == name)
+
+
 @pytest.fixture(autouse=True)
 def _empty_caches() -> Iterator[None]:
     st.cache_data.clear()

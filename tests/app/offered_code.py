@@ -29,14 +29,14 @@ class View(NamedTuple):
 
 _PLAIN = (
     ("segmented_control", state.WRITE_AS, "plain"),
-    ("text_area", state.PROMPT_TEXT, "the tin in the inn"),
+    ("text_area", f"{state.PROMPT_TEXT}_0", "the tin in the inn"),
     ("number_input", state.N_WRITTEN, 12.0),
     ("button", "run_button"),
 )
 _TWO_PROMPTS = (
-    ("text_area", state.TEXT, "the tin in the inn is thin and the thin tin is in the inn"),
+    ("text_area", f"{state.TEXT}_0", "the tin in the inn is thin and the thin tin is in the inn"),
     ("selectbox", state.CHANGE_KIND, "before"),
-    ("text_area", "b_text_before", "an inn. "),
+    ("text_area", "b_text_before_0", "an inn. "),
     ("button", "run_button"),
 )
 _LAB = {"view": "live lab"}

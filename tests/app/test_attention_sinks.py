@@ -12,7 +12,7 @@ from analysis.token_entropy.measures import forking_tokens
 from app import state
 from app.compute import requests as runs
 from app.panels.attention_sinks import map as map_panel
-from tests.app.conftest import shown
+from tests.app.conftest import shown, text_field
 
 
 def result(at):
@@ -96,7 +96,7 @@ def test_a_clicked_head_is_the_one_described(page, finish):
 def short_page(open_page, finish):
     """The page of a text whose map has a cell for every pair of tokens."""
     at = open_page("attention_sinks")
-    at.text_area(key=state.TEXT).set_value("the tin in the inn is thin, the inn in the tin is thinner")
+    text_field(at, state.TEXT).set_value("the tin in the inn is thin, the inn in the tin is thinner")
     at.button(key="run_button").click()
     return finish(finish(at.run()))
 
@@ -206,7 +206,7 @@ def test_two_texts_are_compared_head_by_head(page, finish):
 
 def test_a_text_read_in_windows_says_why_there_is_no_attention(open_page, finish):
     at = open_page("attention_sinks", windows="true", stride="500")
-    at.text_area(key=state.TEXT).set_value("the tin in the inn " * 600)
+    text_field(at, state.TEXT).set_value("the tin in the inn " * 600)
     at.button(key="run_button").click()
     at = finish(at.run())
     assert not at.exception

@@ -13,7 +13,7 @@ from app import state
 from app.compute import requests as runs
 from app.panels.compare import running
 from app.panels.compare.request import KINDS
-from tests.app.conftest import shown
+from tests.app.conftest import shown, text_field
 from tests.comparisons import made_spans
 
 TEXT = "the tin in the inn is thin and the thin tin is in the inn"
@@ -33,7 +33,7 @@ def n_strips(at) -> int:
 
 def press_run(at, text: str | None = TEXT, kind: str = "bos", **options):
     if text is not None:
-        at.text_area(key=state.TEXT).set_value(text)
+        text_field(at, state.TEXT).set_value(text)
     at.selectbox(key=state.CHANGE_KIND).set_value(kind)
     at = at.run()
     for key, value in options.items():
@@ -170,7 +170,7 @@ def test_an_empty_text_says_so_and_keeps_what_is_there(page, finish):
 
 
 def test_two_texts_without_a_common_stretch_say_what_to_do(open_page, finish):
-    at = finish(press_run(open_page("compare"), "aaaa bbbb cccc", "text", b_text_text="1 2 3 4 5 6 7 8 9"))
+    at = finish(press_run(open_page("compare"), "aaaa bbbb cccc", "text", b_text_text_1="1 2 3 4 5 6 7 8 9"))
     assert not at.exception and len(at.error) == 1
     assert "common" in at.error[0].value
 
@@ -284,7 +284,7 @@ def test_two_vocabularies_have_bits_per_byte_and_no_divergence(view, open_page):
 
 
 def test_a_side_with_itself_says_that_nothing_differs(open_page, finish):
-    at = finish(press_run(open_page("compare"), TEXT, "text", b_text_text=TEXT))
+    at = finish(press_run(open_page("compare"), TEXT, "text", b_text_text_1=TEXT))
     assert not at.exception and not at.error
     c = compared(at)
     assert "every difference is exactly 0" in shown(at) and "nothing, both sides are the same" in shown(at)
@@ -299,7 +299,7 @@ def test_an_adapter_that_does_not_fit_says_so_and_the_model_stays(open_page, fin
 
 @pytest.mark.parametrize("kind", ["rounded", "untrained", "visibility", "eviction", "before"])
 def test_one_model_gives_both_sides(kind, open_page, finish, loads):
-    options = {"before": {"b_text_before": "an inn. "}, "visibility": {"b_window": 4.0}}.get(kind, {})
+    options = {"before": {"b_text_before_0": "an inn. "}, "visibility": {"b_window": 4.0}}.get(kind, {})
     at = finish(press_run(open_page("compare"), TEXT, kind, **options))
     assert not at.exception and not at.error and len(loads) == 1
     c = compared(at)

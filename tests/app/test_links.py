@@ -7,7 +7,7 @@ import pytest
 from analysis.models import loading
 from app import state
 from app.compute import requests as runs
-from tests.app.conftest import PAGES
+from tests.app.conftest import PAGES, text_field
 from tests.app.test_pages import press_run, result, unescaped
 
 each_page = pytest.mark.parametrize("page", PAGES)
@@ -105,7 +105,7 @@ def test_the_model_of_a_link_is_loaded_by_run_alone(open_page, finish, loads, su
 
 def test_a_text_is_not_taken_from_the_address(open_page, loads):
     at = open_page("overview", text="Read this for me")
-    assert "Mira unlocked" in at.text_area(key=state.TEXT).value
+    assert "Mira unlocked" in text_field(at, state.TEXT).value
 
 
 def test_a_hub_model_that_is_not_there_is_one_box(open_page, finish, monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from app import state
 from app.widgets.model_choice import ADAPTED
+from tests.app.conftest import text_field
 from tests.app.test_pages import press_run, result
 from tests.tiny_models.families import save_tiny
 
@@ -97,7 +98,7 @@ def test_a_link_with_an_adapter_does_not_start_by_itself(open_page, loads, submi
 def test_a_note_about_the_text_stands_on_the_page(open_page, finish, tmp_path):
     folder = str(save_tiny("llama", tmp_path / "adding", add_bos=True))
     at = open_page("token_entropy", from_="folder", model=folder)
-    at = finish(press_run(at.text_area(key=state.TEXT).set_value("<s>" + TEXT).run()))
+    at = finish(press_run(text_field(at, state.TEXT).set_value("<s>" + TEXT).run()))
     assert not at.exception and not at.error
     said = [caption.value.replace("\\", "") for caption in at.main.caption]
     assert sum("The text begins with <s> itself" in text for text in said) == 1
@@ -110,7 +111,7 @@ def test_an_uploaded_text_keeps_its_line_ends(open_page, finish, ends):
     at = open_page("token_entropy")
     box = next(box for box in at.file_uploader if box.key == "text_file")
     at = box.set_value([("text.txt", b"\xef\xbb\xbf" + text.encode(), "text/plain")]).run()
-    assert not at.exception and at.session_state[state.TEXT] == text
+    assert not at.exception and text_field(at, state.TEXT).value == text
     assert at.query_params[state.EXAMPLE] == "own text"
     at = finish(press_run(at))
     assert not at.exception and not at.error and result(at).text == text
@@ -118,8 +119,8 @@ def test_an_uploaded_text_keeps_its_line_ends(open_page, finish, ends):
 
 def test_an_uploaded_text_of_another_encoding_is_told(open_page):
     at = open_page("token_entropy")
-    before = at.session_state[state.TEXT]
+    before = text_field(at, state.TEXT).value
     box = next(box for box in at.file_uploader if box.key == "text_file")
     at = box.set_value([("text.txt", b"caf\xe9", "text/plain")]).run()
     assert not at.exception and len(at.error) == 1 and "UTF" in at.error[0].value
-    assert at.session_state[state.TEXT] == before
+    assert text_field(at, state.TEXT).value == before

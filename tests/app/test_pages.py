@@ -18,7 +18,7 @@ from app.compute import requests as runs
 from app.examples import EXAMPLES
 from app.navigation import ENTRIES
 from app.widgets import card_actions
-from tests.app.conftest import PAGES
+from tests.app.conftest import PAGES, text_field
 
 each_page = pytest.mark.parametrize("page", PAGES)
 
@@ -35,7 +35,7 @@ def unescaped(text: str) -> str:
 
 def press_run(at: AppTest, text: str | None = None) -> AppTest:
     if text is not None:
-        at.text_area(key=state.TEXT).set_value(text)
+        text_field(at, state.TEXT).set_value(text)
     at.button(key="run_button").click()
     return at.run()
 
@@ -69,7 +69,7 @@ def test_default_shows_progress_and_then_the_picture(page, open_page, finish, lo
     assert at.title[0].value in {entry.title for entry in ENTRIES}
     at = finish(at)
     assert not at.exception and not at.error
-    assert at.text_area(key=state.TEXT).value == EXAMPLES["story"].text
+    assert text_field(at, state.TEXT).value == EXAMPLES["story"].text
     assert n_strips(at) == has_strip(page)
     least = {
         "overview": 2,
@@ -107,7 +107,7 @@ def test_no_text_says_so_and_keeps_the_page(page, text, open_page, finish):
     assert [unescaped(e.value) for e in at.error] == [
         "There is no text to read.  \nType or paste some text, or pick an example."
     ]
-    assert at.text_area(key=state.TEXT).value == text
+    assert text_field(at, state.TEXT).value == text
     at = finish(press_run(at, "Now there is something to read."))
     assert not at.exception and not at.error and n_strips(at) == has_strip(page)
 
@@ -130,7 +130,7 @@ def test_a_text_beyond_the_context_names_both_lengths(page, open_page, finish):
     said = unescaped(at.error[0].value)
     assert "The text has 2,701 tokens" in said and "reads at most 2,048" in said
     assert "Shorten it, or read it in windows" in said
-    assert at.text_area(key=state.TEXT).value == long
+    assert text_field(at, state.TEXT).value == long
     at.toggle(key=state.WINDOWS).set_value(True)
     at = at.run()
     at.number_input(key=state.STRIDE).set_value(1024)
@@ -186,7 +186,7 @@ def test_an_address_restores_the_view(page, open_page, finish):
         )
     )
     assert not at.exception and not at.error
-    assert at.text_area(key=state.TEXT).value == EXAMPLES["code"].text
+    assert text_field(at, state.TEXT).value == EXAMPLES["code"].text
     assert at.session_state[state.UNIT] == "bits"
     assert not has_strip(page) or at.session_state[state.TOKEN] == 7
     assert result(at).spec.bos == "never"
@@ -201,13 +201,13 @@ def test_an_address_restores_the_view(page, open_page, finish):
 
 def test_the_choice_survives_a_walk_between_pages(open_page, finish, loads):
     at = finish(open_page("overview"))
-    at.text_area(key=state.TEXT).set_value("A text of my own, with a few words in it.")
+    text_field(at, state.TEXT).set_value("A text of my own, with a few words in it.")
     at = finish(press_run(at.run()))
     at = at.switch_page("../pages/token_entropy.py").run()
-    assert at.text_area(key=state.TEXT).value.startswith("A text of my own")
+    assert text_field(at, state.TEXT).value.startswith("A text of my own")
     assert len(at.get("bidi_component")) == 1 and not at.exception
     at = at.switch_page("../pages/overview.py").run()
-    assert at.text_area(key=state.TEXT).value.startswith("A text of my own")
+    assert text_field(at, state.TEXT).value.startswith("A text of my own")
     assert not at.exception and len(loads) == 1
 
 

@@ -13,7 +13,7 @@ from app.compute.job import Job
 from app.panels.pruning_effects.eviction import comparison
 from app.panels.pruning_effects.eviction.sweep_request import standard
 from app.widgets import card_actions
-from tests.app.conftest import shown
+from tests.app.conftest import shown, text_field
 
 FIGURES = {
     "eviction_curves.svg",
@@ -74,7 +74,7 @@ def test_a_cheap_comparison_starts_by_itself_after_the_run(submitted, page):
     assert page.session_state[state.SWEEP] == usual
     assert "Shown: 6 methods at 10 shares, the standard comparison. Compare: 51 settings" in shown(page)
     assert len(page.metric) == 5 and "51 settings, one prefill" in shown(page)
-    text = page.text_area(key=state.TEXT).value
+    text = text_field(page, state.TEXT).value
     n = len(runs.find(request(page)).result.tokens)
     assert text.endswith(page.text_area(key=state.CONTINUATION).value)
     assert f"the first {n - 64} tokens of the text. Continuation: its last 64" in shown(page)
@@ -110,7 +110,7 @@ def test_what_started_by_itself_ends_with_a_new_run(page, finish):
 
 def test_the_numbers_are_those_of_the_sweep(compared):
     sweep = job(compared).result
-    assert sweep.context + sweep.continuation == compared.text_area(key=state.TEXT).value
+    assert sweep.context + sweep.continuation == text_field(compared, state.TEXT).value
     frame = sweep.to_frame()
     half = frame[(frame["kept"] == 0.5)].groupby("label")["kl"].mean()
     metrics = {m.label: m.value for m in compared.metric}
@@ -172,7 +172,7 @@ def test_own_words_stay_until_they_are_given_back(page, finish):
     at = finish(at.button(key="run_button").click().run())
     assert at.text_area(key=state.CONTINUATION).value == own
     at = at.button(key="continuation_reset").click().run()
-    assert at.text_area(key=state.TEXT).value.endswith(at.text_area(key=state.CONTINUATION).value)
+    assert text_field(at, state.TEXT).value.endswith(at.text_area(key=state.CONTINUATION).value)
     assert "Continuation: its last 20" in shown(at)
 
 
@@ -183,7 +183,7 @@ def test_a_question_is_judged_by_its_answer(page, finish):
     at = compare(at.run(), finish)
     assert not at.exception and not at.error
     sweep = job(at).result
-    assert sweep.spec.n_answer and sweep.context == at.text_area(key=state.TEXT).value
+    assert sweep.spec.n_answer and sweep.context == text_field(at, state.TEXT).value
     assert at.segmented_control(key=f"{state.CURVE}_True").value == "log p of the answer"
 
 

@@ -16,6 +16,7 @@ from app import state
 from app.compute import requests as runs
 from app.examples import EXAMPLES
 from app.widgets import report_button, trace_files
+from tests.app.conftest import text_field
 from tests.app.test_pages import n_strips, press_run, result, texts, unescaped
 from tests.patience import PATIENCE
 from tests.tiny_models.families import save_tiny
@@ -55,7 +56,7 @@ def test_looking_differently_costs_nothing(open_page, finish, submitted, loads):
 
 def test_typing_costs_nothing_until_run(open_page, finish, submitted):
     at = finish(open_page("token_entropy"))
-    at.text_area(key=state.TEXT).set_value("Some other text that nobody has read yet.")
+    text_field(at, state.TEXT).set_value("Some other text that nobody has read yet.")
     at = at.run()
     at.selectbox(key=state.BOS).set_value("never")
     at = at.run()
@@ -242,7 +243,7 @@ def test_cancel_says_so_and_run_starts_again(open_page, finish, blocked):
     at = at.run()
     assert not at.exception
     assert "The run was cancelled. Press Run to start it again." in texts(at)
-    assert "Mira unlocked" in at.text_area(key=state.TEXT).value
+    assert "Mira unlocked" in text_field(at, state.TEXT).value
     blocked.set()
     at = finish(press_run(at))
     assert not at.exception and len(at.get("bidi_component")) == 1
@@ -266,7 +267,7 @@ def test_a_full_queue_is_a_sentence_not_a_crash(dear_lens, open_page, finish, su
         at = press_run(at, "A text for which there is no place in the queue.")
         assert not at.exception
         assert any("The queue is full" in e.value for e in at.error)
-        assert at.text_area(key=state.TEXT).value.startswith("A text for which")
+        assert text_field(at, state.TEXT).value.startswith("A text for which")
         if lens := [b for b in at.button if b.key == "lens_button"]:
             lens[0].click()
             at = at.run()
@@ -450,15 +451,15 @@ def test_a_model_that_cannot_be_is_said_until_it_is_another(open_page):
 
 def test_an_example_is_filled_in_and_the_address_names_it(open_page):
     at = open_page("token_entropy", example="prose")
-    assert at.text_area(key=state.TEXT).value == EXAMPLES["prose"].text
+    assert text_field(at, state.TEXT).value == EXAMPLES["prose"].text
     at = at.menu_button(key=state.FILL_IN).click("code").run()
-    assert at.text_area(key=state.TEXT).value == EXAMPLES["code"].text
+    assert text_field(at, state.TEXT).value == EXAMPLES["code"].text
     assert at.query_params[state.EXAMPLE] == "code"
-    at = at.text_area(key=state.TEXT).set_value("A text of my own.").run()
-    assert at.text_area(key=state.TEXT).value == "A text of my own."
+    at = text_field(at, state.TEXT).set_value("A text of my own.").run()
+    assert text_field(at, state.TEXT).value == "A text of my own."
     assert at.query_params[state.EXAMPLE] == "own text"
     at = at.menu_button(key=state.FILL_IN).click("story").run()
-    assert at.text_area(key=state.TEXT).value == EXAMPLES["story"].text
+    assert text_field(at, state.TEXT).value == EXAMPLES["story"].text
     assert state.EXAMPLE not in at.query_params
 
 

@@ -18,7 +18,7 @@ from app.compute import looking
 from app.compute import requests as runs
 from app.panels.visual_tokens import running
 from app.panels.visual_tokens.view import VIEWS
-from tests.app.conftest import shown
+from tests.app.conftest import shown, text_field
 from tests.visual_answers import made_answer, same_picture
 from tests.visual_sweeps import made_fragility, made_horizon, made_split, made_sweep
 
@@ -118,7 +118,7 @@ def test_an_address_restores_scene_question_token_patch_layer_and_head(open_page
     )
     a, said = running.example_answer(), shown(at)
     assert at.number_input(key=state.SCENE).value == 12 and "scene 12" in said
-    assert at.text_area(key=state.LOOK_QUESTION).value == "how many triangles?"
+    assert text_field(at, state.LOOK_QUESTION).value == "how many triangles?"
     assert "patch 9" in said and "red" in said
     weight = 100 * float(a.looking.attention[1, 2, 1].sum())
     assert f"{weight:.3g} % of its attention is on the picture" in said
@@ -126,7 +126,7 @@ def test_an_address_restores_scene_question_token_patch_layer_and_head(open_page
 
 def test_a_question_is_asked_and_its_answer_drawn(open_page, finish, questions):
     at = open_page("visual_tokens", scene="12")
-    first = at.text_area(key=state.LOOK_QUESTION).value
+    first = text_field(at, state.LOOK_QUESTION).value
     assert first  # a scene's own question stands in the form
     at = finish(run(at))
     assert not at.exception and not at.error
@@ -134,7 +134,7 @@ def test_a_question_is_asked_and_its_answer_drawn(open_page, finish, questions):
     assert at.session_state[state.LOOK].spec.n_visual == 36
     at.number_input(key=state.SCENE).set_value(13)
     at = at.run()
-    assert at.text_area(key=state.LOOK_QUESTION).value != first
+    assert text_field(at, state.LOOK_QUESTION).value != first
     assert "Changed: last answer shown" in shown(at)
 
 
@@ -143,7 +143,7 @@ def test_a_persons_picture_stays_in_the_session(open_page, finish, questions):
     at = run(at)
     assert "There is no picture yet." in at.error[0].value.replace("\\", "")
     at.file_uploader(key=state.LOOK_UPLOAD).set_value(("holiday.png", png(), "image/png"))
-    at.text_area(key=state.LOOK_QUESTION).set_value("what is it?")
+    text_field(at, state.LOOK_QUESTION).set_value("what is it?")
     at = finish(run(at.run()))
     assert not at.error and questions == [((40, 30), "what is it?")]
     assert all("holiday" not in str(value) for value in at.query_params.values())
@@ -180,7 +180,7 @@ def test_the_stored_example_is_what_the_form_asks(open_page, monkeypatch):
     a = load_answer(running.EXAMPLE_LOOK)
     monkeypatch.setattr(running, "example_answer", lambda: a)
     at = open_page("visual_tokens")
-    assert at.text_area(key=state.LOOK_QUESTION).value == a.spec.question == running.EXAMPLE.question
+    assert text_field(at, state.LOOK_QUESTION).value == a.spec.question == running.EXAMPLE.question
     assert "Changed" not in shown(at) and "Example" in shown(at)
     b = load_answer(running.EXAMPLE_SECOND_LOOK)
     assert compare_answers(a, b).same_picture and b.spec.question == running.EXAMPLE_SECOND.question

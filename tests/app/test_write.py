@@ -20,7 +20,7 @@ from app import state
 from app.compute import requests as runs
 from app.compute import writing as jobs
 from app.panels.write import answers, running
-from tests.app.conftest import shown
+from tests.app.conftest import shown, text_field
 from tests.patience import PATIENCE
 
 TEXT = "the tin in the inn is thin"
@@ -39,7 +39,7 @@ def press_write(at, text: str | None = TEXT, n: int = 20):
     at.segmented_control(key=state.WRITE_AS).set_value("plain")
     at = at.run()
     if text is not None:
-        at.text_area(key=state.PROMPT_TEXT).set_value(text)
+        text_field(at, state.PROMPT_TEXT).set_value(text)
     at.number_input(key=state.N_WRITTEN).set_value(float(n))
     at.button(key="run_button").click()
     return at.run()
@@ -79,7 +79,7 @@ def test_a_first_visit_shows_the_stored_example_and_starts_nothing(open_page, su
     assert submitted == [] and loads == []
     example = running.example_writing()
     assert len(example.branches) == 4 and example.branches[0].name == "most likely"
-    assert example.prompt.messages[-1].content == at.text_area(key=state.MESSAGE).value
+    assert example.prompt.messages[-1].content == text_field(at, state.MESSAGE).value
     assert "branch 1 of 4: most likely" in shown(at)
 
 
@@ -165,7 +165,7 @@ def test_others_come_between_two_slices_of_everything(what, open_page, finish, m
         at.button(key="answers_button").click()
         at = at.run()
     else:
-        at.text_area(key=state.STOP_STRINGS).set_value("never written")
+        text_field(at, state.STOP_STRINGS).set_value("never written")
         at = press_write(at, "the tin", n=40)
     assert held.reached.wait(PATIENCE)
     mine = running_job(at)
@@ -467,7 +467,7 @@ def test_an_empty_prompt_says_so_and_keeps_what_is_there(text, page, finish):
 def test_a_prompt_beyond_the_context_says_so(page, finish):
     at = finish(press_write(page, "abc " * 900))
     assert not at.exception and "2,048" in shown(at) and len(at.error) == 1
-    assert at.text_area(key=state.PROMPT_TEXT).value == "abc " * 900
+    assert text_field(at, state.PROMPT_TEXT).value == "abc " * 900
 
 
 def test_a_model_without_a_template_offers_the_plain_prompt(open_page, finish):
@@ -547,7 +547,7 @@ def test_the_chat_goes_on_with_what_was_said(open_page):
     at = at.run()
     assert not at.exception
     said = running.example_writing().written(0).strip()
-    assert at.text_area(key=state.turn(0)).value == said and at.text_area(key=state.turn(1)).value == ""
+    assert text_field(at, state.turn(0)).value == said and text_field(at, state.turn(1)).value == ""
     at.button(key="drop_turns").click()
     at = at.run()
     assert at.session_state[state.N_TURNS] == 0 and not at.exception

@@ -9,6 +9,10 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from streamlit.proto.BackMsg_pb2 import BackMsg
+
+from app.examples import EXAMPLES
+from tests.patience import PATIENCE
 
 pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.usefixtures("embedded_weights")]
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
@@ -115,10 +119,29 @@ def test_a_switch_of_the_theme_reaches_the_charts(chromium, address):
         page.wait_for_function(f"before => (({drawn})() ?? before) !== before", arg=before)
 
 
-def test_the_form_closes_where_opening_it_reaches_the_app_late(chromium, address):
-    """A slow machine gets both at once: that the form was opened, and that its text is to be run."""
+TYPED = "A text that was typed quickly."
+
+
+def _type(page: Any) -> str:
+    """Open the form, and replace its text."""
+    page.get_by_role("button", name="Edit").click()
+    page.get_by_label("Text to read").fill(TYPED)
+    return TYPED
+
+
+def _fill_in(page: Any) -> str:
+    """Fill in an example in the form, which is open."""
+    page.get_by_role("button", name="Fill in an example").click()
+    page.get_by_role("menuitem", name=EXAMPLES["code"].title, exact=True).click()
+    return EXAMPLES["code"].text
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one by one"])
+@pytest.mark.parametrize("change", [_type, _fill_in], ids=["typed", "filled in"])
+def test_a_text_is_run_where_what_was_done_reaches_the_app_late(change, at_once, chromium, address):
+    """All is done before the app hears of it. Then it hears all at once, or answers each message before the next."""
     to_app: list[Any] = []
-    held: list[Any] = []
+    held: list[bytes] = []
     is_slow = False
 
     def pass_on(page_side: Any) -> None:
@@ -128,20 +151,51 @@ def test_the_form_closes_where_opening_it_reaches_the_app_late(chromium, address
     with harness.page(chromium, viewport={"width": 1400, "height": 900}) as page:
         page.route_web_socket("**/_stcore/stream", pass_on)
         opened(page, address, "token_entropy")
-        form = page.get_by_label("Text to read")
+        if change is _fill_in:
+            harness.text_form(page)
         is_slow = True
-        page.get_by_role("button", name="Edit").click()
-        form.fill("A text that was typed quickly.")
+        text = change(page)
         page.keyboard.press("Control+Enter")
-        for _ in range(1000):
-            if len(held) < 2:
+        for _ in range(int(60 * PATIENCE)):  # frames
+            if not any(_presses_run(message) for message in held):
                 page.evaluate("() => new Promise(requestAnimationFrame)")
+        assert _presses_run(held[-1]) and len(held) > 1
+        while held:
+            to_app[-1].send(held.pop(0))
+            if not at_once:
+                harness.wait_done(page)
         is_slow = False
-        assert len(held) == 2
-        for message in held:
-            to_app[-1].send(message)
+        page.get_by_role("dialog", name="Edit").wait_for(state="detached")
+        beginning = " ".join(text.split())[:30]
+        page.locator(".st-key-run_bar").get_by_text(beginning).wait_for()
+        looks.settle(page)
+        assert harness.text_form(page).input_value() == text
+        harness.wait_done(page)
+        bar = page.locator(".st-key-run_bar").inner_text()
+        assert beginning in bar and " tokens" in bar and "changed" not in bar
+
+
+def _presses_run(message: bytes) -> bool:
+    """Whether a message of the browser says that Run was pressed."""
+    states = BackMsg.FromString(message).rerun_script.widget_states.widgets
+    return any(state.id.endswith("-run_button") and state.trigger_value for state in states)
+
+
+def test_a_text_from_a_file_takes_the_place_of_one_that_the_browser_has(chromium, address):
+    """The form was open, so the browser says at every step what was in it."""
+    with harness.page(chromium, viewport={"width": 1400, "height": 900}) as page:
+        opened(page, address, "token_entropy")
+        form = harness.text_form(page)
+        page.get_by_role("button", name="Edit").click()
         form.wait_for(state="detached")
-        page.locator(".st-key-run_bar").get_by_text("A text that was typed quickly.").wait_for()
+        page.locator(".st-key-run_files").get_by_role("button").click()
+        file = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"A text from a file."}
+        harness.upload(page, "Read a text file", file)
+        bar = page.locator(".st-key-run_bar")
+        bar.get_by_text("A text from a file.").wait_for()
+        harness.press_run(page)
+        bar.get_by_text("6 tokens").wait_for()
+        assert harness.text_form(page).input_value() == "A text from a file."
 
 
 def test_the_projector_mode_and_its_keys(chromium, address):

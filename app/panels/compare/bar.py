@@ -19,6 +19,7 @@ from app.widgets.checks import checks_popover
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
 from app.widgets.run_status import is_file_opened, watch_run
+from app.widgets.text_field import text_of
 from app.widgets.text_form import text_and_address, text_options
 
 _BEFORE = 8
@@ -79,8 +80,8 @@ def _what_happens(wanted: CompareRequest | AnalysisError) -> None:
         watch_run(job.key)
         return
     kind = kind_chosen()
-    text = st.session_state.get(state.TEXT) or ""
-    other = st.session_state.get(state.change_text(kind)) or ""
+    text = text_of(state.TEXT)
+    other = text_of(state.change_text(kind))
     begin = _parting(text, other) if kind == "text" else 0
     st.markdown(":blue[**A**]", width="content")
     words("an opened run" if is_file_opened() else _from(text, begin))

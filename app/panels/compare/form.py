@@ -22,6 +22,7 @@ from app.panels.compare.request import (
 )
 from app.widgets.plain import plain
 from app.widgets.run_status import is_file_opened
+from app.widgets.text_field import fill_in, text_field, text_of
 from app.widgets.text_form import text_form
 
 _LONGEST = 200_000
@@ -51,22 +52,16 @@ def compare_form() -> None:
 
 
 def _text(kind: str, label: str, height: int) -> None:
-    st.text_area(
-        label,
-        key=state.change_text(kind),
-        height=height,
-        max_chars=_LONGEST,
-        persist_state="session",
-    )
+    text_field(label, state.change_text(kind), height, max_chars=_LONGEST)
 
 
 def begin_form() -> None:
     """The other text begins as A's with one word changed."""
-    if not st.session_state.get(state.change_text("text")):
-        text = st.session_state.get(state.TEXT) or ""
+    text = text_of(state.TEXT)
+    if text and not text_of(state.change_text("text")):
         for word, other in OTHER_WORD.items():
             text = text.replace(word, other, 1)
-        st.session_state[state.change_text("text")] = text
+        fill_in(state.change_text("text"), text)
 
 
 def _bos() -> None:

@@ -15,6 +15,7 @@ from app.compute import requests as runs
 from app.compute.comparing import Change, CompareRequest, id_of
 from app.widgets.model_choice import model_spec
 from app.widgets.run_status import finished_run, is_file_opened
+from app.widgets.text_field import text_of
 from app.widgets.text_form import run_request
 
 
@@ -82,7 +83,7 @@ def without_lens(run: runs.RunRequest) -> runs.RunRequest:
 def _options(kind: str) -> tuple[tuple[str, Any], ...]:
     match kind:
         case "text" | "before" | "system":
-            return (("text", _held(state.change_text(kind)) or ""),)
+            return (("text", text_of(state.change_text(kind))),)
         case "bos":
             return (("bos", _held(state.CHANGE_BOS, "never")),)
         case "adapter":

@@ -9,6 +9,7 @@ from app import state
 from app.examples import EXAMPLES
 from app.panels.lessons import address
 from app.widgets.form_popover import set_open
+from app.widgets.text_field import fill_in, text_field, text_of
 
 _LONGEST = 6000
 """Characters: a lesson is measured while people wait."""
@@ -33,7 +34,14 @@ def _field(lesson: Lesson, field: str) -> None:
     if field not in st.session_state:
         _fill(lesson, address.what_is_read(lesson))
     if lesson.needs == "seed":
-        st.number_input("Seed of the training", 0, 9999, key=field)
+        st.number_input(
+            "Seed of the training",
+            0,
+            9999,
+            int(text_of(field)),
+            key=state.widget_key(field),
+            persist_state="session",
+        )
         return
     if lesson.needs == "text":
         st.menu_button(
@@ -44,12 +52,11 @@ def _field(lesson: Lesson, field: str) -> None:
             on_click=_fill_in,
             args=(lesson,),
         )
-    st.text_area(
+    text_field(
         "Text to measure" if lesson.needs == "text" else "Beginning of the text",
-        key=field,
-        height=220,
+        field,
+        220,
         max_chars=_LONGEST,
-        persist_state="session",
     )
 
 
@@ -58,11 +65,11 @@ def _fill_in(lesson: Lesson) -> None:
 
 
 def _fill(lesson: Lesson, reads: str) -> None:
-    st.session_state[state.lesson_form(lesson.slug)] = int(reads) if lesson.needs == "seed" else reads
+    fill_in(state.lesson_form(lesson.slug), reads)
 
 
 def _take_and_close(lesson: Lesson) -> None:
-    address.take(lesson, str(st.session_state[state.lesson_form(lesson.slug)]))
+    address.take(lesson, text_of(state.lesson_form(lesson.slug)))
     set_open(state.LESSON_FORM, False)
 
 

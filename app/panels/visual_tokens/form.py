@@ -19,6 +19,7 @@ from app.panels.visual_tokens.request import (
 )
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
+from app.widgets.text_field import fill_in, text_field
 
 _MAX_UPLOAD_MB = 40
 _THUMBNAIL = 192
@@ -31,9 +32,7 @@ def picture_form() -> None:
         choose("Picture", SOURCES, key=state.LOOK_SOURCE)
         _picture()
     with right:
-        st.text_area(
-            "Question", key=state.LOOK_QUESTION, height=90, max_chars=LONGEST, persist_state="session"
-        )
+        text_field("Question", state.LOOK_QUESTION, 90, max_chars=LONGEST)
         if source() == "scene":
             st.caption("Questions that were made with this scene:")
             with st.container(key="scene_questions", gap="xxsmall"):
@@ -49,7 +48,7 @@ def picture_form() -> None:
 
 
 def _write(question: str) -> None:
-    st.session_state[state.LOOK_QUESTION] = question
+    fill_in(state.LOOK_QUESTION, question)
     st.session_state[state.LOOK_FILLED] = (scene_number(), question)
     st.query_params[state.LOOK_QUESTION] = question
 

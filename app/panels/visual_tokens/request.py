@@ -13,6 +13,7 @@ from app import state
 from app.choice import chosen
 from app.compute.looking import VisualRequest
 from app.panels.visual_tokens.vision_model import vision_spec
+from app.widgets.text_field import fill_in, text_of
 
 if TYPE_CHECKING:
     from analysis.visual_tokens.scenes.scene import Scene
@@ -91,18 +92,18 @@ def begin_form() -> None:
         st.session_state[state.LOOK_QUESTION] = st.query_params[state.LOOK_QUESTION][:LONGEST]
     if source() != "scene":
         return
-    said, filled = st.session_state.get(state.LOOK_QUESTION), st.session_state.get(state.LOOK_FILLED)
+    said, filled = text_of(state.LOOK_QUESTION), st.session_state.get(state.LOOK_FILLED)
     if not said or (filled is not None and said == filled[1] and filled[0] != scene_number()):
         is_first = scene_number() == FIRST_SCENE
         first = FIRST_QUESTION if is_first else scene_shown(scene_number()).questions[0].text
-        st.session_state[state.LOOK_QUESTION] = first
+        fill_in(state.LOOK_QUESTION, first)
         st.session_state[state.LOOK_FILLED] = (scene_number(), first)
 
 
 def visual_request() -> VisualRequest | AnalysisError:
     """What the form holds now, or what is missing."""
     scene: int | None
-    held = st.session_state.get(state.LOOK_QUESTION) or st.query_params.get(state.LOOK_QUESTION, "")
+    held = text_of(state.LOOK_QUESTION) or st.query_params.get(state.LOOK_QUESTION, "")
     question, scene, digest = " ".join(held.split()), scene_number(), ""
     if source() != "scene":
         picture = own_picture()

@@ -17,6 +17,7 @@ from app.panels.write.request import (
     add_turns,
     drop_turns,
 )
+from app.widgets.text_field import text_field
 
 _LONGEST = 200_000
 """Characters of a message."""
@@ -45,15 +46,8 @@ def prompt_form() -> None:
         )
 
 
-def _text(label: str, key: str, height: int, placeholder: str = "") -> None:
-    st.text_area(
-        label,
-        key=key,
-        height=height,
-        placeholder=placeholder or None,
-        persist_state="session",
-        max_chars=_LONGEST,
-    )
+def _text(label: str, name: str, height: int, placeholder: str | None = None) -> None:
+    text_field(label, name, height, placeholder=placeholder, max_chars=_LONGEST)
 
 
 def write_options() -> None:
@@ -106,11 +100,10 @@ def write_options() -> None:
         disabled=not names,
         help="The same seed, sample and place draw the same token.",
     )
-    st.text_area(
+    text_field(
         "Stop at",
-        key=state.STOP_STRINGS,
-        height=68,
-        persist_state="session",
+        state.STOP_STRINGS,
+        68,
         placeholder="one string a line",
         help="The text ends behind the first of these, beside the model's own end.",
         max_chars=2000,

@@ -13,6 +13,7 @@ from analysis.writing.sampler_chain import SAMPLERS, parse_samplers
 from app import state
 from app.choice import chosen
 from app.widgets.model_choice import model_spec
+from app.widgets.text_field import fill_in, text_of
 
 FORMS = ("chat", "plain")
 THINKING = {"as the template does": None, "on": True, "off": False}
@@ -62,7 +63,7 @@ def write_request() -> WriteRequest | AnalysisError:
             THINKING[st.session_state.get(state.THINKING) or "as the template does"],
             int(st.session_state.get(state.N_WRITTEN, N_NEW)),
             _samplers(),
-            tuple(line for line in (st.session_state.get(state.STOP_STRINGS) or "").splitlines() if line),
+            tuple(line for line in text_of(state.STOP_STRINGS).splitlines() if line),
         )
     except AnalysisError as problem:
         return problem
@@ -81,12 +82,12 @@ def _samplers() -> Samplers:
 
 def _prompt() -> str | tuple[Message, ...]:
     if chosen(FORMS, state.WRITE_AS) == "plain":
-        return st.session_state.get(state.PROMPT_TEXT) or ""
-    texts = [st.session_state.get(state.turn(i)) or "" for i in range(st.session_state.get(state.N_TURNS, 0))]
+        return text_of(state.PROMPT_TEXT)
+    texts = [text_of(state.turn(i)) for i in range(st.session_state.get(state.N_TURNS, 0))]
     turns = [Message(("assistant", "user")[i % 2], text) for i, text in enumerate(texts)]
-    system = st.session_state.get(state.SYSTEM) or ""
+    system = text_of(state.SYSTEM)
     first = [Message("system", system)] if system.strip() else []
-    return (*first, Message("user", st.session_state.get(state.MESSAGE) or ""), *turns)
+    return (*first, Message("user", text_of(state.MESSAGE)), *turns)
 
 
 def begin_form() -> None:
@@ -99,8 +100,8 @@ def begin_form() -> None:
 def add_turns(answer: str = "") -> None:
     """Two more turns: what the model said, as it can be edited, and what a person says next."""
     n = st.session_state[state.N_TURNS]
-    st.session_state[state.turn(n)] = answer
-    st.session_state[state.turn(n + 1)] = ""
+    fill_in(state.turn(n), answer)
+    fill_in(state.turn(n + 1), "")
     st.session_state[state.N_TURNS] = n + 2
 
 
@@ -109,4 +110,4 @@ def drop_turns() -> None:
     n = st.session_state[state.N_TURNS] - 2
     st.session_state[state.N_TURNS] = n
     for i in (n, n + 1):
-        st.session_state.pop(state.turn(i), None)
+        fill_in(state.turn(i), "")
