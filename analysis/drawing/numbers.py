@@ -84,3 +84,8 @@ def duration(seconds: float) -> str:
         return f"{round(seconds)} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes < 10 else f"{minutes} min"
+
+
+def estimate(seconds: float) -> str:
+    """A time that is not known exactly: "under a second", "about 8 s"."""
+    return duration(seconds) if seconds < 1 else f"about {duration(seconds)}"

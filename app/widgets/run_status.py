@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from analysis.drawing.numbers import duration
+from analysis.drawing.numbers import estimate
 from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
@@ -211,6 +211,6 @@ def _line(job: Job) -> str:
     if job.is_stopping:
         return "Stopping"
     left = job.seconds_left()
-    until = f" · about {duration(left)} left" if left is not None else ""
+    until = f" · {estimate(left)} left" if left is not None else ""
     note = job.note or "starting"
     return f"{plain(note[:1].upper() + note[1:])}{until}"

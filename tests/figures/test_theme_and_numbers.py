@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.drawing import theme as t
-from analysis.drawing.numbers import MINUS, THIN_SPACE, count, duration, significant, size
+from analysis.drawing.numbers import MINUS, THIN_SPACE, count, duration, estimate, significant, size
 
 PICTURES = ("token_entropy", "attention_sinks", "entropy_collapse", "pruning_effects")
 THEMES = ("light", "dark")
@@ -181,3 +181,4 @@ def test_counts_sizes_and_times():
     assert size(538_000_000) == "538 MB" and size(1.5e9) == "1.50 GB" and size(2_000) == "2.00 kB"
     assert duration(0.2) == "under a second" and duration(8.4) == "8 s"
     assert duration(200) == "3 min 20 s" and duration(3600) == "60 min"
+    assert estimate(0.2) == "under a second" and estimate(8.4) == "about 8 s"

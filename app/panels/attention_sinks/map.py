@@ -11,7 +11,7 @@ from analysis.attention_sinks.figures import need_attention
 from analysis.attention_sinks.map_figures import head_map_figure
 from analysis.attention_sinks.summary import map_seconds, most_rows
 from analysis.drawing.cells import CELL_SCALES
-from analysis.drawing.numbers import duration, significant
+from analysis.drawing.numbers import estimate, significant
 from app import one_choice, state
 from app.choice import choose
 from app.compute import requests as runs
@@ -62,7 +62,7 @@ def one_head(trace: Trace) -> None:
     job = runs.find(wanted[0])
     if job is None and not map_seconds(trace, layer) <= AT_ONCE_SECONDS:
         with st.container(border=True, key="panel_one_head", horizontal=True, vertical_alignment="center"):
-            st.caption(f"About {duration(map_seconds(trace, layer))}: one pass up to layer {layer}.")
+            st.caption(f"{estimate(map_seconds(trace, layer)).capitalize()}: one pass up to layer {layer}.")
             if not st.button(f"Draw layer {layer}, head {head}", key="map_button"):
                 return
     if job is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from analysis.drawing.numbers import duration
+from analysis.drawing.numbers import estimate
 from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
@@ -156,7 +156,7 @@ def _part(
     job = found_here(wanted)
     if job is None:
         if seconds > AT_ONCE_SECONDS:
-            return Part(name, why=f"It takes about {duration(seconds)}.", start=start)
+            return Part(name, why=f"It takes {estimate(seconds)}.", start=start)
         try:
             job = start()
         except AnalysisError as refused:

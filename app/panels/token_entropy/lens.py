@@ -9,7 +9,7 @@ import streamlit as st
 
 from analysis import figures
 from analysis.drawing.labels import visible
-from analysis.drawing.numbers import count, duration, size
+from analysis.drawing.numbers import count, estimate, size
 from analysis.errors import AnalysisError
 from analysis.token_entropy.lens_window import (
     LENS_QUANTITIES,
@@ -88,7 +88,7 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | No
         try:
             plan = runs.estimate(wanted.key, n_lens, wanted)
             st.caption(
-                f"{n_lens} layers · about {duration(plan.seconds)} · {size(plan.bytes_needed)} beside the weights"
+                f"{n_lens} layers · {estimate(plan.seconds)} · {size(plan.bytes_needed)} beside the weights"
             )
         except AnalysisError as reason:
             st.caption(plain(str(reason)))

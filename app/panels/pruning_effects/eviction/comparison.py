@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from analysis.drawing.numbers import count, duration
+from analysis.drawing.numbers import count, estimate
 from analysis.errors import AnalysisError
 from app import state
 from app.compute import requests as runs
@@ -105,7 +105,7 @@ def _say(
     if wanted is not None and wanted != shown:
         changed = shown is not None and shown != usual
         line += "The form changed. " if changed else ""
-        line += f"Compare: {count(wanted.n_settings())} settings, about {duration(wanted.seconds(trace))}."
+        line += f"Compare: {count(wanted.n_settings())} settings, {estimate(wanted.seconds(trace))}."
     st.caption(line)
     if job is None or job.is_live or job.state == "done":
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from analysis.drawing.numbers import count, duration
+from analysis.drawing.numbers import count, estimate
 from analysis.pruning_effects.eviction.estimate import context_tokens
 from analysis.ties import RULE
 from app import state
@@ -154,5 +154,5 @@ def _estimate(trace: Trace, sweep_request: SweepRequest) -> str:
     words = ", ".join([window, *said(sweep_request.methods(), set_to)])
     return (
         f"{count(sweep_request.n_settings())} settings, one prefill · "
-        f"about {duration(sweep_request.seconds(trace))} · {words}"
+        f"{estimate(sweep_request.seconds(trace))} · {words}"
     )
