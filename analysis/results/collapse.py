@@ -64,6 +64,8 @@ class CollapseLayer:
         """Why there is no collapse layer; empty if there is one."""
         if not self.n_measured:
             return f"none of the {self.of} was measured"
+        if self.largest_drop < 0:
+            return "matrix entropy, in the median, rises into every layer"
         if not self.largest_drop >= LEAST_DROP:
             return (
                 f"the largest median drop is {100 * self.largest_drop:.1f} % (into layer {self.candidate}), "

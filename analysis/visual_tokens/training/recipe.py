@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -69,13 +69,27 @@ DENSE, END, CLIP = 0.2, 0.05, 1.0
 NAMED = 4
 """Layers of the language model's eight after which the place of a named item is asked for."""
 
+_PLACED = Stage(
+    "answers",
+    38_400,
+    batch=128,
+    rate=7.5e-4,
+    tower=0.5,
+    warm_up=75,
+    place=0.1,
+    named=0.5,
+    further=("relation", "relation", "relation", "count", "attribute", "absence"),
+)
+
 STAGES = (
     Stage("patches", 60_000),
     Stage("answers", 50_400, tower=0.3),
     Stage("patches", 80_000),
     Stage("answers", 96_000, tower=0.3),
+    _PLACED,
+    replace(_PLACED, images=319_104, rate=1.5e-3, warm_up=124),
 )
-"""Those of the shipped model; its card says what each brought."""
+"""Those of the shipped model; its card says what each brought, and where the last one ended."""
 
 
 def optimizer_for(model: LlavaForConditionalGeneration, heads: PatchHeads, stage: Stage) -> torch.optim.AdamW:

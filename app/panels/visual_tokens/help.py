@@ -6,8 +6,8 @@ position before it a share of its attention; the shares add up to 1. The colour 
 heads, on a square root scale. The strip above the picture is the answer; its colour is the entropy before each token. Click a token to
 see where it looked, click a patch to follow it.
 
-**Sinks** (dashed) get over ten times an even share of what a row spends on the picture, whatever is read: mostly at the border and
-in the corner. They say little about the question.
+**Sinks** (dashed) get over ten times an even share of what a row spends on the picture, whatever is read: they need not say anything about the
+question. Four in ten of the shipped model's answers have one, rarely at the border; the example has none.
 
 Attention is where a model *reads*, not why it answers: the view *horizon* shows what happens when a patch is really gone.
 """
@@ -20,8 +20,9 @@ text gets more than its number of tokens says. Both are in the table, with and w
 """
 
 HEADS = r"""
-Few heads look at the picture, and they do so in few layers. The colour is the share of a head's attention that falls on visual tokens;
-the entropy of that part is in the table: near 0 it rests on one patch, near $\ln N$ it is spread over all.
+Which heads look at the picture, layer by layer. The colour is the share of a head's attention that falls on visual tokens;
+the entropy of that part is in the table: near 0 it rests on one patch, near $\ln N$ it is spread over all. In the shipped model nearly
+all heads behind layer 0 spend over half of their attention there.
 """
 
 LAYERS = r"""
