@@ -24,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from analysis.forward import attention as blocks
-from analysis.forward import attention_way
+from analysis.forward.attention_way import kernels_for
 from analysis.forward.row_sums import Attended
 
 HEADS, GROUPS, WIDTH, LAYERS, HIDDEN, INNER, VOCABULARY = 32, 8, 128, 32, 4096, 14336, 128256
@@ -111,9 +111,11 @@ def one_layer(n: int, device: str, small: bool) -> None:
         ),
         "blocks": lambda: blocks.attend(query[0], key[0], value[0], **given),
     }
+    fused = kernels_for(query[0], key[0], value[0])
     if device == "cuda":
         ways["two fused calls"] = lambda: two_fused_calls(query[0], key[0], value[0], scale)
-        ways["kernels"] = lambda: attention_way.attend(query[0], key[0], value[0], **given)
+    if fused is not None:
+        ways["kernels"] = lambda: fused(query[0], key[0], value[0], **given)
     print(
         f"\nOne layer, {n:,} tokens\n\n| way | ms | / fused | MiB | entropy | columns | first key | output |"
     )
@@ -136,8 +138,6 @@ def one_layer(n: int, device: str, small: bool) -> None:
             print(f"| {name} | {spent:.2f} | {spent / plain:.2f} | {room:,.0f} | {wrong} |", flush=True)
         except Exception as error:  # noqa: BLE001 - one way that fails does not end the others
             print(f"| {name} | {type(error).__name__}: {str(error)[:200]} |", flush=True)
-    if device == "cuda":
-        print(f"kernels in use: {attention_way.kernels(query.device, query.dtype, width, width) is not None}")
 
 
 def large_model(device: str, small: bool) -> Any:
@@ -187,7 +187,10 @@ def whole_passes(lengths: list[int], device: str, small: bool, blocks_too: bool)
         def run(text: str = text, **options: Any) -> Any:
             return an.trace(model, text, **options)
 
-        print(f"\nWhole passes, {n:,} tokens\n\n| pass | ms | / forward | MiB | by part |\n|" + " --- |" * 5)
+        print(
+            f"\nWhole passes, {n:,} tokens\n\n| pass | ms | / forward | MiB | what came out |\n|"
+            + " --- |" * 5
+        )
         plain = 0.0
         ways = {
             "forward with logits": forward,
@@ -202,8 +205,8 @@ def whole_passes(lengths: list[int], device: str, small: bool, blocks_too: bool)
             del ways["run by blocks"]
         for name, work in ways.items():
             try:
-                way = blocks.attend if name == "run by blocks" else attention_way.attend
-                with patch("analysis.forward.attention_adapter.attend", way):
+                way = kernels_for if name != "run by blocks" else lambda *_: None
+                with patch("analysis.forward.attention_adapter.kernels_for", way):
                     spent, room, found = measured(work, 1 if n > 16384 else 3)
                 plain = plain or spent
                 about = ""

@@ -17,8 +17,8 @@ from typing import Any, Literal, Protocol
 from torch import Tensor, nn
 
 from analysis.errors import UnsupportedModelError
-from analysis.forward.attention import Room
-from analysis.forward.attention_way import attend
+from analysis.forward.attention import Room, attend
+from analysis.forward.attention_way import kernels_for
 from analysis.forward.row_sums import Attended
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, span_of
 from analysis.models.attention_choice import attention_choice
@@ -89,20 +89,20 @@ def attend_call(
     weightings: Tensor | None = None,
     room: Room | None = None,
 ) -> Attended:
-    """What a layer asks for, of its one text, with its statistics: :func:`analysis.forward.attention_way.attend`."""
-    return attend(
-        call.query[0],
-        call.key[0],
-        call.value[0],
-        scale=call.scale,
-        softcap=call.softcap,
-        span=call.span,
-        sink_logits=call.sink_logits,
-        weightings=weightings,
-        visibility=visibility,
-        layer=call.layer,
-        room=room,
-    )
+    """What a layer asks for, of its one text, with its statistics: :func:`analysis.forward.attention.attend`.
+
+    By kernels where they measure it: they know no soft cap and nothing that is hidden on top of the model's own mask.
+    """
+    states = call.query[0], call.key[0], call.value[0]
+    asked: dict[str, Any] = {
+        "scale": call.scale,
+        "span": call.span,
+        "sink_logits": call.sink_logits,
+        "weightings": weightings,
+    }
+    if visibility is None and call.softcap is None and (fused := kernels_for(*states)):
+        return fused(*states, **asked)
+    return attend(*states, **asked, softcap=call.softcap, visibility=visibility, layer=call.layer, room=room)
 
 
 @dataclass(eq=False)

@@ -14,7 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from analysis.forward.row_sums import Attended, RowSums
-from analysis.forward.visibility import AttentionSpan
+from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.units import from_nats
 
 _BITS = from_nats(1.0, "bits")
@@ -162,9 +162,9 @@ def attend_fused(
     value: Tensor,
     *,
     scale: float,
-    span: AttentionSpan,
-    sink_logits: Tensor | None,
-    weightings: Tensor,
+    span: AttentionSpan = CAUSAL,
+    sink_logits: Tensor | None = None,
+    weightings: Tensor | None = None,
 ) -> Attended:
     """Causal attention of one layer with its statistics; parameters as :func:`analysis.forward.attention.attend`.
 
@@ -177,6 +177,8 @@ def attend_fused(
     query, key, value = (x if x.stride(-1) == 1 else x.contiguous() for x in (query, key, value))
     per_group, value_width, device = n_heads // key.shape[0], value.shape[-1], query.device
     sinks = None if sink_logits is None else (sink_logits.float() * _BITS).contiguous()
+    if weightings is None:
+        weightings = torch.ones(n_tokens, 1, device=device)
     sums = RowSums.of(n_heads, n_tokens, sinks is not None, device)
     top = torch.empty(n_heads, n_tokens, device=device)
     output = torch.empty(n_tokens, n_heads, value_width, dtype=query.dtype, device=device).transpose(0, 1)

@@ -60,7 +60,7 @@ def _sums_are_wide(device: torch.device, dtype: torch.dtype) -> bool:
     states, weight = (torch.randn(n, 4096, generator=generator, device=device).to(dtype) for n in (24, 40))
     try:
         found = _summed_wide(states, weight, None).double()
-    except (TypeError, RuntimeError, NotImplementedError):
+    except (TypeError, RuntimeError):  # it takes other arguments, or has none for this device
         return False
     exact = states.double() @ weight.double().T
     return bool((found - exact).abs().max() <= _ROUNDINGS * exact.abs().max())

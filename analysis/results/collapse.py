@@ -64,7 +64,7 @@ class CollapseLayer:
         """Why there is no collapse layer; empty if there is one."""
         if not self.n_measured:
             return f"none of the {self.of} was measured"
-        if self.largest_drop < 0:
+        if (self.median_drop < 0).all():  # not of a layer that was not measured
             return "matrix entropy, in the median, rises into every layer"
         if not self.largest_drop >= LEAST_DROP:
             return (

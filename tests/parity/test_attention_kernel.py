@@ -85,3 +85,45 @@ def test_a_wrong_largest_score_fails_the_rows_that_are_summed_again(attend_fused
     ones = torch.ones(200, 1)
     found = attend_fused(4 * query, key, value, scale=0.5, span=CAUSAL, sink_logits=None, weightings=ones)
     assert float(found.row_error) > budget.PLAINLY * budget.ROW_SUM
+
+
+@pytest.mark.parametrize("part", ["entropy", "first_key", "columns", "output"])
+def test_kernels_that_are_wrong_in_one_part_are_not_used(part, attend_fused):
+    from dataclasses import replace
+
+    from analysis.forward.attention_way import agree
+
+    def wrong(*states, **options):
+        found = attend_fused(*states, **options)
+        return replace(found, **{part: getattr(found, part) * 1.01})
+
+    query, key, value = torch.randn(3, 1, 160, 32, generator=torch.Generator().manual_seed(0)).half()
+    assert agree(attend_fused, query, key, value)
+    assert not agree(wrong, query, key, value)
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt_oss", "mistral"])
+def test_a_whole_run_by_kernels(family, attend_fused, tmp_path, monkeypatch):
+    """As on a GPU, where a model of 16 bits goes this way: windows, learned sinks and the checks of the run itself."""
+    import analysis as an
+    from analysis.forward import attention_adapter
+    from tests.tiny_models.families import save_tiny
+
+    folder = save_tiny(family, tmp_path / family, dtype=torch.float16)
+    model = an.load_model(str(folder), device="cpu", dtype="float16")
+    text = "The cat sat on the mat, and the dog ran to the river in the morning; it was not there."
+    blocks = an.trace(model, text)
+    layers = []
+
+    def kernels(query, key, value, **options):
+        layers.append(query.dtype)
+        return attend_fused(query, key, value, **options)
+
+    monkeypatch.setattr(attention_adapter, "kernels_for", lambda *_: kernels)
+    found = an.trace(model, text)
+    assert layers.count(torch.float16) >= model.info.n_layers and found.attention is not None
+    assert all(check.passed for check in found.checks), found.checks
+    first = found.attention.entropy[0] - blocks.attention.entropy[0]
+    assert abs(first).max() < budget.ROW_ENTROPY, "the first layer gets the same states by both ways"
+    gap = abs(found.attention.received[0] - blocks.attention.received[0])
+    assert gap.max() < budget.WEIGHT

@@ -190,6 +190,8 @@ def test_under_10_per_cent_there_is_none():
     rising = collapse_layer([made([1.0, 2.0, 3.0])])
     assert rising.layer is None and rising.median_drop.max() < 0
     assert rising.reason == "matrix entropy, in the median, rises into every layer"
+    unknown = replace(rising, drop=np.array([[np.nan, -0.5]]))
+    assert unknown.candidate == 2 and unknown.largest_drop == -0.5 and "every" not in unknown.reason
 
 
 def at(layer, n_layers=8):

@@ -62,7 +62,7 @@ def patches_card(a: VisualAnswer) -> None:
     layer, patch, whole = running.chosen_layer(a), running.chosen_patch(a), shows_whole(a.picture)
     with altair_card(
         "Every patch",
-        "Of the states that enter the chosen layer, or mean over layers. Dashed: sinks.",
+        "Of the states that enter the chosen layer, or mean over layers. Sinks, where there are any, are dashed.",
         lambda: figures.patch_quantity(a, quantity, layer, theme_name=theme_name, patch=patch, whole=whole),
         name="patch_quantity",
         alt=f"{PATCH_QUANTITIES[quantity].label} of every visual token on the picture",
