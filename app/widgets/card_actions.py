@@ -38,9 +38,8 @@ def download_action(name: str, table: Callable[[], pd.DataFrame], printed: Calla
         icon=":material/download:",
         type="tertiary",
         key=f"{name}_download",
-        on_change="rerun",
         help="Download",
-    ) as popover:
+    ):
         st.download_button(
             "CSV",
             lambda: table().to_csv(index=False, lineterminator="\r\n").encode(),
@@ -57,7 +56,7 @@ def download_action(name: str, table: Callable[[], pd.DataFrame], printed: Calla
             key=f"{name}_parquet",
             on_click="ignore",
         )
-        if printed and popover.open:
+        if printed:
             _print_files(name, printed)
 
 
