@@ -39,6 +39,18 @@ def finished(page: Any) -> None:
     stand_still(page)
 
 
+def wait_changed(page: Any, part: str, before: str) -> None:
+    """Wait until a part of the page reads otherwise.
+
+    After a press this says more than :func:`settle`: where the answer to an earlier step comes late, the page stands
+    still between the press and the answer to it.
+    """
+    page.wait_for_function(
+        "([part, before]) => (document.querySelector(part)?.innerText ?? before) !== before",
+        arg=[part, before],
+    )
+
+
 _CALM = """() => document.fonts.status === "loaded" && document.getAnimations().every(
   moving => moving.playState !== "running" || moving.effect.getComputedTiming().endTime === Infinity) &&
   [...document.querySelectorAll("style")].some(sheet => sheet.textContent.includes("st-key-run_bar"))"""

@@ -15,6 +15,7 @@ from tests.browser import looks  # noqa: E402 - it needs playwright
 
 APP = [sys.executable, "-m", "app"]
 STRIP = ".st-key-card_twin_strip .ls-strip"
+NUMBERS = ".st-key-numbers_compare"
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +26,16 @@ def address() -> Iterator[str]:
 
 def numbers(page: Any) -> dict[str, str]:
     """The numbers at the head of the page."""
-    cells = page.locator(".st-key-numbers_compare [data-testid=stMetric]")
+    cells = page.locator(f"{NUMBERS} [data-testid=stMetric]")
     pairs = [cell.inner_text().split("\n") for cell in cells.all()]
     return {pair[0].strip(): pair[-1].strip() for pair in pairs}
 
 
-def wait_compared(page: Any) -> None:
-    page.locator(".st-key-run_progress").wait_for(state="detached")
+def run_both(page: Any) -> None:
+    """Run both sides, and wait until other numbers are on screen."""
+    before = page.locator(NUMBERS).inner_text()
+    page.get_by_role("button", name="Run both", exact=True).click()
+    looks.wait_changed(page, NUMBERS, before)
     page.locator(".st-key-run_bar").get_by_text(re.compile(r"\d+ \+ \d+ tokens")).wait_for()
     looks.settle(page)
 
@@ -63,8 +67,7 @@ def test_the_whole_path(chromium, address, tmp_path):
         page.get_by_role("combobox", name="B is A, but").click()
         page.get_by_role("option", name="with an adapter on").click()
         page.get_by_role("slider", name="Strength").wait_for()
-        page.get_by_role("button", name="Run both", exact=True).click()
-        wait_compared(page)
+        run_both(page)
         tuned = numbers(page)
         assert tuned["same first choice"].endswith(" of 148") and tuned["KL(A‖B)"] != example["KL(A‖B)"]
         assert "checks" in bar.inner_text() and page.locator("[data-testid=stAlert]").count() == 0
@@ -76,10 +79,10 @@ def test_the_whole_path(chromium, address, tmp_path):
         # Swapped: the same numbers the other way round
         page.get_by_role("button", name="Swap sides").click()
         a, b = tuned["surprisal A → B"].removesuffix(" nats").split(" → ")
-        page.locator(".st-key-numbers_compare").get_by_text(f"{b} → {a} nats").wait_for()
+        page.locator(NUMBERS).get_by_text(f"{b} → {a} nats").wait_for()
         assert "atlas" in chosen_word(page)
         page.get_by_role("button", name="Swap sides").click()
-        page.locator(".st-key-numbers_compare").get_by_text(f"{a} → {b} nats").wait_for()
+        page.locator(NUMBERS).get_by_text(f"{a} → {b} nats").wait_for()
         looks.settle(page)
 
         # Saved and opened again
@@ -93,7 +96,7 @@ def test_the_whole_path(chromium, address, tmp_path):
         assert numbers(page) == example
         page.get_by_role("button", name="File").click()
         harness.upload(page, "Open a comparison", tmp_path / "kept.compare")
-        page.locator(".st-key-numbers_compare").get_by_text(tuned["KL(A‖B)"]).wait_for()
+        page.locator(NUMBERS).get_by_text(tuned["KL(A‖B)"]).wait_for()
         page.keyboard.press("Escape")
         looks.settle(page)
         assert numbers(page) == tuned
@@ -102,8 +105,7 @@ def test_the_whole_path(chromium, address, tmp_path):
         page.goto(link)
         looks.settle(page)
         assert "with an adapter on" in bar.inner_text() and "atlas" in chosen_word(page)
-        page.get_by_role("button", name="Run both", exact=True).click()
-        wait_compared(page)
+        run_both(page)
         assert numbers(page) == tuned
         assert seen.errors == [] and seen.outside == []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from tests.browser import looks  # noqa: E402 - it needs playwright
 
 APP = [sys.executable, "-m", "app"]
 MAP = ".st-key-look_map [data-testid=stVegaLiteChart]"
+NUMBERS = ".st-key-numbers_visual"
 SIDE, CELLS, PADDING = 316, 12, 2
 """Pixels of the map and patches along its side for a scene of the shipped model, and pixels around it."""
 
@@ -29,7 +30,7 @@ def address() -> Iterator[str]:
 
 def numbers(page: Any) -> dict[str, str]:
     """The numbers at the head of the page."""
-    cells = page.locator(".st-key-numbers_visual [data-testid=stMetric]")
+    cells = page.locator(f"{NUMBERS} [data-testid=stMetric]")
     pairs = [cell.inner_text().split("\n") for cell in cells.all()]
     return {pair[0].strip(): pair[-1].strip() for pair in pairs}
 
@@ -45,8 +46,11 @@ def click_patch(page: Any, row: int, column: int) -> None:
     looks.settle(page)
 
 
-def ask(page: Any) -> None:
-    page.get_by_role("button", name="Run", exact=True).click()
+def answered(page: Any, press: Callable[[], None]) -> None:
+    """Run, and wait until other numbers are on screen."""
+    before = page.locator(NUMBERS).inner_text()
+    press()
+    looks.wait_changed(page, NUMBERS, before)
     page.locator(".st-key-run_bar").get_by_text("144 visual tokens").wait_for()
     looks.settle(page)
 
@@ -74,7 +78,7 @@ def test_the_whole_path(chromium, address, tmp_path):
         question = first.inner_text().strip()
         first.click()
         looks.settle(page)
-        ask(page)
+        answered(page, page.get_by_role("button", name="Run", exact=True).click)
         asked = numbers(page)
         assert question in bar.inner_text() and asked != example and "right answer" in asked
         click_patch(page, 2, 9)
@@ -111,7 +115,7 @@ def test_the_whole_path(chromium, address, tmp_path):
         page.locator(".st-key-stepper_patch").get_by_text("patch 33", exact=True).wait_for()
         page.get_by_role("button", name="File").click()
         harness.upload(page, "Open an answer", tmp_path / "kept.look")
-        page.locator(".st-key-numbers_visual").get_by_text(asked["probability"]).wait_for()
+        page.locator(NUMBERS).get_by_text(asked["probability"]).wait_for()
         page.keyboard.press("Escape")
 
         # A person's picture is asked about, and is in no link
@@ -125,9 +129,7 @@ def test_the_whole_path(chromium, address, tmp_path):
         page.locator(".st-key-run_form img").wait_for()
         field = page.get_by_label("Question")
         field.fill("which colour leads?")
-        field.press("Control+Enter")
-        looks.settle(page)
-        ask(page)
+        answered(page, lambda: field.press("Control+Enter"))
         assert "holiday" not in page.url
         assert seen.errors == [] and seen.outside == []
 
