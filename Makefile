@@ -19,7 +19,7 @@ MODEL := $(VENV)/.installed-model
 NOTEBOOK := $(VENV)/.installed-notebook
 
 .DEFAULT_GOAL := help
-.PHONY: help app model check test test-kernels test-portable lint unit lighthouse screens bench peers browser clean
+.PHONY: help app model check test test-kernels test-late test-portable lint unit lighthouse screens bench peers browser clean
 
 # Kernels of a processor that knows SSE 4.2 only. numpy is asked for its own names of what comes after.
 SSE := ATEN_CPU_CAPABILITY=default DNNL_MAX_CPU_ISA=SSE41 MKL_ENABLE_INSTRUCTIONS=SSE4_2 MKL_CBWR=COMPATIBLE \
@@ -56,6 +56,9 @@ test-portable: $(DEV) $(MODEL) ## All numbers as on an old processor with one th
 		$(BIN)/python -m pytest $(NUMERIC)
 	@echo "With this machine's kernels and two threads"
 	@OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(NUMERIC)
+
+test-late: $(DEV) $(MODEL) browser ## Browser tests where browser and app hear each other late, as on a slow machine
+	@LATE=0.25 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/browser
 
 lint: $(DEV) ## Check style and types
 	@echo "Checking style"

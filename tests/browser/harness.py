@@ -19,11 +19,14 @@ from urllib.parse import urlparse
 
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from tests.browser import late
 from tests.packaging.serving import free_port
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+LATE = float(os.environ.get("LATE", "0"))
+"""Mean seconds that a message between browser and app takes, each way; see ``make test-late``."""
 _BETWEEN_TRIES = 0.1
 """Seconds between two questions whether an app is there."""
 LOCAL = {"127.0.0.1", "localhost"}
@@ -82,7 +85,10 @@ def server(
     start = list(command) if command else [sys.executable, "-m", "streamlit", "run", str(script)]
     chosen = {**STREAMLIT_OPTIONS, "server.port": str(port), **(options or {})}
     start += [f"--{name}={value}" for name, value in chosen.items()]
-    with running(start, f"http://127.0.0.1:{port}", "/_stcore/health", env or {}) as base:
+    with contextlib.ExitStack() as stack:
+        base = stack.enter_context(running(start, f"http://127.0.0.1:{port}", "/_stcore/health", env or {}))
+        if LATE:
+            base = f"http://127.0.0.1:{stack.enter_context(late.line(port, LATE))}"
         yield base
 
 
@@ -186,8 +192,9 @@ def instrument(watched: Page) -> Seen:
 
 
 def wait_done(watched: Page) -> None:
-    """Wait until Streamlit has no script run in progress."""
+    """Wait until Streamlit has no script run in progress, and every part of its page that it fetches on first use."""
     watched.wait_for_selector('[data-testid="stApp"][data-test-script-state="notRunning"]', state="attached")
+    watched.wait_for_function("() => !document.querySelector('[data-testid=stSkeleton]')")
 
 
 def text_form(watched: Page) -> Locator:
