@@ -13,6 +13,7 @@ from app.navigation import build_pages  # noqa: E402
 from app.sidebar import sidebar  # noqa: E402
 from app.style import draw_style  # noqa: E402
 from app.widgets.keys_and_theme import keys_and_theme  # noqa: E402
+from app.widgets.pressed import forget_pressed  # noqa: E402
 
 # A picture file and not a :material: icon, which the browser would fetch from outside.
 st.set_page_config(
@@ -26,3 +27,4 @@ current = st.navigation(build_pages())
 keys_and_theme()
 sidebar()
 current.run()
+forget_pressed()

@@ -13,6 +13,7 @@ from app.widgets.form_popover import form_popover, set_open
 from app.widgets.keys_and_theme import KEYS
 from app.widgets.layout import icons
 from app.widgets.model_choice import model_choice, model_label
+from app.widgets.pressed import pressed
 
 _SHOWN_CHARACTERS = 160
 """Of the text, in the bar."""
@@ -78,20 +79,8 @@ def bar(
             )
         if beside is not None:
             beside()
-        st.button(
-            button,
-            type="primary",
-            key="run_button",
-            on_click=_note_pressed,
-            args=(button,),
-            shortcut="Ctrl+Enter",
-        )
-    return middle, st.session_state.pop(state.PRESSED, None) == button
-
-
-def _note_pressed(button: str) -> None:
-    close_form()
-    st.session_state[state.PRESSED] = button
+        run = pressed(button, key="run_button", at_once=close_form, type="primary", shortcut="Ctrl+Enter")
+    return middle, run
 
 
 def close_form() -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from app.compute import requests as runs
 from app.widgets.layout import side_by_side
+from app.widgets.pressed import pressed
 from app.widgets.run_status import model_run_or_none, outcome, try_submit
 
 if TYPE_CHECKING:
@@ -80,20 +81,21 @@ def on_demand(
         wanted = controls(request, *places)
         if wanted is None:
             return
-        pressed = last.button(
+        wants_it = pressed(
             button,
             key=f"{name}_button",
+            place=last,
             width="stretch" if stretch else "content",
             disabled=wanted.compute is None and not wanted.missing,
         )
         if wanted.compute is None:
-            if pressed:
+            if wants_it:
                 st.caption(wanted.missing)
             return
         experiment = runs.Experiment(request, name, wanted.options)
         job = (
             try_submit(runs.submit_experiment, experiment, wanted.compute)
-            if pressed
+            if wants_it
             else runs.find(experiment)
         )
         result = None if job is None else outcome(job, (height,), wanted.draw_partial)

@@ -57,7 +57,7 @@ def test_run_is_obeyed_where_its_script_run_is_cut_short(open_page, finish, monk
 
 def test_a_press_counts_once_and_for_its_own_page(open_page, finish, submitted):
     at = finish(open_page("token_entropy"))
-    at.session_state[state.PRESSED] = "Write"
+    at.session_state[state.PRESSED] = ("run_button", "Write")
     at = text_field(at, state.TEXT).set_value(OWN).run()
     assert state.PRESSED not in at.session_state and result(at).text != OWN
     before = len(submitted)

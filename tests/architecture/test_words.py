@@ -15,7 +15,7 @@ from tests.architecture.test_imports import FILES, ROOT, name_of, only
 GLOSSARY = (ROOT / "docs" / "glossary.md").read_text()
 MORE_FORBIDDEN = {"hide", "look", "luck", "wish", "them", "it", "stuff", "thing"}
 """Words that name nothing; a button or a public name with one would need a person to know what is meant."""
-BUTTONS = ("button", "form_submit_button", "download_button")
+BUTTONS = ("button", "pressed", "form_submit_button", "download_button")
 CONTROLS = (
     "checkbox",
     "expander",

@@ -33,7 +33,7 @@ def line(target: int, seconds: float) -> Iterator[int]:
     thread.start()
 
     async def both_ways(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(OSError, asyncio.CancelledError):
             back, to_app = await asyncio.open_connection("127.0.0.1", target)
             try:
                 await asyncio.gather(_pass_on(reader, to_app, seconds), _pass_on(back, writer, seconds))

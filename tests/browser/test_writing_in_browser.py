@@ -14,7 +14,8 @@ harness = pytest.importorskip("tests.browser.harness", reason="playwright is not
 from tests.browser import looks  # noqa: E402 - it needs playwright
 
 APP = [sys.executable, "-m", "app"]
-QUESTION = "Name one fruit that is yellow."
+QUESTION = "Tell a long story about a lighthouse keeper and a storm."
+"""The model writes far more than is asked for, however late Stop is pressed."""
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +54,11 @@ def test_the_whole_path(chromium, address):
         message.fill(QUESTION)
         page.get_by_role("button", name="Write", exact=True).click()
         page.get_by_text("being written").wait_for()
-        page.wait_for_function("() => /token [3-9] of 400/i.test(document.body.innerText)")
+        page.wait_for_function("() => /token [1-9]\\d* of 400/i.test(document.body.innerText)")
         page.get_by_role("button", name="Stop").click()
         wait_written(page)
         first = n_tokens(page)
-        assert 3 <= first < 400
+        assert 2 <= first < 400
         card = page.locator(".st-key-card_written")
         assert QUESTION in card.inner_text() and f"{first} tokens" in card.inner_text()
 

@@ -19,6 +19,7 @@ from app.panels.attention_sinks.chosen import head_cell_map
 from app.widgets.figure_card import altair_card, notebook_code, trace_code
 from app.widgets.layout import table_height
 from app.widgets.messages import unavailable
+from app.widgets.pressed import pressed
 from app.widgets.run_status import model_run_or_none, other_run
 
 if TYPE_CHECKING:
@@ -40,14 +41,12 @@ def active_or_dormant(trace: Trace) -> None:
             default = others.index("code") if "code" in others else 0
             slug = st.selectbox("Compare with", others, default, key=state.OTHER_EXAMPLE, width=220)
             other = replace(request, text=EXAMPLES[slug].text, lens_step=0)
-            pressed = runs.find(other) is None and st.button("Compare", key="compare_button")
+            asked = runs.find(other) is None and pressed("Compare", key="compare_button")
         st.caption(
             "A head can give its attention to token 0 in one kind of text and to other tokens in another: dormant or active."
         )
         if not (
-            pressed
-            or runs.find(other) is not None
-            or (request.model.kind == EMBEDDED and _was_compared(slug))
+            asked or runs.find(other) is not None or (request.model.kind == EMBEDDED and _was_compared(slug))
         ):
             return
         st.session_state[state.COMPARED] = slug

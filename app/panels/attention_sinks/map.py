@@ -21,6 +21,7 @@ from app.widgets.cell_map import cell_map
 from app.widgets.figure_card import notebook_code, plotly_card
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
+from app.widgets.pressed import pressed
 from app.widgets.run_status import finished_run, model_run, outcome, try_submit
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def one_head(trace: Trace) -> None:
     if job is None and not map_seconds(trace, layer) <= AT_ONCE_SECONDS:
         with st.container(border=True, key="panel_one_head", horizontal=True, vertical_alignment="center"):
             st.caption(f"{estimate(map_seconds(trace, layer)).capitalize()}: one pass up to layer {layer}.")
-            if not st.button(f"Draw layer {layer}, head {head}", key="map_button"):
+            if not pressed(f"Draw layer {layer}, head {head}", key="map_button"):
                 return
     if job is None:
         job = _submit(trace, *wanted)

@@ -20,6 +20,7 @@ from app.widgets.figure_card import altair_card
 from app.widgets.messages import show_error
 from app.widgets.model_choice import model_spec
 from app.widgets.plain import plain
+from app.widgets.pressed import pressed
 from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def engine_cards() -> None:
             key=state.ROLLOUT_FILE,
             max_upload_size=_MAX_UPLOAD_MB,
         )
-        if st.button(
+        if pressed(
             "Measure example", key="measure_rollouts", help="Drawn by the embedded model in bfloat16."
         ):
             st.session_state[state.ROLLOUT_EXAMPLE] = True

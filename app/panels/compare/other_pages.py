@@ -9,6 +9,7 @@ import streamlit as st
 from app import state
 from app.navigation import ENTRIES, entry_of, page
 from app.panels.compare import running
+from app.widgets.pressed import pressed
 
 if TYPE_CHECKING:
     from app.panels.compare.running import Shown
@@ -28,7 +29,7 @@ def read_on(on_screen: Shown) -> None:
         side = st.segmented_control("Side", ("A", "B"), default="A", required=True, key="side_to_read")
         st.caption("The run of this side, with the chosen token.")
         for slug in _READERS:
-            if st.button(entry_of(slug).title, key=f"compare_on_{slug}", type="tertiary"):
+            if pressed(entry_of(slug).title, key=f"compare_on_{slug}", type="tertiary"):
                 _open(on_screen, side, slug)
 
 

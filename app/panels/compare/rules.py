@@ -19,6 +19,7 @@ from app.panels.compare.code import comparison_code
 from app.widgets.figure_card import altair_card
 from app.widgets.messages import unavailable
 from app.widgets.plain import plain
+from app.widgets.pressed import pressed
 from app.widgets.run_status import outcome, try_submit
 from app.widgets.token_strip import picked_token, token_strip
 
@@ -89,7 +90,7 @@ def _measured(on_screen: Shown, rule: Rule) -> Laid | None:
         _choice(rule)
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.caption("Asks for both sides' whole distributions: both heads run once more.", width="stretch")
-            if st.button(
+            if pressed(
                 "Measure distributions", key="compare_rule_button", disabled=job is not None and job.is_live
             ):
                 job = try_submit(runs.submit_experiment, experiment, compute)

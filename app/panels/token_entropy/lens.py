@@ -30,6 +30,7 @@ from app.widgets.checks import check_line
 from app.widgets.figure_card import altair_card, notebook_code
 from app.widgets.messages import show_error, show_unavailable
 from app.widgets.plain import plain
+from app.widgets.pressed import pressed
 from app.widgets.run_status import model_run, other_run, try_submit
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | No
                 width=160,
             )
             wanted = replace(wanted, lens_step=step)
-            pressed = st.button("Compute the lens", key="lens_button")
+            asked = pressed("Compute the lens", key="lens_button")
         n_lens = -(-(trace.spec.n_layers + 1) // step)
         try:
             plan = runs.estimate(wanted.key, n_lens, wanted)
@@ -92,7 +93,7 @@ def _offer_lens(trace: Trace, wanted: runs.RunRequest, error: AnalysisError | No
             )
         except AnalysisError as reason:
             st.caption(plain(str(reason)))
-        if pressed:
+        if asked:
             if try_submit(runs.submit, wanted):
                 st.rerun()
         elif error is not None:

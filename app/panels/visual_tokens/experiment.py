@@ -14,6 +14,7 @@ from app.compute.looking import VisualExperiment
 from app.panels.visual_tokens import running
 from app.panels.visual_tokens.request import png_of
 from app.widgets.messages import show_error, unavailable
+from app.widgets.pressed import pressed
 from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
@@ -58,9 +59,9 @@ def experiment(
             st.caption(caption, width="stretch")
         with st.container(key=f"{name}_controls", horizontal=True, vertical_alignment="bottom", gap="small"):
             options, compute = controls()
-            pressed = st.button(button, key=f"{name}_button", disabled=compute is None)
+            asked = pressed(button, key=f"{name}_button", disabled=compute is None)
         wanted = VisualExperiment(request, name, options)
-        job = _start(wanted, compute) if pressed and compute is not None else runs.find(wanted)
+        job = _start(wanted, compute) if asked and compute is not None else runs.find(wanted)
         return None if job is None else outcome(job, (height,), draw_partial)
 
 

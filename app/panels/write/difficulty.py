@@ -20,6 +20,7 @@ from app.panels.write import help as explained
 from app.panels.write import running
 from app.widgets.figure_card import altair_card, known_spec, show_chart
 from app.widgets.messages import unavailable
+from app.widgets.pressed import pressed
 from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def _run(experiment: runs.Experiment, job: Job | None, n: int) -> None:
             width=160,
             disabled=live,
         )
-        pressed = st.button(f"Run {len(QUESTIONS)} questions", key="difficulty_button", disabled=live or done)
-    if pressed:
+        asked = pressed(f"Run {len(QUESTIONS)} questions", key="difficulty_button", disabled=live or done)
+    if asked:
         job = try_submit(submit, experiment, n)
     if job is not None and job.state != "done" and (job.is_live or job.partial is None):
         outcome(

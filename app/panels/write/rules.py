@@ -20,6 +20,7 @@ from app.panels.write import running
 from app.panels.write.answer import chosen_written
 from app.widgets.figure_card import altair_card, known_spec
 from app.widgets.messages import unavailable
+from app.widgets.pressed import pressed
 from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
@@ -147,10 +148,8 @@ def _not_yet(
                 "the branch again measures them.",
                 width="stretch",
             )
-            pressed = st.button(
-                "Measure all layers", key="rule_button", disabled=job is not None and job.is_live
-            )
-        if pressed:
+            asked = pressed("Measure all layers", key="rule_button", disabled=job is not None and job.is_live)
+        if asked:
             job = try_submit(runs.submit_experiment, experiment, compute)
         if job is not None:
             outcome(job, (180,))

@@ -17,6 +17,7 @@ from app.panels.write import help as explained
 from app.panels.write import running
 from app.widgets.figure_card import altair_card, known_spec
 from app.widgets.messages import unavailable
+from app.widgets.pressed import pressed
 from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def steering_card() -> None:
                 f"the direction of unsure prompts, found with {len(FOUND_WITH)} others.",
                 width="stretch",
             )
-            pressed = st.button(
+            asked = pressed(
                 "Compute steering", key="steering_button", disabled=job is not None and job.is_live
             )
-        if pressed:
+        if asked:
             job = try_submit(runs.submit_experiment, experiment, _compute)
         if job is not None:
             outcome(job, (220,))

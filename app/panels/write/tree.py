@@ -15,6 +15,7 @@ from app.panels.write import help as explained
 from app.panels.write import running
 from app.widgets.figure_card import altair_card, known_spec
 from app.widgets.messages import show_error
+from app.widgets.pressed import pressed
 from app.widgets.stepper import stepper
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _edit(writing: Writing, branch: int) -> None:
             )
             named = st.form_submit_button("Name this branch")
         gone = len(leaving(writing, branch))
-        deleted = st.button(
+        deleted = pressed(
             "Delete this branch" if gone == 1 else f"Delete this branch and {gone - 1} more",
             key="delete_branch",
         )

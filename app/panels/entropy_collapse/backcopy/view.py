@@ -20,6 +20,7 @@ from app.widgets.growing import growing
 from app.widgets.layout import picture_and_choice
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
+from app.widgets.pressed import pressed
 from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
@@ -136,9 +137,9 @@ def _form() -> BackcopySettings | None:
             st.container(key="backcopy_form"),
         ):
             layers, optimizer, attention, steps = _controls()
-        pressed = st.button("Run", key="backcopy_button", type="primary")
+        run = pressed("Run", key="backcopy_button", type="primary")
         st.button("Clear", key="backcopy_clear", on_click=_clear, help="Forget the runs that are drawn.")
-    if not pressed:
+    if not run:
         return None
     from analysis.entropy_collapse.labs.backcopy.results import BackcopySettings
 

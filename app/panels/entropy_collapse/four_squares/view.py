@@ -19,6 +19,7 @@ from app.widgets.growing import growing
 from app.widgets.layout import picture_and_choice
 from app.widgets.messages import show_error
 from app.widgets.plain import plain
+from app.widgets.pressed import pressed
 from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
@@ -46,9 +47,9 @@ def four_squares(line: Any) -> None:
     finished: dict[str, LabRun] = st.session_state.setdefault(state.SQUARES_FINISHED, {})
     left, right = picture_and_choice("four_squares", follows=False)
     with right, st.container(border=True, key="panel_four_squares"):
-        wanted, pressed = _form()
+        wanted, trains = _form()
         missing = [settings for settings in wanted if settings.key not in finished]
-        if pressed and missing:
+        if trains and missing:
             _train(missing, finished)
         asked = st.session_state.get(state.SQUARES_REQUEST)
         job = None if asked is None else runs.find(asked)
@@ -114,13 +115,11 @@ def _form() -> tuple[list[LabSettings], bool]:
             st.container(key="four_squares_form"),
         ):
             chosen, scale, seed, steps = _settings_form()
-        pressed = st.button("Run", key="four_squares_button", type="primary")
+        run = pressed("Run", key="four_squares_button", type="primary")
         st.button("Clear", key="four_squares_clear", on_click=_clear, help="Forget all runs.")
     known = RESCALED if scale == "rescaled" else PUBLISHED
     try:
-        return _settings(
-            [known[name] for name in (_BASELINE, *chosen) if name in known], seed, steps
-        ), pressed
+        return _settings([known[name] for name in (_BASELINE, *chosen) if name in known], seed, steps), run
     except AnalysisError as error:
         show_error(error)
         return [], False

@@ -13,6 +13,7 @@ from app.compute import requests as runs
 from app.panels.entropy_collapse.layers import help as explained
 from app.panels.entropy_collapse.layers.spectrum import chosen_layer, spectrum, take_click
 from app.widgets.messages import show_error, unavailable
+from app.widgets.pressed import pressed
 from app.widgets.run_status import model_run, model_run_or_none, other_run, shown_run, try_submit
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def _with_lens(trace: Trace) -> Trace | None:
     if not _is_under_way(wanted):
         with st.container(border=True):
             st.caption("The logit lens costs one vocabulary head per layer, so it runs only when asked.")
-            if st.button("Compute the lens", key="collapse_lens_button") and try_submit(runs.submit, wanted):
+            if pressed("Compute the lens", key="collapse_lens_button") and try_submit(runs.submit, wanted):
                 st.rerun()
         return None
     return other_run(wanted)
@@ -206,7 +207,7 @@ def _offer_all(label: str, what: str = "") -> None:
         if what:
             st.caption(what)
         wanted = replace(request, all_spectra=True)
-        if st.button(label, key="all_spectra_button") and try_submit(runs.submit, wanted):
+        if pressed(label, key="all_spectra_button") and try_submit(runs.submit, wanted):
             if not what:
                 st.session_state[state.RUN] = wanted
             st.rerun()

@@ -13,6 +13,7 @@ from app.panels.entropy_collapse.training.columns import calculation_of, columns
 from app.panels.entropy_collapse.training.follow import is_following
 from app.panels.entropy_collapse.training.sources import Source, sources, version
 from app.widgets.plain import plain
+from app.widgets.pressed import pressed
 from app.widgets.run_status import outcome, try_submit
 
 if TYPE_CHECKING:
@@ -106,6 +107,6 @@ def _reader(source: Source) -> Any:
 def _cancelled(source: Source, calculation: runs.Calculation) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Reading {plain(source.name)} was cancelled.")
-        if st.button("Read again", key=f"again_{source.id}"):
+        if pressed("Read again", key=f"again_{source.id}"):
             runs.submit_calculation(calculation, _reader(source))
             st.rerun()

@@ -28,6 +28,7 @@ from app.widgets.layout import picture_and_choice, side_by_side
 from app.widgets.messages import show_error
 from app.widgets.model_choice import model_spec
 from app.widgets.plain import plain
+from app.widgets.pressed import pressed
 from app.widgets.run_status import outcome
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def prompt_compression(line: Any = st) -> None:
     left, right = picture_and_choice("compression", follows=False)
     panel = right.container(border=True, key="panel_compression")
     with panel:
-        context, settings, pressed = _form()
-        if pressed:
+        context, settings, asked = _form()
+        if asked:
             try:
                 _start(context, settings)
             except AnalysisError as error:
@@ -124,8 +125,8 @@ def _form() -> tuple[str, _Settings, bool]:
             st.container(key="compression_form"),
         ):
             context, settings = _texts_and_methods()
-        pressed = st.button("Run", type="primary", key="compression_button")
-    return context, settings, pressed
+        run = pressed("Run", type="primary", key="compression_button")
+    return context, settings, run
 
 
 def _texts_and_methods() -> tuple[str, _Settings]:

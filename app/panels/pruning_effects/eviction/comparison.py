@@ -14,6 +14,7 @@ from app.compute import requests as runs
 from app.panels.pruning_effects.eviction.form import form
 from app.panels.pruning_effects.eviction.sweep_request import SweepRequest, compute, standard
 from app.widgets.messages import show_error, show_unavailable
+from app.widgets.pressed import pressed
 from app.widgets.run_status import found_here, model_run, outcome, try_submit, wanted_job
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ def comparison(trace: Trace) -> Comparison:
     with st.container(key="line_eviction", horizontal=True, vertical_alignment="center"):
         with st.popover("Methods and budgets", icon=":material/tune:", key="methods_and_budgets"):
             wanted = form(trace)
-        pressed = st.button("Compare", type="primary", key="eviction_button")
-    if pressed and wanted is None:
+        asked = pressed("Compare", type="primary", key="eviction_button")
+    if asked and wanted is None:
         show_error(AnalysisError("There is nothing to compare.", "Choose a method and a share kept."))
-    elif pressed and wanted is not None:
+    elif asked and wanted is not None:
         experiment = wanted.experiment(request)
         if try_submit(runs.submit_experiment, experiment, compute(wanted, request)):
             st.session_state[state.SWEEP] = wanted
