@@ -18,7 +18,7 @@ import pytest
 
 pytestmark = [pytest.mark.browser, pytest.mark.embedded, pytest.mark.usefixtures("embedded_weights")]
 harness = pytest.importorskip("tests.browser.harness", reason="playwright is not installed")
-
+from tests.browser import looks  # noqa: E402 - it needs playwright
 
 HOSTILE = (
     "The gate was open <img src=x onerror=alert(1)> and ![](https://evil.example/x.png) the dog, "
@@ -267,6 +267,7 @@ def test_the_lens_is_computed_when_asked(visit: Open) -> None:
     for _ in range(5):
         page.keyboard.press("ArrowRight")
     wait_panel(page, 25)
+    looks.finished(page)  # a file that is made while the page is drawn anew may be gone before it is fetched
     name, data = download(page, lambda: page.locator(".st-key-lens_figure").get_by_role("button").click())
     assert name == "lens.svg" and data.startswith(b"<svg")
 
