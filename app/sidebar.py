@@ -22,6 +22,6 @@ def sidebar() -> None:
         with st.container(key="loaded"):
             if info is not None:
                 st.caption(
-                    f"{count(info.n_parameters)} parameters  \n{size(info.bytes_held)} · {info.n_layers} layers  \n"
-                    f"{info.precision} · {plain(info.device_name)}"
+                    f"{plain(info.name)}  \n{count(info.n_parameters)} parameters  \n"
+                    f"{size(info.bytes_held)} · {info.n_layers} layers  \n{info.precision} · {plain(info.device_name)}"
                 )

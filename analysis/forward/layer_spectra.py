@@ -28,7 +28,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 LARGEST_SIDE = 2048
 """Unless asked for, spectra are not taken where the smaller of tokens and width is larger than this."""
-_WAITING = 2
+WAITING = 2
 """Layers being reduced or waiting for it."""
 
 
@@ -84,7 +84,7 @@ class Spectra:
         if states.is_cuda:
             self._device.take(kind, layer, states)
             return
-        self._settle(_WAITING)
+        self._settle(WAITING)
         values = states.float().cpu().numpy().copy()  # the model may write over what it handed out
         assert self._pool is not None
         self._waiting.append(self._pool.submit(self._reduce, kind, layer, values))

@@ -10,11 +10,12 @@ import torch
 from analysis.errors import TooLongError
 from analysis.forward.attention_support import known_support
 from analysis.forward.device_spectra import STORE_BYTES
-from analysis.forward.layer_spectra import LARGEST_SIDE
+from analysis.forward.layer_spectra import LARGEST_SIDE, WAITING
 from analysis.forward.vocabulary_head import rows_per_block
 from analysis.models.attention_choice import attends_eagerly
 from analysis.models.memory import free_bytes
 from analysis.models.speed import Part
+from analysis.results.spectra import CHUNK_ROWS
 
 if TYPE_CHECKING:
     from analysis.models.loading import LanguageModel
@@ -30,6 +31,11 @@ _SCORE_BLOCKS = 4
 """Such blocks that exist at a time: scores, their exponentials, masks."""
 _MAPS = 4
 """Maps that exist at a time where a model hands them over: 2.4 to 3.4 measured."""
+_EAGER_MATRICES = 4
+"""Matrices of T x T per head in an eager attention with sinks: scores, these with the sink, their softmax, and its part
+without the sink as a copy."""
+_SPECTRA_CHUNKS, _SPECTRA_PRODUCTS = 7, 4
+"""Chunks of rows and matrices of products, as float32, while one layer's spectra are taken: up to 6.6 and 4 measured."""
 _LAYER_STATISTICS = 64
 """Bytes per head and token while one layer's statistics are reduced, most of them float64."""
 _READ_WEIGHTS, _READ_HEAD = 32, 16
@@ -90,9 +96,20 @@ def _bytes_needed(model: LanguageModel, n_tokens: int, pass_tokens: int, n_lens:
     attention = (_measured_bytes if measured else _own_attention_bytes)(model, pass_tokens)
     kept = n_tokens * width * 4 + (2 + n_lens) * pass_tokens * width * size
     per_token = n_tokens * (model.info.n_layers + 4 * max(n_lens, 1) + 64) * 8
-    stored = 2 * STORE_BYTES if head.weight.is_cuda else 0  # spectra: what waits, and its decomposition
     block = 4 * head.vocab_size * min(rows_per_block(head), pass_tokens)
-    return activations + attention + kept + per_token + stored + block * (_LENS_BLOCKS if n_lens else _BLOCKS)
+    spectra = _spectra_bytes(n_tokens, width, head.weight.is_cuda) if pass_tokens == n_tokens else 0
+    blocks = block * (_LENS_BLOCKS if n_lens else _BLOCKS)
+    return activations + attention + kept + per_token + spectra + blocks
+
+
+def _spectra_bytes(n_tokens: int, width: int, on_cuda: bool) -> int:
+    """Spectra of layers that are reduced beside the pass, or stored on the device with their decompositions."""
+    if on_cuda:
+        return 2 * STORE_BYTES
+    if width > LARGEST_SIDE:  # none is taken of a longer text
+        n_tokens = min(n_tokens, LARGEST_SIDE)
+    chunk, side = min(n_tokens, CHUNK_ROWS), min(n_tokens, width)
+    return WAITING * 4 * (n_tokens * width + _SPECTRA_CHUNKS * chunk * width + _SPECTRA_PRODUCTS * side**2)
 
 
 def _measured_bytes(model: LanguageModel, n_tokens: int) -> int:
@@ -116,7 +133,7 @@ def _own_attention_bytes(model: LanguageModel, n_tokens: int) -> int:
     config = model.model.config.get_text_config()
     n_bytes = 0
     if attends_eagerly(model.model):
-        n_bytes += 3 * _heads(config) * n_tokens**2 * 4
+        n_bytes += _EAGER_MATRICES * _heads(config) * n_tokens**2 * 4
     if n_tokens > _window_of(config):  # the mask of a window is a matrix: as bits, and as what is added
         n_bytes += n_tokens**2 * (1 + model.anatomy.head.weight.element_size())
     return n_bytes

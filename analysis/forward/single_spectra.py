@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.models.library_parts import float32_eigenvalues
-from analysis.results.spectra import eigenvalue_shares, prepared, rows_repeat
+from analysis.results.spectra import CHUNK_ROWS, eigenvalue_shares, prepared, rows_repeat
 
 SINGLE_FROM = 192
 """Float64 is as good as free where the smaller of tokens and width is below this."""
@@ -18,7 +18,6 @@ LARGEST_DOUBT = 5e-4
 """Share of the sum of singular values that rounding may make up before float64 decides."""
 _LARGEST_STRETCH = 4.0
 """A matrix of products is corrected only where no row gets so many times shorter: its rounding grows with that."""
-_CHUNK_ROWS = 1024
 
 
 def shares_with_and_without_first(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -80,8 +79,8 @@ def _by_width(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     for first in (0, 1):
         mean = states[first:].mean(0, dtype=np.float64)
         gram = np.zeros((states.shape[1], states.shape[1]), np.float32)
-        for start in range(first, len(states), _CHUNK_ROWS):
-            rows = prepared(states[start : start + _CHUNK_ROWS], mean).astype(np.float32)
+        for start in range(first, len(states), CHUNK_ROWS):
+            rows = prepared(states[start : start + CHUNK_ROWS], mean).astype(np.float32)
             gram += rows.T @ rows
         grams.append(gram)
     return grams[0], grams[1]

@@ -12,7 +12,7 @@ import numpy as np
 
 FIRST_FITTED, LAST_FITTED = 11, 100
 """Eigenvalues, counted from 1 and largest first, that the power law of alpha-ReQ is fitted to."""
-_CHUNK_ROWS = 1024
+CHUNK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,8 @@ def eigenvalue_shares(states: np.ndarray, *, centre: bool = True, normalise: boo
         gram = rows @ rows.T
     else:
         gram = np.zeros((width, width))
-        for start in range(0, n, _CHUNK_ROWS):
-            rows = prepared(states[start : start + _CHUNK_ROWS], mean, normalise)
+        for start in range(0, n, CHUNK_ROWS):
+            rows = prepared(states[start : start + CHUNK_ROWS], mean, normalise)
             gram += rows.T @ rows
     shares = as_shares(np.linalg.eigvalsh(gram)[::-1])
     missing = min(n, width) - len(shares)
@@ -201,9 +201,9 @@ def turning_angles(states: np.ndarray) -> np.ndarray:
     Hosseini and Fedorenko 2023 (arXiv 2311.04930), used by "Layer by Layer".
     """
     angles, previous = [np.empty(0)], None
-    for start in range(0, len(states) - 1, _CHUNK_ROWS):
+    for start in range(0, len(states) - 1, CHUNK_ROWS):
         with np.errstate(invalid="ignore", divide="ignore"):
-            steps = np.diff(states[start : start + _CHUNK_ROWS + 1].astype(np.float64), axis=0)
+            steps = np.diff(states[start : start + CHUNK_ROWS + 1].astype(np.float64), axis=0)
             if previous is not None:
                 steps = np.concatenate([previous[None], steps])
             previous = steps[-1]
