@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +16,10 @@ import torch
 
 import analysis as an
 from analysis.errors import OutOfMemoryError, TooLongError
+from analysis.forward import layer_spectra
 from analysis.forward import plan as preflight
 from analysis.forward.attention_support import AttentionSupport
+from analysis.forward.single_spectra import shares_with_and_without_first
 from analysis.models import memory
 from analysis.models.speed import PARTS, Speed, needed_seconds
 from analysis.models.tokenization import encode
@@ -66,15 +69,46 @@ def test_bytes_planned_are_an_upper_bound_and_no_wild_one(family, n, lens, atten
         "vocab_size": 8192,
         "max_position_embeddings": 4096,
     }
-    folder = save_tiny(family, tmp_path, **size)
+    planned, measured = planned_and_measured(save_tiny(family, tmp_path, **size), n, lens, attention)
+    assert measured > 10 << 20, "nothing was measured"
+    assert measured <= planned <= 3 * measured, (planned >> 20, measured >> 20)
+
+
+def test_an_eager_attention_with_sinks_takes_four_matrices(tmp_path):
+    """A small model and a long text, so that they are nearly all of it."""
+    from tests.tiny_models.families import save_tiny
+
+    folder = save_tiny("gpt_oss", tmp_path, max_position_embeddings=4096)
+    planned, measured = planned_and_measured(folder, 3000, "plain", attention=False)
+    assert measured <= planned <= 1.5 * measured, (planned >> 20, measured >> 20)
+
+
+def planned_and_measured(folder, n, lens, attention):
+    """Bytes of a run of so many tokens, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(folder), str(n), lens, str(attention)],
         cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True,
     )  # fmt: skip
     tokens, planned, measured = map(int, done.stdout.split())
     assert tokens == n
-    assert measured > 10 << 20, "nothing was measured"
-    assert measured <= planned <= 3 * measured, (planned >> 20, measured >> 20)
+    return planned, measured
+
+
+@pytest.mark.parametrize(
+    ("n", "width"), [(512, 576), (1200, 512), (3000, 512), (8192, 576), (300, 2048), (1500, 2048)]
+)
+def test_the_spectra_of_a_layer_take_what_is_planned_for_them(n, width):
+    """How many layers' overlap depends on the machine; what one takes does not."""
+    values = np.random.default_rng(0).normal(size=(n, width)).astype(np.float32)
+    peaks = []
+    for reduce in (layer_spectra._mean_angles, shares_with_and_without_first):
+        tracemalloc.start()
+        reduce(values)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    measured = values.nbytes + max(peaks)
+    planned = preflight._spectra_bytes(n, width, on_cuda=False) / layer_spectra.WAITING
+    assert measured <= planned <= 2.5 * measured, (int(planned) >> 20, measured >> 20)
 
 
 def bytes_at(model, n, **options):
