@@ -2,7 +2,8 @@
 
 A block of query rows of the attention matrix exists, gives the output, the entropy of its
 rows and its share of every column sum, and is gone. Memory grows with T. Masks, windows,
-soft-capped scores, learned sink logits and any head size go the same way. Nothing is read
+soft-capped scores, learned sink logits and any head size go the same way. On a CPU every thread
+has blocks of its own. Nothing is read
 back from the device: what is small stays there, and the caller fetches it when the pass is over.
 """
 
@@ -11,17 +12,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import torch
 from torch import Tensor
 
 from analysis.forward.row_sums import Attended, RowSums
+from analysis.forward.threads import n_threads, share_out
 from analysis.forward.visibility import CAUSAL, AttentionSpan, Visibility, blocked
 from analysis.units import from_nats
 
 _BLOCK_BYTES, _CUDA_BLOCK_BYTES = 4 << 20, 256 << 20
+_LEAST_BYTES, _SHARED_BYTES = 1 << 20, 16 << 20
+"""A block of one of many threads has at least the first, and all together the second: they share a cache."""
 _CUDA_SHARE = 8
 """Part of a CUDA device's free memory that a block may take: one in so many."""
+LANES = 16
+"""Runs of blocks that threads share out, at least, where there are so many blocks. Each sums its own columns, so
+what a run finds does not depend on which thread was free."""
 _STEP, _MOST_ROWS, _MOST_CUDA_ROWS = 32, 128, 512
 """Rows of a block come in steps: other heights of a product are up to a fifth slower. More rows waste more of the
 triangle that no query sees."""
@@ -41,17 +49,28 @@ class Room:
         self._places: Tensor | None = None
 
     def places(self, numbers: int, device: torch.device) -> Tensor:
-        """Two places of at least so many float32 numbers each, (2, n)."""
-        if self._places is None or self._places.device != device or self._places.shape[1] < numbers:
-            self._places = None  # goes before the next one comes
-            self._places = torch.empty(2, numbers, device=device)
-        return self._places
+        """For every thread two places of at least so many float32 numbers each, (threads, 2, n)."""
+        threads, places = n_threads(device), self._places
+        if places is None or places.device != device or places.shape[2] < numbers or len(places) < threads:
+            self._places = places = None  # goes before the next one comes
+            self._places = places = torch.empty(threads, 2, numbers, device=device)
+        return places
 
 
-def block_bytes(device: torch.device) -> int:
-    """Size of one block of scores: small enough to stay in a CPU's cache, or in what is free of a CUDA device."""
+def block_bytes(device: torch.device, threads: int = 1) -> int:
+    """Size of one block of scores: small enough to stay in a CPU's cache, or in what is free of a CUDA device.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the block is.
+    threads : int
+        Threads of a CPU that have a block each.
+    """
+    if device.type == "cpu":
+        return max(_LEAST_BYTES, min(_BLOCK_BYTES, _SHARED_BYTES // threads))
     if device.type != "cuda":
-        return _BLOCK_BYTES if device.type == "cpu" else _CUDA_BLOCK_BYTES
+        return _CUDA_BLOCK_BYTES
     free, _total = torch.cuda.mem_get_info(device)
     spare = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return max(_BLOCK_BYTES, min(_CUDA_BLOCK_BYTES, (free + spare) // _CUDA_SHARE))
@@ -73,7 +92,7 @@ def blocks(
     device : torch.device
         Where the block is.
     """
-    limit = block_bytes(device) // (4 * heads)
+    limit = block_bytes(device, n_threads(device)) // (4 * heads)
     most = _MOST_CUDA_ROWS if device.type == "cuda" else _MOST_ROWS
     begin = 0
     while begin < n_tokens:
@@ -84,6 +103,11 @@ def blocks(
         rows = range(begin, min(begin + size, n_tokens))
         yield rows, range(first, rows.stop)
         begin = rows.stop
+
+
+def lanes(n_groups: int, n_blocks: int, device: torch.device) -> int:
+    """Lanes of one KV head's blocks: every lane takes every so manyth of them."""
+    return min(n_blocks, -(-LANES // n_groups)) if device.type == "cpu" else 1
 
 
 def attend(
@@ -139,27 +163,31 @@ def attend(
     sums = RowSums.of(n_heads, n_tokens, sinks is not None, device)
     output = torch.empty(n_tokens, n_heads, value.shape[-1], dtype=query.dtype, device=device)
     output = output.transpose(0, 1)  # as the layer wants it: what follows copies nothing
-    columns = torch.zeros(n_heads, weightings.shape[1], n_tokens, dtype=torch.float64, device=device)
-    parts = list(blocks(n_tokens, per_group, span, device))
+    n_groups, parts = key.shape[0], list(blocks(n_tokens, per_group, span, device))
+    n_lanes = lanes(n_groups, len(parts), device)
+    columns = torch.zeros(n_lanes, n_heads, weightings.shape[1], n_tokens, dtype=torch.float64, device=device)
     largest = max(len(rows) * len(keys) for rows, keys in parts)
     places = (room or Room()).places(per_group * largest, device)
-    for group in range(key.shape[0]):
+
+    def run(part: tuple[int, int], thread: int) -> None:
+        group, lane = part
         heads = slice(group * per_group, (group + 1) * per_group)
         hidden = visibility.hidden_keys(layer, group, device) if visibility else None
-        block = HeadGroup(
-            query[heads], key[group].float(), value[group].float(), scale * _BITS, bits, hidden, places
-        )
+        states = query[heads], key[group].float(), value[group].float()
+        block = HeadGroup(*states, scale * _BITS, bits, hidden, places[thread])
         own = None if sinks is None else sinks[heads]
-        for rows, keys in parts:
+        for rows, keys in parts[lane::n_lanes]:
             here = slice(rows.start, rows.stop)
             weights, share = block.weights(rows, keys, span, visibility, own, sums.at(heads, rows))
             by_query = (share * weightings[here]).transpose(1, 2)
-            columns[heads, :, keys.start : keys.stop] += by_query @ weights
+            columns[lane, heads, :, keys.start : keys.stop] += by_query @ weights
             mixed = weights.view(-1, len(keys)) @ block.value[keys.start : keys.stop]
             torch.mul(mixed.view(per_group, len(rows), -1), share, out=output[heads, here])
+
+    share_out(run, product(range(n_groups), range(n_lanes)), device)
     for head in visibility.heads_silenced(layer) if visibility else []:
         output[head] = 0
-    return sums.attended(output, columns)
+    return sums.attended(output, columns.sum(0))
 
 
 def last_rows(

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from analysis.errors import TooLongError
+from analysis.forward.attention import LANES, block_bytes
 from analysis.forward.attention_support import known_support
 from analysis.forward.device_spectra import STORE_BYTES
 from analysis.forward.layer_spectra import LARGEST_SIDE, WAITING
+from analysis.forward.threads import n_threads
 from analysis.forward.vocabulary_head import rows_per_block
 from analysis.models.attention_choice import attends_eagerly
 from analysis.models.memory import free_bytes
@@ -25,10 +27,10 @@ _BLOCKS, _LENS_BLOCKS = 4, 5
 oneDNN multiplies, and freed ones that the heap keeps."""
 _MEASURED_ATTENTION = 2.2
 """What measuring costs against the library's attention, as seen on a CPU."""
-_SCORES, _SCORES_CUDA = 4 << 20, 256 << 20
-"""One block of attention scores, see ``forward/attention.py``."""
-_SCORE_BLOCKS = 4
-"""Such blocks that exist at a time: scores, their exponentials, masks."""
+_SCORES_CUDA = 256 << 20
+"""One block of attention scores on a CUDA device that has memory for it, see ``forward/attention.py``."""
+_SCORE_BLOCKS, _MASK_BLOCKS = 2, 2
+"""Such blocks that exist at a time: scores and their exponentials of every thread, and masks."""
 _MAPS = 4
 """Maps that exist at a time where a model hands them over: 2.4 to 3.4 measured."""
 _EAGER_MATRICES = 4
@@ -121,11 +123,13 @@ def _measured_bytes(model: LanguageModel, n_tokens: int) -> int:
         return bytes_of_maps(heads, n_tokens)
     groups = int(getattr(config, "num_key_value_heads", None) or heads)
     row = 4 * n_tokens * (heads // groups)
-    budget = _SCORES_CUDA if model.anatomy.head.weight.is_cuda else _SCORES
+    device = model.anatomy.head.weight.device
+    threads = n_threads(device)
+    budget = _SCORES_CUDA if device.type == "cuda" else block_bytes(device, threads)
     block = max(min(16, n_tokens) * row, min(budget, min(256, n_tokens) * row))
-    one_layer = n_tokens * heads * _LAYER_STATISTICS
+    one_layer = n_tokens * heads * (_LAYER_STATISTICS + 8 * -(-LANES // groups))
     kept = n_tokens * model.info.n_layers * (2 * heads + 2 * groups) * 4
-    return _SCORE_BLOCKS * block + one_layer + kept
+    return (_SCORE_BLOCKS * threads + _MASK_BLOCKS) * block + one_layer + kept
 
 
 def _own_attention_bytes(model: LanguageModel, n_tokens: int) -> int:

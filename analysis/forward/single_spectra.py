@@ -7,10 +7,12 @@ entropy, but much to the square root of an eigenvalue that is nearly 0. Where th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from analysis.models.library_parts import float32_eigenvalues
-from analysis.results.spectra import CHUNK_ROWS, eigenvalue_shares, prepared, rows_repeat
+from analysis.results.spectra import CHUNK_ROWS, STEP_ROWS, eigenvalue_shares, rows_repeat
 
 SINGLE_FROM = 192
 """Float64 is as good as free where the smaller of tokens and width is below this."""
@@ -38,14 +40,14 @@ def shares_with_and_without_first(states: np.ndarray) -> tuple[np.ndarray, np.nd
     small, repeated = min(n, width) < SINGLE_FROM, n <= width and rows_repeat(states)
     if small or repeated or not np.isfinite(states).all():
         return eigenvalue_shares(states), eigenvalue_shares(states[1:])
-    grams = _by_tokens(states) if n <= width else _by_width(states)
+    both = _by_tokens(states) if n <= width else (_by_width(states[first:]) for first in (1, 0))
     found = []
-    for rows, gram in zip((states, states[1:]), grams, strict=True):
+    for rows, gram in zip((states[1:], states), both, strict=True):
         shares = None
         if gram is not None:
             shares = shares_of(_eigenvalues(gram), min(len(rows) - 1, width))
         found.append(eigenvalue_shares(rows) if shares is None else shares)
-    return found[0], found[1]
+    return found[1], found[0]
 
 
 def shares_of(rising: np.ndarray, rank: int) -> np.ndarray | None:
@@ -73,49 +75,59 @@ def shares_of(rising: np.ndarray, rank: int) -> np.ndarray | None:
     return values / values.sum()
 
 
-def _by_width(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Products of directions, (D, D): of all rows, and of all but the first."""
-    grams = []
-    for first in (0, 1):
-        mean = states[first:].mean(0, dtype=np.float64)
-        gram = np.zeros((states.shape[1], states.shape[1]), np.float32)
-        for start in range(first, len(states), CHUNK_ROWS):
-            rows = prepared(states[start : start + CHUNK_ROWS], mean).astype(np.float32)
-            gram += rows.T @ rows
-        grams.append(gram)
-    return grams[0], grams[1]
+def _unit_rows(states: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows less a mean in float64, of length 1 and then rounded, and how long they were, (n,)."""
+    single, lengths = np.empty(states.shape, np.float32), np.empty(len(states))
+    for start in range(0, len(states), STEP_ROWS):
+        here = slice(start, start + STEP_ROWS)
+        rows = states[here] - mean
+        lengths[here] = length = np.sqrt(np.einsum("nd,nd->n", rows, rows))
+        single[here] = rows / np.where(length > 0, length, 1.0)[:, None]
+    return single, lengths
 
 
-def _by_tokens(states: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
-    """Products of rows, (T, T) of all rows and (T - 1, T - 1) of all but the first, from one multiplication.
+def _by_width(states: np.ndarray) -> np.ndarray:
+    """Products of directions, (D, D)."""
+    mean = states.mean(0, dtype=np.float64)
+    gram = np.zeros((states.shape[1], states.shape[1]), np.float32)
+    for start in range(0, len(states), CHUNK_ROWS):
+        rows, _ = _unit_rows(states[start : start + CHUNK_ROWS], mean)
+        gram += rows.T @ rows
+    return gram
+
+
+def _by_tokens(states: np.ndarray) -> Iterator[np.ndarray | None]:
+    """Products of rows, (T - 1, T - 1) of all but the first, then (T, T) of all rows, from one multiplication.
 
     Notes
     -----
     With y the rows centred without row 0 and s their lengths, K_ij = y_i . y_j / (s_i s_j) is multiplied out; it
-    holds the second matrix. Row 0 moves the mean to m = y_0 / T, and (y_i - m) . (y_j - m) = s_i s_j K_ij - c_i -
-    c_j + |m|^2 with c_i = y_i . m: lengths times K, and a matrix of rank 2. Beginning *without* token 0 keeps the
-    digits where its activation is massive. The first matrix is None where the correction would cost digits.
+    holds the first matrix. Row 0 moves the mean to m = y_0 / T, and (y_i - m) . (y_j - m) = s_i s_j K_ij - c_i -
+    c_j + |m|^2 with c_i = y_i . m = s_i K_i0 |m|: lengths times K, and a matrix of rank 2, written over K. Beginning
+    *without* token 0 keeps the digits where its activation is massive. The second matrix is None where the
+    correction would cost digits.
     """
     n = len(states)
-    rows = states - states[1:].mean(0, dtype=np.float64)
-    length = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-    rows /= np.where(length > 0, length, 1.0)[:, None]
-    single = rows.astype(np.float32)
-    gram = single @ single.T
+    rows, length = _unit_rows(states, states[1:].mean(0, dtype=np.float64))
+    gram = rows @ rows.T
+    yield gram[1:, 1:]
     length /= length.max() or 1.0
     mean = length[0] / n
-    along = length * (rows @ rows[0]) * mean
+    along = length * gram[0] * mean
     moved = np.sqrt(np.maximum(length**2 - 2 * along + mean**2, 0.0))
     if not (length <= _LARGEST_STRETCH * moved).all():
-        return None, gram[1:, 1:]
+        yield None
+        return
     divisor = np.where(moved > 0, moved, 1.0)
     stretch = (length / divisor).astype(np.float32)
-    whole = gram * stretch[:, None]
-    whole *= stretch
     pair = np.stack([(mean**2 / 2 - along) / divisor, 1 / divisor]).astype(np.float32)
-    whole += pair.T @ pair[::-1]
-    np.fill_diagonal(whole, moved > 0)
-    return whole, gram[1:, 1:]
+    for start in range(0, n, STEP_ROWS):
+        here = slice(start, start + STEP_ROWS)
+        gram[here] *= stretch[here, None]
+        gram[here] *= stretch
+        gram[here] += pair[:, here].T @ pair[::-1]
+    np.fill_diagonal(gram, moved > 0)
+    yield gram
 
 
 def _eigenvalues(gram: np.ndarray) -> np.ndarray:

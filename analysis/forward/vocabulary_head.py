@@ -4,19 +4,21 @@ Rows are the unit of work: the logits of a block of rows exist, are reduced to a
 numbers per row, and are gone. Memory is bounded by the block, never T x V, and each
 row is normalised in one piece, so nothing is approximated. (Blocks of the vocabulary
 with running sums would bound memory just as well but lose digits in the variance.)
-A block is multiplied at once and then reduced a few rows after the other, so that what is in
-between stays in the processor's caches.
+A block is multiplied at once and then reduced a few rows at a time, by every thread of a CPU its
+own, so that what is in between stays in the processor's caches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from analysis.forward.threads import n_threads, share_out
 from analysis.models.anatomy import Anatomy, Head
 from analysis.results.token_quantities import stored_quantities
 from analysis.ties import ranked
@@ -27,7 +29,7 @@ They are written again and again: new ones for every block would scatter over th
 CUDA_BLOCK_BYTES = 128 << 20
 """The same on a CUDA device, where every block reads all weights of the head from its memory."""
 PART_BYTES = 1 << 20
-"""Size of one float32 part of a block per thread on a CPU, so that a dozen of them stay in its caches. Whole blocks
+"""Size of one float32 part of a block on a CPU, so that what a thread makes of it stays in its caches. Whole blocks
 take 1.6 times as long."""
 FLOOR = -1e4
 """Log-probability of an impossible token: exp() of it is 0, and 0 * it is 0, not NaN."""
@@ -55,10 +57,8 @@ def rows_per_block(head: Head) -> int:
 
 
 def rows_per_part(vocab_size: int, device: torch.device) -> int:
-    """Rows of a block that are reduced at once: as many as the caches hold; on other devices a whole block."""
-    if device.type != "cpu":
-        return 1 << 30
-    return max(1, PART_BYTES * torch.get_num_threads() // (4 * vocab_size))
+    """Rows of a block that a thread reduces at once: as many as its caches hold; on other devices a whole block."""
+    return max(1, PART_BYTES // (4 * vocab_size)) if device.type == "cpu" else 1 << 30
 
 
 def cuts(begin: int, end: int, step: int) -> Iterator[slice]:
@@ -103,9 +103,9 @@ def varentropy_of(log_probs: Tensor, probs: Tensor, entropy: Tensor, scratch: Te
     return torch.add(log_probs, entropy[:, None], out=scratch).square_().mul_(probs).sum(-1)
 
 
-def _buffers(head: Head, count: int, n_rows: int) -> list[Tensor]:
-    shape = (n_rows, head.vocab_size)
-    return [torch.empty(shape, dtype=torch.float32, device=head.weight.device) for _ in range(count)]
+def _room(head: Head, *shape: int) -> Tensor:
+    """For so many numbers per token of the vocabulary."""
+    return torch.empty(*shape, head.vocab_size, dtype=torch.float32, device=head.weight.device)
 
 
 def read_rows(
@@ -135,22 +135,24 @@ def read_rows(
     read["top_logprobs"] = torch.zeros(n, k, device=device)
     target = None if targets is None else targets.to(device)
     height, part = rows_per_block(head), rows_per_part(head.vocab_size, device)
-    [block] = _buffers(head, 1, min(n, height))
-    places = _buffers(head, 2, min(n, height, part))
-    for of_block in cuts(0, n, height):
-        begin = of_block.start
-        logits = head.logits(states[of_block], block[: of_block.stop - begin])
-        for rows in cuts(begin, of_block.stop, part):
-            probs, scratch = (place[: rows.stop - rows.start] for place in places)
-            log_probs, probs = distribution(logits[rows.start - begin : rows.stop - begin], probs)
-            if target is not None and rows.start < m:
-                known = slice(rows.start, min(rows.stop, m))
-                few = slice(0, known.stop - known.start)
-                for name, values in said_of(log_probs[few], target[known], scratch[few]).items():
-                    read[name][known] = values
-            for name, values in said_by(log_probs, probs, k, scratch).items():
-                read[name][rows] = values
-        on_rows(of_block.stop - begin)
+    block, places = _room(head, min(n, height)), _room(head, n_threads(device), 2, min(n, height, part))
+
+    def reduce(part: tuple[slice, Tensor], thread: int) -> None:
+        rows, logits = part
+        probs, scratch = places[thread, :, : len(logits)]
+        log_probs, probs = distribution(logits, probs)
+        if target is not None and rows.start < m:
+            known = slice(rows.start, min(rows.stop, m))
+            few = slice(0, known.stop - known.start)
+            for name, values in said_of(log_probs[few], target[known], scratch[few]).items():
+                read[name][known] = values
+        for name, values in said_by(log_probs, probs, k, scratch).items():
+            read[name][rows] = values
+
+    for rows in cuts(0, n, height):
+        logits = head.logits(states[rows], block[: rows.stop - rows.start])
+        share_out(reduce, zip(cuts(rows.start, rows.stop, part), logits.split(part), strict=True), device)
+        on_rows(len(logits))
     return Rows(**{name: values.cpu().numpy() for name, values in read.items()})
 
 
@@ -212,34 +214,38 @@ def read_lens(
     rank = torch.zeros(len(states), n, dtype=torch.int32, device=device)
     after = targets[:, None].to(device)
     height, part = rows_per_block(head), rows_per_part(head.vocab_size, device)
-    of_output, of_layer = _buffers(head, 2, min(n, height))
-    places = _buffers(head, 2, min(n, height, part))
+    of_output, of_layer = _room(head, 2, min(n, height))
+    places = _room(head, n_threads(device), 2, min(n, height, part))
     negative_entropy = torch.zeros(n, device=device)
-    for of_block in cuts(0, n, height):
-        begin = of_block.start
-        output = head.logits(final_states[of_block], of_output[: of_block.stop - begin])
-        for rows in cuts(begin, of_block.stop, part):
-            probs, scratch = (place[: rows.stop - rows.start] for place in places)
-            mine = output[rows.start - begin : rows.stop - begin]
-            log_probs, probs = distribution(mine, probs)
-            negative_entropy[rows] = -entropy_of(log_probs, probs, scratch)
-            mine.copy_(probs)  # all that the layers need of it
-        for i, layer_states in enumerate(states):
-            normed = anatomy.final(layer_states[None, of_block])[0]
-            logits = head.logits(normed, of_layer[: of_block.stop - begin])
-            for rows in cuts(begin, of_block.stop, part):
-                probs, scratch = (place[: rows.stop - rows.start] for place in places)
-                here = slice(rows.start - begin, rows.stop - begin)
-                log_probs, probs = distribution(logits[here], probs)
-                cross = torch.mul(output[here], log_probs, out=scratch).sum(-1)
-                kl[i, rows] = (negative_entropy[rows] - cross).clamp(min=0)
-                top[i, rows] = log_probs.argmax(-1)
-                entropy[i, rows] = entropy_of(log_probs, probs, scratch)
-                target = after[rows]
-                few = slice(0, len(target))
-                known = slice(rows.start, rows.start + len(target))
-                rank[i, known] = _ranks(log_probs[few], log_probs[few].gather(1, target), scratch[few])
-            on_rows(of_block.stop - begin)
+
+    def keep(part: tuple[slice, Tensor], thread: int) -> None:
+        rows, output = part
+        probs, scratch = places[thread, :, : len(output)]
+        log_probs, probs = distribution(output, probs)
+        negative_entropy[rows] = -entropy_of(log_probs, probs, scratch)
+        output.copy_(probs)  # all that the layers need of it
+
+    def reduce(part: tuple[int, slice, Tensor, Tensor], thread: int) -> None:
+        layer, rows, output, logits = part
+        probs, scratch = places[thread, :, : len(logits)]
+        log_probs, probs = distribution(logits, probs)
+        cross = torch.mul(output, log_probs, out=scratch).sum(-1)
+        kl[layer, rows] = (negative_entropy[rows] - cross).clamp(min=0)
+        top[layer, rows] = log_probs.argmax(-1)
+        entropy[layer, rows] = entropy_of(log_probs, probs, scratch)
+        target = after[rows]
+        few, known = slice(0, len(target)), slice(rows.start, rows.start + len(target))
+        rank[layer, known] = _ranks(log_probs[few], log_probs[few].gather(1, target), scratch[few])
+
+    for block in cuts(0, n, height):
+        output = head.logits(final_states[block], of_output[: block.stop - block.start])
+        rows, outputs = list(cuts(block.start, block.stop, part)), output.split(part)
+        share_out(keep, zip(rows, outputs, strict=True), device)
+        for layer, layer_states in enumerate(states):
+            normed = anatomy.final(layer_states[None, block])[0]
+            logits = head.logits(normed, of_layer[: len(normed)]).split(part)
+            share_out(reduce, zip(repeat(layer), rows, outputs, logits, strict=False), device)
+            on_rows(len(normed))
     return entropy.cpu().numpy(), kl.cpu().numpy(), top.cpu().numpy(), rank.cpu().numpy()
 
 

@@ -205,7 +205,7 @@ def test_blocks_of_any_size_give_the_same(options, monkeypatch):
     steps = torch.rand(500, 3, generator=generator)
     found, heights = [], []
     for size in (1, 4 * 2 * 64 * 300, 4 << 20):
-        monkeypatch.setattr(attention, "block_bytes", lambda _device, size=size: size)
+        monkeypatch.setattr(attention, "block_bytes", lambda _device, _threads, size=size: size)
         found.append(attend(query, key, value, scale=0.25, weightings=steps, **options))
         parts = list(attention.blocks(500, 2, options.get("span", CAUSAL), query.device))
         assert [row for rows, _ in parts for row in rows] == list(range(500))
@@ -226,7 +226,21 @@ def test_layers_share_a_room_and_nothing_else():
         for name in ("output", "entropy", "columns", "first_key", "mass"):
             assert torch.equal(getattr(alone, name), getattr(shared, name))
     held = room.places(1, query.device)
-    assert held.shape == (2, 2 * 128 * 640) and room.places(100, query.device) is held
+    assert held.shape == (torch.get_num_threads(), 2, 2 * 128 * 640)
+    assert room.places(100, query.device) is held
+
+
+def test_blocks_of_many_threads_share_what_they_may_have():
+    sizes = {
+        threads: attention.block_bytes(torch.device("cpu"), threads) >> 20 for threads in (1, 4, 8, 16, 64)
+    }
+    assert sizes == {1: 4, 4: 4, 8: 2, 16: 1, 64: 1}
+
+
+@pytest.mark.parametrize(("groups", "blocks", "expected"), [(3, 64, 6), (3, 4, 4), (8, 64, 2), (32, 64, 1)])
+def test_threads_have_lanes_to_share_out_where_there_are_blocks(groups, blocks, expected):
+    assert attention.lanes(groups, blocks, torch.device("cpu")) == expected
+    assert attention.lanes(groups, blocks, torch.device("cuda")) == 1
 
 
 def test_uniform_attention_gives_the_baseline_exactly():

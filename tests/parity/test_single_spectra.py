@@ -168,7 +168,7 @@ def test_a_row_at_the_mean_is_not_corrected():
     states[1:] -= states[1:].mean(0)
     states[0] = 300 * states[1]
     states = states.astype(np.float32)
-    whole, without = single_spectra._by_tokens(states)
+    without, whole = single_spectra._by_tokens(states)
     assert whole is None and without.shape == (299, 299)
     for first, ours in enumerate(shares_with_and_without_first(states)):
         assert_within_budget(ours, states[first:], f"from token {first}")

@@ -32,6 +32,15 @@ def test_a_block_holds_what_it_may():
     assert rows_per_block(Head(torch.zeros(1 << 24, 1), None, 1.0, None)) == 1  # one row at least
 
 
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("part_rows", [1, 2, 64])
 @pytest.mark.parametrize("block_rows", [1, 3, 7, 64])
 def test_blocks_and_parts_change_nothing(monkeypatch, block_rows, part_rows):
@@ -57,6 +66,7 @@ def test_blocks_and_parts_change_nothing(monkeypatch, block_rows, part_rows):
     np.testing.assert_allclose(whole.entropy, -(logits.exp() * logits).sum(-1).numpy(), atol=2e-5)
 
 
+@pytest.mark.usefixtures("threads")
 @pytest.mark.parametrize("part_rows", [1, 2, 64])
 def test_blocks_and_parts_change_no_lens(monkeypatch, part_rows):
     from analysis.forward import vocabulary_head as readout
