@@ -1,7 +1,7 @@
 """Both vocabulary heads, streamed side by side: what two distributions say of each other, a few rows at a time.
 
-Logits of both sides exist for one block of rows. It is then reduced a few rows after the other, so that what is in
-between stays in the processor's cache; each row is whole, and nothing is approximated.
+Logits of both sides exist for one block of rows. It is then reduced a few rows at a time, by every thread of a CPU its
+own, so that what is in between stays in the processor's caches; each row is whole, and nothing is approximated.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from analysis.comparison.columns import Columns, columns_of
 from analysis.comparison.results import ComparedRows, VocabularyMatch
 from analysis.errors import AnalysisError
 from analysis.forward.divergence import Divergences, divergences
+from analysis.forward.threads import n_threads, share_out
 from analysis.forward.vocabulary_head import (
     FLOOR,
     cuts,
@@ -66,7 +67,7 @@ class Block:
 def blocks(
     a: HeadStates, b: HeadStates, match: VocabularyMatch, on_rows: Callable[[int], None]
 ) -> Iterator[Block]:
-    """Run both heads, the only place where that happens.
+    """Run both heads.
 
     Parameters
     ----------
@@ -82,25 +83,40 @@ def blocks(
     Block
         In order, without gaps. Call within ``torch.inference_mode()``.
     """
-    device, n = a.head.weight.device, len(a.states)
+    device = a.head.weight.device
     columns = columns_of(match, a.head.vocab_size, b.head.vocab_size, device)
+    for logits in _logits(a, b, n_threads(device), on_rows):
+        for part in logits:
+            yield _block(*part, columns)
+
+
+def _logits(
+    a: HeadStates, b: HeadStates, times: int, on_rows: Callable[[int], None]
+) -> Iterator[list[tuple[slice, Tensor, Tensor]]]:
+    """Blocks of logits of both sides, in parts: rows, (r, V_a) and (r, V_b), ``times`` what one thread's caches hold."""
+    device, n = a.head.weight.device, len(a.states)
     height = min(rows_per_block(a.head), rows_per_block(b.head), max(n, 1))
-    part = min(height, rows_per_part(max(a.head.vocab_size, b.head.vocab_size), device))
+    part = min(height, times * rows_per_part(max(a.head.vocab_size, b.head.vocab_size), device))
     places = [
         torch.empty(height, side.head.vocab_size, dtype=torch.float32, device=side.head.weight.device)
         for side in (a, b)
     ]
-    for begin in range(0, n, height):
-        end = min(begin + height, n)
-        logits_a, logits_b = (
-            side.head.logits(side.states[begin:end], place[: end - begin]).to(device)
+    for block in cuts(0, n, height):
+        both = (
+            side.head.logits(side.states[block], place[: block.stop - block.start]).to(device).split(part)
             for side, place in zip((a, b), places, strict=True)
         )
-        for rows in cuts(0, end - begin, part):
-            log_p, p = distribution(columns.in_order_a(logits_a[rows]))
-            log_q, q = distribution(columns.in_order_b(logits_b[rows]))
-            yield Block(slice(begin + rows.start, begin + rows.stop), log_p, p, log_q, q, columns)
-        on_rows(end - begin)
+        yield list(zip(cuts(block.start, block.stop, part), *both, strict=True))
+        on_rows(block.stop - block.start)
+
+
+def _block(rows: slice, logits_a: Tensor, logits_b: Tensor, columns: Columns) -> Block:
+    return Block(
+        rows,
+        *distribution(columns.in_order_a(logits_a)),
+        *distribution(columns.in_order_b(logits_b)),
+        columns,
+    )
 
 
 def compare_rows(
@@ -144,13 +160,18 @@ def compare_rows(
         raise AnalysisError("No token was predicted on both sides.", "Take a longer text.")
     k = min(top_k, a.head.vocab_size, b.head.vocab_size)
     of_a, of_b = (targets.to(device) for targets in (targets_a, targets_b))
+    columns = columns_of(match, a.head.vocab_size, b.head.vocab_size, device)
     read: dict[str, Tensor] = {}
-    for block in blocks(a, b, match, on_rows):
-        said = _said(block, of_a[block.rows], of_b[block.rows], k)
-        for name, values in said.items():
+
+    def reduce(part: tuple[slice, Tensor, Tensor], _thread: int) -> None:
+        rows = part[0]
+        for name, values in _said(_block(*part, columns), of_a[rows], of_b[rows], k).items():
             if name not in read:
-                read[name] = values.new_empty((n, *values.shape[1:]))
-            read[name][block.rows] = values
+                read.setdefault(name, values.new_empty((n, *values.shape[1:])))
+            read[name][rows] = values
+
+    for logits in _logits(a, b, 1, on_rows):
+        share_out(reduce, logits, device)
     return ComparedRows(**{name: values.cpu().numpy() for name, values in read.items()})
 
 

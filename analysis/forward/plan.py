@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _BLOCKS, _LENS_BLOCKS = 4, 5
 """Blocks of memory without and with the lens, as measured: one or two that are written again and again, one while
 oneDNN multiplies, and freed ones that the heap keeps."""
-_MEASURED_ATTENTION = 2.2
+_MEASURED_ATTENTION = 1.3
 """What measuring costs against the library's attention, as seen on a CPU."""
 _SCORES_CUDA = 256 << 20
 """One block of attention scores on a CUDA device that has memory for it, see ``forward/attention.py``."""
@@ -36,18 +36,20 @@ _MAPS = 4
 _EAGER_MATRICES = 4
 """Matrices of T x T per head in an eager attention with sinks: scores, these with the sink, their softmax, and its part
 without the sink as a copy."""
-_SPECTRA_CHUNKS, _SPECTRA_PRODUCTS = 7, 4
-"""Chunks of rows and matrices of products, as float32, while one layer's spectra are taken: up to 6.6 and 4 measured."""
+_SPECTRA_CHUNKS, _SPECTRA_PRODUCTS = 5, 4
+"""Chunks of rows and matrices of products, as float32, while one layer's spectra are taken, in float64 where rows
+repeat: up to 5 and 4 measured, the copy that is decomposed included."""
 _LAYER_STATISTICS = 64
 """Bytes per head and token while one layer's statistics are reduced, most of them float64."""
 _READ_WEIGHTS, _READ_HEAD = 32, 16
 """Tokens whose products take as long as what a pass of whatever length costs the body and the head, as seen on a CPU:
 reading the weights, and room for the first block of logits."""
-_ATTENTION_ROWS = 6500.0
-"""What measuring a query costs beside its keys, in operations per number of its state and layer, as seen on a CPU."""
-_EIGENVALUES, _PREPARATION = 3.0, 1500.0
-"""Price of an operation of a decomposition, and of a number that is centred and normalised, in operations of a
-product, as seen on a CPU."""
+_ATTENTION_ROWS, _ATTENTION_LAYER = 860.0, 350
+"""What measuring a query costs beside its keys, in operations per number of its state and layer, and queries that cost
+as much as what a layer takes whatever the length, as seen on a CPU."""
+_EIGENVALUES, _PREPARATION, _SPECTRA_LAYER = 3.5, 1500.0, 64
+"""Price of an operation of a decomposition, and of a number that is centred and normalised, in operations of a product,
+and tokens whose preparation takes as long as what a layer takes whatever the length, as seen on a CPU."""
 _USABLE = 0.9
 """Share of the free memory a run may plan to take."""
 
@@ -203,6 +205,7 @@ def plan_run(
     body = info.n_parameters - head.weight.numel()
     measured = _is_measured(model, attention, passes)
     pairs = 2.0 * info.n_layers * width * in_pass**2 * (_MEASURED_ATTENTION if measured else 1)
+    per_query = _ATTENTION_ROWS * info.n_layers * width
     flops_body = passes * (2.0 * body * in_pass + pairs)
     flops_head = 2.0 * head.weight.numel() * n_tokens
     flops_lens = flops_head * (n_lens + 1) if n_lens else 0.0
@@ -210,7 +213,7 @@ def plan_run(
         n_spectra = int(min(n_tokens, width) <= LARGEST_SIDE)
     work: dict[Part, float] = {
         "body": passes * 2.0 * body * (in_pass + _READ_WEIGHTS) + (0.0 if measured else passes * pairs),
-        "attention": pairs + _ATTENTION_ROWS * info.n_layers * width * in_pass if measured else 0.0,
+        "attention": pairs + per_query * (in_pass + _ATTENTION_LAYER) if measured else 0.0,
         "spectra": n_spectra * (info.n_layers + 1) * _spectra_work(n_tokens, width) if passes == 1 else 0.0,
         "head": flops_head + flops_lens + 2.0 * head.weight.numel() * _READ_HEAD,
     }
@@ -230,7 +233,9 @@ def _spectra_work(n_tokens: int, width: int) -> float:
     """Operations of one layer's two spectra, those that are not of a product at their price."""
     side = min(n_tokens, width)
     products = n_tokens * width * side * (1 if n_tokens <= width else 2)
-    return products + 2 * (4 / 3 * side**3) * _EIGENVALUES + n_tokens * width * _PREPARATION
+    return (
+        products + 2 * (4 / 3 * side**3) * _EIGENVALUES + (n_tokens + _SPECTRA_LAYER) * width * _PREPARATION
+    )
 
 
 def largest_length(

@@ -22,6 +22,7 @@ from analysis.forward.visibility import CAUSAL, AttentionSpan
 from analysis.kv_cache.layer_view import LayerView
 from analysis.kv_cache.rotary import Layout, Rotation
 from analysis.models.body import hooks, run_body
+from analysis.models.linear import fast_linears
 from analysis.models.loading import LanguageModel
 
 
@@ -106,7 +107,7 @@ def read_prefix(
             if hasattr(module, "inv_freq") or type(module).__name__.endswith("RotaryEmbedding"):
                 handles.append(module.register_forward_hook(reader.take_call, with_kwargs=True))
         caught = anatomy.watch_final(handles)
-        with attending(model.model, anatomy, reader.attend):
+        with attending(model.model, anatomy, reader.attend), fast_linears(model.model):
             run_body(
                 model.model,
                 ids[None].to(anatomy.head.weight.device),

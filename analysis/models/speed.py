@@ -23,7 +23,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 _PRODUCT = 512
 """Rows and columns of the product that is timed."""
-_REACHED: dict[Part, float] = {"body": 0.6, "attention": 0.35, "spectra": 0.5, "head": 0.35}
+_REACHED: dict[Part, float] = {"body": 0.8, "attention": 0.7, "spectra": 0.9, "head": 0.6}
 """Share of that product's speed that each kind of work reaches, until a run has told."""
 _REMEMBERED = 5
 """Runs whose median counts."""

@@ -98,8 +98,9 @@ def planned_and_measured(folder, n, lens, attention):
     ("n", "width"), [(512, 576), (1200, 512), (3000, 512), (8192, 576), (300, 2048), (1500, 2048)]
 )
 def test_the_spectra_of_a_layer_take_what_is_planned_for_them(n, width):
-    """How many layers' overlap depends on the machine; what one takes does not."""
+    """How many layers' overlap depends on the machine; what one takes does not. Rows that repeat take most."""
     values = np.random.default_rng(0).normal(size=(n, width)).astype(np.float32)
+    values[1] = values[0]
     peaks = []
     for reduce in (layer_spectra._mean_angles, shares_with_and_without_first):
         tracemalloc.start()
@@ -160,11 +161,11 @@ def test_flops_by_hand(llama):
     pairs = 2 * 2 * 64 * 100**2  # two products of 100 x 100 with width 64, halved by causality, in 2 layers
     assert measured.flops_body - plan.flops_body == pytest.approx((preflight._MEASURED_ATTENTION - 1) * pairs)
     assert measured.work["attention"] == pytest.approx(
-        preflight._MEASURED_ATTENTION * pairs + 6500 * 2 * 64 * 100
+        preflight._MEASURED_ATTENTION * pairs + 860 * 2 * 64 * (100 + 350)
     )
     assert measured.work["body"] == pytest.approx(2 * body * (100 + 32))
     # 3 layers; products of 100 rows of width 64 on the side of 64, twice; two decompositions; preparation
-    one = 2 * 100 * 64 * 64 + 2 * 4 / 3 * 64**3 * 3 + 100 * 64 * 1500
+    one = 2 * 100 * 64 * 64 + 2 * 4 / 3 * 64**3 * 3.5 + (100 + 64) * 64 * 1500
     assert measured.work["spectra"] == pytest.approx(3 * one)
     assert preflight.plan_run(llama, 100, n_spectra=4).work["spectra"] == pytest.approx(12 * one)
     assert preflight.plan_run(llama, 100, window=50, stride=50).work["spectra"] == 0
@@ -273,10 +274,10 @@ def test_free_memory_is_what_the_smaller_limit_leaves(monkeypatch):
 
 def test_speed_learns_from_runs():
     speed = Speed(1e9)
-    assert speed.of("body") == pytest.approx(6e8) and speed.of("head") == pytest.approx(3.5e8)
+    assert speed.of("body") == pytest.approx(8e8) and speed.of("head") == pytest.approx(6e8)
     speed.learn({"body": 4e9, "head": 0.0}, {"body": 2.0, "head": 1.0})  # the first run replaces the guess
     assert speed.of("body") == 2e9 and speed.n_runs == 1
-    assert speed.of("head") == pytest.approx(3.5e8 * 2e9 / 6e8)  # as far from its guess as what was shown
+    assert speed.of("head") == pytest.approx(6e8 * 2e9 / 8e8)  # as far from its guess as what was shown
     assert speed.seconds({"body": 1e9, "attention": 0.0}) == 0.5
     for seconds in (2.2, 20.0, 1.9):  # one slow run among others changes little
         speed.learn({"body": 4e9}, {"body": seconds})
