@@ -44,8 +44,8 @@ METRIC_TEXTS: dict[Metric, MetricText] = {
     "retained_mass": MetricText("attention kept", "attention kept", False),
 }
 
-_LEGEND_COLUMNS = 3
-"""As many names as fit side by side in a narrow window."""
+_LEGEND_COLUMNS, _NARROW = 3, 360
+"""Names side by side, one fewer in a chart of less than so many pixels."""
 
 
 def curve_frame(sweep: Sweep, metric: Metric, *, unit: Unit = "nats") -> pd.DataFrame:
@@ -150,7 +150,7 @@ def pruning_curves(
             symbolStrokeWidth=2.5,
             symbolSize=300,
             symbolOpacity=1,
-            columns=_LEGEND_COLUMNS,
+            columns=alt.ExprRef(f"width < {_NARROW} ? {_LEGEND_COLUMNS - 1} : {_LEGEND_COLUMNS}"),
         ),
     )
     dash = alt.StrokeDash(
