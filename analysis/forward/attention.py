@@ -49,8 +49,11 @@ class Room:
         self._places: Tensor | None = None
 
     def places(self, numbers: int, device: torch.device) -> Tensor:
-        """For every thread two places of at least so many float32 numbers each, (threads, 2, n)."""
-        threads, places = n_threads(device), self._places
+        """For every thread two places of at least so many float32 numbers each, (threads, 2, n).
+
+        All begin at a multiple of 64 bytes: a product may be rounded otherwise elsewhere.
+        """
+        threads, places, numbers = n_threads(device), self._places, -(-numbers // 16) * 16
         if places is None or places.device != device or places.shape[2] < numbers or len(places) < threads:
             self._places = places = None  # goes before the next one comes
             self._places = places = torch.empty(threads, 2, numbers, device=device)

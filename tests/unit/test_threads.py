@@ -64,11 +64,12 @@ def test_threads_compute_in_the_mode_of_the_caller(three_threads, mode):
 
 
 def test_what_a_part_raises_comes_out_and_ends_the_work(three_threads):
-    done = []
+    done, never = [], threading.Event()
 
     def work(part, _thread):
         if part == 5:
             raise RuntimeError("part 5")
+        never.wait(1e-3)  # all of them would take half a minute
         done.append(part)
 
     with pytest.raises(RuntimeError, match="part 5"):
