@@ -223,6 +223,12 @@ def test_a_change_of_the_form_keeps_the_pictures_and_says_whose_they_are(compare
     assert "The form changed. Compare: 21 settings" in shown(at)
 
 
+def test_one_method_at_one_share_is_said_in_the_singular(page, finish):
+    at = page.multiselect(key=state.METHODS).set_value(["key norm"]).run()
+    at = compare(at.multiselect(key=state.KEPT).set_value(["50"]).run(), finish)
+    assert not at.exception and "Shown: 1 method at 1 share, evicted once." in shown(at)
+
+
 def test_a_cancelled_comparison_shows_what_was_finished(page, finish, monkeypatch):
     real = sweeping.sweep_eviction
 

@@ -101,7 +101,8 @@ def _say(
     """One line on what is compared, and what is wrong with it."""
     line = ""
     if shown is not None:
-        line = f"Shown: {len(shown.policies)} methods at {len(shown.kept)} shares"
+        methods, shares = len(shown.policies), len(shown.kept)
+        line = f"Shown: {methods} method{'s' * (methods > 1)} at {shares} share{'s' * (shares > 1)}"
         line += ", the standard comparison. " if shown == usual else ", evicted " + shown.evicted + ". "
     if wanted is not None and wanted != shown:
         changed = shown is not None and shown != usual
