@@ -42,7 +42,8 @@ def share_out(work: Callable[[Part, int], None], parts: Iterable[Part], device: 
     Exception
         What the work raised first; no more parts are begun then.
     """
-    left, count = iter(list(parts)), n_threads(device)
+    listed, count = list(parts), n_threads(device)
+    left = iter(listed)
     if count == 1:
         _work(work, left, 0)
         return
@@ -53,7 +54,7 @@ def share_out(work: Callable[[Part, int], None], parts: Iterable[Part], device: 
         with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
             _work(work, left, thread)
 
-    futures = [_pool(count).submit(begin, thread) for thread in range(count)]
+    futures = [_pool(count).submit(begin, thread) for thread in range(min(count, len(listed)))]
     wait(futures)
     for future in futures:
         future.result()

@@ -39,6 +39,14 @@ def test_threads_work_side_by_side_and_each_computes_alone(three_threads):
     assert torch.get_num_threads() == 3  # of the thread that asked
 
 
+def test_no_more_threads_are_woken_than_there_are_parts(three_threads):
+    done = []
+    share_out(lambda part, thread: done.append((part, thread)), [], CPU)
+    assert done == []
+    share_out(lambda part, thread: done.append((part, thread)), ["one"], CPU)
+    assert done == [("one", 0)]
+
+
 def test_work_inside_work_is_done_by_its_thread(three_threads):
     inner = []
 
