@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from analysis.models.library_parts import float32_eigenvalues
-from analysis.results.spectra import CHUNK_ROWS, STEP_ROWS, eigenvalue_shares, rows_repeat
+from analysis.results.spectra import CHUNK_ROWS, STEP_ROWS, eigenvalue_shares, prepared, rows_repeat
 
 SINGLE_FROM = 192
 """Float64 is as good as free where the smaller of tokens and width is below this."""
@@ -76,13 +76,11 @@ def shares_of(rising: np.ndarray, rank: int) -> np.ndarray | None:
 
 
 def _unit_rows(states: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rows less a mean in float64, of length 1 and then rounded, and how long they were, (n,)."""
+    """Rows prepared in float64 and then rounded, and how long they were, (n,)."""
     single, lengths = np.empty(states.shape, np.float32), np.empty(len(states))
     for start in range(0, len(states), STEP_ROWS):
         here = slice(start, start + STEP_ROWS)
-        rows = states[here] - mean
-        lengths[here] = length = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-        single[here] = rows / np.where(length > 0, length, 1.0)[:, None]
+        single[here], lengths[here] = prepared(states[here], mean)
     return single, lengths
 
 

@@ -40,7 +40,7 @@ def share_out(work: Callable[[Part, int], None], parts: Iterable[Part], device: 
     Raises
     ------
     Exception
-        What the work raised first; no more parts are begun then.
+        What the work raised in one of the threads; no more parts are begun then.
     """
     listed, count = list(parts), n_threads(device)
     left = iter(listed)

@@ -60,14 +60,14 @@ def eigenvalue_shares(states: np.ndarray, *, centre: bool = True, normalise: boo
     mean = states.mean(0, dtype=np.float64) if centre else np.zeros(width)
     if n <= width:
         states, counts = _distinct(states)
-        rows = prepared(states, mean, normalise)
+        rows, _ = prepared(states, mean, normalise)
         if len(rows) < n:
             rows *= np.sqrt(counts)[:, None]
         gram = rows @ rows.T
     else:
         gram = np.zeros((width, width))
         for start in range(0, n, CHUNK_ROWS):
-            rows = prepared(states[start : start + CHUNK_ROWS], mean, normalise)
+            rows, _ = prepared(states[start : start + CHUNK_ROWS], mean, normalise)
             gram += rows.T @ rows
     shares = as_shares(np.linalg.eigvalsh(gram)[::-1])
     missing = min(n, width) - len(shares)
@@ -102,13 +102,13 @@ def as_shares(eigenvalues: np.ndarray) -> np.ndarray:
     return values / total if total > 0 else np.full(len(values), np.nan)
 
 
-def prepared(rows: np.ndarray, mean: np.ndarray, normalise: bool = True) -> np.ndarray:
-    """Rows less a mean, each then of length 1 unless it is zero; float64 where the mean is."""
+def prepared(rows: np.ndarray, mean: np.ndarray, normalise: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Rows less a mean, each then of length 1 unless it is zero, and how long it was; float64 where the mean is."""
     rows = rows - mean
+    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))
     if normalise:
-        norm = np.sqrt(np.einsum("nd,nd->n", rows, rows))
-        rows /= np.where(norm > 0, norm, 1.0)[:, None]
-    return rows
+        rows /= np.where(lengths > 0, lengths, 1.0)[:, None]
+    return rows, lengths
 
 
 def renyi_entropy(shares: np.ndarray, order: float = 1.0) -> np.ndarray:
