@@ -30,7 +30,7 @@ _CUDA_SHARE = 8
 LANES = 16
 """Runs of blocks that threads share out, at least, where there are so many blocks. Each sums its own columns, so
 what a run finds does not depend on which thread was free."""
-_STEP, _MOST_ROWS, _MOST_CUDA_ROWS = 32, 128, 512
+STEP, _MOST_ROWS, _MOST_CUDA_ROWS = 32, 128, 512
 """Rows of a block come in steps: other heights of a product are up to a fifth slower. More rows waste more of the
 triangle that no query sees."""
 _MASKED = -1e30
@@ -101,8 +101,8 @@ def blocks(
     while begin < n_tokens:
         first = span.first_key(begin)
         size = most
-        while size > _STEP and size * (begin + size - first) > limit:
-            size -= _STEP
+        while size > STEP and size * (begin + size - first) > limit:
+            size -= STEP
         rows = range(begin, min(begin + size, n_tokens))
         yield rows, range(first, rows.stop)
         begin = rows.stop

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from analysis.errors import TooLongError
-from analysis.forward.attention import LANES, block_bytes, lanes
+from analysis.forward.attention import LANES, STEP, block_bytes, lanes
 from analysis.forward.attention_support import known_support
 from analysis.forward.device_spectra import STORE_BYTES
 from analysis.forward.layer_spectra import LARGEST_SIDE, WAITING
@@ -128,7 +128,7 @@ def _measured_bytes(model: LanguageModel, n_tokens: int) -> int:
     device = model.anatomy.head.weight.device
     threads = n_threads(device)
     budget = _SCORES_CUDA if device.type == "cuda" else block_bytes(device, threads)
-    block = max(min(16, n_tokens) * row, min(budget, min(256, n_tokens) * row))
+    block = max(min(STEP, n_tokens) * row, min(budget, min(256, n_tokens) * row))
     one_layer = n_tokens * heads * (_LAYER_STATISTICS + 8 * lanes(groups, LANES, device))
     kept = n_tokens * model.info.n_layers * (2 * heads + 2 * groups) * 4
     return (_SCORE_BLOCKS * threads + _MASK_BLOCKS) * block + one_layer + kept

@@ -16,7 +16,7 @@ import torch
 
 import analysis as an
 from analysis.errors import OutOfMemoryError, TooLongError
-from analysis.forward import layer_spectra
+from analysis.forward import attention, layer_spectra
 from analysis.forward import plan as preflight
 from analysis.forward.attention_support import AttentionSupport
 from analysis.forward.single_spectra import shares_with_and_without_first
@@ -110,6 +110,20 @@ def test_the_spectra_of_a_layer_take_what_is_planned_for_them(n, width):
     measured = values.nbytes + max(peaks)
     planned = preflight._spectra_bytes(n, width, on_cuda=False) / layer_spectra.WAITING
     assert measured <= planned <= 2.5 * measured, (int(planned) >> 20, measured >> 20)
+
+
+@pytest.mark.parametrize("n", [700, 3000, 40_000])
+def test_every_thread_is_planned_for_with_blocks_of_its_own(llama, n, monkeypatch):
+    config, cpu = llama.model.config, torch.device("cpu")
+    per_group = config.num_attention_heads // config.num_key_value_heads
+    parts = attention.blocks(n, per_group, attention.CAUSAL, cpu)
+    largest = per_group * max(len(rows) * len(keys) for rows, keys in parts)
+    one_thread = attention.Room().places(largest, cpu)[0].nbytes
+    needed = {}
+    for threads in (1, 3):
+        monkeypatch.setattr(preflight, "n_threads", lambda _device, threads=threads: threads)
+        needed[threads] = preflight.plan_run(llama, n).bytes_needed
+    assert one_thread <= (needed[3] - needed[1]) / 2 <= 2.5 * one_thread
 
 
 def bytes_at(model, n, **options):
