@@ -32,7 +32,7 @@ def main(flags: list[str]) -> None:
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     script = str(ROOT / "app" / "main.py")
     # -P: a folder called analysis or app where the person stands must not be taken for ours.
-    command = [sys.executable, "-P", "-m", "streamlit", "run", script, *server_flags(os.environ), *flags]
+    command = [sys.executable, "-P", "-m", "app.serve", "run", script, *server_flags(os.environ), *flags]
     os.execve(sys.executable, command, environment)
 
 

@@ -91,9 +91,10 @@ class Job:
         if not self.is_live:
             return 0.0
         with self.changed:
-            if self._pace is None or self.fraction < _ENOUGH_SHARE or self.elapsed() < _ENOUGH_SECONDS:
+            pace = self._pace
+            if pace is None or self.fraction < _ENOUGH_SHARE or monotonic() - pace.began < _ENOUGH_SECONDS:
                 return None
-            return self._pace.seconds_left(1.0 - self.fraction)
+            return pace.seconds_left(1.0 - self.fraction)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Block until the job ends, for scripts and tests; True when it has ended in time."""
@@ -106,7 +107,8 @@ class Job:
         Parameters
         ----------
         fraction : float
-            Share done, 0 to 1; a smaller one than before is ignored.
+            Share done, 0 to 1; a smaller one than before is ignored. What comes before a report of 0, such as
+            loading a model, says nothing about how long the rest takes.
         note : str, optional
             What is being computed now; left as it was when empty.
 
@@ -122,6 +124,8 @@ class Job:
             if self._pace is None or not self.is_live:
                 return
             self.note = note or self.note
+            if fraction == self.fraction == 0.0:
+                self._pace = _Pace(monotonic())
             if fraction > self.fraction:
                 fraction = min(1.0, float(fraction))
                 self._pace.learn(fraction - self.fraction)
@@ -159,11 +163,15 @@ class Job:
 class _Pace:
     """Recent speed of a piece of work."""
 
-    when: float
+    began: float
+    when: float = field(init=False)
     """The last report."""
     seconds: float = 0.0
     """Recent seconds, and the share of the work done in them; old ones fade."""
     share: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.when = self.began
 
     def learn(self, step: float) -> None:
         now, fade = monotonic(), exp(-step / _MEMORY)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from analysis.errors import AnalysisError, Cancelled, OutOfMemoryError
+from app.compute import libraries
 from app.compute.failures import explain, free_memory, let_go
 from app.compute.job import Job, State, Turn
 
@@ -208,6 +209,7 @@ def _attempt(job: Job) -> tuple[State, Any, AnalysisError | None]:
     """Do the work of a job; give how it ended, its result and its error."""
     assert job.work is not None
     try:
+        libraries.wait(job.report)
         return "done", job.work(job), None
     except Cancelled as stop:
         let_go(stop)

@@ -23,7 +23,6 @@ HIGHEST = 130
 """Pixels above the frame of the first picture on a screen of 1400 x 900."""
 MOVES = 8
 each_page = pytest.mark.parametrize("slug", looks.PAGES)
-each_theme = pytest.mark.parametrize("theme", looks.THEMES)
 
 # What axe finds in Streamlit's own parts, where no style sheet reaches.
 KNOWN = {
@@ -48,10 +47,14 @@ def opened(page: Any, address: str, slug: str, query: str = "") -> Any:
 
 
 @each_page
-@pytest.mark.parametrize("size", looks.SIZES, ids=lambda size: str(size[0]))
-def test_the_result_comes_first_and_nothing_is_cut(slug, size, chromium, address, record_property):
+@pytest.mark.parametrize(
+    ("size", "theme"), [(looks.WIDE, "light"), (looks.SMALL, "dark"), (looks.NARROW, "light")], ids=str
+)
+def test_the_result_comes_first_for_everybody_and_nothing_is_cut(
+    slug, size, theme, chromium, address, record_property
+):
     width, height = size
-    with harness.page(chromium, viewport={"width": width, "height": height}) as page:
+    with harness.page(chromium, viewport={"width": width, "height": height}, color_scheme=theme) as page:
         seen = opened(page, address, slug)
         looks.stand_still(page)
         top = looks.top_of_result(page)
@@ -61,6 +64,22 @@ def test_the_result_comes_first_and_nothing_is_cut(slug, size, chromium, address
         assert top <= (HIGHEST if size != looks.NARROW else height / 3), f"the result begins at {top:.0f}"
         assert looks.faults(page) == []
         assert seen.errors == [] and seen.outside == []
+        assert serious(page) == []
+
+
+def serious(page: Any) -> list[Any]:
+    """What axe finds on the page, of our own parts."""
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
+    page.evaluate((resources.files(axe) / "axe.min.js").read_text(encoding="utf-8"))
+    found = page.evaluate("""async () => {
+      const {violations} = await axe.run({resultTypes: ["violations"]});
+      return violations.filter(v => ["serious", "critical"].includes(v.impact)).flatMap(v => v.nodes.map(n => {
+        const at = document.querySelector([n.target[0]].flat()[0]);
+        const around = []; for (let e = at; e; e = e.parentElement) if (e.dataset?.testid) around.push(e.dataset.testid);
+        return [v.id, around, n.html.slice(0, 160), (n.any[0]?.message ?? "").slice(0, 160)];
+      }));
+    }""")
+    return [f for f in found if not any(f[0] == rule and place in f[1] for rule, place in KNOWN)]
 
 
 @each_page
@@ -83,27 +102,6 @@ def test_nothing_moves_when_the_result_arrives(slug, chromium):
         assert running or before.keys() == after.keys()
         moved = {key: after[key] - before[key] for key in before.keys() & after.keys()}
         assert {key: by for key, by in moved.items() if abs(by) > MOVES} == {}
-
-
-@each_page
-@each_theme
-def test_axe_finds_nothing_serious(slug, theme, chromium, address):
-    axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
-    script = (resources.files(axe) / "axe.min.js").read_text(encoding="utf-8")
-    with harness.page(chromium, viewport={"width": 1400, "height": 900}, color_scheme=theme) as page:
-        opened(page, address, slug)
-        page.evaluate(script)
-        found = page.evaluate("""async () => {
-          const outer = target => document.querySelector([target].flat()[0])?.closest("[data-testid^=st]")?.dataset.testid ?? "";
-          const {violations} = await axe.run({resultTypes: ["violations"]});
-          return violations.filter(v => ["serious", "critical"].includes(v.impact)).flatMap(v => v.nodes.map(n => {
-            const at = document.querySelector([n.target[0]].flat()[0]);
-            const around = []; for (let e = at; e; e = e.parentElement) if (e.dataset?.testid) around.push(e.dataset.testid);
-            return [v.id, around, n.html.slice(0, 160), (n.any[0]?.message ?? "").slice(0, 160)];
-          }));
-        }""")
-        ours = [f for f in found if not any(f[0] == rule and place in f[1] for rule, place in KNOWN)]
-        assert ours == []
 
 
 def test_a_switch_of_the_theme_reaches_the_charts(chromium, address):

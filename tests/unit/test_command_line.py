@@ -467,7 +467,7 @@ def test_the_app_takes_address_and_hosts_from_the_environment(monkeypatch, capsy
     monkeypatch.setenv("LOGITSCOPE_ADDRESS", "0.0.0.0")
     monkeypatch.setenv("LOGITSCOPE_ALLOWED_HOSTS", "gpu.example, 10.0.0.7")
     command, environment = started(monkeypatch, lambda: start_app(["--server.address", "::1"]))
-    assert command[1:5] == ["-P", "-m", "streamlit", "run"] and environment["PYTHONPATH"].startswith(
+    assert command[1:5] == ["-P", "-m", "app.serve", "run"] and environment["PYTHONPATH"].startswith(
         str(ROOT)
     )
     assert command[-2:] == ["--server.address", "::1"], "a person's flag comes last and wins"

@@ -128,6 +128,17 @@ def test_it_learns_a_new_pace(job, clock):
     assert job.seconds_left() == pytest.approx(20, rel=0.1)
 
 
+def test_what_comes_before_the_work_is_not_its_pace(job, clock):
+    for note in ("starting torch", "loading the model", "layer 0/30"):
+        job.report(0.0, note)
+        clock.now += 30 if note != "layer 0/30" else 0.2
+    job.report(0.1, "layer 1/30")
+    assert job.seconds_left() is None, "too early, however long the model took"
+    clock.now += 0.4
+    job.report(0.3, "layer 3/30")
+    assert job.seconds_left() == pytest.approx(1.4) and job.elapsed() == pytest.approx(60.6)
+
+
 def test_an_overdue_report_slows_the_countdown_and_never_goes_below_0(job, clock):
     clock.now += 10
     job.report(0.5)
