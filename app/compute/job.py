@@ -164,6 +164,7 @@ class _Pace:
     """Recent speed of a piece of work."""
 
     began: float
+    """When the work itself began."""
     when: float = field(init=False)
     """The last report."""
     seconds: float = 0.0

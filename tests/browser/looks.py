@@ -12,7 +12,6 @@ WITHOUT_A_RUN = ("papers", "lessons")
 PAGES = tuple(entry.slug for entry in ENTRIES if entry.slug not in WITHOUT_A_RUN)
 THEMES = ("light", "dark")
 WIDE, SMALL, NARROW = (1400, 900), (1280, 720), (420, 800)
-SIZES = (WIDE, SMALL, NARROW)
 
 
 def address_of(slug: str) -> str:
